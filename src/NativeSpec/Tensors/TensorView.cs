@@ -1,0 +1,56 @@
+namespace NativeSpec.Tensors;
+
+/// <summary>A named, shaped, read-only look at bytes that somebody else owns (a mapped file, or memory a test made).
+/// The view is valid while its owner lives.</summary>
+public sealed unsafe class TensorView
+{
+    private readonly byte* _data;
+    private readonly long[] _shape;
+
+    /// <summary>Makes a view. The caller has checked that <paramref name="byteLength"/> bytes lie at <paramref name="data"/>.</summary>
+    /// <exception cref="ArgumentException">The shape's product times the element size is not <paramref name="byteLength"/>.</exception>
+    public TensorView(string name, DType dtype, ReadOnlySpan<long> shape, nint data, long byteLength)
+    {
+        Name = name;
+        DType = dtype;
+        _shape = shape.ToArray();
+        _data = (byte*)data;
+        ByteLength = byteLength;
+        long elements = 1;
+        foreach (var extent in _shape)
+        {
+            elements = checked(elements * extent);
+        }
+
+        ElementCount = elements;
+        if (checked(elements * dtype.Size()) != byteLength)
+        {
+            throw new ArgumentException($"tensor '{name}': {this} needs {elements * dtype.Size()} bytes, the view has {byteLength}", nameof(byteLength));
+        }
+    }
+
+    /// <summary>The tensor's name in its checkpoint.</summary>
+    public string Name { get; }
+
+    /// <summary>The element type.</summary>
+    public DType DType { get; }
+
+    /// <summary>The extents, outermost first; empty for a scalar.</summary>
+    public ReadOnlySpan<long> Shape => _shape;
+
+    /// <summary>Product of the extents.</summary>
+    public long ElementCount { get; }
+
+    /// <summary>Bytes at <see cref="Data"/>.</summary>
+    public long ByteLength { get; }
+
+    /// <summary>Address of the first element.</summary>
+    public nint Data => (nint)_data;
+
+    /// <summary>The bytes.</summary>
+    /// <exception cref="OverflowException">The tensor is larger than a span can be (2 GiB).</exception>
+    public ReadOnlySpan<byte> Bytes => new(_data, checked((int)ByteLength));
+
+    /// <summary>For messages: <c>BF16 [32000, 2048]</c>.</summary>
+    public override string ToString() => $"{DType} [{string.Join(", ", _shape)}]";
+}
