@@ -1,0 +1,282 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+using NativeSpec.Tensors;
+
+namespace NativeSpec.Backends.Cpu;
+
+/// <summary>The managed backend: SIMD kernels written once for every vector width, on a team of threads. It runs wherever .NET runs.</summary>
+public static class CpuBackend
+{
+    /// <summary>Starts the backend.</summary>
+    /// <exception cref="ArgumentException">The options name a level or a number of threads that cannot be.</exception>
+    public static IBackend Create(CpuOptions? options = null)
+    {
+        options ??= new CpuOptions();
+        var threads = options.ResolveThreads();
+        return options.ResolveLevel() switch
+        {
+            SimdLevel.Vector512 => new CpuBackend<Simd512, Vector512<float>>(SimdLevel.Vector512, threads),
+            SimdLevel.Vector256 => new CpuBackend<Simd256, Vector256<float>>(SimdLevel.Vector256, threads),
+            SimdLevel.Vector128 => new CpuBackend<Simd128, Vector128<float>>(SimdLevel.Vector128, threads),
+            _ => new CpuBackend<SimdScalar, float>(SimdLevel.Scalar, threads),
+        };
+    }
+}
+
+/// <summary>The backend of one vector width: each operation checks its extents, then hands its kernel to the team.</summary>
+internal sealed unsafe class CpuBackend<TSimd, TVector>(SimdLevel level, int threads) : IBackend
+    where TSimd : ISimd<TVector>
+    where TVector : unmanaged
+{
+    /// <summary>Multiply-adds worth a fork: below this (about two microseconds of work) the caller does it alone.</summary>
+    private const long ForkWork = 32_768;
+
+    private readonly ThreadTeam _team = new(threads);
+    private RowBatch _batch = new(1, 1, 2);
+
+    public string Name => "cpu";
+
+    public string Description => $"cpu: managed kernels, {level}, {_team.Threads} thread{(_team.Threads == 1 ? "" : "s")}";
+
+    public BackendBuffer Allocate(long length) => new CpuBuffer(length);
+
+    public BackendBuffer ImportVector(TensorView vector)
+    {
+        RequireFloat(vector);
+        var buffer = new CpuBuffer(vector.ElementCount);
+        for (var i = 0; i < vector.ElementCount; i++)
+        {
+            buffer.Pointer[i] = LoadOne(vector.DType, (byte*)vector.Data, i);
+        }
+
+        return buffer;
+    }
+
+    public BackendWeight ImportWeight(IReadOnlyList<TensorView> parts, IReadOnlyList<TensorView?> biases)
+    {
+        foreach (var part in parts)
+        {
+            RequireFloat(part);
+            if (part.Shape.Length != 2 || part.Shape[1] != parts[0].Shape[1])
+            {
+                throw new ArgumentException($"'{part.Name}' is {part}; stacked weights need two extents, the second {parts[0].Shape[^1]}", nameof(parts));
+            }
+        }
+
+        return new CpuWeight(parts, ImportBias(parts, biases));
+    }
+
+    public BackendKv AllocateKv(in KvShape shape) => new CpuKv(shape);
+
+    public void Upload(RowBatch batch) => _batch = batch;
+
+    public void Embed(BackendWeight table, BackendBuffer x)
+    {
+        var segment = ((CpuWeight)table).Segments[0];
+        var width = table.InFeatures;
+        var target = Floats(x, _batch.Count, width);
+        var rowBytes = (nint)width * segment.DType.Size();
+        for (var row = 0; row < _batch.Count; row++)
+        {
+            var token = _batch.Tokens[row];
+            ArgumentOutOfRangeException.ThrowIfNegative(token);
+            ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(token, table.OutFeatures);
+            for (var i = 0; i < width; i++)
+            {
+                target[((nint)row * width) + i] = LoadOne(segment.DType, segment.Data + (token * rowBytes), i);
+            }
+        }
+    }
+
+    public void RmsNorm(BackendBuffer x, BackendBuffer gain, float eps, BackendBuffer y, int rows)
+    {
+        var width = (int)gain.Length;
+        var arguments = new RmsNorm.Arguments
+        {
+            X = Floats(x, rows, width),
+            Gain = Floats(gain, 1, width),
+            Y = Floats(y, rows, width),
+            Width = width,
+            Epsilon = eps,
+        };
+        _team.Run(&Cpu.RmsNorm.Work<TSimd, TVector>, &arguments, rows, Grain(rows, 2L * width));
+    }
+
+    public void MatMul(BackendWeight weight, BackendBuffer x, BackendBuffer y, int rows, bool accumulate)
+    {
+        var w = (CpuWeight)weight;
+        var input = Floats(x, rows, w.InFeatures);
+        var output = Floats(y, rows, w.OutFeatures);
+        foreach (var segment in w.Segments)
+        {
+            var arguments = new MatMul.Arguments
+            {
+                Weights = segment.Data,
+                X = input,
+                Y = output + segment.First,
+                Bias = w.Bias is null ? null : w.Bias.Pointer + segment.First,
+                In = w.InFeatures,
+                Rows = rows,
+                StrideY = w.OutFeatures,
+                Accumulate = accumulate,
+            };
+            delegate*<void*, int, int, void> kernel = segment.DType switch
+            {
+                DType.BF16 => &Cpu.MatMul.Work<BF16Format, TSimd, TVector>,
+                DType.F16 => &Cpu.MatMul.Work<F16Format, TSimd, TVector>,
+                _ => &Cpu.MatMul.Work<F32Format, TSimd, TVector>,
+            };
+            // Whole tiles of four outputs, so that only the last chunk has a remainder.
+            var grain = (Grain(segment.Rows, (long)w.InFeatures * rows) + 3) & ~3;
+            _team.Run(kernel, &arguments, segment.Rows, grain);
+        }
+    }
+
+    public void Rope(BackendBuffer qkv, BackendKv kv, int layer)
+    {
+        var shape = kv.Shape;
+        var cache = (CpuKv)kv;
+        var arguments = new Rope.Arguments
+        {
+            Qkv = Floats(qkv, _batch.Count, (shape.Heads * shape.HeadDim) + (2 * shape.Width)),
+            Keys = cache.Keys(layer),
+            Values = cache.Values(layer),
+            Cos = Pin(_batch.Cos),
+            Sin = Pin(_batch.Sin),
+            KvRows = Pin(_batch.KvRows),
+            Heads = shape.Heads,
+            KvHeads = shape.KvHeads,
+            HeadDim = shape.HeadDim,
+        };
+        _team.Run(&Cpu.Rope.Work<TSimd, TVector>, &arguments, _batch.Count, Grain(_batch.Count, 2L * (shape.Heads + (2 * shape.KvHeads)) * shape.HeadDim));
+    }
+
+    public void TreeAttention(BackendBuffer qkv, BackendKv kv, int layer, BackendBuffer y)
+    {
+        var shape = kv.Shape;
+        var cache = (CpuKv)kv;
+        var arguments = new TreeAttention.Arguments
+        {
+            Qkv = Floats(qkv, _batch.Count, (shape.Heads * shape.HeadDim) + (2 * shape.Width)),
+            Keys = cache.Keys(layer),
+            Values = cache.Values(layer),
+            Y = Floats(y, _batch.Count, shape.Heads * shape.HeadDim),
+            Positions = Pin(_batch.Positions),
+            Trunk = Pin(_batch.Trunk),
+            PageStart = Pin(_batch.PageStart),
+            Pages = Pin(_batch.Pages),
+            PathStart = Pin(_batch.PathStart),
+            PathRows = Pin(_batch.PathRows),
+            Heads = shape.Heads,
+            KvHeads = shape.KvHeads,
+            HeadDim = shape.HeadDim,
+        };
+        var items = checked(_batch.Count * shape.KvHeads);
+        var keys = 0L;
+        for (var row = 0; row < _batch.Count; row++)
+        {
+            keys += _batch.Positions[row] + 1;
+        }
+
+        _team.Run(&Cpu.TreeAttention.Work<TSimd, TVector>, &arguments, items, Grain(items, 2 * keys * shape.Heads * shape.HeadDim / Math.Max(items, 1)));
+    }
+
+    public void SwiGlu(BackendBuffer gateUp, BackendBuffer y, int rows, int width)
+    {
+        var arguments = new SwiGlu.Arguments { GateUp = Floats(gateUp, rows, 2L * width), Y = Floats(y, rows, width), Width = width };
+        _team.Run(&Cpu.SwiGlu.Work<TSimd, TVector>, &arguments, rows, Grain(rows, 16L * width));
+    }
+
+    public void GatherLogitRows(BackendBuffer x, BackendBuffer y, int width)
+    {
+        float* from = Floats(x, _batch.Count, width), to = Floats(y, _batch.LogitCount, width);
+        for (var i = 0; i < _batch.LogitCount; i++)
+        {
+            Copy(from + ((nint)_batch.LogitRows[i] * width), to + ((nint)i * width), width);
+        }
+    }
+
+    public void MoveKvRows(BackendKv kv, ReadOnlySpan<int> from, ReadOnlySpan<int> to)
+    {
+        var cache = (CpuKv)kv;
+        var width = kv.Shape.Width;
+        for (var layer = 0; layer < kv.Shape.Layers; layer++)
+        {
+            float* keys = cache.Keys(layer), values = cache.Values(layer);
+            for (var i = 0; i < from.Length; i++)
+            {
+                Copy(keys + ((nint)from[i] * width), keys + ((nint)to[i] * width), width);
+                Copy(values + ((nint)from[i] * width), values + ((nint)to[i] * width), width);
+            }
+        }
+    }
+
+    public ReadOnlySpan<float> Download(BackendBuffer buffer, long start, int length) => ((CpuBuffer)buffer).Span(start, length);
+
+    public void Dispose() => _team.Dispose();
+
+    private static void Copy(float* from, float* to, int length) => new ReadOnlySpan<float>(from, length).CopyTo(new Span<float>(to, length));
+
+    /// <summary>The address of pinned data.</summary>
+    private static T* Pin<T>(T[] pinned)
+        where T : unmanaged
+        => (T*)Unsafe.AsPointer(ref System.Runtime.InteropServices.MemoryMarshal.GetArrayDataReference(pinned));
+
+    /// <summary>The floats of a buffer that must hold [rows, width].</summary>
+    private static float* Floats(BackendBuffer buffer, long rows, long width)
+        => rows * width <= buffer.Length
+            ? ((CpuBuffer)buffer).Pointer
+            : throw new ArgumentException($"a buffer of {buffer.Length} floats cannot hold [{rows}, {width}]", nameof(buffer));
+
+    private static float LoadOne(DType dtype, byte* data, int index) => dtype switch
+    {
+        DType.BF16 => BF16Format.LoadOne(data, index),
+        DType.F16 => F16Format.LoadOne(data, index),
+        _ => F32Format.LoadOne(data, index),
+    };
+
+    private static void RequireFloat(TensorView tensor)
+    {
+        if (tensor.DType is not (DType.F32 or DType.F16 or DType.BF16))
+        {
+            throw new ArgumentException($"'{tensor.Name}' is {tensor}; the cpu backend computes with F32, F16 and BF16 weights", nameof(tensor));
+        }
+    }
+
+    private CpuBuffer? ImportBias(IReadOnlyList<TensorView> parts, IReadOnlyList<TensorView?> biases)
+    {
+        if (biases.All(bias => bias is null))
+        {
+            return null;
+        }
+
+        var all = new CpuBuffer(parts.Sum(part => part.Shape[0]));
+        var at = 0L;
+        for (var i = 0; i < parts.Count; i++)
+        {
+            if (biases[i] is { } bias)
+            {
+                if (bias.ElementCount != parts[i].Shape[0])
+                {
+                    throw new ArgumentException($"'{bias.Name}' is {bias}; '{parts[i].Name}' has {parts[i].Shape[0]} outputs", nameof(biases));
+                }
+
+                using var one = ImportVector(bias);
+                ((CpuBuffer)one).Span(0, (int)one.Length).CopyTo(all.Span(at, (int)one.Length));
+            }
+
+            at += parts[i].Shape[0];
+        }
+
+        return all;
+    }
+
+    /// <summary>Items per chunk: enough work to be worth a fork, and about eight chunks a thread so that a slow core does not hold up
+    /// the join.</summary>
+    private int Grain(int items, long workPerItem)
+    {
+        var smallest = (ForkWork + workPerItem) / Math.Max(workPerItem, 1);
+        var even = items / (8L * _team.Threads);
+        return (int)Math.Clamp(Math.Max(smallest, even), 1, Math.Max(items, 1));
+    }
+}

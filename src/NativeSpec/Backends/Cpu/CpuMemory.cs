@@ -1,0 +1,66 @@
+using NativeSpec.Tensors;
+
+namespace NativeSpec.Backends.Cpu;
+
+/// <summary>Floats in this process's memory.</summary>
+internal sealed unsafe class CpuBuffer(long length) : BackendBuffer(length)
+{
+    private readonly NativeBuffer<float> _memory = new(length);
+
+    public float* Pointer => _memory.Pointer;
+
+    public Span<float> Span(long start, int length) => _memory.Slice(start, length);
+
+    public override void Dispose() => _memory.Dispose();
+}
+
+/// <summary>Weights where they lie: the mapped file's pages, read by the kernels in the file's own element type.</summary>
+internal sealed unsafe class CpuWeight : BackendWeight
+{
+    public CpuWeight(IReadOnlyList<TensorView> parts, CpuBuffer? bias)
+        : base(checked((int)parts.Sum(part => part.Shape[0])), checked((int)parts[0].Shape[1]))
+    {
+        Bias = bias;
+        Segments = new CpuSegment[parts.Count];
+        var first = 0;
+        for (var i = 0; i < parts.Count; i++)
+        {
+            var rows = (int)parts[i].Shape[0];
+            Segments[i] = new CpuSegment((byte*)parts[i].Data, parts[i].DType, first, rows);
+            first += rows;
+        }
+    }
+
+    /// <summary>The stacked parts, in output order.</summary>
+    public CpuSegment[] Segments { get; }
+
+    /// <summary>[out] or null.</summary>
+    public CpuBuffer? Bias { get; }
+
+    public override void Dispose() => Bias?.Dispose();
+}
+
+/// <summary>One matrix of a stack: output rows [First, First + Rows).</summary>
+internal readonly unsafe struct CpuSegment(byte* data, DType dtype, int first, int rows)
+{
+    public readonly byte* Data = data;
+    public readonly DType DType = dtype;
+    public readonly int First = first;
+    public readonly int Rows = rows;
+}
+
+/// <summary>Keys and values: [layer][keys | values][row][kvHead][headDim].</summary>
+internal sealed unsafe class CpuKv(in KvShape shape) : BackendKv(shape)
+{
+    private readonly NativeBuffer<float> _memory = new(shape.Length);
+
+    private long PlaneLength => (long)Shape.Rows * Shape.Width;
+
+    /// <summary>[rows, kvHeads·headDim] of a layer.</summary>
+    public float* Keys(int layer) => _memory.Pointer + (2L * layer * PlaneLength);
+
+    /// <summary>[rows, kvHeads·headDim] of a layer.</summary>
+    public float* Values(int layer) => _memory.Pointer + (((2L * layer) + 1) * PlaneLength);
+
+    public override void Dispose() => _memory.Dispose();
+}

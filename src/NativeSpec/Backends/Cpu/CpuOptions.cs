@@ -1,0 +1,47 @@
+namespace NativeSpec.Backends.Cpu;
+
+/// <summary>How the managed kernels run.</summary>
+public sealed record CpuOptions
+{
+    /// <summary>The environment variable that sets <see cref="Threads"/> where the option is not given.</summary>
+    public const string ThreadsVariable = "NATIVESPEC_THREADS";
+
+    /// <summary>Threads that compute, the caller included; null takes NATIVESPEC_THREADS, or else what the process may use (container
+    /// limits count).</summary>
+    public int? Threads { get; init; }
+
+    /// <summary>Vector width; null takes the widest this machine runs.</summary>
+    public SimdLevel? Level { get; init; }
+
+    /// <summary>The number of threads these options mean on this machine.</summary>
+    /// <exception cref="ArgumentException">The option or the variable is not a number from 1 to 256.</exception>
+    public int ResolveThreads()
+    {
+        if (Threads is { } threads)
+        {
+            return threads is >= 1 and <= 256
+                ? threads
+                : throw new ArgumentException($"{nameof(CpuOptions)}.{nameof(Threads)} is {threads}; expected 1 to 256");
+        }
+
+        var text = Environment.GetEnvironmentVariable(ThreadsVariable);
+        if (string.IsNullOrWhiteSpace(text))
+        {
+            return Math.Clamp(Environment.ProcessorCount, 1, 256);
+        }
+
+        return int.TryParse(text, out var set) && set is >= 1 and <= 256
+            ? set
+            : throw new ArgumentException($"the environment variable {ThreadsVariable} is '{text}'; expected a number from 1 to 256");
+    }
+
+    /// <summary>The level these options mean on this machine.</summary>
+    /// <exception cref="ArgumentException">This machine does not run the level.</exception>
+    public SimdLevel ResolveLevel()
+    {
+        var level = Level ?? SimdLevels.Best;
+        return SimdLevels.Available.Contains(level)
+            ? level
+            : throw new ArgumentException($"{nameof(CpuOptions)}.{nameof(Level)} is {level}; this machine runs {string.Join(", ", SimdLevels.Available)}");
+    }
+}

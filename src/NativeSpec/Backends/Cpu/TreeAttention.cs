@@ -1,0 +1,200 @@
+using System.Runtime.CompilerServices;
+
+namespace NativeSpec.Backends.Cpu;
+
+/// <summary>softmax(q · Kᵀ / sqrt(headDim)) · V, where a node sees the committed prefix, its ancestors and itself, and nothing else.</summary>
+/// <remarks>
+/// <para>q in qkv: [rows, (heads + 2·kvHeads)·headDim]; keys, values: [cache rows, kvHeads·headDim]; y: [rows, heads·headDim]. A query
+/// head h reads key-value head h / (heads / kvHeads).</para>
+/// <para>The softmax runs online (Milakov and Gimelshein, 2018) over blocks of <see cref="Block"/> positions, cut at fixed logical
+/// positions and visited in order. What a block holds, and so every rounding, depends on positions alone; where a key lies (its own slot
+/// or that of a tree node) only decides which address is read. Hence a node's result has the same bits in every tree.</para>
+/// </remarks>
+internal static unsafe class TreeAttention
+{
+    /// <summary>Positions per step of the online softmax.</summary>
+    public const int Block = 32;
+
+    internal struct Arguments
+    {
+        public float* Qkv;
+        public float* Keys;
+        public float* Values;
+        public float* Y;
+        public int* Positions;
+        public int* Trunk;
+        public int* PageStart;
+        public int* Pages;
+        public int* PathStart;
+        public int* PathRows;
+        public int Heads;
+        public int KvHeads;
+        public int HeadDim;
+    }
+
+    /// <summary>Computes items [begin, end), where item = row · kvHeads + kvHead covers the query heads of that key-value head.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Work<TSimd, TVector>(void* arguments, int begin, int end)
+        where TSimd : ISimd<TVector>
+        where TVector : unmanaged
+    {
+        var a = (Arguments*)arguments;
+        var group = a->Heads / a->KvHeads;
+        var stride = (a->Heads + (2 * a->KvHeads)) * a->HeadDim;
+        for (var item = begin; item < end; item++)
+        {
+            var row = item / a->KvHeads;
+            var kvHead = item % a->KvHeads;
+            for (var head = kvHead * group; head < (kvHead + 1) * group; head++)
+            {
+                var q = a->Qkv + ((nint)row * stride) + (head * a->HeadDim);
+                var y = a->Y + ((nint)row * a->Heads * a->HeadDim) + (head * a->HeadDim);
+                Attend<TSimd, TVector>(a, row, kvHead * a->HeadDim, q, y);
+            }
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Attend<TSimd, TVector>(Arguments* a, int row, int column, float* q, float* y)
+        where TSimd : ISimd<TVector>
+        where TVector : unmanaged
+    {
+        var width = (nint)a->KvHeads * a->HeadDim;
+        var headDim = a->HeadDim;
+        var scale = 1f / MathF.Sqrt(headDim);
+        var count = a->Positions[row] + 1;
+        var weights = stackalloc float[Block]; // first the scores of a block, then their exponentials
+        var offsets = stackalloc nint[Block];  // where the block's keys and values lie in their plane
+        new Span<float>(y, headDim).Clear();
+        var max = float.NegativeInfinity;
+        var total = 0f;
+        for (var start = 0; start < count; start += Block)
+        {
+            var length = Math.Min(Block, count - start);
+            Locate(a, row, start, length, width, column, offsets);
+            var blockMax = max;
+            for (var j = 0; j < length; j++)
+            {
+                weights[j] = Dot<TSimd, TVector>(q, a->Keys + offsets[j], headDim) * scale;
+                blockMax = weights[j] > blockMax ? weights[j] : blockMax;
+            }
+
+            for (var j = length; j < Block; j++)
+            {
+                weights[j] = float.NegativeInfinity;
+            }
+
+            var shrink = SimdMath.Exp<SimdScalar, float>(max - blockMax);
+            for (var j = 0; j < Block; j += TSimd.Width)
+            {
+                TSimd.Store(SimdMath.Exp<TSimd, TVector>(TSimd.Subtract(TSimd.Load(weights + j), TSimd.Create(blockMax))), weights + j);
+            }
+
+            var sum = 0f;
+            for (var j = 0; j < length; j++)
+            {
+                sum += weights[j];
+            }
+
+            total = (total * shrink) + sum;
+            max = blockMax;
+            AddValues<TSimd, TVector>(a->Values, offsets, weights, length, shrink, y, headDim);
+        }
+
+        for (var d = 0; d < headDim; d++)
+        {
+            y[d] /= total;
+        }
+    }
+
+    /// <summary>Finds where the keys of positions [start, start + length) lie, for this row.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Locate(Arguments* a, int row, int start, int length, nint width, int column, nint* offsets)
+    {
+        var trunk = a->Trunk[row];
+        var pages = a->Pages + a->PageStart[row];
+        var path = a->PathRows + a->PathStart[row] - trunk;
+        for (var j = 0; j < length; j++)
+        {
+            var position = start + j;
+            var cacheRow = position < trunk
+                ? (pages[position / RowBatch.PageSize] * RowBatch.PageSize) + (position % RowBatch.PageSize)
+                : path[position];
+            offsets[j] = (cacheRow * width) + column;
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static float Dot<TSimd, TVector>(float* a, float* b, int length)
+        where TSimd : ISimd<TVector>
+        where TVector : unmanaged
+    {
+        var lanes = TSimd.Create(0);
+        var i = 0;
+        for (; i + TSimd.Width <= length; i += TSimd.Width)
+        {
+            lanes = TSimd.MultiplyAdd(TSimd.Load(a + i), TSimd.Load(b + i), lanes);
+        }
+
+        var sum = TSimd.Sum(lanes);
+        for (; i < length; i++)
+        {
+            sum += a[i] * b[i];
+        }
+
+        return sum;
+    }
+
+    /// <summary>y = y · shrink + Σ_j weights[j] · values[j], positions in order.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void AddValues<TSimd, TVector>(float* values, nint* offsets, float* weights, int length, float shrink, float* y, int headDim)
+        where TSimd : ISimd<TVector>
+        where TVector : unmanaged
+    {
+        var d = 0;
+        for (; d + (4 * TSimd.Width) <= headDim; d += 4 * TSimd.Width)
+        {
+            var shrinks = TSimd.Create(shrink);
+            var s0 = TSimd.Multiply(TSimd.Load(y + d), shrinks);
+            var s1 = TSimd.Multiply(TSimd.Load(y + d + TSimd.Width), shrinks);
+            var s2 = TSimd.Multiply(TSimd.Load(y + d + (2 * TSimd.Width)), shrinks);
+            var s3 = TSimd.Multiply(TSimd.Load(y + d + (3 * TSimd.Width)), shrinks);
+            for (var j = 0; j < length; j++)
+            {
+                var v = values + offsets[j] + d;
+                var w = TSimd.Create(weights[j]);
+                s0 = TSimd.MultiplyAdd(w, TSimd.Load(v), s0);
+                s1 = TSimd.MultiplyAdd(w, TSimd.Load(v + TSimd.Width), s1);
+                s2 = TSimd.MultiplyAdd(w, TSimd.Load(v + (2 * TSimd.Width)), s2);
+                s3 = TSimd.MultiplyAdd(w, TSimd.Load(v + (3 * TSimd.Width)), s3);
+            }
+
+            TSimd.Store(s0, y + d);
+            TSimd.Store(s1, y + d + TSimd.Width);
+            TSimd.Store(s2, y + d + (2 * TSimd.Width));
+            TSimd.Store(s3, y + d + (3 * TSimd.Width));
+        }
+
+        for (; d + TSimd.Width <= headDim; d += TSimd.Width)
+        {
+            var s = TSimd.Multiply(TSimd.Load(y + d), TSimd.Create(shrink));
+            for (var j = 0; j < length; j++)
+            {
+                s = TSimd.MultiplyAdd(TSimd.Create(weights[j]), TSimd.Load(values + offsets[j] + d), s);
+            }
+
+            TSimd.Store(s, y + d);
+        }
+
+        for (; d < headDim; d++)
+        {
+            var s = y[d] * shrink;
+            for (var j = 0; j < length; j++)
+            {
+                s += weights[j] * values[offsets[j] + d];
+            }
+
+            y[d] = s;
+        }
+    }
+}

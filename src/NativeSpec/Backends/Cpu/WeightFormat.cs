@@ -1,0 +1,57 @@
+using System.Runtime.CompilerServices;
+
+namespace NativeSpec.Backends.Cpu;
+
+/// <summary>How a kernel reads weights of one element type as floats. Every conversion here is exact.</summary>
+internal interface IWeightFormat
+{
+    /// <summary>Bytes per weight.</summary>
+    static abstract int Size { get; }
+
+    /// <summary>The next lanes, starting at the weight with this index.</summary>
+    static abstract unsafe TVector Load<TSimd, TVector>(byte* row, int index)
+        where TSimd : ISimd<TVector>
+        where TVector : unmanaged;
+
+    /// <summary>One weight.</summary>
+    static abstract unsafe float LoadOne(byte* row, int index);
+}
+
+internal readonly struct F32Format : IWeightFormat
+{
+    public static int Size => 4;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static unsafe TVector Load<TSimd, TVector>(byte* row, int index)
+        where TSimd : ISimd<TVector>
+        where TVector : unmanaged
+        => TSimd.Load((float*)row + index);
+
+    public static unsafe float LoadOne(byte* row, int index) => ((float*)row)[index];
+}
+
+internal readonly struct BF16Format : IWeightFormat
+{
+    public static int Size => 2;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static unsafe TVector Load<TSimd, TVector>(byte* row, int index)
+        where TSimd : ISimd<TVector>
+        where TVector : unmanaged
+        => TSimd.LoadBF16((ushort*)row + index);
+
+    public static unsafe float LoadOne(byte* row, int index) => SimdScalar.LoadBF16((ushort*)row + index);
+}
+
+internal readonly struct F16Format : IWeightFormat
+{
+    public static int Size => 2;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static unsafe TVector Load<TSimd, TVector>(byte* row, int index)
+        where TSimd : ISimd<TVector>
+        where TVector : unmanaged
+        => TSimd.LoadF16((ushort*)row + index);
+
+    public static unsafe float LoadOne(byte* row, int index) => SimdScalar.LoadF16((ushort*)row + index);
+}

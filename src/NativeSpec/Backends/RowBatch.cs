@@ -1,0 +1,100 @@
+namespace NativeSpec.Backends;
+
+/// <summary>One forward's rows as plain data, the only thing a backend learns about trees and sequences. Arrays are pinned and sized
+/// once; a round fills them anew.</summary>
+/// <remarks>
+/// <para>A row at position P sees the positions 0..P. Of these, the first <see cref="Trunk"/>[row] lie in their own slot: position p is
+/// cache row <c>Pages[PageStart[row] + p / PageSize] · PageSize + p % PageSize</c>. The others, which are its last ancestors and itself
+/// when they branch off, lie where <see cref="PathRows"/>[<see cref="PathStart"/>[row] + (p − Trunk)] says. A chain is all trunk.</para>
+/// <para>That is the tree mask: two numbers and a short list per row, with no matrix of rows × context.</para>
+/// </remarks>
+public sealed class RowBatch
+{
+    /// <summary>Positions per page of cache rows.</summary>
+    public const int PageSize = 64;
+
+    /// <summary>Makes an empty batch that can hold what its arguments say.</summary>
+    /// <param name="maxRows">Most rows of one forward.</param>
+    /// <param name="maxPages">Most page numbers of all sequences in one forward.</param>
+    /// <param name="headDim">Width of a head, for the rotation angles.</param>
+    public RowBatch(int maxRows, int maxPages, int headDim)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(maxRows, 1);
+        ArgumentOutOfRangeException.ThrowIfLessThan(maxPages, 1);
+        ArgumentOutOfRangeException.ThrowIfLessThan(headDim, 2);
+        MaxRows = maxRows;
+        Tokens = Pinned<int>(maxRows);
+        Positions = Pinned<int>(maxRows);
+        KvRows = Pinned<int>(maxRows);
+        Trunk = Pinned<int>(maxRows);
+        PageStart = Pinned<int>(maxRows);
+        PathStart = Pinned<int>(maxRows);
+        Pages = Pinned<int>(maxPages);
+        // A row's list is at most its depth, and a tree of n nodes has at most n(n+1)/2 depths in all.
+        PathRows = Pinned<int>(checked(maxRows * (maxRows + 1) / 2));
+        LogitRows = Pinned<int>(maxRows);
+        Cos = Pinned<float>(checked(maxRows * headDim / 2));
+        Sin = Pinned<float>(checked(maxRows * headDim / 2));
+    }
+
+    /// <summary>Most rows.</summary>
+    public int MaxRows { get; }
+
+    /// <summary>Rows in use.</summary>
+    public int Count { get; set; }
+
+    /// <summary>Entries of <see cref="LogitRows"/> in use.</summary>
+    public int LogitCount { get; set; }
+
+    /// <summary>Entries of <see cref="Pages"/> in use.</summary>
+    public int PageCount { get; set; }
+
+    /// <summary>Entries of <see cref="PathRows"/> in use.</summary>
+    public int PathCount { get; set; }
+
+    /// <summary>[rows] token ids.</summary>
+    public int[] Tokens { get; }
+
+    /// <summary>[rows] absolute positions.</summary>
+    public int[] Positions { get; }
+
+    /// <summary>[rows] the cache row that takes this row's key and value.</summary>
+    public int[] KvRows { get; }
+
+    /// <summary>[rows] how many positions lie in their own slot.</summary>
+    public int[] Trunk { get; }
+
+    /// <summary>[rows] where this row's sequence begins in <see cref="Pages"/>.</summary>
+    public int[] PageStart { get; }
+
+    /// <summary>[rows] where this row's list begins in <see cref="PathRows"/>.</summary>
+    public int[] PathStart { get; }
+
+    /// <summary>Page numbers, sequence after sequence.</summary>
+    public int[] Pages { get; }
+
+    /// <summary>Cache rows of the positions past the trunk, row after row.</summary>
+    public int[] PathRows { get; }
+
+    /// <summary>[logit rows] rows whose logits are wanted.</summary>
+    public int[] LogitRows { get; }
+
+    /// <summary>[rows, headDim/2] cosines of the rotation angles.</summary>
+    public float[] Cos { get; }
+
+    /// <summary>[rows, headDim/2] sines of the rotation angles.</summary>
+    public float[] Sin { get; }
+
+    /// <summary>Empties the batch.</summary>
+    public void Clear()
+    {
+        Count = 0;
+        LogitCount = 0;
+        PageCount = 0;
+        PathCount = 0;
+    }
+
+    private static T[] Pinned<T>(int length)
+        where T : unmanaged
+        => GC.AllocateArray<T>(length, pinned: true);
+}
