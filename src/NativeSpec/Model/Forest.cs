@@ -1,0 +1,70 @@
+namespace NativeSpec.Model;
+
+/// <summary>What one forward computes: a token tree for each of several sequences.</summary>
+public sealed class Forest
+{
+    private readonly Entry[] _entries;
+
+    /// <summary>Makes an empty forest for up to <paramref name="maxTrees"/> sequences.</summary>
+    public Forest(int maxTrees)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(maxTrees, 1);
+        _entries = new Entry[maxTrees];
+    }
+
+    /// <summary>Trees in the forest.</summary>
+    public int Count { get; private set; }
+
+    /// <summary>Nodes of all trees.</summary>
+    public int RowCount { get; private set; }
+
+    /// <summary>Nodes whose logits are wanted.</summary>
+    public int LogitCount { get; private set; }
+
+    /// <summary>Removes all trees.</summary>
+    public void Clear()
+    {
+        Array.Clear(_entries, 0, Count);
+        Count = 0;
+        RowCount = 0;
+        LogitCount = 0;
+    }
+
+    /// <summary>Adds a sequence's tree and returns its number.</summary>
+    /// <param name="sequence">Where the tree's keys and values go; at most one tree per sequence.</param>
+    /// <param name="tree">Its nodes; not changed until the forward is done.</param>
+    /// <param name="firstLogitNode">Logits are computed for the nodes from this one on: 0 to verify a tree, Count − 1 for the last token of
+    /// a prompt, Count for none.</param>
+    public int Add(KvSequence sequence, TokenTree tree, int firstLogitNode)
+    {
+        ArgumentNullException.ThrowIfNull(sequence);
+        ArgumentNullException.ThrowIfNull(tree);
+        ArgumentOutOfRangeException.ThrowIfZero(tree.Count);
+        ArgumentOutOfRangeException.ThrowIfNegative(firstLogitNode);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(firstLogitNode, tree.Count);
+        if (Count == _entries.Length)
+        {
+            throw new InvalidOperationException($"the forest is full: {Count} trees");
+        }
+
+        _entries[Count] = new Entry(sequence, tree, firstLogitNode, LogitCount);
+        RowCount += tree.Count;
+        LogitCount += tree.Count - firstLogitNode;
+        return Count++;
+    }
+
+    /// <summary>The number under which <see cref="LlamaModel.Logits"/> has a node's logits.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">The logits of this node were not asked for.</exception>
+    public int LogitRow(int tree, int node)
+    {
+        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual((uint)tree, (uint)Count);
+        var entry = _entries[tree];
+        ArgumentOutOfRangeException.ThrowIfLessThan(node, entry.FirstLogitNode);
+        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(node, entry.Tree.Count);
+        return entry.FirstLogitRow + node - entry.FirstLogitNode;
+    }
+
+    internal ReadOnlySpan<Entry> Entries => _entries.AsSpan(0, Count);
+
+    internal readonly record struct Entry(KvSequence Sequence, TokenTree Tree, int FirstLogitNode, int FirstLogitRow);
+}

@@ -1,0 +1,167 @@
+using NativeSpec.Backends;
+using NativeSpec.Loading;
+
+namespace NativeSpec.Model;
+
+/// <summary>The most that one forward computes; buffers are sized by it once.</summary>
+/// <param name="MaxRows">Nodes of all trees: the prompt chunk that is prefilled at once, or all trees that are verified together.</param>
+/// <param name="MaxLogitRows">Nodes whose logits are wanted.</param>
+/// <param name="MaxSequences">Trees.</param>
+/// <param name="MaxContext">Tokens of a sequence.</param>
+public readonly record struct ForwardLimits(int MaxRows, int MaxLogitRows, int MaxSequences, int MaxContext);
+
+/// <summary>A Llama: token embedding, decoder layers of attention and SwiGLU with RMSNorm before each, a head over the vocabulary
+/// (Touvron et al., 2023). <see cref="Forward"/> is the only forward there is; prefill, decoding, tree verification and batches of
+/// sequences differ in the forest they pass.</summary>
+/// <remarks>Used by one thread at a time. A forward allocates nothing.</remarks>
+public sealed class LlamaModel : IDisposable
+{
+    private readonly IBackend _backend;
+    private readonly LlamaWeights _weights;
+    private readonly RopeTable _rope;
+    private readonly BatchBuilder _builder;
+    private readonly RowBatch _batch;
+    private readonly BackendBuffer _x;           // [rows, hidden] the residual stream
+    private readonly BackendBuffer _normed;      // [rows, hidden]
+    private readonly BackendBuffer _qkv;         // [rows, (heads + 2·kvHeads)·headDim]
+    private readonly BackendBuffer _attended;    // [rows, heads·headDim]
+    private readonly BackendBuffer _gateUp;      // [rows, 2·intermediate]
+    private readonly BackendBuffer _activated;   // [rows, intermediate]
+    private readonly BackendBuffer _hidden;      // [logit rows, hidden]
+    private readonly BackendBuffer _logits;      // [logit rows, vocab]
+    private int _logitRows;
+
+    /// <summary>Puts the weights on the backend and sizes the buffers. The tensors' memory must outlive the model; the backend stays the
+    /// caller's.</summary>
+    public LlamaModel(LlamaConfig config, LlamaTensors tensors, IBackend backend, in ForwardLimits limits)
+    {
+        ArgumentNullException.ThrowIfNull(config);
+        ArgumentNullException.ThrowIfNull(tensors);
+        ArgumentNullException.ThrowIfNull(backend);
+        Config = config;
+        Limits = limits;
+        _backend = backend;
+        _weights = new LlamaWeights(backend, tensors);
+        _rope = new RopeTable(config, limits.MaxContext);
+        _builder = new BatchBuilder(_rope, config.HeadDim, config.VocabSize);
+        _batch = new RowBatch(limits.MaxRows, checked(limits.MaxSequences * (KvCache.PagesFor(limits.MaxContext) + 1) + KvCache.PagesFor(limits.MaxRows)), config.HeadDim);
+        var attention = config.NumAttentionHeads * config.HeadDim;
+        _x = Rows(config.HiddenSize);
+        _normed = Rows(config.HiddenSize);
+        _qkv = Rows(attention + (2 * config.NumKeyValueHeads * config.HeadDim));
+        _attended = Rows(attention);
+        _gateUp = Rows(2 * config.IntermediateSize);
+        _activated = Rows(config.IntermediateSize);
+        _hidden = backend.Allocate((long)limits.MaxLogitRows * config.HiddenSize);
+        _logits = backend.Allocate((long)limits.MaxLogitRows * config.VocabSize);
+
+        BackendBuffer Rows(int width) => backend.Allocate((long)Limits.MaxRows * width);
+    }
+
+    /// <summary>The shapes.</summary>
+    public LlamaConfig Config { get; }
+
+    /// <summary>The most that one forward computes.</summary>
+    public ForwardLimits Limits { get; }
+
+    /// <summary>Makes room for the keys and values of at least <paramref name="tokens"/> tokens of all sequences together.</summary>
+    public KvCache CreateCache(long tokens)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(tokens, 1);
+        var pages = checked((int)((tokens + RowBatch.PageSize - 1) / RowBatch.PageSize));
+        var rows = checked(pages * RowBatch.PageSize);
+        var shape = new KvShape(Config.NumHiddenLayers, rows, Config.NumAttentionHeads, Config.NumKeyValueHeads, Config.HeadDim);
+        return new KvCache(_backend, shape, Limits.MaxRows);
+    }
+
+    /// <summary>Computes every node of the forest: keys and values go to the cache, the wanted logits to <see cref="Logits"/>.</summary>
+    /// <param name="forest">One tree per sequence, all of one cache.</param>
+    /// <param name="cancellationToken">Looked at before every layer; a cancelled forward has committed nothing.</param>
+    /// <exception cref="ArgumentException">The forest outgrows the limits, or a token is outside the vocabulary.</exception>
+    public void Forward(Forest forest, CancellationToken cancellationToken = default)
+    {
+        Check(forest);
+        _builder.Fill(_batch, forest);
+        var rows = _batch.Count;
+        var kv = forest.Entries[0].Sequence.Cache.Storage;
+        var eps = Config.RmsNormEps;
+
+        _backend.Upload(_batch);
+        _backend.Embed(_weights.Embedding, _x);
+        for (var i = 0; i < _weights.Layers.Length; i++)
+        {
+            cancellationToken.ThrowIfCancellationRequested();
+            var layer = _weights.Layers[i];
+            _backend.RmsNorm(_x, layer.InputNorm, eps, _normed, rows);
+            _backend.MatMul(layer.QkvProj, _normed, _qkv, rows, accumulate: false);
+            _backend.Rope(_qkv, kv, i);
+            _backend.TreeAttention(_qkv, kv, i, _attended);
+            _backend.MatMul(layer.OProj, _attended, _x, rows, accumulate: true);
+
+            _backend.RmsNorm(_x, layer.PostAttentionNorm, eps, _normed, rows);
+            _backend.MatMul(layer.GateUpProj, _normed, _gateUp, rows, accumulate: false);
+            _backend.SwiGlu(_gateUp, _activated, rows, Config.IntermediateSize);
+            _backend.MatMul(layer.DownProj, _activated, _x, rows, accumulate: true);
+        }
+
+        _logitRows = _batch.LogitCount;
+        if (_logitRows > 0)
+        {
+            _backend.GatherLogitRows(_x, _hidden, Config.HiddenSize);
+            _backend.RmsNorm(_hidden, _weights.FinalNorm, eps, _hidden, _logitRows);
+            _backend.MatMul(_weights.LmHead, _hidden, _logits, _logitRows, accumulate: false);
+        }
+    }
+
+    /// <summary>[vocab] logits of a node of the last forward, by <see cref="Forest.LogitRow"/>; readable until the next forward.</summary>
+    public ReadOnlySpan<float> Logits(int logitRow)
+    {
+        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual((uint)logitRow, (uint)_logitRows);
+        return _backend.Download(_logits, (long)logitRow * Config.VocabSize, Config.VocabSize);
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _weights.Dispose();
+        _rope.Dispose();
+        _x.Dispose();
+        _normed.Dispose();
+        _qkv.Dispose();
+        _attended.Dispose();
+        _gateUp.Dispose();
+        _activated.Dispose();
+        _hidden.Dispose();
+        _logits.Dispose();
+    }
+
+    private void Check(Forest forest)
+    {
+        ArgumentNullException.ThrowIfNull(forest);
+        if (forest.Count == 0 || forest.Count > Limits.MaxSequences || forest.RowCount > Limits.MaxRows || forest.LogitCount > Limits.MaxLogitRows)
+        {
+            throw new ArgumentException(
+                $"a forest of {forest.Count} trees, {forest.RowCount} nodes and {forest.LogitCount} wanted logits; this model takes 1 to {Limits.MaxSequences}, {Limits.MaxRows} and {Limits.MaxLogitRows}",
+                nameof(forest));
+        }
+
+        foreach (ref readonly var entry in forest.Entries)
+        {
+            if (!ReferenceEquals(entry.Sequence.Cache, forest.Entries[0].Sequence.Cache))
+            {
+                throw new ArgumentException("the sequences of a forest must share one cache", nameof(forest));
+            }
+
+            var end = entry.Sequence.Length + entry.Tree.Depths[^1];
+            foreach (var depth in entry.Tree.Depths)
+            {
+                end = Math.Max(end, entry.Sequence.Length + depth);
+            }
+
+            if (end >= Limits.MaxContext)
+            {
+                throw new ArgumentException($"position {end} lies past the context of {Limits.MaxContext} tokens", nameof(forest));
+            }
+        }
+    }
+}

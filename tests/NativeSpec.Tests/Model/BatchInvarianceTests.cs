@@ -1,0 +1,125 @@
+using NativeSpec.Model;
+using NativeSpec.Tensors;
+using NativeSpec.Tests.Backends;
+
+namespace NativeSpec.Tests.Model;
+
+/// <summary>The contract under "the same text": a node's logits have the same bits alone, inside any tree, and beside any other
+/// sequences. Random trees, random prefixes, random batch mates, bits compared.</summary>
+[TestFixtureSource(typeof(TestBackend), nameof(TestBackend.All))]
+public sealed class BatchInvarianceTests(TestBackend backend)
+{
+    private ModelRun _run = null!;
+    private SyntheticModel _weights = null!;
+
+    [SetUp]
+    public void Load()
+    {
+        _weights = new SyntheticModel(TestConfigs.Tiny, DType.BF16, 3);
+        _run = new ModelRun(backend.Create(), _weights.Config, _weights.Tensors);
+    }
+
+    [TearDown]
+    public void Unload()
+    {
+        _run.Dispose();
+        _weights.Dispose();
+    }
+
+    [Test]
+    public void Forward_EveryNodeOfATree_HasTheBitsOfASequentialForwardOfItsPath([Range(0, 5)] int seed)
+    {
+        var random = new Random(seed);
+        int[] prompt = [.. Enumerable.Range(0, random.Next(1, 90)).Select(_ => random.Next(300))];
+        var tree = ModelRun.RandomTree(random, 1 + random.Next(40), 300);
+        using var sequence = _run.Open();
+        _run.Append(sequence, prompt, chunk: 1 + random.Next(64));
+        var inTree = _run.Forward((sequence, tree))[0];
+
+        for (var node = 0; node < tree.Count; node++)
+        {
+            int[] path = [.. ModelRun.PathTo(tree, node).Select(n => tree.Tokens[n])];
+            using var alone = _run.Open();
+            _run.Append(alone, prompt, chunk: 64);
+            Assert.That(_run.Append(alone, path)[^1], Is.EqualTo(inTree[node]), $"node {node} at depth {path.Length - 1}");
+        }
+    }
+
+    [Test]
+    public void Forward_BesideOtherSequences_HasTheBitsItHasAlone([Range(0, 5)] int seed)
+    {
+        var random = new Random(100 + seed);
+        var sequences = Enumerable.Range(0, 5).Select(_ => _run.Open()).ToArray();
+        foreach (var sequence in sequences)
+        {
+            _run.Append(sequence, [.. Enumerable.Range(0, random.Next(1, 80)).Select(_ => random.Next(300))], chunk: 16);
+        }
+
+        var trees = sequences.Select(_ => ModelRun.RandomTree(random, 1 + random.Next(12), 300)).ToArray();
+        var together = _run.Forward([.. sequences.Zip(trees)]);
+
+        for (var i = 0; i < sequences.Length; i++)
+        {
+            Assert.That(_run.Forward((sequences[i], trees[i]))[0], Is.EqualTo(together[i]), $"sequence {i}");
+        }
+    }
+
+    [Test]
+    public void Prefill_InChunksOfAnySize_GivesTheSameBits()
+    {
+        int[] prompt = [.. Enumerable.Range(0, 150).Select(i => i * 7 % 300)];
+        using var reference = _run.Open();
+        var expected = _run.Append(reference, prompt, chunk: 1);
+        foreach (var chunk in new[] { 2, 5, 64, 128 })
+        {
+            using var sequence = _run.Open();
+            Assert.That(_run.Append(sequence, prompt, chunk), Is.EqualTo(expected), $"chunks of {chunk}");
+        }
+    }
+
+    [Test]
+    public void Commit_AfterAnyPath_LeavesTheCacheOfAFreshPrefill([Range(0, 5)] int seed)
+    {
+        var random = new Random(200 + seed);
+        int[] prompt = [.. Enumerable.Range(0, 50 + random.Next(30)).Select(_ => random.Next(300))];
+        using var speculated = _run.Open();
+        _run.Append(speculated, prompt, chunk: 32);
+        List<int> text = [.. prompt];
+        for (var round = 0; round < 6; round++)
+        {
+            var tree = ModelRun.RandomTree(random, 1 + random.Next(20), 300);
+            _run.Forward((speculated, tree));
+            var path = ModelRun.PathTo(tree, random.Next(tree.Count));
+            speculated.Commit(path);
+            text.AddRange(path.Select(node => tree.Tokens[node]));
+        }
+
+        using var fresh = _run.Open();
+        _run.Append(fresh, [.. text], chunk: 32);
+        var probe = ModelRun.RandomTree(random, 9, 300);
+        Assert.That(_run.Forward((speculated, probe))[0], Is.EqualTo(_run.Forward((fresh, probe))[0]));
+    }
+
+    [Test]
+    public void Truncate_ThenOtherTokens_GivesTheBitsOfAFreshPrefill()
+    {
+        using var rolledBack = _run.Open();
+        _run.Append(rolledBack, [.. Enumerable.Range(0, 100)], chunk: 50);
+        rolledBack.Truncate(37);
+        var continued = _run.Append(rolledBack, [200, 201, 202]);
+
+        using var fresh = _run.Open();
+        _run.Append(fresh, [.. Enumerable.Range(0, 37)], chunk: 5);
+        Assert.That(continued, Is.EqualTo(_run.Append(fresh, [200, 201, 202])));
+    }
+
+    [Test]
+    public void Forward_TwoTreesThatDifferInOneToken_Differ()
+    {
+        using var sequence = _run.Open();
+        _run.Append(sequence, [1, 2, 3]);
+        var one = _run.Forward((sequence, ModelRun.Chain(4, 5)))[0][1];
+        var other = _run.Forward((sequence, ModelRun.Chain(6, 5)))[0][1];
+        Assert.That(one, Is.Not.EqualTo(other), "or the comparisons of this fixture could not fail");
+    }
+}

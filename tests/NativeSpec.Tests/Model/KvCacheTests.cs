@@ -1,0 +1,72 @@
+using NativeSpec.Backends.Cpu;
+using NativeSpec.Model;
+using NativeSpec.Tensors;
+
+namespace NativeSpec.Tests.Model;
+
+public sealed class KvCacheTests
+{
+    private SyntheticModel _weights = null!;
+    private ModelRun _run = null!;
+
+    [SetUp]
+    public void Load()
+    {
+        _weights = new SyntheticModel(TestConfigs.Tiny, DType.F32, 1);
+        _run = new ModelRun(CpuBackend.Create(new CpuOptions { Threads = 1 }), _weights.Config, _weights.Tensors, cacheTokens: 256);
+    }
+
+    [TearDown]
+    public void Unload()
+    {
+        _run.Dispose();
+        _weights.Dispose();
+    }
+
+    [Test]
+    public void TryOpen_UntilTheRoomIsGone_ReturnsNullAndWorksAgainAfterDispose()
+    {
+        var first = _run.Cache.TryOpen(129);
+        var second = _run.Cache.TryOpen(64);
+        Assert.That((first, second, _run.Cache.FreePages), Is.EqualTo((first, second, 0)));
+        Assert.That(_run.Cache.TryOpen(1), Is.Null);
+
+        first!.Dispose();
+        first.Dispose();
+        Assert.That(_run.Cache.FreePages, Is.EqualTo(3));
+        Assert.That(_run.Cache.TryOpen(192), Is.Not.Null);
+    }
+
+    [TestCase(new[] { 1 })]
+    [TestCase(new[] { 0, 2, 1 })]
+    [TestCase(new[] { 0, 0 })]
+    [TestCase(new[] { 0, 64 })]
+    public void Commit_APathThatIsNone_IsRefused(int[] path)
+    {
+        using var sequence = _run.Cache.TryOpen(64)!;
+        Assert.Throws<ArgumentException>(() => sequence.Commit(path));
+        Assert.That(sequence.Length, Is.Zero);
+    }
+
+    [Test]
+    public void Commit_AfterDispose_IsRefused()
+    {
+        var sequence = _run.Cache.TryOpen(64)!;
+        sequence.Dispose();
+        Assert.Throws<ObjectDisposedException>(() => sequence.Commit([0]));
+    }
+
+    [Test]
+    public void Truncate_BeyondTheLength_IsRefused([Values(-1, 1)] int length)
+    {
+        using var sequence = _run.Cache.TryOpen(64)!;
+        Assert.Throws<ArgumentOutOfRangeException>(() => sequence.Truncate(length));
+    }
+
+    [Test]
+    public void Forward_ATreeThatOutgrowsItsRoom_IsRefusedWithTheNumbers()
+    {
+        using var sequence = _run.Cache.TryOpen(3)!;
+        Assert.That(() => _run.Forward((sequence, ModelRun.Chain(1, 2, 3, 4))), Throws.ArgumentException.With.Message.Contains("4 nodes").And.Message.Contains("3 tokens"));
+    }
+}
