@@ -19,6 +19,9 @@ public sealed record LoadLimits
     /// <summary>Most extents of a tensor.</summary>
     public int MaxRank { get; init; } = 8;
 
+    /// <summary>Most memory, in bytes, that one file's misaligned tensors are copied into (see <see cref="SafetensorsFile.CopiedBytes"/>).</summary>
+    public long MaxCopiedBytes { get; init; } = 16L << 30;
+
     /// <summary>Most shards of a checkpoint.</summary>
     public int MaxShards { get; init; } = 1000;
 
