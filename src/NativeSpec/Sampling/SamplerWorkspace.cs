@@ -1,0 +1,27 @@
+namespace NativeSpec.Sampling;
+
+/// <summary>The memory in which samplers work, made once for a vocabulary. Samplers of many requests can share one as long as one of
+/// them works at a time: nothing in it outlives a call, except that <see cref="Distribution"/> is what the last
+/// <see cref="Sampler.Sample"/> drew from.</summary>
+internal sealed class SamplerWorkspace
+{
+    /// <summary>Makes the memory for a vocabulary.</summary>
+    public SamplerWorkspace(int vocabSize)
+    {
+        Distribution = new TokenDistribution(vocabSize);
+        Scores = new float[vocabSize];
+        Candidates = new int[vocabSize];
+    }
+
+    /// <summary>The distribution that <see cref="Sampler.Sample"/> fills.</summary>
+    public TokenDistribution Distribution { get; }
+
+    /// <summary>Processed logits. [vocab]</summary>
+    public float[] Scores { get; }
+
+    /// <summary>Sums of a <see cref="RankCut"/>. [<see cref="RankCut.SumCount"/>]</summary>
+    public long[] Sums { get; } = new long[RankCut.SumCount];
+
+    /// <summary>The tokens among which a <see cref="RankCut"/> lies. [vocab]</summary>
+    public int[] Candidates { get; }
+}
