@@ -1,0 +1,206 @@
+using System.Runtime.InteropServices;
+using System.Text;
+using NativeSpec.Loading;
+
+namespace NativeSpec.Tokenization;
+
+/// <summary>What a piece of a sentencepiece model is.</summary>
+internal enum PieceType
+{
+    /// <summary>Text, made by merging.</summary>
+    Normal = 1,
+
+    /// <summary>What stands for text without a piece.</summary>
+    Unknown = 2,
+
+    /// <summary>A control token.</summary>
+    Control = 3,
+
+    /// <summary>Text that is always one token.</summary>
+    UserDefined = 4,
+
+    /// <summary>A piece that encoding does not make.</summary>
+    Unused = 5,
+
+    /// <summary>One byte.</summary>
+    Byte = 6,
+}
+
+/// <summary>A piece of a sentencepiece model.</summary>
+internal readonly record struct Piece(string Text, float Score, PieceType Type)
+{
+    private static readonly UTF8Encoding StrictUtf8 = new(false, throwOnInvalidBytes: true);
+
+    /// <summary>Reads a SentencePiece message.</summary>
+    public static Piece Read(string file, ReadOnlySpan<byte> message)
+    {
+        var text = "";
+        var score = 0f;
+        var type = (long)PieceType.Normal;
+        var reader = new ProtobufReader(file, message, "pieces");
+        while (reader.Next())
+        {
+            switch (reader.Field)
+            {
+                case 1:
+                    text = ReadText(file, reader.ReadBytes());
+                    break;
+                case 2:
+                    score = reader.ReadFloat();
+                    break;
+                case 3:
+                    type = reader.ReadInteger();
+                    break;
+                default:
+                    reader.Skip();
+                    break;
+            }
+        }
+
+        if (text.Length == 0 || !float.IsFinite(score) || type is < 1 or > 6)
+        {
+            throw new ModelFormatException(file, $"piece '{text}' has score {score} and type {type}: expected a text, a finite score and a type from 1 to 6");
+        }
+
+        if (type == (long)PieceType.Byte && ByteAlphabet.ParseByteToken(text) < 0)
+        {
+            throw new ModelFormatException(file, $"piece '{text}' is of type BYTE: expected a name from <0x00> to <0xFF>");
+        }
+
+        return new(text, score, (PieceType)type);
+    }
+
+    /// <summary>The bytes that the piece adds to a text.</summary>
+    public byte[] Decode(char space) => Type switch
+    {
+        PieceType.Byte => [(byte)ByteAlphabet.ParseByteToken(Text)],
+        PieceType.Control or PieceType.Unknown => Encoding.UTF8.GetBytes(Text),
+        _ => Encoding.UTF8.GetBytes(Text.Replace(space, ' ')),
+    };
+
+    private static string ReadText(string file, ReadOnlySpan<byte> utf8)
+    {
+        try
+        {
+            return StrictUtf8.GetString(utf8);
+        }
+        catch (DecoderFallbackException error)
+        {
+            throw new ModelFormatException(file, $"a piece of {utf8.Length} bytes is no valid UTF-8", error);
+        }
+    }
+}
+
+/// <summary>The merges of a sentencepiece BPE model: neighbours merge where their texts together are a piece, the highest score first,
+/// then the leftmost. So a piece is entered under every pair of pieces or characters that spells it.</summary>
+internal static class SentencePieceMerges
+{
+    private const int MaxPieceLength = TokenBytesComparer.MaxTokenBytes;
+
+    /// <summary>Makes the model.</summary>
+    public static BpeModel Build(string file, List<Piece> pieces, bool fallsBackToBytes)
+    {
+        var unknown = pieces.FindIndex(p => p.Type == PieceType.Unknown);
+        if (unknown < 0 || pieces.FindLastIndex(p => p.Type == PieceType.Unknown) != unknown)
+        {
+            throw new ModelFormatException(file, "has no piece or several pieces of type UNKNOWN: expected one");
+        }
+
+        var ids = new Dictionary<string, int>(StringComparer.Ordinal);
+        var codePoints = new Dictionary<int, int>();
+        var byteIds = new int[256];
+        Array.Fill(byteIds, -1);
+        for (var id = 0; id < pieces.Count; id++)
+        {
+            var (text, _, type) = pieces[id];
+            if (type == PieceType.Byte)
+            {
+                byteIds[ByteAlphabet.ParseByteToken(text)] = id;
+            }
+            else if (type == PieceType.Normal)
+            {
+                ids.Add(text, id);
+                if (SingleCodePoint(text) is >= 0 and var codePoint)
+                {
+                    codePoints.Add(codePoint, id);
+                }
+            }
+        }
+
+        for (var b = 0; b < 256 && fallsBackToBytes; b++)
+        {
+            if (byteIds[b] < 0 && CharBpeModel.NeedsByte((byte)b, codePoints))
+            {
+                throw new ModelFormatException(file, $"has byte_fallback but neither a piece <0x{b:X2}> nor one of that character: expected either");
+            }
+        }
+
+        return new CharBpeModel(codePoints, fallsBackToBytes ? byteIds : null, unknown, fuseUnknown: true, Merges(file, pieces, ids), null);
+    }
+
+    /// <summary>Whether <c>▁</c> is a piece and no piece has one after another character, so that words can be encoded one by one.</summary>
+    public static bool MayCutAtWordStarts(List<Piece> pieces, char space) => space == Metaspace.Mark
+        && pieces.Exists(p => p.Type == PieceType.Normal && p.Text is [Metaspace.Mark])
+        && pieces.TrueForAll(p => p.Type != PieceType.Normal || !p.Text.AsSpan().TrimStart(space).Contains(space));
+
+    private static MergeTable Merges(string file, List<Piece> pieces, Dictionary<string, int> ids)
+    {
+        var ranks = RanksByScore(pieces);
+        var find = ids.GetAlternateLookup<ReadOnlySpan<char>>();
+        var table = new MergeTable(pieces.Count);
+        foreach (var (text, id) in ids)
+        {
+            if (text.Length > MaxPieceLength)
+            {
+                throw new ModelFormatException(file, $"piece {id} has {text.Length} characters: the most is {MaxPieceLength}");
+            }
+
+            for (var cut = 1; cut < text.Length; cut++)
+            {
+                if (!char.IsLowSurrogate(text[cut]) && Symbol(text.AsSpan(0, cut), find, out var left)
+                    && Symbol(text.AsSpan(cut), find, out var right))
+                {
+                    table.Set(left, right, ranks[id], id);
+                }
+            }
+
+            if (table.Count > MergeTable.MaxDerived)
+            {
+                throw new ModelFormatException(file, $"its pieces merge from more than {MergeTable.MaxDerived} pairs");
+            }
+        }
+
+        return table;
+    }
+
+    // A part of a piece is a symbol when it is a piece, or one character without a piece.
+    private static bool Symbol(ReadOnlySpan<char> text, Dictionary<string, int>.AlternateLookup<ReadOnlySpan<char>> find, out int symbol)
+    {
+        if (find.TryGetValue(text, out symbol))
+        {
+            return true;
+        }
+
+        var codePoint = SingleCodePoint(text);
+        symbol = ~codePoint;
+        return codePoint >= 0;
+    }
+
+    // Equal scores are equal ranks: between them the leftmost pair merges first.
+    private static int[] RanksByScore(List<Piece> pieces)
+    {
+        var order = Enumerable.Range(0, pieces.Count).ToArray();
+        var scores = CollectionsMarshal.AsSpan(pieces).ToArray().Select(p => -p.Score).ToArray();
+        Array.Sort(scores, order);
+        var ranks = new int[order.Length];
+        for (var i = 1; i < order.Length; i++)
+        {
+            ranks[order[i]] = ranks[order[i - 1]] + (scores[i] == scores[i - 1] ? 0 : 1);
+        }
+
+        return ranks;
+    }
+
+    private static int SingleCodePoint(ReadOnlySpan<char> text) =>
+        Rune.DecodeFromUtf16(text, out var rune, out var length) == System.Buffers.OperationStatus.Done && length == text.Length ? rune.Value : -1;
+}

@@ -1,0 +1,183 @@
+using System.Buffers;
+using System.Text;
+using NativeSpec.Loading;
+
+namespace NativeSpec.Tokenization;
+
+/// <summary>Text to token ids and back, for the tokenizers of Llama-family models. Reads <c>tokenizer.json</c> (byte-level BPE and BPE
+/// with byte fallback), <c>tokenizer.model</c> (sentencepiece BPE, or tiktoken ranks) and <c>*.tiktoken</c>. Encoding takes
+/// O(n log n) time on any text, and no regular expression from a file is ever run. Safe for use by several threads at once.</summary>
+public sealed class Tokenizer
+{
+    private readonly TokenizerParts _parts;
+    private readonly Vocabulary _vocabulary;
+    private readonly BpeModel _model;
+    private readonly AddedTokenSplitter? _rawAll, _rawPlain, _normalizedAll, _normalizedPlain;
+    private readonly LoadLimits _limits;
+
+    internal Tokenizer(TokenizerParts parts, LoadLimits limits)
+    {
+        _parts = parts;
+        _vocabulary = parts.Vocabulary;
+        _model = parts.Model;
+        _limits = limits;
+        Func<string, string> asIs = text => text;
+        _rawAll = AddedTokenSplitter.Create(parts.AddedTokens.Where(t => !t.Normalized), asIs);
+        _rawPlain = AddedTokenSplitter.Create(parts.AddedTokens.Where(t => !t.Normalized && IsFoundInPlainText(t)), asIs);
+        _normalizedAll = AddedTokenSplitter.Create(parts.AddedTokens.Where(t => t.Normalized), parts.NormalizeAdded);
+        _normalizedPlain = AddedTokenSplitter.Create(
+            parts.AddedTokens.Where(t => t.Normalized && IsFoundInPlainText(t)), parts.NormalizeAdded);
+        Description = $"{parts.Kind}, {VocabSize} tokens, {parts.FileName}";
+    }
+
+    /// <summary>One more than the highest token id. Ids that the files leave out are counted; they decode to nothing.</summary>
+    public int VocabSize => _vocabulary.Count;
+
+    /// <summary>The kind, the size and the file, for people: <c>byte-level BPE, 50257 tokens, tokenizer.json</c>.</summary>
+    public string Description { get; }
+
+    /// <summary>The token that begins a text, where the tokenizer's files name one.</summary>
+    public int? BosId => _parts.BosId;
+
+    /// <summary>The tokens that end a text, as far as the tokenizer's files name them; <c>generation_config.json</c> may name more.</summary>
+    public IReadOnlyList<int> EosIds => _parts.EosIds;
+
+    internal bool StripsLeadingSpace => _parts.StripsLeadingSpace;
+
+    /// <summary>Loads the tokenizer of a checkpoint.</summary>
+    /// <param name="path">A checkpoint's folder (its <c>tokenizer.json</c> is preferred to its <c>tokenizer.model</c> or single
+    /// <c>*.tiktoken</c>), or one of these files. What a file is, is told by its content.</param>
+    /// <param name="limits">The most that the files may ask for; null for <see cref="LoadLimits.Default"/>.</param>
+    /// <exception cref="ModelFormatException">There is no tokenizer, or it is broken or of a kind that is not supported: the message says
+    /// which file, where and what.</exception>
+    public static Tokenizer Load(string path, LoadLimits? limits = null)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(path);
+        limits ??= LoadLimits.Default;
+        return new(TokenizerFiles.Read(path, limits), limits);
+    }
+
+    /// <summary>The token ids of a text.</summary>
+    /// <param name="text">The text. Lone surrogates, which have no UTF-8, count as U+FFFD.</param>
+    /// <param name="addSpecial">Whether the tokens are added that the tokenizer puts around a text, such as the begin-of-text token.</param>
+    /// <param name="parseSpecial">Whether the text of a control token (<c>&lt;|eot_id|&gt;</c>) becomes that token. Leave it off for text
+    /// of users. Added tokens that are not control tokens are found in any case, except those that only shorten white space and
+    /// lie beyond the BPE model's own vocabulary: models of that vocabulary have no rows for them.</param>
+    /// <exception cref="ArgumentException">The text is longer than <see cref="LoadLimits.MaxTextLength"/>.</exception>
+    public int[] Encode(string text, bool addSpecial = true, bool parseSpecial = false)
+    {
+        ArgumentNullException.ThrowIfNull(text);
+        if (text.Length > _limits.MaxTextLength)
+        {
+            throw new ArgumentException($"the text has {text.Length} characters: the most is {_limits.MaxTextLength} (LoadLimits.MaxTextLength)");
+        }
+
+        text = CharClasses.WithoutLoneSurrogates(text);
+        var ids = new List<int>((text.Length / 4) + 8);
+        var merger = _model.CreateMerger();
+        if (addSpecial)
+        {
+            ids.AddRange(_parts.Prefix);
+        }
+
+        foreach (var segment in Split(parseSpecial ? _rawAll : _rawPlain, text))
+        {
+            if (segment.TokenId >= 0)
+            {
+                ids.Add(segment.TokenId);
+                continue;
+            }
+
+            var normalized = _parts.Normalizer.Apply(text[segment.Start..segment.End]);
+            foreach (var part in Split(parseSpecial ? _normalizedAll : _normalizedPlain, normalized))
+            {
+                if (part.TokenId >= 0)
+                {
+                    ids.Add(part.TokenId);
+                    continue;
+                }
+
+                var isStart = segment.Start == 0 && part.Start == 0;
+                _parts.PreTokenizer.Encode(normalized[part.Start..part.End], isStart, _model, merger, ids);
+            }
+        }
+
+        if (addSpecial)
+        {
+            ids.AddRange(_parts.Suffix);
+        }
+
+        return [.. ids];
+    }
+
+    /// <summary>The text of token ids. Bytes that are no UTF-8 become U+FFFD, one for each longest piece of a sequence.</summary>
+    /// <param name="ids">The tokens.</param>
+    /// <param name="skipSpecial">Whether control tokens add nothing; else they add their text.</param>
+    /// <param name="atTextStart">Whether the tokens begin a text. Then tokenizers that put a space before every text (the Llama-2 kind)
+    /// take one leading space away again. False for the continuation of a prompt, whose first space is part of the text.</param>
+    /// <exception cref="ArgumentOutOfRangeException">An id is not in the vocabulary.</exception>
+    public string Decode(ReadOnlySpan<int> ids, bool skipSpecial = true, bool atTextStart = true)
+    {
+        var output = new ArrayBufferWriter<byte>(Math.Max(16, ids.Length * 4));
+        var detokenizer = CreateDetokenizer(skipSpecial, atTextStart);
+        foreach (var id in ids)
+        {
+            detokenizer.Append(id, output);
+        }
+
+        detokenizer.Flush(output);
+        return Encoding.UTF8.GetString(output.WrittenSpan);
+    }
+
+    /// <summary>A detokenizer that takes tokens one by one.</summary>
+    /// <param name="skipSpecial">Whether control tokens add nothing; else they add their text.</param>
+    /// <param name="atTextStart">Whether the first token begins a text, as for <see cref="Decode"/>. The default is that it continues a
+    /// prompt, so that a leading space is kept.</param>
+    public StreamingDetokenizer CreateDetokenizer(bool skipSpecial = true, bool atTextStart = false) => new(this, skipSpecial, atTextStart);
+
+    /// <summary>The exact bytes that a token adds to a text; they need not be whole UTF-8 sequences.</summary>
+    /// <param name="id">The token.</param>
+    /// <param name="includeSpecial">Whether a control token has its text as its bytes; else it has none.</param>
+    /// <exception cref="ArgumentOutOfRangeException">The id is not in the vocabulary.</exception>
+    public ReadOnlySpan<byte> TokenBytes(int id, bool includeSpecial = false) =>
+        IsSpecial(id) && !includeSpecial ? [] : _vocabulary.Bytes(id);
+
+    /// <summary>A token for display: its text, or <c>&lt;0xE2&gt;</c> for each byte where its bytes are no text by themselves.</summary>
+    /// <param name="id">The token.</param>
+    /// <exception cref="ArgumentOutOfRangeException">The id is not in the vocabulary.</exception>
+    public string TokenText(int id)
+    {
+        var bytes = TokenBytes(id, includeSpecial: true);
+        if (System.Text.Unicode.Utf8.IsValid(bytes))
+        {
+            return Encoding.UTF8.GetString(bytes);
+        }
+
+        var text = new StringBuilder();
+        foreach (var value in bytes)
+        {
+            text.Append("<0x").Append(value.ToString("X2", null)).Append('>');
+        }
+
+        return text.ToString();
+    }
+
+    /// <summary>Whether a token is a control token.</summary>
+    /// <param name="id">The token.</param>
+    /// <exception cref="ArgumentOutOfRangeException">The id is not in the vocabulary.</exception>
+    public bool IsSpecial(int id)
+    {
+        if ((uint)id >= (uint)VocabSize)
+        {
+            throw new ArgumentOutOfRangeException(nameof(id), id, $"token ids of this tokenizer are 0 to {VocabSize - 1}");
+        }
+
+        return _vocabulary.IsSpecial(id);
+    }
+
+    private bool IsFoundInPlainText(AddedToken token) =>
+        !token.Special && !(token.Id >= _parts.ModelVocabSize && token.Content.All(char.IsWhiteSpace));
+
+    private static List<Segment> Split(AddedTokenSplitter? splitter, string text) =>
+        splitter is not null ? splitter.Split(text) : text.Length == 0 ? [] : [new(0, text.Length, -1)];
+}
