@@ -14,16 +14,20 @@ public sealed class LlamaCheckpoint : IDisposable
         EosTokenIds = generation.EosTokenIds.Count > 0 ? generation.EosTokenIds : config.EosTokenIds;
 
         var binder = new WeightBinder(checkpoint);
-        Embedding = binder.Matrix("model.embed_tokens.weight", config.VocabSize, config.HiddenSize);
+        var embedding = binder.Matrix("model.embed_tokens.weight", config.VocabSize, config.HiddenSize);
         var layers = new LlamaLayerTensors[config.NumHiddenLayers];
         for (var i = 0; i < layers.Length; i++)
         {
             layers[i] = BindLayer(binder, config, $"model.layers.{i}.");
         }
 
-        Layers = layers;
-        FinalNorm = binder.Vector("model.norm.weight", config.HiddenSize);
-        LmHead = config.TieWordEmbeddings ? Embedding : binder.Matrix("lm_head.weight", config.VocabSize, config.HiddenSize);
+        Tensors = new LlamaTensors
+        {
+            Embedding = embedding,
+            Layers = layers,
+            FinalNorm = binder.Vector("model.norm.weight", config.HiddenSize),
+            LmHead = config.TieWordEmbeddings ? embedding : binder.Matrix("lm_head.weight", config.VocabSize, config.HiddenSize),
+        };
         binder.Finish(IsHarmless);
         WeightBytes = binder.Bytes;
     }
@@ -40,17 +44,8 @@ public sealed class LlamaCheckpoint : IDisposable
     /// <summary>The tokens that end a text: those of generation_config.json, or else those of config.json.</summary>
     public IReadOnlyList<int> EosTokenIds { get; }
 
-    /// <summary>Token embeddings, [vocab, hidden].</summary>
-    public TensorView Embedding { get; }
-
-    /// <summary>The decoder layers, first to last.</summary>
-    public IReadOnlyList<LlamaLayerTensors> Layers { get; }
-
-    /// <summary>RMSNorm before the output matrix, [hidden].</summary>
-    public TensorView FinalNorm { get; }
-
-    /// <summary>Output matrix, [vocab, hidden]; the same view as <see cref="Embedding"/> when they are tied.</summary>
-    public TensorView LmHead { get; }
+    /// <summary>The weights, by name; valid until the checkpoint is disposed.</summary>
+    public LlamaTensors Tensors { get; }
 
     /// <summary>Bytes of all weights of the model, as they are stored; a tied output matrix is counted once.</summary>
     public long WeightBytes { get; }

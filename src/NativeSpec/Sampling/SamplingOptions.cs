@@ -11,7 +11,7 @@ public record SamplingOptions
     public const int MaxTopLogProbs = 20;
 
     /// <summary>Logits are divided by this; 0 is greedy: the most likely token after penalties and bias, ties to the lowest id, and
-    /// top-k, top-p, min-p and the seed have nothing left to decide. Null: the checkpoint's default, 1 where it has none.</summary>
+    /// top-k, top-p, min-p and the seed have nothing left to decide. Null: the checkpoint's default, 0 where it has none.</summary>
     public float? Temperature { get; init; }
 
     /// <summary>Keeps the k most likely tokens; 0 keeps all. Exactly k are kept: of tokens with equal logits the lower ids stay.
@@ -88,7 +88,7 @@ public record SamplingOptions
     private static void RequireRange(string option, float? value, float low, float high, string allowed) =>
         Require(value is null || (value >= low && value <= high), option, value, allowed);
 
-    private static void Require<T>(bool holds, string option, T value, string allowed)
+    private protected static void Require<T>(bool holds, string option, T value, string allowed)
     {
         if (!holds)
         {

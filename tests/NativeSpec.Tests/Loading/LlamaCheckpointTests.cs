@@ -21,13 +21,13 @@ public sealed class LlamaCheckpointTests
 
         using var model = LlamaCheckpoint.Open(_folder.Path);
 
-        var layer = model.Layers[1];
+        var layer = model.Tensors.Layers[1];
         using (Assert.EnterMultipleScope())
         {
-            Assert.That(model.Embedding.ToString(), Is.EqualTo("F32 [10, 8]"));
-            Assert.That(model.FinalNorm.Name, Is.EqualTo("model.norm.weight"));
-            Assert.That(model.LmHead.Name, Is.EqualTo("lm_head.weight"));
-            Assert.That(model.Layers, Has.Count.EqualTo(2));
+            Assert.That(model.Tensors.Embedding.ToString(), Is.EqualTo("F32 [10, 8]"));
+            Assert.That(model.Tensors.FinalNorm.Name, Is.EqualTo("model.norm.weight"));
+            Assert.That(model.Tensors.LmHead.Name, Is.EqualTo("lm_head.weight"));
+            Assert.That(model.Tensors.Layers, Has.Count.EqualTo(2));
             Assert.That(layer.InputNorm.Name, Is.EqualTo("model.layers.1.input_layernorm.weight"));
             Assert.That(layer.PostAttentionNorm.Name, Is.EqualTo("model.layers.1.post_attention_layernorm.weight"));
             Assert.That(new[] { layer.QProj, layer.KProj, layer.VProj, layer.OProj }.Select(t => t.ToString()), Is.EqualTo(["F32 [8, 8]", "F32 [4, 8]", "F32 [4, 8]", "F32 [8, 8]"]));
@@ -47,7 +47,7 @@ public sealed class LlamaCheckpointTests
 
         using var model = LlamaCheckpoint.Open(_folder["model.safetensors"]);
 
-        Assert.That(model.Layers, Has.Count.EqualTo(2));
+        Assert.That(model.Tensors.Layers, Has.Count.EqualTo(2));
     }
 
     [Test]
@@ -81,7 +81,7 @@ public sealed class LlamaCheckpointTests
 
         using var model = LlamaCheckpoint.Open(_folder.Path);
 
-        Assert.That(model.LmHead, Is.SameAs(model.Embedding));
+        Assert.That(model.Tensors.LmHead, Is.SameAs(model.Tensors.Embedding));
         Assert.That(model.WeightBytes, Is.EqualTo(model.Config.WeightBytes(DType.F32)));
     }
 
@@ -95,7 +95,7 @@ public sealed class LlamaCheckpointTests
 
         using var model = LlamaCheckpoint.Open(_folder.Path);
 
-        var layer = model.Layers[0];
+        var layer = model.Tensors.Layers[0];
         Assert.That(new[] { layer.QBias, layer.KBias, layer.VBias, layer.OBias, layer.GateBias, layer.UpBias, layer.DownBias }.Select(t => t!.ElementCount),
             Is.EqualTo([8L, 4, 4, 8, 12, 12, 8]));
         Assert.That(model.WeightBytes, Is.EqualTo(model.Config.WeightBytes(DType.F32)));
@@ -208,7 +208,7 @@ public sealed class LlamaCheckpointTests
 
         using var model = LlamaCheckpoint.Open(_folder.Path);
 
-        Assert.That(model.FinalNorm.DType, Is.EqualTo(dtype));
+        Assert.That(model.Tensors.FinalNorm.DType, Is.EqualTo(dtype));
     }
 
     [Test]
@@ -231,8 +231,8 @@ public sealed class LlamaCheckpointTests
 
         using (Assert.EnterMultipleScope())
         {
-            Assert.That((model.Config.VocabSize, model.Config.IntermediateSize, model.Layers.Count), Is.EqualTo((vocab, intermediate, 5)));
-            Assert.That(model.Embedding.DType, Is.EqualTo(dtype));
+            Assert.That((model.Config.VocabSize, model.Config.IntermediateSize, model.Tensors.Layers.Count), Is.EqualTo((vocab, intermediate, 5)));
+            Assert.That(model.Tensors.Embedding.DType, Is.EqualTo(dtype));
             Assert.That(model.WeightBytes, Is.EqualTo(model.Config.WeightBytes(dtype)));
             Assert.That(model.Checkpoint.Files.Sum(file => file.CopiedBytes), Is.Zero);
             Assert.That(model.EosTokenIds, Is.EqualTo([2]));

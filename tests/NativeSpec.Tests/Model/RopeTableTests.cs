@@ -7,12 +7,12 @@ public sealed class RopeTableTests
 {
     [Test]
     public void Frequencies_Unscaled_ArePowersOfTheta()
-        => Assert.That(RopeTable.Frequencies(new LlamaConfig { HeadDim = 4, RopeTheta = 100 }), Is.EqualTo(new[] { 1, 0.1 }).Within(1e-15));
+        => Assert.That(RopeTable.Frequencies(TestConfigs.Tiny with { HeadDim = 4, RopeTheta = 100 }), Is.EqualTo(new[] { 1, 0.1 }).Within(1e-15));
 
     [Test]
     public void Frequencies_Linear_AreDividedByTheFactor()
     {
-        var config = new LlamaConfig { HeadDim = 4, RopeTheta = 100, RopeScaling = new RopeScaling { Kind = RopeScalingKind.Linear, Factor = 4 } };
+        var config = TestConfigs.Tiny with { HeadDim = 4, RopeTheta = 100, RopeScaling = new RopeScaling { Kind = RopeScalingKind.Linear, Factor = 4 } };
         Assert.That(RopeTable.Frequencies(config), Is.EqualTo(new[] { 0.25, 0.025 }).Within(1e-15));
     }
 
@@ -20,7 +20,7 @@ public sealed class RopeTableTests
     [Test]
     public void Frequencies_Llama3_KeepShortWavesAndSlowLongOnes()
     {
-        var config = new LlamaConfig
+        var config = TestConfigs.Tiny with
         {
             HeadDim = 128,
             RopeTheta = 500_000,

@@ -1,0 +1,51 @@
+using Microsoft.Extensions.Logging;
+using NativeSpec.Backends;
+using NativeSpec.Loading;
+
+namespace NativeSpec.Engine;
+
+/// <summary>How an engine is built. What is null is chosen from the model and the machine.</summary>
+public sealed record EngineOptions
+{
+    /// <summary>Threads that compute; null takes the environment variable NATIVESPEC_THREADS, or else what the process may use.</summary>
+    public int? Threads { get; init; }
+
+    /// <summary>Most requests that are generated together; more wait their turn.</summary>
+    public int MaxSequences { get; init; } = 16;
+
+    /// <summary>Most tokens of a request, prompt and output together; null takes the model's own limit, or what fits into a quarter of the
+    /// memory if that is less.</summary>
+    public int? MaxContext { get; init; }
+
+    /// <summary>Tokens whose keys and values are kept for all requests together; null takes enough for every sequence's whole context, or
+    /// what fits into a quarter of the memory if that is less.</summary>
+    public long? KvTokens { get; init; }
+
+    /// <summary>Prompt tokens computed in one forward. Larger is faster for long prompts, smaller lets other requests' tokens through sooner.</summary>
+    public int PrefillChunk { get; init; } = 256;
+
+    /// <summary>What a checkpoint may ask for.</summary>
+    public LoadLimits Limits { get; init; } = LoadLimits.Default;
+
+    /// <summary>Makes the backend; null takes the fastest one there is. The engine owns and disposes what this returns.</summary>
+    public Func<EngineOptions, IBackend>? CreateBackend { get; init; }
+
+    /// <summary>Where the engine says what it loaded and which request failed; null says nothing.</summary>
+    public ILogger? Logger { get; init; }
+
+    internal void Validate()
+    {
+        Require(MaxSequences is >= 1 and <= 1024, nameof(MaxSequences), MaxSequences, "1 to 1024");
+        Require(MaxContext is null or >= 2, nameof(MaxContext), MaxContext, "2 or more");
+        Require(KvTokens is null or >= 2, nameof(KvTokens), KvTokens, "2 or more");
+        Require(PrefillChunk is >= 1 and <= 4096, nameof(PrefillChunk), PrefillChunk, "1 to 4096");
+    }
+
+    private static void Require<T>(bool holds, string option, T value, string allowed)
+    {
+        if (!holds)
+        {
+            throw new ArgumentException($"{nameof(EngineOptions)}.{option} is {value}; expected {allowed}", option);
+        }
+    }
+}

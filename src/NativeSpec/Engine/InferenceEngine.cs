@@ -1,0 +1,222 @@
+using System.Runtime.CompilerServices;
+using System.Security.Cryptography;
+using System.Threading.Channels;
+using Microsoft.Extensions.Logging;
+using NativeSpec.Backends;
+using NativeSpec.Backends.Cpu;
+using NativeSpec.Loading;
+using NativeSpec.Model;
+using NativeSpec.Sampling;
+using NativeSpec.Tensors;
+using NativeSpec.Tokenization;
+
+namespace NativeSpec.Engine;
+
+/// <summary>A loaded model that writes text. Safe for any number of concurrent callers: their requests are computed together.</summary>
+/// <example><code>
+/// using var engine = InferenceEngine.Load("path/to/model");
+/// await foreach (var piece in engine.GenerateAsync("Once upon a time", new() { MaxTokens = 128 }))
+///     Console.Write(piece.Text);
+/// </code></example>
+public sealed partial class InferenceEngine : IDisposable
+{
+    private readonly LlamaCheckpoint _checkpoint;
+    private readonly IBackend _backend;
+    private readonly LlamaModel _model;
+    private readonly KvCache _cache;
+    private readonly Scheduler _scheduler;
+    private readonly SamplerWorkspace _workspace;
+    private readonly SamplingOptions _defaults;
+    private readonly EngineOptions _options;
+    private bool _disposed;
+
+    private InferenceEngine(LlamaCheckpoint checkpoint, Tokenizer tokenizer, IBackend backend, EngineOptions options)
+    {
+        _checkpoint = checkpoint;
+        _backend = backend;
+        _options = options;
+        Tokenizer = tokenizer;
+        var plan = MemoryPlan.For(Config, options, Config.KvBytesPerToken(DType.F32), GC.GetGCMemoryInfo().TotalAvailableMemoryBytes);
+        MaxContext = plan.MaxContext;
+        KvTokens = plan.KvTokens;
+        var limits = new ForwardLimits(options.PrefillChunk + options.MaxSequences, options.MaxSequences, options.MaxSequences, MaxContext);
+        _model = new LlamaModel(Config, checkpoint.Tensors, backend, limits);
+        _cache = _model.CreateCache(KvTokens);
+        _workspace = new SamplerWorkspace(Config.VocabSize);
+        _defaults = Defaults(checkpoint.Generation);
+        _scheduler = new Scheduler(_model, _cache, options.PrefillChunk, options.Logger);
+    }
+
+    /// <summary>The model's shapes.</summary>
+    public LlamaConfig Config => _checkpoint.Config;
+
+    /// <summary>Text to tokens and back.</summary>
+    public Tokenizer Tokenizer { get; }
+
+    /// <summary>What computes: backend, instruction set, threads.</summary>
+    public string Backend => _backend.Description;
+
+    /// <summary>Most tokens of one request, prompt and output together.</summary>
+    public int MaxContext { get; }
+
+    /// <summary>Tokens whose keys and values are held for all requests together.</summary>
+    public long KvTokens { get; }
+
+    /// <summary>Opens a checkpoint folder (config.json, safetensors, tokenizer) and starts an engine on it.</summary>
+    /// <exception cref="ModelFormatException">The folder is not a model this engine runs; the message says why.</exception>
+    /// <exception cref="ArgumentException">An option cannot be met.</exception>
+    public static InferenceEngine Load(string path, EngineOptions? options = null)
+    {
+        options ??= new EngineOptions();
+        options.Validate();
+        LlamaCheckpoint? checkpoint = null;
+        IBackend? backend = null;
+        try
+        {
+            checkpoint = LlamaCheckpoint.Open(path, options.Limits);
+            var tokenizer = Tokenizer.Load(path, options.Limits);
+            backend = options.CreateBackend?.Invoke(options) ?? CpuBackend.Create(new CpuOptions { Threads = options.Threads });
+            var engine = new InferenceEngine(checkpoint, tokenizer, backend, options);
+            if (options.Logger is { } logger)
+            {
+                LogLoaded(logger, path, engine.Config.ParameterCount, tokenizer.Description, backend.Description, engine.MaxContext);
+            }
+
+            return engine;
+        }
+        catch
+        {
+            backend?.Dispose();
+            checkpoint?.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Writes the continuation of a text.</summary>
+    /// <param name="prompt">The text before; tokenized with the beginning-of-text token where the tokenizer asks for it.</param>
+    /// <param name="options">What to write; null for the defaults.</param>
+    /// <param name="cancellationToken">Ends the enumeration with <see cref="OperationCanceledException"/>, also while the prompt is computed.</param>
+    /// <exception cref="ArgumentException">An option is out of its range, or the prompt is empty or longer than the context.</exception>
+    /// <exception cref="NonFiniteLogitsException">While enumerating: the model's weights gave no usable numbers.</exception>
+    public IAsyncEnumerable<GenerationPiece> GenerateAsync(
+        string prompt, GenerationOptions? options = null, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(prompt);
+        return GenerateAsync(Tokenizer.Encode(prompt, parseSpecial: options?.ParseSpecial ?? false), options, cancellationToken);
+    }
+
+    /// <summary>Writes the continuation of tokens; see the other overload.</summary>
+    public IAsyncEnumerable<GenerationPiece> GenerateAsync(
+        IReadOnlyList<int> promptIds, GenerationOptions? options = null, CancellationToken cancellationToken = default)
+    {
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        return Stream(Prepare(promptIds, options ?? new GenerationOptions()), cancellationToken);
+    }
+
+    /// <summary>Writes the whole continuation of a text.</summary>
+    public Task<GenerationResult> CompleteAsync(string prompt, GenerationOptions? options = null, CancellationToken cancellationToken = default)
+        => LastAsync(GenerateAsync(prompt, options, cancellationToken));
+
+    /// <summary>Writes the whole continuation of tokens.</summary>
+    public Task<GenerationResult> CompleteAsync(
+        IReadOnlyList<int> promptIds, GenerationOptions? options = null, CancellationToken cancellationToken = default)
+        => LastAsync(GenerateAsync(promptIds, options, cancellationToken));
+
+    /// <summary>Ends all requests and frees the model. Requests under way throw <see cref="ObjectDisposedException"/>.</summary>
+    public void Dispose()
+    {
+        if (_disposed)
+        {
+            return;
+        }
+
+        _disposed = true;
+        _scheduler.Dispose();
+        _cache.Dispose();
+        _model.Dispose();
+        _backend.Dispose();
+        _checkpoint.Dispose();
+    }
+
+    private static async Task<GenerationResult> LastAsync(IAsyncEnumerable<GenerationPiece> pieces)
+    {
+        GenerationResult? result = null;
+        await foreach (var piece in pieces.ConfigureAwait(false))
+        {
+            result = piece.Result;
+        }
+
+        return result!;
+    }
+
+    /// <summary>Hugging Face's rule: a checkpoint's temperature and filters count when it says that it samples; otherwise it is greedy.</summary>
+    private static SamplingOptions Defaults(GenerationConfig generation) => generation.DoSample == true
+        ? new SamplingOptions
+        {
+            Temperature = generation.Temperature ?? 1,
+            TopK = generation.TopK,
+            TopP = generation.TopP,
+            MinP = generation.MinP,
+            RepetitionPenalty = generation.RepetitionPenalty,
+        }
+        : new SamplingOptions { Temperature = 0, RepetitionPenalty = generation.RepetitionPenalty };
+
+    private SequenceRequest Prepare(IReadOnlyList<int> promptIds, GenerationOptions options)
+    {
+        ArgumentNullException.ThrowIfNull(promptIds);
+        options.Validate(Config.VocabSize);
+        int[] prompt = [.. promptIds];
+        if (prompt.Length == 0)
+        {
+            throw new ArgumentException("the prompt has no tokens: give it some text, or ids", nameof(promptIds));
+        }
+
+        if (prompt.Length >= MaxContext)
+        {
+            throw new ArgumentException($"the prompt has {prompt.Length} tokens and the context holds {MaxContext}, of which one must be left to write: shorten it", nameof(promptIds));
+        }
+
+        foreach (var id in prompt)
+        {
+            if ((uint)id >= (uint)Config.VocabSize)
+            {
+                throw new ArgumentException($"the prompt has the token id {id}; the model's vocabulary is 0 to {Config.VocabSize - 1}", nameof(promptIds));
+            }
+        }
+
+        var endOfText = _checkpoint.EosTokenIds.Count > 0 ? _checkpoint.EosTokenIds : Tokenizer.EosIds;
+        return new SequenceRequest(
+            prompt,
+            (GenerationOptions)options.WithDefaults(_defaults),
+            options.Seed ?? BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(sizeof(ulong))),
+            Math.Min(options.MaxTokens ?? int.MaxValue, MaxContext - prompt.Length),
+            [.. options.StopIds, .. options.IgnoreEndOfText ? [] : endOfText]);
+    }
+
+    private async IAsyncEnumerable<GenerationPiece> Stream(SequenceRequest request, [EnumeratorCancellation] CancellationToken cancellationToken)
+    {
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        cancellationToken.ThrowIfCancellationRequested();
+        using var cancellation = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        var pieces = Channel.CreateUnbounded<GenerationPiece>(new UnboundedChannelOptions { SingleReader = true, SingleWriter = true });
+        var sampler = new Sampler(request.Options, request.Seed, _workspace);
+        var history = new TokenHistory(Config.VocabSize, request.Prompt.Length + request.MaxTokens, sampler.NeedsHistory);
+        var text = new TextStream(Tokenizer, request.Options.StopStrings);
+        var sequence = new Sequence(request, sampler, history, text, new TokenTree(_options.PrefillChunk), pieces.Writer, cancellation);
+        _scheduler.Submit(sequence);
+        try
+        {
+            await foreach (var piece in pieces.Reader.ReadAllAsync(cancellationToken).ConfigureAwait(false))
+            {
+                yield return piece;
+            }
+        }
+        finally
+        {
+            sequence.Abandon();
+        }
+    }
+
+    [LoggerMessage(Level = LogLevel.Information, Message = "loaded {Path}: {Parameters} parameters, {Tokenizer}, {Backend}, context {Context}")]
+    private static partial void LogLoaded(ILogger logger, string path, long parameters, string tokenizer, string backend, int context);
+}

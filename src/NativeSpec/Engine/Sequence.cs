@@ -1,0 +1,178 @@
+using System.Diagnostics;
+using System.Text;
+using System.Threading.Channels;
+using NativeSpec.Model;
+using NativeSpec.Sampling;
+
+namespace NativeSpec.Engine;
+
+/// <summary>What a request needs to know before it begins.</summary>
+internal sealed record SequenceRequest(int[] Prompt, GenerationOptions Options, ulong Seed, int MaxTokens, HashSet<int> StopIds);
+
+/// <summary>One request on its way: its tokens, its place in the cache, its sampler and the text it has released. The scheduler's thread
+/// owns it; the caller holds only the channel's other end and the cancellation.</summary>
+internal sealed class Sequence : IDisposable
+{
+    private readonly SequenceRequest _request;
+    private readonly Sampler _sampler;
+    private readonly TokenHistory _history;
+    private readonly TextStream _text;
+    private readonly ChannelWriter<GenerationPiece> _pieces;
+    private readonly CancellationTokenSource _cancellation;
+    private readonly List<int> _output;
+    private readonly List<TokenLogProbs> _logProbs = [];
+    private readonly StringBuilder _whole = new();
+    private readonly long _submitted = Stopwatch.GetTimestamp();
+    private long _admitted;
+    private long _firstToken;
+    private long _lastToken;
+    private int _delivered;
+    private int _rounds;
+    private FinishReason? _finish;
+    private bool _failed;
+
+    public Sequence(
+        SequenceRequest request, Sampler sampler, TokenHistory history, TextStream text, TokenTree tree,
+        ChannelWriter<GenerationPiece> pieces, CancellationTokenSource cancellation)
+    {
+        _request = request;
+        _sampler = sampler;
+        _history = history;
+        _text = text;
+        _pieces = pieces;
+        _cancellation = cancellation;
+        Cancellation = cancellation.Token; // kept, because a disposed source does not give it out any more
+        _output = new List<int>(Math.Min(request.MaxTokens, 1024));
+        Tree = tree;
+        history.Start(request.Prompt);
+    }
+
+    /// <summary>What the next forward computes for this sequence; filled anew each round.</summary>
+    public TokenTree Tree { get; }
+
+    /// <summary>Its rows in the cache, once the scheduler has begun with it.</summary>
+    public KvSequence? Kv { get; private set; }
+
+    /// <summary>Set when the caller has cancelled or gone away.</summary>
+    public CancellationToken Cancellation { get; }
+
+    public bool IsFinished => _failed || _finish is not null;
+
+    /// <summary>Most tokens that its cache rows must hold: the last token of the output is never computed.</summary>
+    public int Capacity => _request.Prompt.Length + _request.MaxTokens;
+
+    /// <summary>Prompt tokens not yet computed.</summary>
+    public int PromptRemaining => Math.Max(_request.Prompt.Length - Kv!.Length, 0);
+
+    public void Admit(KvSequence kv)
+    {
+        Kv = kv;
+        _admitted = Stopwatch.GetTimestamp();
+    }
+
+    /// <summary>Fills the tree with the prompt's next tokens; true when the prompt ends with them.</summary>
+    public bool TakePromptChunk(int most)
+    {
+        var count = Math.Min(most, PromptRemaining);
+        Tree.Clear();
+        Tree.AddChain(_request.Prompt.AsSpan(Kv!.Length, count));
+        return count == PromptRemaining;
+    }
+
+    /// <summary>Fills the tree for decoding: the last token, whose key and value are not in the cache yet.</summary>
+    public void TakeRoot()
+    {
+        Tree.Clear();
+        Tree.Add(-1, _output[^1]);
+        _rounds++;
+    }
+
+    /// <summary>Chooses the token after the last committed one and takes it into the text.</summary>
+    /// <exception cref="NonFiniteLogitsException">The logits leave nothing to choose from.</exception>
+    public void Advance(ReadOnlySpan<float> logits)
+    {
+        var sampled = _sampler.Sample(logits, _history, _request.Prompt.Length + _output.Count);
+        _lastToken = Stopwatch.GetTimestamp();
+        if (_output.Count == 0)
+        {
+            _firstToken = _lastToken;
+        }
+
+        _output.Add(sampled.Id);
+        _history.Push(sampled.Id);
+        if (sampled.LogProbs is { } logProbs)
+        {
+            _logProbs.Add(logProbs);
+        }
+
+        if (_request.StopIds.Contains(sampled.Id))
+        {
+            _finish = FinishReason.Stop;
+            return;
+        }
+
+        _text.Append(sampled.Id);
+        if (_text.Stop is not null)
+        {
+            _finish = FinishReason.Stop;
+        }
+        else if (_output.Count == _request.MaxTokens)
+        {
+            _finish = FinishReason.Length;
+        }
+    }
+
+    /// <summary>Hands the caller what is new, and the result when the text has ended.</summary>
+    public void Deliver()
+    {
+        if (_failed || (_output.Count == _delivered && !IsFinished))
+        {
+            return;
+        }
+
+        if (IsFinished)
+        {
+            _text.Finish();
+        }
+
+        var text = _text.Take();
+        _whole.Append(text);
+        var ids = _output[_delivered..];
+        IReadOnlyList<TokenLogProbs> logProbs = _logProbs.Count == 0 ? [] : _logProbs[_delivered..];
+        _delivered = _output.Count;
+        _pieces.TryWrite(new GenerationPiece(text, ids, logProbs, IsFinished ? Result() : null));
+        if (IsFinished)
+        {
+            _pieces.TryComplete();
+        }
+    }
+
+    /// <summary>Ends the request with an error, which its caller's enumeration throws.</summary>
+    public void Fail(Exception error)
+    {
+        _failed = true;
+        _pieces.TryComplete(error);
+    }
+
+    /// <summary>Tells the engine that nobody reads any more.</summary>
+    public void Abandon() => _cancellation.Cancel();
+
+    /// <summary>Gives the cache rows back.</summary>
+    public void Dispose() => Kv?.Dispose();
+
+    private GenerationResult Result() => new()
+    {
+        Text = _whole.ToString(),
+        Ids = [.. _output],
+        LogProbs = [.. _logProbs],
+        FinishReason = _finish!.Value,
+        StopString = _text.Stop,
+        Seed = _request.Seed,
+        PromptTokens = _request.Prompt.Length,
+        Timings = new GenerationTimings(
+            Stopwatch.GetElapsedTime(_submitted, _admitted),
+            Stopwatch.GetElapsedTime(_admitted, _firstToken),
+            Stopwatch.GetElapsedTime(_firstToken, _lastToken),
+            _rounds),
+    };
+}
