@@ -9,22 +9,21 @@ namespace NativeSpec.Tests.Engine;
 /// <summary>A checkpoint folder made from a seed, as a user would have it on disk: config.json, model.safetensors, tokenizer.json.</summary>
 internal sealed class TestFolder : IDisposable
 {
-    /// <summary>Writes the folder. The byte-level tokenizer has 256 bytes and its own specials below the vocabulary's 300.</summary>
-    public TestFolder(ulong seed = 11, int eos = -1, bool broken = false, int maxPositions = 512)
+    /// <summary>A token whose embedding is not a number: a request that has it in its prompt fails, alone.</summary>
+    public const int PoisonedToken = 299;
+
+    /// <summary>Writes the folder. The tokenizer is byte-level: ids 0 to 255 are the bytes.</summary>
+    public TestFolder(ulong seed = 11, int eos = -1, int maxPositions = 512)
     {
         Path = Directory.CreateTempSubdirectory("nativespec-").FullName;
-        var config = TestConfigs.Tiny with { MaxPositionEmbeddings = maxPositions };
+        var config = TestConfigs.Tiny with { MaxPositionEmbeddings = maxPositions, TieWordEmbeddings = false };
         using var model = new SyntheticModel(config, DType.F32, seed);
-        if (broken)
-        {
-            Poison(model.Tensors.FinalNorm);
-        }
-
+        Poison(model.Tensors.Embedding, PoisonedToken);
         var layers = model.Tensors.Layers.SelectMany(l => new[]
         {
             l.InputNorm, l.QProj, l.KProj, l.VProj, l.OProj, l.PostAttentionNorm, l.GateProj, l.UpProj, l.DownProj,
         });
-        TensorView[] all = [model.Tensors.Embedding, .. layers, model.Tensors.FinalNorm];
+        TensorView[] all = [model.Tensors.Embedding, .. layers, model.Tensors.FinalNorm, model.Tensors.LmHead];
         SafetensorsWriter.Write(System.IO.Path.Combine(Path, "model.safetensors"), all.Select(view => SafetensorsTensor.FromView(view)));
         File.WriteAllText(System.IO.Path.Combine(Path, "config.json"), $$"""
             {
@@ -33,7 +32,7 @@ internal sealed class TestFolder : IDisposable
               "num_hidden_layers": {{config.NumHiddenLayers}}, "num_attention_heads": {{config.NumAttentionHeads}},
               "num_key_value_heads": {{config.NumKeyValueHeads}}, "head_dim": {{config.HeadDim}}, "vocab_size": {{config.VocabSize}},
               "max_position_embeddings": {{maxPositions}}, "rms_norm_eps": 1e-5, "rope_theta": 10000.0,
-              "tie_word_embeddings": true, "eos_token_id": {{(eos < 0 ? "null" : eos)}}
+              "tie_word_embeddings": false, "eos_token_id": {{(eos < 0 ? "null" : eos)}}
             }
             """);
         TestTokenizers.WriteByteLevel(Path, config.VocabSize);
@@ -43,6 +42,5 @@ internal sealed class TestFolder : IDisposable
 
     public void Dispose() => Directory.Delete(Path, recursive: true);
 
-    /// <summary>A value that is finite, so that loading accepts it, and large enough that the logits are not.</summary>
-    private static unsafe void Poison(TensorView norm) => ((float*)norm.Data)[3] = float.MaxValue;
+    private static unsafe void Poison(TensorView table, int row) => ((float*)table.Data)[row * table.Shape[1]] = float.NaN;
 }
