@@ -37,12 +37,14 @@ internal sealed class SafetensorsHeader
 
         if (headerBytes > (ulong)limits.MaxHeaderBytes)
         {
-            throw new ModelFormatException(file, $"header length is {headerBytes}; at most {limits.MaxHeaderBytes} are read: this is not a safetensors file, or LoadLimits.MaxHeaderBytes is too low for it");
+            throw new ModelFormatException(file, $"header length is {headerBytes}; at most {limits.MaxHeaderBytes} are read: "
+                + "this is not a safetensors file, or LoadLimits.MaxHeaderBytes is too low for it");
         }
 
         if (headerBytes > (ulong)(fileBytes - LengthBytes))
         {
-            throw new ModelFormatException(file, $"header length is {headerBytes}, but only {fileBytes - LengthBytes} bytes follow: the file is truncated or not a safetensors file");
+            throw new ModelFormatException(file, $"header length is {headerBytes}, but only {fileBytes - LengthBytes} bytes follow: "
+                + "the file is truncated or not a safetensors file");
         }
 
         return (int)headerBytes;
@@ -87,7 +89,8 @@ internal sealed class SafetensorsHeader
 
         if (entry.End > dataBytes)
         {
-            throw new ModelFormatException(file, $"tensor {name}: data_offsets end at {entry.End}, but the file has {dataBytes} bytes of data: it is truncated or damaged; fetch it again");
+            throw new ModelFormatException(file, $"tensor {name}: data_offsets end at {entry.End}, but the file has {dataBytes} bytes of data: "
+                + "it is truncated or damaged; fetch it again");
         }
 
         var shape = $"{entry.DType} [{string.Join(", ", entry.Shape)}]";
@@ -102,7 +105,8 @@ internal sealed class SafetensorsHeader
             bytes = checked(bytes * entry.DType.Size());
             if (bytes != entry.End - entry.Begin)
             {
-                throw new ModelFormatException(file, $"tensor {name}: {shape} needs {bytes} bytes, but data_offsets [{entry.Begin}, {entry.End}] hold {entry.End - entry.Begin}");
+                throw new ModelFormatException(file, $"tensor {name}: {shape} needs {bytes} bytes, "
+                    + $"but data_offsets [{entry.Begin}, {entry.End}] hold {entry.End - entry.Begin}");
             }
         }
         catch (OverflowException e)
