@@ -1,0 +1,77 @@
+namespace NativeSpec.Speculation;
+
+/// <summary>A source of candidates for one sequence. It adds nodes to a tree and learns from what became of them; it knows tokens and
+/// nothing else. A drafter that is always wrong costs time, never text.</summary>
+/// <remarks>One object serves one request; <see cref="IDrafterSource"/> makes them and holds what requests share. Called by one thread
+/// at a time. What it throws ends its request, not its neighbours.</remarks>
+public interface IDrafter : IDisposable
+{
+    /// <summary>Adds candidates below the root. May add nothing.</summary>
+    void Propose(DraftContext context, DraftTree tree);
+
+    /// <summary>Sees what became of a round. The first round is the prompt's: its tree is the prompt's last token alone.</summary>
+    void Observe(RoundOutcome outcome);
+}
+
+/// <summary>Makes the drafters of requests, and holds what they share: a draft model, heads, a table learnt over many requests.</summary>
+public interface IDrafterSource : IDisposable
+{
+    /// <summary>The name under which statistics, traces and options know it: lower case, no spaces.</summary>
+    string Name { get; }
+
+    /// <summary>A drafter for a request whose prompt is given.</summary>
+    IDrafter Start(ReadOnlyMemory<int> prompt);
+}
+
+/// <summary>What a drafter may know when it proposes.</summary>
+public sealed class DraftContext
+{
+    private int[] _text = [];
+    private int _length;
+
+    /// <summary>The text so far, prompt and output; the last token is the tree's root.</summary>
+    public ReadOnlySpan<int> Text => _text.AsSpan(0, _length);
+
+    /// <summary>The most nodes that it makes sense to add: the rest would not be computed.</summary>
+    public int Budget { get; internal set; }
+
+    /// <summary>The deepest node that can be used, because the text or the context ends there.</summary>
+    public int MaxDepth { get; internal set; }
+
+    /// <summary>The most probes that pay at present, by measurement; 0 for a drafter that should add none.</summary>
+    public int ProbeBudget { get; internal set; }
+
+    /// <summary>Appends to the text.</summary>
+    internal void Append(ReadOnlySpan<int> tokens)
+    {
+        if (_text.Length - _length < tokens.Length)
+        {
+            Array.Resize(ref _text, Math.Max(_length + tokens.Length, 2 * _text.Length));
+        }
+
+        tokens.CopyTo(_text.AsSpan(_length));
+        _length += tokens.Length;
+    }
+}
+
+/// <summary>What became of a round's tree.</summary>
+public abstract class RoundOutcome
+{
+    /// <summary>The tree that the drafters built, all candidates included.</summary>
+    public abstract DraftTree Tree { get; }
+
+    /// <summary>The tokens that the round added to the text: the accepted path below the root, then one more that the target chose.</summary>
+    public abstract ReadOnlySpan<int> Emitted { get; }
+
+    /// <summary>The nodes of the accepted path, the root first; the last one chose the last token of <see cref="Emitted"/>.</summary>
+    public abstract ReadOnlySpan<int> AcceptedPath { get; }
+
+    /// <summary>Whether the node was computed; the planner leaves out what does not earn its cost.</summary>
+    public abstract bool WasComputed(int node);
+
+    /// <summary>[vocab] the target's logits at a computed node, before any sampling option.</summary>
+    public abstract ReadOnlySpan<float> Logits(int node);
+
+    /// <summary>[hidden] the target's hidden state at a computed node, after the final norm: what the output matrix reads.</summary>
+    public abstract ReadOnlySpan<float> Hidden(int node);
+}
