@@ -114,17 +114,15 @@ public sealed class DraftTree
     /// <summary>The children of a node that were drawn by chance, in the order they were drawn; null where there are none.</summary>
     internal SampledChildren? Sampled(int node) => _sampled[Check(node)];
 
-    /// <summary>Adds the child that was drawn next from <paramref name="children"/>'s distribution.</summary>
+    /// <summary>Whether a child can be added below the node.</summary>
+    internal bool HasRoomBelow(int parent)
+        => (uint)parent < (uint)Count && !_isProbe[parent] && _depths[parent] < _maxDepth && Count < Capacity && ProposalCount < _proposals.Length;
+
+    /// <summary>Adds a child that was drawn by chance. It is in the tree to stay.</summary>
     internal int AddSampled(int parent, int token, SampledChildren children)
     {
-        if (!CanAdd(parent, token) || Count == Capacity || ProposalCount == _proposals.Length)
-        {
-            return None;
-        }
-
         var node = Append(parent, token, isProbe: false);
         _sampled[parent] = children;
-        children.AddDrawn(token, node);
         Propose(node, 0, 0);
         return node;
     }
@@ -140,6 +138,12 @@ public sealed class DraftTree
         _maxDepth = maxDepth;
         Append(None, root, isProbe: false);
     }
+
+    /// <summary>A node's newest child, probes included; −1 if it has none.</summary>
+    internal int FirstChild(int node) => _firstChild[Check(node)];
+
+    /// <summary>The next older child of the same parent; −1 after the last.</summary>
+    internal int NextSibling(int node) => _nextSibling[Check(node)];
 
     /// <summary>First entry of a node's list of proposals, −1 if it has none.</summary>
     internal int FirstProposal(int node) => _firstProposal[Check(node)];
@@ -164,6 +168,7 @@ public sealed class DraftTree
         _firstChild[node] = None;
         _firstProposal[node] = None;
         _isProbe[node] = isProbe;
+        _nextSibling[node] = None;
         if (parent != None)
         {
             _nextSibling[node] = _firstChild[parent];
