@@ -25,8 +25,8 @@ internal static class RankSelection
     private const int MaxHalvings = 7;
     private const int FewTokens = 8192;
 
-    /// <summary>A weight of 1 as a mass. A vocabulary is below 2²⁰, so sums stay below 2⁵² and float64 holds them exactly. A weight below
-    /// 2⁻³³ of the largest has no mass and cannot move a cut.</summary>
+    /// <summary>A weight of 1 as a mass. A vocabulary is below 2²⁰, so sums stay below 2⁵² and float64 holds them exactly. A weight
+    /// below 2⁻³³ of the largest has no mass and cannot move a cut.</summary>
     private const float MassScale = 1L << 32;
 
     private interface IMeasure

@@ -116,12 +116,13 @@ internal sealed class Sampler
         if (logits != vocabSize || history.VocabSize != vocabSize || into.VocabSize != vocabSize)
         {
             throw new ArgumentException(
-                $"the sampler is made for {vocabSize} tokens; there are {logits} logits, the history is made for {history.VocabSize} tokens and the distribution for {into.VocabSize}");
+                $"the sampler is made for {vocabSize} tokens; there are {logits} logits, "
+                + $"the history is made for {history.VocabSize} tokens and the distribution for {into.VocabSize}");
         }
 
         if (NeedsHistory && !history.TracksTokens)
         {
-            throw new ArgumentException("a penalty is active and the history does not track tokens: make it with tracksTokens", nameof(history));
+            throw new ArgumentException("a penalty is active: make the history so that it tracks tokens", nameof(history));
         }
     }
 }
