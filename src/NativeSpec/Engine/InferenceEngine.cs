@@ -7,6 +7,7 @@ using NativeSpec.Backends.Cpu;
 using NativeSpec.Loading;
 using NativeSpec.Model;
 using NativeSpec.Sampling;
+using NativeSpec.Speculation;
 using NativeSpec.Tensors;
 using NativeSpec.Tokenization;
 
@@ -24,6 +25,7 @@ public sealed partial class InferenceEngine : IDisposable
     private readonly IBackend _backend;
     private readonly LlamaModel _model;
     private readonly KvCache _cache;
+    private readonly SpeculationCore _speculation;
     private readonly Scheduler _scheduler;
     private readonly SamplerWorkspace _workspace;
     private readonly SamplingOptions _defaults;
@@ -39,12 +41,16 @@ public sealed partial class InferenceEngine : IDisposable
         var plan = MemoryPlan.For(Config, options, Config.KvBytesPerToken(DType.F32), GC.GetGCMemoryInfo().TotalAvailableMemoryBytes);
         MaxContext = plan.MaxContext;
         KvTokens = plan.KvTokens;
-        var limits = new ForwardLimits(options.PrefillChunk + options.MaxSequences, options.MaxSequences, options.MaxSequences, MaxContext);
+        var trees = Math.Max(options.MaxTreeNodes, options.MaxSequences);
+        var limits = new ForwardLimits(options.PrefillChunk + trees, options.MaxSequences + trees, options.MaxSequences, MaxContext);
         _model = new LlamaModel(Config, checkpoint.Tensors, backend, limits);
-        _cache = _model.CreateCache(KvTokens);
+        // Beside the texts, each sequence needs room for a round's candidates and for the rest of its last page.
+        _cache = _model.CreateCache(KvTokens + (options.MaxSequences * (long)(trees + 1 + RowBatch.PageSize)));
         _workspace = new SamplerWorkspace(Config.VocabSize);
         _defaults = Defaults(checkpoint.Generation);
-        _scheduler = new Scheduler(_model, _cache, options.PrefillChunk, options.Logger);
+        var cost = CostProbe.Measure(_model, _cache, options.MaxTreeNodes);
+        _speculation = new SpeculationCore(options.Drafters, cost, Config.VocabSize, trees);
+        _scheduler = new Scheduler(_model, _cache, _speculation, options.PrefillChunk, options.Logger);
     }
 
     /// <summary>The model's shapes.</summary>
@@ -132,6 +138,7 @@ public sealed partial class InferenceEngine : IDisposable
 
         _disposed = true;
         _scheduler.Dispose();
+        _speculation.Dispose();
         _cache.Dispose();
         _model.Dispose();
         _backend.Dispose();
@@ -165,6 +172,7 @@ public sealed partial class InferenceEngine : IDisposable
     {
         ArgumentNullException.ThrowIfNull(promptIds);
         options.Validate(Config.VocabSize);
+        options.Speculation.Validate(_speculation.Names);
         int[] prompt = [.. promptIds];
         if (prompt.Length == 0)
         {
@@ -190,7 +198,8 @@ public sealed partial class InferenceEngine : IDisposable
             (GenerationOptions)options.WithDefaults(_defaults),
             options.Seed ?? BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(sizeof(ulong))),
             Math.Min(options.MaxTokens ?? int.MaxValue, MaxContext - prompt.Length),
-            [.. options.StopIds, .. options.IgnoreEndOfText ? [] : endOfText]);
+            [.. options.StopIds, .. options.IgnoreEndOfText ? [] : endOfText],
+            _speculation.MaxNodesOf(options.Speculation));
     }
 
     private async IAsyncEnumerable<GenerationPiece> Stream(SequenceRequest request, [EnumeratorCancellation] CancellationToken cancellationToken)
@@ -202,7 +211,8 @@ public sealed partial class InferenceEngine : IDisposable
         var sampler = new Sampler(request.Options, request.Seed, _workspace);
         var history = new TokenHistory(Config.VocabSize, request.Prompt.Length + request.MaxTokens, sampler.NeedsHistory);
         var text = new TextStream(Tokenizer, request.Options.StopStrings);
-        var sequence = new Sequence(request, sampler, history, text, new TokenTree(_options.PrefillChunk), pieces.Writer, cancellation);
+        Speculator StartSpeculator() => new(_speculation, request.Options.Speculation, request.Seed, request.Prompt);
+        var sequence = new Sequence(request, sampler, history, text, StartSpeculator, _options.PrefillChunk, pieces.Writer, cancellation);
         _scheduler.Submit(sequence);
         try
         {

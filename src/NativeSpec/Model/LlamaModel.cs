@@ -120,6 +120,14 @@ public sealed class LlamaModel : IDisposable
         return _backend.Download(_logits, (long)logitRow * Config.VocabSize, Config.VocabSize);
     }
 
+    /// <summary>[hidden] the hidden state of a node of the last forward, after the final norm, by <see cref="Forest.LogitRow"/>: what the
+    /// output matrix reads; readable until the next forward.</summary>
+    public ReadOnlySpan<float> Hidden(int logitRow)
+    {
+        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual((uint)logitRow, (uint)_logitRows);
+        return _backend.Download(_hidden, (long)logitRow * Config.HiddenSize, Config.HiddenSize);
+    }
+
     /// <inheritdoc/>
     public void Dispose()
     {

@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using NativeSpec.Sampling;
 
 namespace NativeSpec.Speculation;
@@ -17,7 +18,7 @@ internal sealed class SampledChildren(int vocabSize)
     public float[] Probabilities { get; } = new float[vocabSize];
 
     /// <summary>Tokens and nodes, in the order they were drawn.</summary>
-    public IReadOnlyList<(int Token, int Node)> Drawn => _drawn;
+    public ReadOnlySpan<(int Token, int Node)> Drawn => CollectionsMarshal.AsSpan(_drawn);
 
     /// <summary>Begins at a node: takes the draft's distribution without the node's deterministic children.</summary>
     /// <returns>False when nothing is left to draw.</returns>

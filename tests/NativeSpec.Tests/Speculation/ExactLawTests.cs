@@ -1,5 +1,4 @@
 using NativeSpec.Sampling;
-using NativeSpec.Speculation;
 
 namespace NativeSpec.Tests.Speculation;
 

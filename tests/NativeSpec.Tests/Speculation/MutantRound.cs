@@ -1,4 +1,3 @@
-using NativeSpec.Sampling;
 using NativeSpec.Speculation;
 
 namespace NativeSpec.Tests.Speculation;

@@ -4,7 +4,7 @@ using NativeSpec.Speculation;
 namespace NativeSpec.Tests.Speculation;
 
 /// <summary>What is drafted at a node: these tokens for certain, so many drawn from the draft, and what is drafted below the newest child.</summary>
-internal sealed record Shape(int[] Deterministic, int Sampled, Shape? Below = null)
+public sealed record Shape(int[] Deterministic, int Sampled, Shape? Below = null)
 {
     public override string ToString() => $"[{string.Join(',', Deterministic)}]+{Sampled}{(Below is null ? "" : $"/{Below}")}";
 }
