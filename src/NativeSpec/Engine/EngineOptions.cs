@@ -28,8 +28,9 @@ public sealed record EngineOptions
     /// <summary>Most nodes of all token trees in one forward.</summary>
     public int MaxTreeNodes { get; init; } = 64;
 
-    /// <summary>Further drafters for all requests. The engine owns and disposes them.</summary>
-    public IReadOnlyList<IDrafterSource> Drafters { get; init; } = [];
+    /// <summary>The drafters that requests may use; null takes those that need no model of their own: prompt lookup, token recycling and
+    /// lookahead. The engine owns and disposes them.</summary>
+    public IReadOnlyList<IDrafterSource>? Drafters { get; init; }
 
     /// <summary>What a checkpoint may ask for.</summary>
     public LoadLimits Limits { get; init; } = LoadLimits.Default;

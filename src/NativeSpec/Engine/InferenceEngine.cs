@@ -49,7 +49,7 @@ public sealed partial class InferenceEngine : IDisposable
         _workspace = new SamplerWorkspace(Config.VocabSize);
         _defaults = Defaults(checkpoint.Generation);
         var cost = CostProbe.Measure(_model, _cache, options.MaxTreeNodes);
-        _speculation = new SpeculationCore(options.Drafters, cost, Config.VocabSize, trees);
+        _speculation = new SpeculationCore(options.Drafters ?? [new PromptLookupDrafter(), new TokenRecyclingDrafter(), new LookaheadDrafter()], cost, Config.VocabSize, trees);
         _scheduler = new Scheduler(_model, _cache, _speculation, options.PrefillChunk, options.Logger);
     }
 

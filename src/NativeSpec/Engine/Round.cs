@@ -50,10 +50,11 @@ internal sealed class Round(LlamaModel model, SpeculationCore speculation, int p
     {
         var planner = speculation.Planner;
         planner.Clear();
+        var share = speculation.MaxNodes / Math.Max(CountDecoding(active), 1);
         var (forced, gain) = (0, 0.0);
         foreach (var sequence in active)
         {
-            if (sequence.PromptRemaining > 0 || !TryPropose(sequence))
+            if (sequence.PromptRemaining > 0 || !TryPropose(sequence, share))
             {
                 continue;
             }
@@ -85,11 +86,22 @@ internal sealed class Round(LlamaModel model, SpeculationCore speculation, int p
         }
     }
 
-    private static bool TryPropose(Sequence sequence)
+    private static int CountDecoding(List<Sequence> active)
+    {
+        var count = 0;
+        foreach (var sequence in active)
+        {
+            count += sequence.PromptRemaining == 0 ? 1 : 0;
+        }
+
+        return count;
+    }
+
+    private static bool TryPropose(Sequence sequence, int share)
     {
         try
         {
-            sequence.Propose();
+            sequence.Propose(share);
             return true;
         }
 #pragma warning disable CA1031 // A drafter may be anybody's code; what it throws is its request's, not its neighbours'.

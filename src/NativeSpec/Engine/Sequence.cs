@@ -95,9 +95,10 @@ internal sealed class Sequence : IDisposable
     }
 
     /// <summary>Asks the drafters for candidates after the last token; none so deep that the text would be longer than asked for.</summary>
-    public void Propose()
+    /// <param name="share">Its part of the round's nodes.</param>
+    public void Propose(int share)
     {
-        Speculator.Propose(_request.MaxTokens - _output.Count - 1);
+        Speculator.Propose(_request.MaxTokens - _output.Count - 1, share);
         _rounds++;
     }
 

@@ -49,6 +49,9 @@ public sealed class DraftTree
     /// <summary>The drafter whose proposals are being added; set by the engine.</summary>
     public int CurrentDrafter { get; internal set; }
 
+    /// <summary>Probes that may still be added; set by the engine.</summary>
+    internal int ProbesLeft { get; set; }
+
     /// <summary>Proposals made: at least one per node but the root and probes.</summary>
     internal int ProposalCount { get; private set; }
 
@@ -108,8 +111,17 @@ public sealed class DraftTree
     }
 
     /// <summary>Adds a node that is computed but never accepted; probes are not shared.</summary>
-    /// <returns>The node; −1 if it cannot be added.</returns>
-    public int AddProbe(int parent, int token) => CanAdd(parent, token) && Count < Capacity ? Append(parent, token, isProbe: true) : None;
+    /// <returns>The node; −1 if it cannot be added, also when the round's probes are used up.</returns>
+    public int AddProbe(int parent, int token)
+    {
+        if (!CanAdd(parent, token) || Count == Capacity || ProbesLeft <= 0)
+        {
+            return None;
+        }
+
+        ProbesLeft--;
+        return Append(parent, token, isProbe: true);
+    }
 
     /// <summary>The children of a node that were drawn by chance, in the order they were drawn; null where there are none.</summary>
     internal SampledChildren? Sampled(int node) => _sampled[Check(node)];

@@ -14,8 +14,8 @@ internal sealed class DrafterControl
     private int _pause = 8;
     private int _pausedFor;
 
-    /// <summary>Seconds it takes a round when asked, on average.</summary>
-    public double SecondsPerRound => _secondsPerRound;
+    /// <summary>Accepted tokens a round that it alone had proposed, on average.</summary>
+    public double TokensPerRound => _tokensPerRound;
 
     /// <summary>Whether to ask it in this round.</summary>
     /// <param name="tokensPerSecond">The rate at which the engine writes.</param>

@@ -8,6 +8,7 @@ namespace NativeSpec.Speculation;
 /// drafters see what became of it. Plain decoding is the case without drafters: a tree of one node.</summary>
 internal sealed class Speculator : IDisposable
 {
+    private const double FreeCost = 1.02;    // a forward this much longer than that of one node is as good as free
     private const int CandidatesPerNode = 4; // candidates beyond what can be computed, so that there is a choice
 
     private readonly SpeculationCore _core;
@@ -20,6 +21,7 @@ internal sealed class Speculator : IDisposable
     private readonly double[] _pathProbability;
     private readonly int[] _computedAs;
     private int _chosen;
+    private int _share;
 
     public Speculator(SpeculationCore core, SpeculationOptions options, ulong seed, ReadOnlyMemory<int> prompt)
     {
@@ -46,12 +48,15 @@ internal sealed class Speculator : IDisposable
 
     /// <summary>Asks the drafters for candidates below the text's last token.</summary>
     /// <param name="maxDepth">The deepest node that can be used.</param>
-    public void Propose(int maxDepth)
+    /// <param name="share">This sequence's part of the round's nodes: what is computed in any case stays within it.</param>
+    public void Propose(int maxDepth, int share)
     {
         var began = Stopwatch.GetTimestamp();
+        _share = Math.Min(share, MaxNodes);
         _tree.Reset(_context.Text[^1], maxDepth);
         _context.MaxDepth = maxDepth;
-        _context.Budget = MaxNodes - 1;
+        _context.Budget = _share - 1;
+        _tree.ProbesLeft = _share - 1;
         for (var i = 0; i < _drafters.Length && maxDepth > 0; i++)
         {
             var slot = _drafters[i];
@@ -74,7 +79,6 @@ internal sealed class Speculator : IDisposable
         Array.Fill(_computedAs, -1, 0, _tree.Count);
         _computedAs[0] = 0;
         _pathProbability[0] = 1;
-        _chosen = 0;
         var (forced, gain) = (1, 0.0);
         for (var node = 1; node < _tree.Count; node++)
         {
@@ -93,13 +97,14 @@ internal sealed class Speculator : IDisposable
             }
         }
 
+        _chosen = forced;
         return (forced, gain);
     }
 
     /// <summary>Marks a node that the planner chose, unless the request has its number of candidates already.</summary>
     public void Choose(int node)
     {
-        if (_chosen < MaxNodes - 1)
+        if (_chosen < MaxNodes)
         {
             _computedAs[node] = 0;
             _chosen++;
@@ -197,12 +202,32 @@ internal sealed class Speculator : IDisposable
     private void Ask(Slot slot, int index)
     {
         _tree.CurrentDrafter = index;
+        _context.ProbeBudget = ProbeBudget(slot);
         var (before, start) = (_tree.ProposalCount, Stopwatch.GetTimestamp());
         slot.Drafter.Propose(_context, _tree);
         slot.RoundTicks = Stopwatch.GetTimestamp() - start;
         var count = Stats.Of(index);
         count.Rounds++;
         count.Proposed += _tree.ProposalCount - before;
+    }
+
+    /// <summary>Probes are paid for by what their drafter has been giving; without that, only as many as the machine computes for nothing.</summary>
+    private int ProbeBudget(Slot slot)
+    {
+        var most = _tree.ProbesLeft;
+        var one = _core.Cost.At(1);
+        if (!_options.FollowsCost || slot.Control.TokensPerRound * one > _core.Cost.At(1 + most) - one)
+        {
+            return most;
+        }
+
+        var free = 0;
+        while (free < most && _core.Cost.At(2 + free) <= FreeCost * one)
+        {
+            free++;
+        }
+
+        return free;
     }
 
     /// <summary>The probability that a node is right if its parent is: its proposers' estimates as independent chances.</summary>

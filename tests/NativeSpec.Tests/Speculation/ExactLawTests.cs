@@ -17,6 +17,8 @@ public sealed class ExactLawTests
         new() { Temperature = 0 },
     ];
 
+    private static IEnumerable<Mistake> Mistakes => Enum.GetValues<Mistake>().Except([Mistake.None]);
+
     private static IEnumerable<Shape> Shapes()
     {
         int[][] sets = [[], [0], [2], [0, 1], [1, 0], [3, 1], [0, 1, 2], [2, 1, 0]];
@@ -65,9 +67,8 @@ public sealed class ExactLawTests
     }
 
     [Test]
-    public void Mutants_EachKnownMistake_IsSeen([Values] Mistake mistake)
+    public void Mutants_EachKnownMistake_IsSeen([ValueSource(nameof(Mistakes))] Mistake mistake)
     {
-        Assume.That(mistake, Is.Not.EqualTo(Mistake.None));
         var seen = Enumerable.Range(0, 20).Count(seed => Distance(new MutantRound(mistake), seed) > 1e-3);
         Assert.That(seen, Is.GreaterThanOrEqualTo(18), "of 20 random pairs of target and draft");
     }
