@@ -173,6 +173,7 @@ public sealed partial class InferenceEngine : IDisposable
         ArgumentNullException.ThrowIfNull(promptIds);
         options.Validate(Config.VocabSize);
         options.Speculation.Validate(_speculation.Names);
+        _ = new StopMatcher(options.StopStrings); // refuses bad ones at the call, not when the text is read
         int[] prompt = [.. promptIds];
         if (prompt.Length == 0)
         {

@@ -97,11 +97,12 @@ public sealed class SameTextTests
         var right = With(new AlwaysRightDrafter([.. Prompt, .. free.Ids]), 16);
         for (var end = 1; end <= 40; end += 3)
         {
+            var stop = engine.Tokenizer.Decode([.. free.Ids.Skip(end).Take(3)], atTextStart: false);
             GenerationOptions[] kinds =
             [
                 Plain with { MaxTokens = end },
                 Plain with { MaxTokens = 60, StopIds = [free.Ids[end]] },
-                Plain with { MaxTokens = 60, StopStrings = [engine.Tokenizer.Decode([free.Ids[end], free.Ids[end + 1]], atTextStart: false)] },
+                Plain with { MaxTokens = 60, StopStrings = stop.Length == 0 ? [] : [stop] },
             ];
             foreach (var kind in kinds)
             {
