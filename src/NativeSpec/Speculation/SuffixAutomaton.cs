@@ -75,7 +75,8 @@ internal sealed class SuffixAutomaton
             state = _states[state].Link;
         }
 
-        _states[current].Link = state == None ? Root : ContinuationOf(state, token);
+        var link = state == None ? Root : ContinuationOf(state, token); // may grow the states
+        _states[current].Link = link;
         _last = current;
         Length++;
     }

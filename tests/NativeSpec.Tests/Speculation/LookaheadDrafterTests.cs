@@ -146,7 +146,7 @@ internal sealed class LookaheadDrafterTests
     [TestCase(7, 1, 7, "Level")]
     [TestCase(7, 5, 0, "Guesses")]
     public void Constructor_OptionOutOfRange_NamesIt(int w, int n, int g, string option)
-        => Assert.That(() => Source(w, n, g), Throws.ArgumentException.With.Message.StartsWith($"{option} is "));
+        => Assert.That(() => Source(w, n, g), Throws.InstanceOf<ArgumentException>().With.Message.StartsWith($"{option} is "));
 
     /// <summary>Looks at the trees of the first rounds, counted from 1, of a text that is much longer.</summary>
     private static void ForRounds(int count, int w, int n, int probes, Action<DraftTree, int> check)

@@ -117,7 +117,7 @@ internal sealed class TokenRecyclingDrafterTests
     public void Constructor_OptionOutOfRange_NamesIt(int k, int maxDepth, string option)
     {
         Assert.That(
-            () => new TokenRecyclingDrafter(new() { K = k, MaxDepth = maxDepth }), Throws.ArgumentException.With.Message.StartsWith($"{option} is "));
+            () => new TokenRecyclingDrafter(new() { K = k, MaxDepth = maxDepth }), Throws.InstanceOf<ArgumentException>().With.Message.StartsWith($"{option} is "));
     }
 
     private static float[] OneHot(int token) => [.. Enumerable.Range(0, Vocab).Select(i => i == token ? 1f : float.NegativeInfinity)];
