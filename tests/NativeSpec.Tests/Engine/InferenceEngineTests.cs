@@ -11,7 +11,7 @@ public sealed class InferenceEngineTests
         MaxTokens = 40,
         Temperature = 1,
         Seed = 5,
-        LogitBias = new Dictionary<int, float> { [TestFolder.PoisonedToken] = -100 },
+        LogitBias = new Dictionary<int, float> { [TestFolder.PoisonedToken] = -100, [TestFolder.TokenizersEndOfText] = -100 },
     };
 
     private TestFolder _folder = null!;

@@ -139,7 +139,7 @@ public sealed class ByteLevelTokenizerTests
     {
         var directory = Directory.CreateTempSubdirectory("tokenizer-test-");
         TestTokenizers.WriteByteLevel(directory.FullName, 300);
-        var tokenizer = Tokenizer.Load(directory.FullName, Loading.LoadLimits.Default with { MaxTextLength = 10 });
+        var tokenizer = Tokenizer.Load(directory.FullName, NativeSpec.Loading.LoadLimits.Default with { MaxTextLength = 10 });
         directory.Delete(recursive: true);
         Assert.That(() => tokenizer.Encode(new string('a', 11)), Throws.ArgumentException.With.Message.Contains("11"));
         Assert.That(tokenizer.Encode(new string('a', 10), addSpecial: false), Has.Length.EqualTo(10));
