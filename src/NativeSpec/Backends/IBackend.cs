@@ -55,6 +55,9 @@ public interface IBackend : IDisposable
     /// <summary>y = silu(gate) · up; gateUp is [rows, 2·width] as gate then up, y is [rows, width].</summary>
     void SwiGlu(BackendBuffer gateUp, BackendBuffer y, int rows, int width);
 
+    /// <summary>x += silu(y), the residual block of a Medusa head; x and y are [rows, width].</summary>
+    void AddSilu(BackendBuffer x, BackendBuffer y, int rows, int width);
+
     /// <summary>y[i] = x[<see cref="RowBatch.LogitRows"/>[i]]; rows of <paramref name="width"/>.</summary>
     void GatherLogitRows(BackendBuffer x, BackendBuffer y, int width);
 
@@ -63,6 +66,9 @@ public interface IBackend : IDisposable
 
     /// <summary>The values of a part of a buffer, readable until the next operation.</summary>
     ReadOnlySpan<float> Download(BackendBuffer buffer, long start, int length);
+
+    /// <summary>Puts values into a part of a buffer: the counterpart of <see cref="Download"/>. The span may be used again when it returns.</summary>
+    void Write(BackendBuffer buffer, long start, ReadOnlySpan<float> values);
 }
 
 /// <summary>Floats on a backend.</summary>

@@ -7,7 +7,7 @@ public sealed record LoadLimits
     /// <summary>The limits used when none are given.</summary>
     public static LoadLimits Default { get; } = new();
 
-    /// <summary>Largest safetensors header, in bytes (the reference implementation's own limit).</summary>
+    /// <summary>Largest safetensors header (the reference implementation's own limit) or zip directory of a .pt file, in bytes.</summary>
     public int MaxHeaderBytes { get; init; } = 100_000_000;
 
     /// <summary>Most tensors in one file.</summary>
@@ -26,7 +26,7 @@ public sealed record LoadLimits
     /// <summary>Most shards of a checkpoint.</summary>
     public int MaxShards { get; init; } = 1000;
 
-    /// <summary>Largest config.json, generation_config.json or index, in bytes.</summary>
+    /// <summary>Largest config.json, generation_config.json, index, or data.pkl of a .pt file, in bytes.</summary>
     public int MaxConfigBytes { get; init; } = 16_000_000;
 
     /// <summary>Largest tokenizer.json or tokenizer.model, in bytes.</summary>

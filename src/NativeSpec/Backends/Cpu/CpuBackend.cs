@@ -187,6 +187,12 @@ internal sealed unsafe class CpuBackend<TSimd, TVector>(SimdLevel level, int thr
         _team.Run(&Cpu.SwiGlu.Work<TSimd, TVector>, &arguments, rows, Grain(rows, 16L * width));
     }
 
+    public void AddSilu(BackendBuffer x, BackendBuffer y, int rows, int width)
+    {
+        var arguments = new AddSilu.Arguments { X = Floats(x, rows, width), Y = Floats(y, rows, width), Width = width };
+        _team.Run(&Cpu.AddSilu.Work<TSimd, TVector>, &arguments, rows, Grain(rows, 16L * width));
+    }
+
     public void GatherLogitRows(BackendBuffer x, BackendBuffer y, int width)
     {
         float* from = Floats(x, _batch.Count, width), to = Floats(y, _batch.LogitCount, width);
@@ -212,6 +218,8 @@ internal sealed unsafe class CpuBackend<TSimd, TVector>(SimdLevel level, int thr
     }
 
     public ReadOnlySpan<float> Download(BackendBuffer buffer, long start, int length) => ((CpuBuffer)buffer).Span(start, length);
+
+    public void Write(BackendBuffer buffer, long start, ReadOnlySpan<float> values) => values.CopyTo(((CpuBuffer)buffer).Span(start, values.Length));
 
     public void Dispose() => _team.Dispose();
 
