@@ -28,6 +28,21 @@ public sealed record EngineOptions
     /// <summary>Most nodes of all token trees in one forward.</summary>
     public int MaxTreeNodes { get; init; } = 64;
 
+    /// <summary>Draft models: folders of smaller checkpoints, beside the other drafters.</summary>
+    public IReadOnlyList<string> DraftModels { get; init; } = [];
+
+    /// <summary>How the draft models draft; their names become draft, draft2, …</summary>
+    public DraftModelOptions DraftOptions { get; init; } = new();
+
+    /// <summary>Medusa heads: a folder or file; null takes those that the checkpoint itself holds, if it does.</summary>
+    public string? Medusa { get; init; }
+
+    /// <summary>How the Medusa heads draft.</summary>
+    public MedusaOptions MedusaOptions { get; init; } = new();
+
+    /// <summary>How lookahead drafts.</summary>
+    public LookaheadOptions LookaheadOptions { get; init; } = new();
+
     /// <summary>The drafters that requests may use; null takes those that need no model of their own: prompt lookup, token recycling and
     /// lookahead. The engine owns and disposes them.</summary>
     public IReadOnlyList<IDrafterSource>? Drafters { get; init; }

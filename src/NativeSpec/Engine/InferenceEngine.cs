@@ -25,6 +25,7 @@ public sealed partial class InferenceEngine : IDisposable
     private readonly IBackend _backend;
     private readonly LlamaModel _model;
     private readonly KvCache _cache;
+    private readonly DrafterSet _drafters;
     private readonly SpeculationCore _speculation;
     private readonly Scheduler _scheduler;
     private readonly SamplerWorkspace _workspace;
@@ -48,8 +49,9 @@ public sealed partial class InferenceEngine : IDisposable
         _cache = _model.CreateCache(KvTokens + (options.MaxSequences * (long)(trees + 1 + RowBatch.PageSize)));
         _workspace = new SamplerWorkspace(Config.VocabSize);
         _defaults = Defaults(checkpoint.Generation);
+        _drafters = new DrafterSet(checkpoint, tokenizer, backend, options);
         var cost = CostProbe.Measure(_model, _cache, options.MaxTreeNodes);
-        _speculation = new SpeculationCore(options.Drafters ?? [new PromptLookupDrafter(), new TokenRecyclingDrafter(), new LookaheadDrafter()], cost, Config.VocabSize, trees);
+        _speculation = new SpeculationCore(_drafters.All, cost, Config.VocabSize, trees);
         _scheduler = new Scheduler(_model, _cache, _speculation, options.PrefillChunk, options.Logger);
     }
 
@@ -138,7 +140,7 @@ public sealed partial class InferenceEngine : IDisposable
 
         _disposed = true;
         _scheduler.Dispose();
-        _speculation.Dispose();
+        _drafters.Dispose();
         _cache.Dispose();
         _model.Dispose();
         _backend.Dispose();
@@ -212,7 +214,7 @@ public sealed partial class InferenceEngine : IDisposable
         var sampler = new Sampler(request.Options, request.Seed, _workspace);
         var history = new TokenHistory(Config.VocabSize, request.Prompt.Length + request.MaxTokens, sampler.NeedsHistory);
         var text = new TextStream(Tokenizer, request.Options.StopStrings);
-        Speculator StartSpeculator() => new(_speculation, request.Options.Speculation, request.Seed, request.Prompt);
+        Speculator StartSpeculator() => new(_speculation, request.Options.Speculation, request.Seed, request.Prompt, sampler, history);
         var sequence = new Sequence(request, sampler, history, text, StartSpeculator, _options.PrefillChunk, pieces.Writer, cancellation);
         _scheduler.Submit(sequence);
         try

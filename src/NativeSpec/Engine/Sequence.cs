@@ -108,13 +108,22 @@ internal sealed class Sequence : IDisposable
     public int Walk(LlamaModel model, Forest forest, int treeInForest)
     {
         Speculator.BeginWalk(model, forest, treeInForest);
-        var before = _output.Count;
-        for (var node = 0; node >= 0 && !IsFinished;)
+        var (before, node) = (_output.Count, 0);
+        var typical = Speculator.FindTypicalPath();
+        for (var i = 0; i < typical?.Count && !IsFinished; i++)
         {
-            var step = Speculator.Step(node, _sampler, _history);
+            Take(Speculator.Tree.Token(typical[i]), Speculator.Logits(node));
+            Speculator.Accept(_output[^1], typical[i]);
+            node = typical[i];
+        }
+
+        while (node >= 0 && !IsFinished)
+        {
+            var step = Speculator.Step(node);
+            var child = typical is null ? step.Child : -1; // the typical path has ended here; the target chooses one token more
             Take(step.Token, Speculator.Logits(node));
-            Speculator.Accept(step.Token, step.Child);
-            node = step.Child;
+            Speculator.Accept(step.Token, child);
+            node = child;
         }
 
         return _output.Count - before;

@@ -2,7 +2,7 @@ namespace NativeSpec.Speculation;
 
 /// <summary>What all requests of an engine share: its drafters, what is known about their acceptance and this machine's costs, the planner
 /// and the verifier. Used by the engine's thread.</summary>
-internal sealed class SpeculationCore : IDisposable
+internal sealed class SpeculationCore
 {
     private const int MostDrafters = 32;
 
@@ -55,14 +55,6 @@ internal sealed class SpeculationCore : IDisposable
         Cost.Observe(nodes, forwardSeconds);
         var rate = tokens / roundSeconds;
         TokensPerSecond = TokensPerSecond == 0 ? rate : TokensPerSecond + (0.05 * (rate - TokensPerSecond));
-    }
-
-    public void Dispose()
-    {
-        foreach (var source in _sources)
-        {
-            source.Dispose();
-        }
     }
 
     private IEnumerable<IDrafterSource> SourcesOf(SpeculationOptions options)

@@ -15,15 +15,19 @@ internal sealed class Speculator : IDisposable
     private readonly SpeculationOptions _options;
     private readonly Slot[] _drafters;
     private readonly DraftTree _tree;
-    private readonly DraftContext _context = new();
+    private readonly DraftContext _context;
+    private readonly Sampler _sampler;
+    private readonly TokenHistory _history;
     private readonly CounterChance _walkChance;
     private readonly Outcome _outcome;
+    private readonly TypicalPath? _typical;
     private readonly double[] _pathProbability;
     private readonly int[] _computedAs;
     private int _chosen;
     private int _share;
 
-    public Speculator(SpeculationCore core, SpeculationOptions options, ulong seed, ReadOnlyMemory<int> prompt)
+    public Speculator(
+        SpeculationCore core, SpeculationOptions options, ulong seed, ReadOnlyMemory<int> prompt, Sampler sampler, TokenHistory history)
     {
         _core = core;
         _options = options;
@@ -32,8 +36,11 @@ internal sealed class Speculator : IDisposable
         _tree = new DraftTree(_drafters.Length == 0 ? 1 : Math.Max(CandidatesPerNode * MaxNodes, 256), core.VocabSize);
         _pathProbability = new double[_tree.Capacity];
         _computedAs = new int[_tree.Capacity];
+        (_sampler, _history) = (sampler, history);
+        _context = new DraftContext(sampler, history, options.DrawDrafts, seed);
         _walkChance = new CounterChance(seed);
         _outcome = new Outcome(_tree, _computedAs);
+        _typical = options.LossyTypicalAcceptance is { } rule ? new TypicalPath(core.VocabSize, rule) : null;
         Stats = new StatsCounter([.. _drafters.Select(slot => slot.Name)]) { IsLossy = options.LossyTypicalAcceptance is not null };
         _context.Append(prompt.Span);
     }
@@ -55,6 +62,8 @@ internal sealed class Speculator : IDisposable
         _share = Math.Min(share, MaxNodes);
         _tree.Reset(_context.Text[^1], maxDepth);
         _context.MaxDepth = maxDepth;
+        _context.TokensPerSecond = _options.FollowsCost ? _core.TokensPerSecond : 0;
+        _context.SecondsPerNode = _options.FollowsCost ? (_core.Cost.At(_share) - _core.Cost.At(1)) / _share : 0;
         _context.Budget = _share - 1;
         _tree.ProbesLeft = _share - 1;
         for (var i = 0; i < _drafters.Length && maxDepth > 0; i++)
@@ -132,11 +141,14 @@ internal sealed class Speculator : IDisposable
     public void BeginWalk(LlamaModel model, Forest forest, int treeInForest) => _outcome.Begin(model, forest, treeInForest);
 
     /// <summary>Chooses the token after a node, and the node to go on at.</summary>
-    public WalkStep Step(int node, Sampler sampler, TokenHistory history)
+    public WalkStep Step(int node)
     {
-        _walkChance.MoveTo(history.Count);
-        return _core.Verifier.Step(_tree, _outcome, node, sampler, history, _walkChance);
+        _walkChance.MoveTo(_history.Count);
+        return _core.Verifier.Step(_tree, _outcome, node, _sampler, _history, _walkChance);
     }
+
+    /// <summary>The nodes that typical acceptance takes without verifying them; null where the request verifies, as it does by default.</summary>
+    public IReadOnlyList<int>? FindTypicalPath() => _typical?.Find(_tree, _outcome, _sampler, _history);
 
     /// <summary>The target's logits at a node of the walk.</summary>
     public ReadOnlySpan<float> Logits(int node) => _outcome.Logits(node);
