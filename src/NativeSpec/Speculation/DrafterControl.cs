@@ -14,7 +14,7 @@ internal sealed class DrafterControl
     private int _pause = 8;
     private int _pausedFor;
 
-    /// <summary>Accepted tokens a round that it alone had proposed, on average.</summary>
+    /// <summary>Its part of a round's accepted tokens, on average.</summary>
     public double TokensPerRound => _tokensPerRound;
 
     /// <summary>Whether to ask it in this round.</summary>
@@ -40,8 +40,8 @@ internal sealed class DrafterControl
 
     /// <summary>Learns what a round gave.</summary>
     /// <param name="seconds">The time it took.</param>
-    /// <param name="tokens">Accepted tokens that no other drafter had proposed.</param>
-    public void Observe(double seconds, int tokens)
+    /// <param name="tokens">Its part of the accepted tokens: those that several had proposed are shared among them.</param>
+    public void Observe(double seconds, double tokens)
     {
         // The first rounds after a pause count fully: what was learnt before it is old.
         var weight = Math.Max(Learning, 1.0 / (_asked + 1));

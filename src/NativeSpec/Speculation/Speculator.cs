@@ -186,7 +186,7 @@ internal sealed class Speculator : IDisposable
             Stats.Of(i).Ticks += slot.RoundTicks;
             if (slot.WasAsked)
             {
-                slot.Control.Observe((double)slot.RoundTicks / Stopwatch.Frequency, OwnTokens(i));
+                slot.Control.Observe((double)slot.RoundTicks / Stopwatch.Frequency, Credit(i));
             }
 
             slot.RoundTicks = 0;
@@ -327,17 +327,23 @@ internal sealed class Speculator : IDisposable
         return true;
     }
 
-    /// <summary>Accepted nodes that this drafter alone had proposed.</summary>
-    private int OwnTokens(int drafter)
+    /// <summary>This drafter's part of the accepted nodes: where several proposed one, they share it.</summary>
+    private double Credit(int drafter)
     {
-        var own = 0;
+        var credit = 0.0;
         foreach (var node in _outcome.AcceptedPath)
         {
-            var first = _tree.FirstProposal(node);
-            own += first >= 0 && _tree.ProposalAt(first).Next < 0 && _tree.ProposalAt(first).Drafter == drafter ? 1 : 0;
+            var (proposers, isOne) = (0, false);
+            for (var i = _tree.FirstProposal(node); i >= 0; i = _tree.ProposalAt(i).Next)
+            {
+                proposers++;
+                isOne |= _tree.ProposalAt(i).Drafter == drafter;
+            }
+
+            credit += isOne ? 1.0 / proposers : 0;
         }
 
-        return own;
+        return credit;
     }
 
     private sealed class Slot(int number, string name, IDrafter drafter)
