@@ -33,8 +33,9 @@ public sealed class MemoryNeedTests
         var two = MemoryNeed.For(checkpoint, new EngineOptions { MaxSequences = 2, MaxContext = 128 });
 
         Assert.That(one.Weights, Is.EqualTo(checkpoint.WeightBytes));
-        Assert.That(one.KeyValues, Is.EqualTo(128 * checkpoint.KvBytesPerToken(DType.F32)));
-        Assert.That(two.KeyValues, Is.EqualTo(2 * one.KeyValues));
+        // The text, a round's candidates and the rest of a page, in whole pages.
+        Assert.That(one.KeyValues, Is.EqualTo(320 * checkpoint.KvBytesPerToken(DType.F32)));
+        Assert.That(two.KeyValues, Is.EqualTo(576 * checkpoint.KvBytesPerToken(DType.F32)));
         Assert.That(one.Total, Is.EqualTo(one.Weights + one.KeyValues + one.Buffers));
     }
 
@@ -74,6 +75,10 @@ public sealed class MemoryNeedTests
         public void TreeAttention(BackendBuffer qkv, BackendKv kv, int layer, BackendBuffer y) => throw new NotSupportedException();
 
         public void SwiGlu(BackendBuffer gateUp, BackendBuffer y, int rows, int width) => throw new NotSupportedException();
+
+        public void AddSilu(BackendBuffer x, BackendBuffer y, int rows, int width) => throw new NotSupportedException();
+
+        public void Write(BackendBuffer buffer, long start, ReadOnlySpan<float> values) => throw new NotSupportedException();
 
         public void GatherLogitRows(BackendBuffer x, BackendBuffer y, int width) => throw new NotSupportedException();
 
