@@ -29,7 +29,7 @@ public sealed class InspectCommandTests
         Assert.That(tensor.Ints("shape"), Is.EqualTo([config.HiddenSize, config.IntermediateSize]));
         var memory = json.GetProperty("memory");
         Assert.That(memory.Number("weights_bytes"), Is.EqualTo(4 * config.ParameterCount));
-        Assert.That(memory.Number("kv_bytes"), Is.EqualTo(128 * memory.Number("kv_bytes_per_token")), "two pages of 64 tokens");
+        Assert.That(memory.Number("kv_bytes"), Is.EqualTo(256 * memory.Number("kv_bytes_per_token")), "the text, a round's candidates and the rest of a page, in pages of 64 tokens");
         Assert.That(memory.Number("total_bytes"), Is.EqualTo(memory.Number("weights_bytes") + memory.Number("kv_bytes") + memory.Number("buffers_bytes")));
     }
 
