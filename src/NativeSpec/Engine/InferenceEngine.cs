@@ -39,8 +39,7 @@ public sealed partial class InferenceEngine : IDisposable
         var plan = MemoryPlan.For(Config, options, Config.KvBytesPerToken(DType.F32), GC.GetGCMemoryInfo().TotalAvailableMemoryBytes);
         MaxContext = plan.MaxContext;
         KvTokens = plan.KvTokens;
-        var limits = new ForwardLimits(options.PrefillChunk + options.MaxSequences, options.MaxSequences, options.MaxSequences, MaxContext);
-        _model = new LlamaModel(Config, checkpoint.Tensors, backend, limits);
+        _model = new LlamaModel(Config, checkpoint.Tensors, backend, Limits(options, MaxContext));
         _cache = _model.CreateCache(KvTokens);
         _workspace = new SamplerWorkspace(Config.VocabSize);
         _defaults = Defaults(checkpoint.Generation);
@@ -137,6 +136,10 @@ public sealed partial class InferenceEngine : IDisposable
         _backend.Dispose();
         _checkpoint.Dispose();
     }
+
+    /// <summary>The most that a round computes: every sequence's next token and a chunk of a prompt.</summary>
+    internal static ForwardLimits Limits(EngineOptions options, int maxContext)
+        => new(options.PrefillChunk + options.MaxSequences, options.MaxSequences, options.MaxSequences, maxContext);
 
     private static async Task<GenerationResult> LastAsync(IAsyncEnumerable<GenerationPiece> pieces)
     {
