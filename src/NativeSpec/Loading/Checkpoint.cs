@@ -146,8 +146,10 @@ public sealed class Checkpoint : IDisposable
         var advice = other switch
         {
             null => "",
-            _ when other.EndsWith(".safetensors", StringComparison.Ordinal) => $"; it holds {MessageText.Quote(other)}: rename it, or give the path of the file itself",
-            _ => $"; it holds {MessageText.Quote(other)}, which is not read: convert the weights to safetensors with Hugging Face names (in transformers: save_pretrained(folder, safe_serialization=True))",
+            _ when other.EndsWith(".safetensors", StringComparison.Ordinal) =>
+                $"; it holds {MessageText.Quote(other)}: rename it, or give the path of the file itself",
+            _ => $"; it holds {MessageText.Quote(other)}, which is not read: convert the weights to safetensors with Hugging Face names "
+                + "(in transformers: save_pretrained(folder, safe_serialization=True))",
         };
         return new ModelFormatException(folder, $"has neither {SingleName} nor {IndexName}{advice}");
     }

@@ -155,7 +155,8 @@ internal readonly struct JsonFields(string file, JsonElement element, string pat
                 }
                 catch (InvalidOperationException e)
                 {
-                    throw new ModelFormatException(file, $"has a string that is not valid UTF-16 near byte {reader.TokenStartIndex}: {MessageText.Quote(MessageText.Plain(reader.ValueSpan))}", e);
+                    var text = MessageText.Quote(MessageText.Plain(reader.ValueSpan));
+                    throw new ModelFormatException(file, $"has a string that is not valid UTF-16 near byte {reader.TokenStartIndex}: {text}", e);
                 }
             }
         }

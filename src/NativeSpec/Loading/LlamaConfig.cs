@@ -131,7 +131,9 @@ public sealed record LlamaConfig
         }
 
         var width = (long)NumAttentionHeads * HeadDim;
-        return width > limits.MaxWidth ? $"num_attention_heads {NumAttentionHeads} times head_dim {HeadDim} is {width}; expected at most {limits.MaxWidth}" : null;
+        return width > limits.MaxWidth
+            ? $"num_attention_heads {NumAttentionHeads} times head_dim {HeadDim} is {width}; expected at most {limits.MaxWidth}"
+            : null;
     }
 
     private string? HeadProblem()
@@ -178,7 +180,8 @@ public sealed record LlamaConfig
         }
         catch (OverflowException)
         {
-            return $"the weights of hidden_size {HiddenSize}, intermediate_size {IntermediateSize}, vocab_size {VocabSize} and {NumHiddenLayers} layers overflow 64 bits";
+            return $"the weights of {NumHiddenLayers} layers, hidden_size {HiddenSize}, intermediate_size {IntermediateSize} "
+                + $"and vocab_size {VocabSize} overflow 64 bits";
         }
 
         try
@@ -188,7 +191,8 @@ public sealed record LlamaConfig
         }
         catch (OverflowException)
         {
-            return $"the KV cache of {NumHiddenLayers} layers, num_key_value_heads {NumKeyValueHeads}, head_dim {HeadDim} and max_position_embeddings {MaxPositionEmbeddings} overflows 64 bits";
+            return $"the KV cache of {NumHiddenLayers} layers, num_key_value_heads {NumKeyValueHeads}, head_dim {HeadDim} "
+                + $"and max_position_embeddings {MaxPositionEmbeddings} overflows 64 bits";
         }
     }
 }

@@ -97,8 +97,8 @@ internal static class LlamaConfigReader
     {
         if (fields.Boolean("use_sliding_window") != false && fields.Integer("sliding_window") is { } window && window < context)
         {
-            throw fields.Error("sliding_window", $"is {window}, shorter than max_position_embeddings, which is {context}: sliding-window attention is not supported; "
-                + $"to use the model within its window, set max_position_embeddings to {window}");
+            throw fields.Error("sliding_window", $"is {window}, shorter than max_position_embeddings, which is {context}: "
+                + $"sliding-window attention is not supported; to use the model within its window, set max_position_embeddings to {window}");
         }
     }
 }

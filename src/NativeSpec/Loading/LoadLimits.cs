@@ -19,7 +19,8 @@ public sealed record LoadLimits
     /// <summary>Most extents of a tensor.</summary>
     public int MaxRank { get; init; } = 8;
 
-    /// <summary>Most memory, in bytes, that one file's misaligned tensors are copied into (see <see cref="SafetensorsFile.CopiedBytes"/>).</summary>
+    /// <summary>Most memory, in bytes, that the misaligned tensors of one file are copied into; see
+    /// <see cref="SafetensorsFile.CopiedBytes"/>.</summary>
     public long MaxCopiedBytes { get; init; } = 16L << 30;
 
     /// <summary>Most shards of a checkpoint.</summary>

@@ -133,7 +133,8 @@ public sealed unsafe class SafetensorsFile : IDisposable
         var bytes = header.Entries.Where(entry => IsMisaligned(entry, data)).Sum(entry => RoundUp(entry.End - entry.Begin));
         return bytes <= limits.MaxCopiedBytes
             ? bytes
-            : throw new ModelFormatException(path, $"its tensors are not aligned to their element size and need a copy of {bytes} bytes; at most {limits.MaxCopiedBytes} are taken: save the file again with a current safetensors, or raise LoadLimits.MaxCopiedBytes");
+            : throw new ModelFormatException(path, $"its tensors are not aligned to their element size and need a copy of {bytes} bytes; "
+                + $"at most {limits.MaxCopiedBytes} are taken: save the file again with a current safetensors, or raise LoadLimits.MaxCopiedBytes");
     }
 
     private static bool IsMisaligned(SafetensorsEntry entry, nint data) =>

@@ -37,12 +37,14 @@ internal sealed class SafetensorsHeader
 
         if (headerBytes > (ulong)limits.MaxHeaderBytes)
         {
-            throw new ModelFormatException(file, $"header length is {headerBytes}; at most {limits.MaxHeaderBytes} are read: this is not a safetensors file, or LoadLimits.MaxHeaderBytes is too low for it");
+            throw new ModelFormatException(file, $"header length is {headerBytes}; at most {limits.MaxHeaderBytes} are read: "
+                + "this is not a safetensors file, or LoadLimits.MaxHeaderBytes is too low for it");
         }
 
         if (headerBytes > (ulong)(fileBytes - LengthBytes))
         {
-            throw new ModelFormatException(file, $"header length is {headerBytes}, but only {fileBytes - LengthBytes} bytes follow: the file is truncated or not a safetensors file");
+            throw new ModelFormatException(file, $"header length is {headerBytes}, but only {fileBytes - LengthBytes} bytes follow: "
+                + "the file is truncated or not a safetensors file");
         }
 
         return (int)headerBytes;
@@ -79,18 +81,16 @@ internal sealed class SafetensorsHeader
 
     private static void CheckSize(string file, SafetensorsEntry entry, long dataBytes)
     {
-        var name = MessageText.Quote(entry.Name);
         if (entry.Begin > entry.End)
         {
-            throw new ModelFormatException(file, $"tensor {name}: data_offsets are [{entry.Begin}, {entry.End}]; the end lies before the begin");
+            throw Error($"data_offsets are [{entry.Begin}, {entry.End}]; the end lies before the begin");
         }
 
         if (entry.End > dataBytes)
         {
-            throw new ModelFormatException(file, $"tensor {name}: data_offsets end at {entry.End}, but the file has {dataBytes} bytes of data: it is truncated or damaged; fetch it again");
+            throw Error($"data_offsets end at {entry.End}, but the file has {dataBytes} bytes of data: it is truncated or damaged; fetch it again");
         }
 
-        var shape = $"{entry.DType} [{string.Join(", ", entry.Shape)}]";
         try
         {
             long bytes = 1;
@@ -102,13 +102,16 @@ internal sealed class SafetensorsHeader
             bytes = checked(bytes * entry.DType.Size());
             if (bytes != entry.End - entry.Begin)
             {
-                throw new ModelFormatException(file, $"tensor {name}: {shape} needs {bytes} bytes, but data_offsets [{entry.Begin}, {entry.End}] hold {entry.End - entry.Begin}");
+                throw Error($"{Shape()} needs {bytes} bytes, but data_offsets [{entry.Begin}, {entry.End}] hold {entry.End - entry.Begin}");
             }
         }
         catch (OverflowException e)
         {
-            throw new ModelFormatException(file, $"tensor {name}: the size of {shape} overflows 64 bits", e);
+            throw Error($"the size of {Shape()} overflows 64 bits", e);
         }
+
+        string Shape() => $"{entry.DType} [{string.Join(", ", entry.Shape)}]";
+        ModelFormatException Error(string problem, Exception? inner = null) => new(file, $"tensor {MessageText.Quote(entry.Name)}: {problem}", inner);
     }
 
     // A hole could hide another format's content and an overlap lets a small file claim endless data, so neither is allowed.

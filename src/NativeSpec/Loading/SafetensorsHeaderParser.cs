@@ -94,8 +94,7 @@ internal ref struct SafetensorsHeaderParser
         while (NextName())
         {
             var field = Text("a field name", _limits.MaxNameLength);
-            var twice = field switch { "dtype" => dtype is not null, "shape" => shape is not null, "data_offsets" => offsets is not null, _ => false };
-            if (twice)
+            if ((field == "dtype" && dtype is not null) || (field == "shape" && shape is not null) || (field == "data_offsets" && offsets is not null))
             {
                 throw Error($"field '{field}' is there twice");
             }
@@ -222,6 +221,9 @@ internal ref struct SafetensorsHeaderParser
         return Error($"{what} must be {expected}; found {found}");
     }
 
-    private readonly ModelFormatException Error(string problem, Exception? inner = null) =>
-        new(_file, $"header, near byte {SafetensorsHeader.LengthBytes + _json.TokenStartIndex}: {(_tensor is null ? "" : $"tensor {MessageText.Quote(_tensor)}: ")}{problem}", inner);
+    private readonly ModelFormatException Error(string problem, Exception? inner = null)
+    {
+        var place = _tensor is null ? "" : $"tensor {MessageText.Quote(_tensor)}: ";
+        return new ModelFormatException(_file, $"header, near byte {SafetensorsHeader.LengthBytes + _json.TokenStartIndex}: {place}{problem}", inner);
+    }
 }

@@ -56,7 +56,9 @@ public static class SafetensorsWriter
         var written = stream.Position - begin;
         if (written != tensor.ByteLength)
         {
-            throw new InvalidOperationException($"tensor {MessageText.Quote(tensor.Name)}: {written} bytes were written; {tensor.DType} [{string.Join(", ", tensor.Shape.ToArray())}] has {tensor.ByteLength}");
+            var shape = string.Join(", ", tensor.Shape.ToArray());
+            throw new InvalidOperationException($"tensor {MessageText.Quote(tensor.Name)}: {written} bytes were written; "
+                + $"{tensor.DType} [{shape}] has {tensor.ByteLength}");
         }
     }
 

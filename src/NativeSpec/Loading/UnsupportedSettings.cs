@@ -20,14 +20,16 @@ internal static class UnsupportedSettings
     private static readonly (string Name, string Reason)[] MustBeOff =
     [
         ("quantization_config", Quantized), ("compression_config", Quantized),
-        ("num_local_experts", Experts), ("num_experts", Experts), ("n_routed_experts", Experts), ("num_experts_per_tok", Experts), ("moe_intermediate_size", Experts),
+        ("num_local_experts", Experts), ("num_experts", Experts), ("n_routed_experts", Experts), ("num_experts_per_tok", Experts),
+        ("moe_intermediate_size", Experts),
         ("attn_logit_softcapping", SoftCap), ("final_logit_softcapping", SoftCap), ("logit_softcapping", SoftCap), ("attn_logit_softcap", SoftCap),
         ("qk_norm", Norms), ("use_qk_norm", Norms), ("qk_layernorm", Norms), ("clip_qkv", Norms),
         ("rope_interleaved", Rotary), ("rope_interleave", Rotary), ("interleaved_rope", Rotary),
         ("scale_emb", Multipliers), ("scale_depth", Multipliers), ("dim_model_base", Multipliers), ("query_pre_attn_scalar", Multipliers),
         ("attention_chunk_size", Attention), ("attn_temperature_tuning", Attention), ("kv_lora_rank", Attention), ("q_lora_rank", Attention),
-        ("alibi", Attention), ("use_alibi", Attention), ("is_encoder_decoder", Attention), ("add_cross_attention", Attention), ("attention_sink_size", Attention),
-        ("pruned_heads", Layers), ("block_configs", Layers), ("num_key_value_heads_per_layer", Layers), ("no_rope_layers", Layers), ("no_rope_layer_interval", Layers),
+        ("attention_sink_size", Attention), ("alibi", Attention), ("use_alibi", Attention), ("is_encoder_decoder", Attention),
+        ("add_cross_attention", Attention), ("pruned_heads", Layers), ("block_configs", Layers), ("num_key_value_heads_per_layer", Layers),
+        ("no_rope_layers", Layers), ("no_rope_layer_interval", Layers),
         ("parallel_attn", Blocks), ("use_parallel_residual", Blocks), ("parallel_residual", Blocks),
     ];
 

@@ -47,7 +47,8 @@ internal sealed class WeightBinder(Checkpoint checkpoint)
         string[] extra = [.. _tensors.Keys.Where(name => !_taken.Contains(name) && !harmless(name)).Order(StringComparer.Ordinal)];
         if (extra.Length > 0)
         {
-            throw new ModelFormatException(checkpoint.FileOf(extra[0]), $"{extra.Length} tensors are not part of the model that config.json describes and would be left out of the computation: {List(extra, extra.Length)}");
+            throw new ModelFormatException(checkpoint.FileOf(extra[0]), $"{extra.Length} tensors are not part of the model that config.json describes "
+                + $"and would be left out of the computation: {List(extra, extra.Length)}");
         }
     }
 

@@ -1,3 +1,5 @@
+using System.Numerics;
+
 namespace NativeSpec.Sampling;
 
 /// <summary>A token and the natural logarithm of its probability.</summary>
@@ -51,12 +53,28 @@ internal static class LogProbs
     /// a short sorted list, which almost every logit of a vocabulary leaves alone.</summary>
     private static void SelectTop(ReadOnlySpan<float> logits, Span<int> ids)
     {
-        for (var id = 0; id < logits.Length && ids.Length > 0; id++)
+        if (ids.IsEmpty)
+        {
+            return;
+        }
+
+        for (var id = 0; id < logits.Length; id++)
         {
             var rank = Math.Min(id, ids.Length);
-            if (rank == ids.Length && logits[id] <= logits[ids[^1]])
+            if (rank == ids.Length)
             {
-                continue;
+                // Most of the vocabulary is below the list.
+                var least = logits[ids[^1]];
+                while (id <= logits.Length - Vector<float>.Count
+                    && !Vector.GreaterThanAny(new Vector<float>(logits[id..]), new Vector<float>(least)))
+                {
+                    id += Vector<float>.Count;
+                }
+
+                if (id == logits.Length || logits[id] <= least)
+                {
+                    continue;
+                }
             }
 
             // Later ids come after earlier ones of the same logit.

@@ -9,7 +9,7 @@ public sealed class NonFiniteLogitsException : InvalidOperationException
     /// <param name="largest">The largest logit found, which ought to be a finite number.</param>
     public NonFiniteLogitsException(long position, float largest)
         : base(FormattableString.Invariant(
-            $"the logits for position {position} have the maximum {largest}, expected a finite number: check the checkpoint's weights for NaN and overflow"))
+            $"the largest logit for position {position} is {largest}, expected a finite number: look for NaN and overflow in the weights"))
     {
         Position = position;
         Largest = largest;

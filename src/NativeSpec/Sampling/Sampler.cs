@@ -88,70 +88,26 @@ internal sealed class Sampler
 
         // Temperature does not change the ranking, so top-k can look first and leave the exponentials of k tokens only.
         var count = scores.Length;
-        var isWholeVocabulary = true;
+        var areAllIds = true;
         if (_topK > 0 && _topK < count)
         {
-            count = KeepTopK(scores, max, into.KeptIds);
+            var cut = RankSelection.KeepCount(scores, max, _topK, _workspace);
+            count = cut.Keep(scores, scores, float.NegativeInfinity, areAllIds, into.KeptIds, _workspace.Scores);
             scores = _workspace.Scores.AsSpan(0, count);
-            isWholeVocabulary = false;
+            areAllIds = false;
         }
 
-        Softmax.Weights(scores, max, _temperature, into.Weights);
+        // The most likely token is in every nucleus and its weight is 1, so min-p is a plain bound on the weights.
+        var weights = into.Weights[..count];
+        Softmax.Weights(scores, max, _temperature, weights);
         if (_topP < 1 || _minP > 0)
         {
-            count = KeepTopPAndMinP(scores, max, into, isWholeVocabulary);
-            isWholeVocabulary = false;
+            var cut = _topP < 1 ? RankSelection.KeepShare(scores, weights, max, _temperature, _topP, _workspace) : RankCut.KeepAll;
+            count = cut.Keep(scores, weights, _minP, areAllIds, into.KeptIds, weights);
+            areAllIds = false;
         }
 
-        into.Normalise(count, isWholeVocabulary);
-    }
-
-    /// <summary>Leaves the k highest scores in the workspace and their ids in <paramref name="ids"/>.</summary>
-    private int KeepTopK(ReadOnlySpan<float> scores, float max, Span<int> ids)
-    {
-        var cut = RankCut.KeepCount(scores, max, _topK, _workspace);
-        var (ties, count) = (cut.Ties, 0);
-        for (var id = 0; id < scores.Length; id++)
-        {
-            var key = RankCut.KeyOf(scores[id]);
-            if (key > cut.Key || (key == cut.Key && ties-- > 0))
-            {
-                ids[count] = id;
-                _workspace.Scores[count++] = scores[id];
-            }
-        }
-
-        return count;
-    }
-
-    /// <summary>Drops the candidates outside the nucleus and those less likely than min-p times the most likely one. The latter is in
-    /// every nucleus and its weight is 1, so min-p is a plain bound on the weights and both are one pass.</summary>
-    /// <remarks>A nucleus can be half of the vocabulary, where a branch on each token is guessed wrong often; so every token is written
-    /// and the place moves on behind those that stay.</remarks>
-    private int KeepTopPAndMinP(ReadOnlySpan<float> scores, float max, TokenDistribution into, bool isWholeVocabulary)
-    {
-        var weights = into.Weights[..scores.Length];
-        var ids = into.KeptIds[..scores.Length];
-        var cut = _topP < 1
-            ? RankCut.KeepShare(scores, weights, max, _topP, _workspace)
-            : new RankCut(Key: 0, Ties: 0); // Below the key of every score.
-        var (ties, count) = (cut.Ties, 0);
-        for (var i = 0; i < scores.Length; i++)
-        {
-            var key = RankCut.KeyOf(scores[i]);
-            var weight = weights[i];
-            var stays = key > cut.Key;
-            if (key == cut.Key)
-            {
-                stays = ties-- > 0;
-            }
-
-            ids[count] = isWholeVocabulary ? i : ids[i];
-            weights[count] = weight;
-            count += stays & weight >= _minP ? 1 : 0;
-        }
-
-        return count;
+        into.Normalise(count, areAllIds);
     }
 
     private void RequireOneVocabulary(int logits, TokenHistory history, TokenDistribution into)
@@ -160,12 +116,13 @@ internal sealed class Sampler
         if (logits != vocabSize || history.VocabSize != vocabSize || into.VocabSize != vocabSize)
         {
             throw new ArgumentException(
-                $"the sampler is made for {vocabSize} tokens; there are {logits} logits, the history is made for {history.VocabSize} tokens and the distribution for {into.VocabSize}");
+                $"the sampler is made for {vocabSize} tokens; there are {logits} logits, "
+                + $"the history is made for {history.VocabSize} tokens and the distribution for {into.VocabSize}");
         }
 
         if (NeedsHistory && !history.TracksTokens)
         {
-            throw new ArgumentException("a penalty is active and the history does not track tokens: make it with tracksTokens", nameof(history));
+            throw new ArgumentException("a penalty is active: make the history so that it tracks tokens", nameof(history));
         }
     }
 }

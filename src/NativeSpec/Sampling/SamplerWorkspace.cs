@@ -19,9 +19,9 @@ internal sealed class SamplerWorkspace
     /// <summary>Processed logits. [vocab]</summary>
     public float[] Scores { get; }
 
-    /// <summary>Sums of a <see cref="RankCut"/>. [<see cref="RankCut.SumCount"/>]</summary>
-    public long[] Sums { get; } = new long[RankCut.SumCount];
+    /// <summary>Sums of a <see cref="RankSelection"/>. [<see cref="RankSelection.SumCount"/>]</summary>
+    public double[] Sums { get; } = new double[RankSelection.SumCount];
 
-    /// <summary>The tokens among which a <see cref="RankCut"/> lies. [vocab]</summary>
+    /// <summary>The tokens among which a <see cref="RankSelection"/> looks. [vocab]</summary>
     public int[] Candidates { get; }
 }

@@ -4,9 +4,10 @@ namespace NativeSpec.Sampling;
 
 /// <summary>softmax(s / T)ᵢ = wᵢ / Σw with wᵢ = exp((sᵢ − max s) / T), in two parts: the weights, and their sum.</summary>
 /// <remarks>The maximum is subtracted before anything can overflow, also before the division by a small temperature, so every weight is
-/// in [0, 1] and the largest is exactly 1 (the runtime's exp is an ulp above 1 near 0, so it is cut off there). A weight depends on its own score, the maximum and the temperature, and not on its neighbours
-/// or its place in the span: what does not fill a vector goes through the same vector code in a padded block. The sum is taken in one
-/// order on every machine, so equal rows of logits have equal bits wherever they were computed in the batch.</remarks>
+/// in [0, 1] and the largest is exactly 1 (the runtime's exp is an ulp above 1 at 0 and is cut off there). A weight depends on its own
+/// score, the maximum and the temperature, and not on its neighbours or its place in the span: what does not fill a vector goes through
+/// the same vector code in a padded block. The sum is taken in one order on every machine. So equal rows of logits give equal bits,
+/// wherever in a batch they were computed.</remarks>
 internal static class Softmax
 {
     private const int Lanes = 16;

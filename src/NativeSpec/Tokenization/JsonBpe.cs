@@ -69,7 +69,7 @@ internal sealed class JsonBpe
         var merges = ReadMerges(tokens, isByteLevel);
         if (isByteLevel)
         {
-            return new ByteBpeModel(ByteIds(b => ByteAlphabet.Letter(b).ToString(), MustHaveByte), _unknownId, merges, whole);
+            return new ByteBpeModel(ByteIds(b => ByteAlphabet.Letter(b).ToString(), _ => false), _unknownId, merges, whole);
         }
 
         var codePoints = new Dictionary<int, int>();
@@ -151,7 +151,4 @@ internal sealed class JsonBpe
 
         return ids;
     }
-
-    // The bytes C0, C1 and F5 to FF are in no UTF-8, and an unknown token stands for any that is missing.
-    private bool MustHaveByte(byte value) => _unknownId < 0 && value is not (0xC0 or 0xC1 or >= 0xF5);
 }

@@ -24,7 +24,8 @@ internal static class JsonNormalizer
         var pattern = part.Required("pattern");
         if (pattern.Optional("String") is not { } text)
         {
-            throw pattern.Unsupported($"the pattern {pattern.Value.GetRawText()}", "{\"String\": …}; regular expressions from files are not run");
+            var regex = pattern.Optional("Regex")?.Text();
+            throw pattern.Unsupported($"the regular expression '{regex}'", "{\"String\": …}; regular expressions from files are not run");
         }
 
         return ReadShort(text);

@@ -17,7 +17,7 @@ internal readonly record struct JsonPart(string File, string Path, JsonElement V
             var root = new JsonPart(file, "", JsonDocument.Parse(utf8, Options).RootElement);
             return root.Value.ValueKind == JsonValueKind.Object ? root : throw root.Bad("an object");
         }
-        catch (JsonException error)
+        catch (Exception error) when (error is JsonException or InvalidOperationException)
         {
             throw new ModelFormatException(file, $"is no valid JSON: {error.Message}", error);
         }

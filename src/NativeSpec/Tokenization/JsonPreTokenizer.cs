@@ -120,7 +120,7 @@ internal sealed class JsonPreTokenizer
             // remove what is between them are all the same.
             var isIsolated = behavior.Text() is "Isolated" || (behavior.Text() is "Removed" && invert);
             _splitters.Add(SplitPatterns.Find(regex.Text()) ?? throw regex.Unsupported(
-                $"the split pattern {regex.Value.GetRawText()}", "a pattern of GPT-2, Llama 3, cl100k or Qwen 2; no other pattern is run"));
+                $"the split pattern '{regex.Text()}'", "a pattern of GPT-2, Llama 3, cl100k or Qwen 2; no other pattern is run"));
             if (!isIsolated)
             {
                 throw behavior.Unsupported($"{behavior.Text()} with invert {invert}", "Isolated");

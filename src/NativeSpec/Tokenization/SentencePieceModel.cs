@@ -71,10 +71,10 @@ internal static class SentencePieceModel
             }
         }
 
-        foreach (var token in config.AddedTokens.Where(t => !tokens.Ids.ContainsKey(t.Content)))
+        foreach (var token in config.AddedTokens.Where(t => !tokens.Ids.ContainsKey(t.Content)).Select(config.WithRole))
         {
             tokens.AddOrFind(token);
-            added.Add(config.WithRole(token));
+            added.Add(token);
         }
 
         var bos = RoleOf(file, trainer.BosId, "bos_id", pieces.Count);

@@ -10,12 +10,17 @@ internal static class TokenizerFiles
     {
         var file = Directory.Exists(path) ? FindIn(path) : path;
         var bytes = ReadBounded(file, limits.MaxTokenizerBytes, nameof(LoadLimits.MaxTokenizerBytes));
+        return Parse(file, bytes, TokenizerConfig.Read(Path.GetDirectoryName(Path.GetFullPath(file))!, limits), limits);
+    }
+
+    /// <summary>Reads a tokenizer from the bytes of its file.</summary>
+    public static TokenizerParts Parse(string file, byte[] bytes, TokenizerConfig config, LoadLimits limits)
+    {
         if (bytes.Length == 0)
         {
             throw new ModelFormatException(file, "is empty: expected a tokenizer.json, a sentencepiece model or tiktoken ranks");
         }
 
-        var config = TokenizerConfig.Read(Path.GetDirectoryName(Path.GetFullPath(file))!, limits);
         if (bytes.AsSpan().TrimStart(" \t\r\n"u8) is [(byte)'{', ..])
         {
             return TokenizerJson.Read(file, bytes, config, limits);

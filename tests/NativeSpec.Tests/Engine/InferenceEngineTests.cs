@@ -6,7 +6,13 @@ namespace NativeSpec.Tests.Engine;
 
 public sealed class InferenceEngineTests
 {
-    private static readonly GenerationOptions Sampled = new() { MaxTokens = 40, Temperature = 1, Seed = 5 };
+    private static readonly GenerationOptions Sampled = new()
+    {
+        MaxTokens = 40,
+        Temperature = 1,
+        Seed = 5,
+        LogitBias = new Dictionary<int, float> { [TestFolder.PoisonedToken] = -100, [TestFolder.TokenizersEndOfText] = -100 },
+    };
 
     private TestFolder _folder = null!;
     private InferenceEngine _engine = null!;

@@ -8,6 +8,7 @@ internal sealed class SamplerDrawTests
     private const int VocabSize = 12;
     private const int Draws = 60_000;
 
+    private static readonly int[] Prompt = [1, 2, 3];
     private static readonly float[] Logits = [.. Enumerable.Range(0, VocabSize).Select(i => (float)(2 * Math.Sin(i * 1.7)))];
 
     private static IEnumerable<SamplingOptions> Options() =>
@@ -108,7 +109,7 @@ internal sealed class SamplerDrawTests
 
     private static void Run(Sampler sampler, TokenHistory history)
     {
-        history.Start([1, 2, 3]);
+        history.Start(Prompt);
         for (var position = 3; position < 500; position++)
         {
             history.Push(sampler.Sample(Logits, history, position).Id);

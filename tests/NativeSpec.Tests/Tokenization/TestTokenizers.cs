@@ -1,6 +1,7 @@
 using System.Buffers.Binary;
 using System.Text;
 using System.Text.Json.Nodes;
+using NativeSpec.Loading;
 using NativeSpec.Tokenization;
 
 namespace NativeSpec.Tests.Tokenization;
@@ -11,7 +12,7 @@ internal static class TestTokenizers
     private static readonly string[] Words = ["he", "ll", "hell", "hello", "Ġt", "Ġth", "Ġthe", "in", "on", "Ġa"];
 
     /// <summary>The merges that lead to <see cref="Words"/>.</summary>
-    private static readonly string[] Merges = ["h e", "l l", "he ll", "hell o", "Ġ t", "Ġt h", "Ġth e", "i n", "o n", "Ġ a"];
+    private static readonly string[] Merges = ["Ġ t", "Ġt h", "Ġth e", "h e", "l l", "he ll", "hell o", "i n", "o n", "Ġ a"];
 
     /// <summary>The smallest vocabulary of <see cref="WriteByteLevel"/>: 256 bytes, ten merges, two control tokens.</summary>
     public static int MinVocabSize => 256 + Words.Length + 2;
@@ -126,14 +127,16 @@ internal static class TestTokenizers
     /// <summary>Loads a tokenizer from bytes under a file name.</summary>
     public static Tokenizer Load(byte[] file, string name = "tokenizer.json", string? config = null)
     {
+        if (config is null)
+        {
+            return new(TokenizerFiles.Parse(name, file, new(), LoadLimits.Default), LoadLimits.Default);
+        }
+
         var directory = Directory.CreateTempSubdirectory("tokenizer-test-");
         try
         {
             File.WriteAllBytes(Path.Combine(directory.FullName, name), file);
-            if (config is not null)
-            {
-                File.WriteAllText(Path.Combine(directory.FullName, "tokenizer_config.json"), config);
-            }
+            File.WriteAllText(Path.Combine(directory.FullName, "tokenizer_config.json"), config);
 
             return Tokenizer.Load(directory.FullName);
         }
