@@ -42,16 +42,14 @@ public sealed partial class InferenceEngine : IDisposable
         var plan = MemoryPlan.For(Config, options, Config.KvBytesPerToken(DType.F32), GC.GetGCMemoryInfo().TotalAvailableMemoryBytes);
         MaxContext = plan.MaxContext;
         KvTokens = plan.KvTokens;
-        var trees = Math.Max(options.MaxTreeNodes, options.MaxSequences);
-        var limits = new ForwardLimits(options.PrefillChunk + trees, options.MaxSequences + trees, options.MaxSequences, MaxContext);
+        var limits = Limits(options, MaxContext);
         _model = new LlamaModel(Config, checkpoint.Tensors, backend, limits);
-        // Beside the texts, each sequence needs room for a round's candidates and for the rest of its last page.
-        _cache = _model.CreateCache(KvTokens + (options.MaxSequences * (long)(trees + 1 + RowBatch.PageSize)));
+        _cache = _model.CreateCache(CacheTokens(options, KvTokens));
         _workspace = new SamplerWorkspace(Config.VocabSize);
         _defaults = Defaults(checkpoint.Generation);
         _drafters = new DrafterSet(checkpoint, tokenizer, backend, options);
         var cost = CostProbe.Measure(_model, _cache, options.MaxTreeNodes);
-        _speculation = new SpeculationCore(_drafters.All, cost, Config.VocabSize, trees);
+        _speculation = new SpeculationCore(_drafters.All, cost, Config.VocabSize, MaxNodes(options));
         _scheduler = new Scheduler(_model, _cache, _speculation, options.PrefillChunk, options.Logger);
     }
 
@@ -146,6 +144,17 @@ public sealed partial class InferenceEngine : IDisposable
         _backend.Dispose();
         _checkpoint.Dispose();
     }
+
+    /// <summary>The most that a round computes: every sequence's next token and a chunk of a prompt.</summary>
+    internal static ForwardLimits Limits(EngineOptions options, int maxContext)
+        => new(options.PrefillChunk + MaxNodes(options), options.MaxSequences + MaxNodes(options), options.MaxSequences, maxContext);
+
+    /// <summary>Rows of the cache: beside the texts, each sequence needs room for a round's candidates and for the rest of its last page.</summary>
+    internal static long CacheTokens(EngineOptions options, long kvTokens)
+        => kvTokens + (options.MaxSequences * (long)(MaxNodes(options) + 1 + RowBatch.PageSize));
+
+    /// <summary>Most nodes of all trees in a round: at least one per sequence.</summary>
+    private static int MaxNodes(EngineOptions options) => Math.Max(options.MaxTreeNodes, options.MaxSequences);
 
     private static async Task<GenerationResult> LastAsync(IAsyncEnumerable<GenerationPiece> pieces)
     {
