@@ -12,8 +12,9 @@ namespace NativeSpec.Speculation;
 /// it goes to the pool and its level 0 is dropped, which moves the column on by one token. Warm-up is the first N−2 rounds, in which
 /// columns grow and give no n-gram.</para>
 /// <para>A round may add more tokens to the text than a column moves. Then the columns that the text has passed become the window's far
-/// end: the others stand where their tokens are expected, and what the passed ones hold stays in use. (The published code moves the
-/// window by one token always.) A column that was not computed stays as it is.</para>
+/// end: the others stand where their tokens are expected, and what the passed ones hold stays in use. (The published code always moves
+/// the window by one token, and begins with N−2 columns more, of which warm-up drops one per round.) A column that was not computed
+/// stays as it is.</para>
 /// </remarks>
 internal sealed class LookaheadWindow
 {

@@ -3,8 +3,9 @@ namespace NativeSpec.Speculation;
 /// <summary>How <see cref="PromptLookupDrafter"/> copies.</summary>
 public sealed record PromptLookupOptions
 {
-    /// <summary>Copies only where at least this many tokens agree; 1 to 64.</summary>
-    public int MinMatch { get; init; } = 2;
+    /// <summary>Copies only where at least this many tokens agree; 1 to 64. Short matches carry little confidence, so that the planner
+    /// computes them only where they pay.</summary>
+    public int MinMatch { get; init; } = 1;
 
     /// <summary>Most tokens of a branch; 1 to 256. A branch has at most four tokens for each token of agreement.</summary>
     public int MaxDraft { get; init; } = 16;

@@ -15,7 +15,7 @@ internal sealed class SuccessorTable(int k)
     private int _vocabSize;
     private int[] _successors = [];
 
-    /// <summary>Successors of a token, most likely first; empty for a token not seen, −1 after the last where there are fewer than k.</summary>
+    /// <summary>Successors of a token, most likely first; empty for a token not seen, −1 after the last of fewer than k.</summary>
     public ReadOnlySpan<int> Of(int token)
         => (uint)token < (uint)_vocabSize && _successors[token * k] >= 0 ? _successors.AsSpan(token * k, k) : [];
 
@@ -64,7 +64,8 @@ internal sealed class SuccessorTable(int k)
         if (logits.Length != _vocabSize)
         {
             throw new InvalidOperationException(
-                $"the table of successors is for a vocabulary of {_vocabSize} tokens and was shown {logits.Length} logits; use one TokenRecyclingDrafter per model");
+                $"the table of successors is for a vocabulary of {_vocabSize} tokens and was shown {logits.Length} logits; "
+                + "use one TokenRecyclingDrafter per model");
         }
 
         if ((uint)token < (uint)_vocabSize)

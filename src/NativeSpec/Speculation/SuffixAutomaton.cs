@@ -52,7 +52,7 @@ internal sealed class SuffixAutomaton
     /// <summary>The length of the longest string of a state.</summary>
     public int LengthOf(int state) => _states[state].Length;
 
-    /// <summary>The state of the longest suffix that ends at more places than the strings of <paramref name="state"/>; the root's is −1.</summary>
+    /// <summary>The state of the longest suffix that ends at more places than a state's strings; the root's is −1.</summary>
     public int LinkOf(int state) => _states[state].Link;
 
     /// <summary>Where a state's strings ended last: the number of tokens up to and with the last of the string. For <see cref="Match"/> and
@@ -88,7 +88,8 @@ internal sealed class SuffixAutomaton
         return slot == None ? 0 : _transitions[slot].Count;
     }
 
-    /// <summary>The tokens that followed a state's strings most often, of the <see cref="MaxSuccessorsScanned"/> that were new last.</summary>
+    /// <summary>The tokens that followed a state's strings most often, of the <see cref="MaxSuccessorsScanned"/> that were new
+    /// last.</summary>
     /// <param name="state">A state.</param>
     /// <param name="best">Room for the tokens, the most frequent first, and of equal ones the one that was new last.</param>
     /// <param name="total">The sum of all counts looked at.</param>
@@ -160,7 +161,7 @@ internal sealed class SuffixAutomaton
         return clone;
     }
 
-    /// <summary>Counts the token in the longest contexts that it followed before, and notes that they ended at the text's present end.</summary>
+    /// <summary>Counts the token in the longest contexts that it followed before, and notes that they end at the text's end.</summary>
     private void Freshen(int state, int token)
     {
         for (var i = 0; i < FreshLinks && state > Root; i++)

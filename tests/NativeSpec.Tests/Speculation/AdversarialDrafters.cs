@@ -33,7 +33,8 @@ internal sealed class AlwaysRightDrafter(int[] text) : StatelessDrafter("right")
     }
 }
 
-/// <summary>Knows the whole text and is sure of anything else: a chain of wrong tokens, and wrong siblings as far as the budget goes.</summary>
+/// <summary>Knows the whole text and is sure of anything else: a chain of wrong tokens with wrong siblings, to the end of its
+/// budget.</summary>
 internal sealed class AlwaysWrongDrafter(int[] text, int vocabSize) : StatelessDrafter("wrong")
 {
     public override void Propose(DraftContext context, DraftTree tree)
@@ -81,7 +82,8 @@ internal sealed class GarbageDrafter(int vocabSize) : StatelessDrafter("garbage"
         tree.Add(probe, 0);
         for (var i = 0; i < 4 * tree.Capacity; i++)
         {
-            tree.Add(i % tree.Count, (i * 7) % vocabSize, rank: i % 2 == 0 ? int.MinValue : int.MaxValue, Confidences[i % Confidences.Length]);
+            var rank = i % 2 == 0 ? int.MinValue : int.MaxValue;
+            tree.Add(i % tree.Count, (i * 7) % vocabSize, rank, Confidences[i % Confidences.Length]);
         }
     }
 }

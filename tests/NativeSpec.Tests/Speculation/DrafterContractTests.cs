@@ -41,7 +41,9 @@ internal sealed class DrafterContractTests
         var target = scripted.Target;
         foreach (var depth in new[] { 0, 1, 3, 50 })
         {
-            var result = new DrafterHarness { Budget = budget, ProbeBudget = budget, MaxDepth = depth }.Run(source, target, Prompt, newTokens: 60);
+            var harness = new DrafterHarness { Budget = budget, ProbeBudget = budget, MaxDepth = depth };
+
+            var result = harness.Run(source, target, Prompt, newTokens: 60);
 
             Assert.That(result.Output, Is.EqualTo(Plain(target, result.Output.Count)));
         }
@@ -89,8 +91,9 @@ internal sealed class DrafterContractTests
     public void Run_AlwaysRight_AcceptsAllOfItsChain()
     {
         var text = Enumerable.Range(0, 100).Select(i => (i * i) % Vocab).ToArray();
+        var target = ScriptedTarget.Script(Vocab, text);
 
-        var result = new DrafterHarness { Budget = 9 }.Run(new AlwaysRightDrafter(text), ScriptedTarget.Script(Vocab, text), text[..9], newTokens: 91);
+        var result = new DrafterHarness { Budget = 9 }.Run(new AlwaysRightDrafter(text), target, text[..9], newTokens: 91);
 
         Assert.That((result.Accepted, result.Rounds, result.TokensPerRound), Is.EqualTo((81, 9, 10.0)));
     }
@@ -99,8 +102,9 @@ internal sealed class DrafterContractTests
     public void Run_AlwaysWrong_AcceptsNothing()
     {
         var text = Enumerable.Range(0, 100).Select(i => (i * i) % Vocab).ToArray();
+        var target = ScriptedTarget.Script(Vocab, text);
 
-        var result = new DrafterHarness().Run(new AlwaysWrongDrafter(text, Vocab), ScriptedTarget.Script(Vocab, text), text[..9], newTokens: 80);
+        var result = new DrafterHarness().Run(new AlwaysWrongDrafter(text, Vocab), target, text[..9], newTokens: 80);
 
         Assert.That((result.Accepted, result.Rounds), Is.EqualTo((0, 79)));
         Assert.That(result.Drafted, Is.GreaterThan(20 * result.Rounds));
@@ -109,7 +113,9 @@ internal sealed class DrafterContractTests
     [Test]
     public void Run_Garbage_ChangesNothing()
     {
-        var result = new DrafterHarness { ChecksManners = false, MaxDepth = 5 }.Run(new GarbageDrafter(Vocab), Markov3, Prompt, newTokens: 80);
+        var harness = new DrafterHarness { ChecksManners = false, MaxDepth = 5 };
+
+        var result = harness.Run(new GarbageDrafter(Vocab), Markov3, Prompt, newTokens: 80);
 
         Assert.That(result.Output, Is.EqualTo(Plain(Markov3, result.Output.Count)));
         Assert.That(result.Drafted, Is.GreaterThan(100 * (result.Rounds - 1)));

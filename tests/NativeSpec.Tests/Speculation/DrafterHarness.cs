@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using System.Text;
 using NativeSpec.Speculation;
 
@@ -161,7 +162,8 @@ internal sealed record DrafterHarness
             for (var node = 1; node < _tree.Count; node++)
             {
                 text.Append(_tree.Parent(node)).Append(_tree.IsProbe(node) ? '?' : '>').Append(_tree.Token(node)).Append(' ');
-                (Result.Probes, Result.Drafted) = _tree.IsProbe(node) ? (Result.Probes + 1, Result.Drafted) : (Result.Probes, Result.Drafted + 1);
+                Result.Probes += _tree.IsProbe(node) ? 1 : 0;
+                Result.Drafted += _tree.IsProbe(node) ? 0 : 1;
             }
 
             Result.Trees.Add(text.ToString());
@@ -182,15 +184,16 @@ internal sealed record DrafterHarness
 
         public override DraftTree Tree => tree;
 
-        public override ReadOnlySpan<int> Emitted => System.Runtime.InteropServices.CollectionsMarshal.AsSpan(Tokens);
+        public override ReadOnlySpan<int> Emitted => CollectionsMarshal.AsSpan(Tokens);
 
-        public override ReadOnlySpan<int> AcceptedPath => System.Runtime.InteropServices.CollectionsMarshal.AsSpan(Path);
+        public override ReadOnlySpan<int> AcceptedPath => CollectionsMarshal.AsSpan(Path);
 
         public override bool WasComputed(int node) => Computed[node];
 
         public override ReadOnlySpan<float> Logits(int node)
             => Computed[node] ? Rows[node] : throw new InvalidOperationException($"node {node} was not computed");
 
-        public override ReadOnlySpan<float> Hidden(int node) => throw new InvalidOperationException("a scripted target has no hidden states");
+        public override ReadOnlySpan<float> Hidden(int node)
+            => throw new InvalidOperationException("a scripted target has no hidden states");
     }
 }

@@ -75,7 +75,7 @@ internal sealed class LookaheadDrafterTests
 
         harness.Run(new WindowAlone(window, pool, counts), target, Prompt(), newTokens: 40);
 
-        Assert.That(counts.Take(8), Is.EqualTo(new[] { 0, 0, 0, 0, W, 2 * W, 3 * W, 4 * W }), "the prompt's round and N−2 of warm-up give none");
+        Assert.That(counts.Take(8), Is.EqualTo(new[] { 0, 0, 0, 0, W, 2 * W, 3 * W, 4 * W }), "prompt and warm-up give none");
     }
 
     [Test]
@@ -169,11 +169,9 @@ internal sealed class LookaheadDrafterTests
         Assert.That(round, Is.GreaterThanOrEqualTo(count));
     }
 
-    /// <summary>Level l of column i sees the text, columns 0..i of level 0 and levels 1..l of its own column, and has depth l + i.</summary>
+    /// <summary>Level l of column i sees the text, columns 0..i of level 0 and its own column's levels 1..l, at depth l + i.</summary>
     private static void AssertMask(DraftTree tree, int w, int levels)
     {
-        // From the published picture alone: the level-0 chain is found by following the probes in order, then each column's chain.
-        var expected = new HashSet<string>();
         var trunk = new List<int> { 0 };
         var columns = new List<List<int>>();
         var probes = new Queue<int>(Probes(tree));

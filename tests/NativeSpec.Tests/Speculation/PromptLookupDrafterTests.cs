@@ -112,7 +112,8 @@ internal sealed class PromptLookupDrafterTests
             MaxBranches = option == "MaxBranches" ? 17 : 1,
         };
 
-        Assert.That(() => new PromptLookupDrafter(options), Throws.InstanceOf<ArgumentException>().With.Message.StartsWith($"{option} is "));
+        Assert.That(
+            () => new PromptLookupDrafter(options), Throws.InstanceOf<ArgumentException>().With.Message.StartsWith($"{option} is "));
     }
 
     private static DraftTree Propose(int[] text, PromptLookupOptions? options = null, int budget = 64)

@@ -8,7 +8,8 @@ internal sealed class SuffixAutomatonTests
     public void Match_RandomTexts_IsTheLongestSuffixThatOccurredBefore([Values(1, 2, 3, 5)] int alphabet)
     {
         ForRandomTexts(alphabet, length: 80, texts: 60, (automaton, text) =>
-            Assert.That(automaton.LengthOf(automaton.Match), Is.EqualTo(LongestSuffixThatOccurredBefore(text)), () => string.Join(' ', text)));
+            Assert.That(
+                automaton.LengthOf(automaton.Match), Is.EqualTo(LongestSuffixThatOccurredBefore(text)), () => string.Join(' ', text)));
     }
 
     [Test]

@@ -108,7 +108,9 @@ internal sealed class TokenRecyclingDrafterTests
         var table = new SuccessorTable(k: 2);
         table.Learn(1, new float[10]);
 
-        Assert.That(() => table.Learn(1, new float[11]), Throws.InvalidOperationException.With.Message.Contains("10 tokens").And.Message.Contains("11"));
+        Assert.That(
+            () => table.Learn(1, new float[11]),
+            Throws.InvalidOperationException.With.Message.Contains("10 tokens").And.Message.Contains("11 logits"));
     }
 
     [TestCase(0, 6, "K")]
@@ -117,7 +119,8 @@ internal sealed class TokenRecyclingDrafterTests
     public void Constructor_OptionOutOfRange_NamesIt(int k, int maxDepth, string option)
     {
         Assert.That(
-            () => new TokenRecyclingDrafter(new() { K = k, MaxDepth = maxDepth }), Throws.InstanceOf<ArgumentException>().With.Message.StartsWith($"{option} is "));
+            () => new TokenRecyclingDrafter(new() { K = k, MaxDepth = maxDepth }),
+            Throws.InstanceOf<ArgumentException>().With.Message.StartsWith($"{option} is "));
     }
 
     private static float[] OneHot(int token) => [.. Enumerable.Range(0, Vocab).Select(i => i == token ? 1f : float.NegativeInfinity)];

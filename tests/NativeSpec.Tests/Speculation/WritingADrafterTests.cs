@@ -8,8 +8,8 @@ internal sealed class WritingADrafterTests
     [Test]
     public void Document_Code_IsTheDrafterThatIsCompiled()
     {
-        var document = File.ReadAllText(Path.Combine(Root, "docs", "writing-a-drafter.md")).ReplaceLineEndings("\n");
-        var source = File.ReadAllText(Path.Combine(Root, "tests", "NativeSpec.Tests", "Speculation", "BigramDrafter.cs")).ReplaceLineEndings("\n");
+        var document = Text("docs", "writing-a-drafter.md");
+        var source = Text("tests", "NativeSpec.Tests", "Speculation", "BigramDrafter.cs");
 
         Assert.That(Fenced(document, "csharp"), Is.EqualTo(source.TrimEnd('\n')));
     }
@@ -24,6 +24,8 @@ internal sealed class WritingADrafterTests
 
         Assert.That(result.TokensPerRound, Is.GreaterThan(6));
     }
+
+    private static string Text(params string[] path) => File.ReadAllText(Path.Combine([Root, .. path])).ReplaceLineEndings("\n");
 
     /// <summary>The first block of code in a language.</summary>
     private static string Fenced(string document, string language)
