@@ -81,7 +81,7 @@ internal sealed record CheckpointReport(
             ["tokenizer", Tokenizer.Description ?? Tokenizer.Problem!],
             ["memory", $"{Tables.Bytes(Memory.Weights)} weights + {Tables.Bytes(Memory.KeyValues)} keys and values of {Context} tokens + {Tables.Bytes(Memory.Buffers)} buffers = {Tables.Bytes(Memory.Total)}"],
         ];
-        Tables.Print(terminal, [Model, ""], 2, facts);
+        Tables.Print(terminal, ["checkpoint", ""], 2, facts);
         Tables.Print(
             terminal,
             ["tensor", "type", "shape", "bytes"],

@@ -19,8 +19,11 @@ internal static class CommandLine
         var parsed = Root(terminal).Parse(args.Length == 0 ? ["--help"] : args, new ParserConfiguration { EnablePosixBundling = false, ResponseFileTokenReplacer = null });
         if (parsed.Errors.Count > 0)
         {
+            // A mistyped command is also a missing one; the word that was not understood says more.
+            var messages = parsed.Errors.Select(error => OneLine(error.Message).TrimEnd('.')).ToArray();
+            var unknown = messages.Where(message => parsed.UnmatchedTokens.Any(token => message.Contains($"'{token}'", StringComparison.Ordinal))).ToArray();
             var path = string.Join(' ', PathTo(parsed.CommandResult));
-            return Complain(terminal, Usage, $"{string.Join("; ", parsed.Errors.Select(error => OneLine(error.Message)))} ({path} --help shows the options)");
+            return Complain(terminal, Usage, $"{string.Join("; ", unknown.Length > 0 ? unknown : messages)} ({path} --help shows what there is)");
         }
 
         try
@@ -69,6 +72,9 @@ internal static class CommandLine
             new TokenizeCommand(terminal),
             new EvalCommand(terminal),
             new BenchCommand(terminal),
+            new TuneCommand(terminal),
+            new TreeCommand(terminal),
+            new ConvertCommand(terminal),
             CommonOptions.Verbose,
             new VersionOption { Action = new PrintVersion() },
         };

@@ -7,7 +7,7 @@ namespace NativeSpec.Cli;
 /// <summary>Tables for people, and text of files that must not steer their terminal.</summary>
 internal static class Tables
 {
-    /// <summary>Prints a table; a column whose title ends with a right arrow's worth of numbers is right-aligned by <paramref name="rightFrom"/>.</summary>
+    /// <summary>Prints a table whose columns from <paramref name="rightFrom"/> on hold numbers and stand to the right.</summary>
     public static void Print(Terminal terminal, string[] titles, int rightFrom, IEnumerable<string[]> rows)
     {
         var table = new Table { Border = TableBorder.Minimal };

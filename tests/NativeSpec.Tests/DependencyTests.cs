@@ -18,9 +18,15 @@ public sealed class DependencyTests
         ["NativeSpec.Backends.Cpu"] = ["NativeSpec.Backends", "NativeSpec.Tensors"],
         // The forward; it knows no text and no sampling.
         ["NativeSpec.Model"] = ["NativeSpec.Backends", "NativeSpec.Loading", "NativeSpec.Tensors"],
+        // Candidates and their acceptance; a draft model and heads are handed the backend that they are computed on.
+        ["NativeSpec.Speculation"] =
+        [
+            "NativeSpec.Backends", "NativeSpec.Loading", "NativeSpec.Model", "NativeSpec.Sampling", "NativeSpec.Tensors", "NativeSpec.Tokenization",
+        ],
         ["NativeSpec.Engine"] =
         [
-            "NativeSpec.Backends", "NativeSpec.Backends.Cpu", "NativeSpec.Loading", "NativeSpec.Model", "NativeSpec.Sampling", "NativeSpec.Tensors", "NativeSpec.Tokenization",
+            "NativeSpec.Backends", "NativeSpec.Backends.Cpu", "NativeSpec.Loading", "NativeSpec.Model", "NativeSpec.Sampling", "NativeSpec.Speculation", "NativeSpec.Tensors",
+            "NativeSpec.Tokenization",
         ],
     };
 
@@ -67,7 +73,7 @@ public sealed class DependencyTests
 
     private sealed class Creation
     {
-        public static object Make() => new Forest(1);
+        public static int Make() => new Forest(1).Count;
     }
 
     private sealed class StaticCall

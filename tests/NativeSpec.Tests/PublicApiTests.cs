@@ -8,6 +8,8 @@ namespace NativeSpec.Tests;
 /// with the environment variable NATIVESPEC_UPDATE_API=1: it writes the file anew, and the difference belongs to the commit.</summary>
 public sealed class PublicApiTests
 {
+    private static readonly NullabilityInfoContext Nullability = new();
+
     [Test]
     public void PublicSurface_IsThatOfPublicApiTxt()
     {
@@ -26,8 +28,8 @@ public sealed class PublicApiTests
     {
         var lines = Surface(typeof(InferenceEngine).Assembly).ToArray();
 
-        Assert.That(lines, Does.Contain("NativeSpec.Engine.InferenceEngine"));
-        Assert.That(lines, Does.Contain("    static InferenceEngine Load(String path, EngineOptions options = null)"));
+        Assert.That(lines, Does.Contain("NativeSpec.Engine.InferenceEngine : IDisposable"));
+        Assert.That(lines, Does.Contain("    static InferenceEngine Load(String path, EngineOptions? options = null)"));
         Assert.That(lines, Has.None.Contains("Scheduler"));
     }
 
@@ -77,7 +79,7 @@ public sealed class PublicApiTests
             ConstructorInfo constructor when Visible(constructor) => $"{Name(constructor.DeclaringType!)}({Parameters(constructor)})",
             PropertyInfo property when property.GetAccessors(nonPublic: true).Any(Visible) => Describe(property),
             MethodInfo method when Visible(method) && !method.IsSpecialName =>
-                $"{(method.IsStatic ? "static " : "")}{Name(method.ReturnType)} {method.Name}{Generics(method)}({Parameters(method)})",
+                $"{(method.IsStatic ? "static " : "")}{Name(method.ReturnType)}{Mark(Nullability.Create(method.ReturnParameter))} {method.Name}{Generics(method)}({Parameters(method)})",
             _ => null,
         };
     }
@@ -93,7 +95,7 @@ public sealed class PublicApiTests
         var init = set?.ReturnParameter.GetRequiredCustomModifiers().Contains(typeof(IsExternalInit)) == true;
         var accessors = $"{(get is not null && Visible(get) ? "get; " : "")}{(set is not null && Visible(set) ? init ? "init; " : "set; " : "")}";
         var modifiers = $"{((get ?? set)!.IsStatic ? "static " : "")}{(property.IsDefined(typeof(RequiredMemberAttribute)) ? "required " : "")}";
-        return $"{modifiers}{Name(property.PropertyType)} {property.Name} {{ {accessors}}}";
+        return $"{modifiers}{Name(property.PropertyType)}{Mark(Nullability.Create(property))} {property.Name} {{ {accessors}}}";
     }
 
     private static bool Visible(MethodBase method) => method.IsPublic || method.IsFamily || method.IsFamilyOrAssembly;
@@ -101,7 +103,9 @@ public sealed class PublicApiTests
     private static bool Visible(FieldAttributes attributes) => (attributes & FieldAttributes.FieldAccessMask) is FieldAttributes.Public or FieldAttributes.Family;
 
     private static string Parameters(MethodBase method) => string.Join(", ", method.GetParameters().Select(parameter =>
-        $"{(parameter.IsOut ? "out " : parameter.IsIn ? "in " : "")}{Name(parameter.ParameterType)} {parameter.Name}{(parameter.HasDefaultValue ? " = " + Default(parameter) : "")}"));
+        $"{(parameter.IsOut ? "out " : parameter.IsIn ? "in " : "")}{Name(parameter.ParameterType)}{Mark(Nullability.Create(parameter))} {parameter.Name}{(parameter.HasDefaultValue ? " = " + Default(parameter) : "")}"));
+
+    private static string Mark(NullabilityInfo info) => info.ReadState == NullabilityState.Nullable && !info.Type.IsValueType ? "?" : "";
 
     private static string Default(ParameterInfo parameter) => parameter.RawDefaultValue switch
     {

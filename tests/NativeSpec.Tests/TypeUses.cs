@@ -95,6 +95,11 @@ internal static class TypeUses
         var methodArguments = method.IsGenericMethod ? method.GetGenericArguments() : null;
         var member = method.Module.ResolveMember(token, typeArguments, methodArguments)!;
         yield return member as Type ?? member.DeclaringType;
+        foreach (var parameter in (member as MethodBase)?.GetParameters() ?? [])
+        {
+            yield return parameter.ParameterType;
+        }
+
         switch (member)
         {
             case MethodInfo called:

@@ -8,9 +8,11 @@ namespace NativeSpec.Engine;
 internal static class CostProbe
 {
     private const int Repeats = 3;
+    private const double LongForward = 0.2; // seconds; a forward this long is timed once
+    private const double Budget = 2;        // seconds; the curve's end is extrapolated rather than waited for longer
     private const int Prefix = 32;
 
-    /// <summary>Times forwards of 1, 2, 4, … nodes after a short prefix; the fastest of three each, because everything that disturbs a run
+    /// <summary>Times forwards of 1, 2, 4, … nodes after a short prefix; the fastest of a few each, because everything that disturbs a run
     /// makes it slower.</summary>
     public static CostCurve Measure(LlamaModel model, KvCache cache, int maxNodes)
     {
@@ -22,10 +24,17 @@ internal static class CostProbe
         Compute(Math.Min(Prefix, sequence.Capacity / 2));
         sequence.CommitChain(tree.Count);
         var (nodes, seconds) = (new List<int>(), new List<double>());
-        for (var n = 1; n <= most; n *= 2)
+        var began = Stopwatch.GetTimestamp();
+        for (var n = 1; n <= most && Stopwatch.GetElapsedTime(began).TotalSeconds < Budget; n *= 2)
         {
+            var fastest = Compute(n);
+            for (var repeat = 1; repeat < Repeats && fastest < LongForward; repeat++)
+            {
+                fastest = Math.Min(fastest, Compute(n));
+            }
+
             nodes.Add(n);
-            seconds.Add(Enumerable.Range(0, Repeats).Min(_ => Compute(n)));
+            seconds.Add(fastest);
         }
 
         return new CostCurve([.. nodes], [.. seconds]);
@@ -40,9 +49,9 @@ internal static class CostProbe
 
             forest.Clear();
             forest.Add(sequence, tree, sequence.Length == 0 ? count : 0);
-            var began = Stopwatch.GetTimestamp();
+            var start = Stopwatch.GetTimestamp();
             model.Forward(forest);
-            return Stopwatch.GetElapsedTime(began).TotalSeconds;
+            return Stopwatch.GetElapsedTime(start).TotalSeconds;
         }
     }
 }

@@ -67,6 +67,9 @@ public sealed partial class InferenceEngine : IDisposable
     /// <summary>What computes: backend, instruction set, threads.</summary>
     public string Backend => _backend.Description;
 
+    /// <summary>Names of the drafters that requests may use.</summary>
+    public IReadOnlyCollection<string> Drafters => _speculation.Names;
+
     /// <summary>Most tokens of one request, prompt and output together.</summary>
     public int MaxContext { get; }
 

@@ -131,7 +131,7 @@ internal sealed class MedusaBinder
     {
         var found = _parts.Keys.Where(part => part.Head == head && part.Part is (MedusaPart.BlockWeight or MedusaPart.BlockBias)).ToArray();
         var last = found.Length == 0 ? default : found.MaxBy(part => part.Layer);
-        if (last.Layer >= count)
+        if (found.Length > 0 && last.Layer >= count)
         {
             throw Error(_parts[last], $"is one block too many: a head has {count}");
         }

@@ -44,7 +44,7 @@ internal static class PickleOpcodes
         (0x5D, "EMPTY_LIST"), (0x61, "APPEND"), (0x65, "APPENDS"), (0x6C, "LIST"), (0x64, "DICT"), (0x8F, "EMPTY_SET"),
         (0x90, "ADDITEMS"), (0x91, "FROZENSET"), (0x30, "POP"), (0x32, "DUP"), (0x31, "POP_MARK"), (0x67, "GET"), (0x70, "PUT"),
         (0x82, "EXT1"), (0x83, "EXT2"), (0x84, "EXT4"), (0x69, "INST"), (0x6F, "OBJ"), (0x81, "NEWOBJ"), (0x92, "NEWOBJ_EX"),
-        (0x50, "PERSID"),
+        (0x50, "PERSID"), (Proto, "PROTO"),
     ];
 
     /// <summary>An instruction that a state dict does not need, for messages.</summary>

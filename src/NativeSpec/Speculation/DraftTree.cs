@@ -49,7 +49,7 @@ public sealed class DraftTree
     /// <summary>The drafter whose proposals are being added; set by the engine.</summary>
     public int CurrentDrafter { get; internal set; }
 
-    /// <summary>Probes that may still be added; set by the engine.</summary>
+    /// <summary>Probes that may still be added: as many as there is room for, unless the engine sets fewer.</summary>
     internal int ProbesLeft { get; set; }
 
     /// <summary>Proposals made: at least one per node but the root and probes.</summary>
@@ -148,6 +148,7 @@ public sealed class DraftTree
         Count = 0;
         ProposalCount = 0;
         _maxDepth = maxDepth;
+        ProbesLeft = Capacity;
         Append(None, root, isProbe: false);
     }
 

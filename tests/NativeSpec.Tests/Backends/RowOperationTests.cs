@@ -3,7 +3,7 @@ using NativeSpec.Tensors;
 
 namespace NativeSpec.Tests.Backends;
 
-/// <summary>The operations that only move rows: embed, gather, move in the cache.</summary>
+/// <summary>The operations that only move rows: embed, gather, write, move in the cache.</summary>
 [TestFixtureSource(typeof(TestBackend), nameof(TestBackend.All))]
 public sealed class RowOperationTests(TestBackend backend) : OperationFixture(backend)
 {
@@ -48,6 +48,23 @@ public sealed class RowOperationTests(TestBackend backend) : OperationFixture(ba
 
         Assert.That(Read(y), Is.EqualTo((float[])[.. x[28..35], .. x[7..14]]));
     }
+
+    [Test]
+    public void Write_APart_IsThereAndTheRestIsAsBefore()
+    {
+        var before = Floats(10);
+        var buffer = Buffer(before);
+
+        Backend.Write(buffer, 3, [1.5f, -2]);
+
+        Assert.That(Read(buffer), Is.EqualTo((float[])[.. before[..3], 1.5f, -2, .. before[5..]]));
+    }
+
+    [TestCase(9, 2)]
+    [TestCase(-1, 1)]
+    [TestCase(0, 11)]
+    public void Write_OutsideTheBuffer_IsRefused(int start, int length) =>
+        Assert.That(() => Backend.Write(Buffer(10), start, new float[length]), Throws.InstanceOf<ArgumentOutOfRangeException>());
 
     /// <summary>Seen through attention over one visible row: what it returns is that row's value.</summary>
     [Test]

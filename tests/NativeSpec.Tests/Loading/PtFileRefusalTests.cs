@@ -31,18 +31,18 @@ public sealed class PtFileRefusalTests
         Refused(PtTestFiles.Archive(pickle), $"data.pkl, byte {pickle.Length - 2}", $"'{module}.{name}'");
     }
 
-    [Test]
-    public void Open_AnInstructionThatAStateDictDoesNotNeed_IsRefusedByName([Range(0, 255)] int opcode)
+    private static IEnumerable<byte> OtherInstructions()
     {
         const string Used = "\u0080\u0095(.})t\u0085\u0086\u0087X\u008cJKM\u008aN\u0088\u0089qr\u0094hjc\u0093QRsub";
-        if (Used.Contains((char)opcode))
-        {
-            Assert.That(opcode, Is.Not.Zero); // one of the thirty-one that are interpreted
-            return;
-        }
+        return Enumerable.Range(0, 256).Where(opcode => !Used.Contains((char)opcode)).Select(opcode => (byte)opcode);
+    }
 
-        var name = "ILSTVUBCFGald0210gpioP".Contains((char)opcode) || opcode is >= 0x81 and <= 0x98 ? "(0x" : "unknown (0x";
-        Refused(PtTestFiles.Archive(new PickleWriter().Proto().Op((byte)opcode, 0, 0, 0, 0, 0, 0, 0, 0).Stop()), "data.pkl, byte 2: instruction", $"{name}{opcode:x2})");
+    [TestCaseSource(nameof(OtherInstructions))]
+    public void Open_AnInstructionThatAStateDictDoesNotNeed_IsRefusedByName(byte opcode)
+    {
+        var isKnown = "ILSTUVBCFGael]d012gpioP".Contains((char)opcode) || opcode is > 0x80 and <= 0x98;
+        Refused(PtTestFiles.Archive(new PickleWriter().Proto().Op(opcode, 0, 0, 0, 0, 0, 0, 0, 0).Stop()),
+            "data.pkl, byte 2: instruction", isKnown ? $" (0x{opcode:x2})" : $"unknown (0x{opcode:x2})");
     }
 
     private static IEnumerable<TestCaseData> Programs()
@@ -98,7 +98,7 @@ public sealed class PtFileRefusalTests
     }
 
     [TestCaseSource(nameof(Programs))]
-    public void Refused(byte[] pickle, string fact) => Refused(PtTestFiles.Archive(pickle, new byte[8]), fact);
+    public void Open_AProgramThatBuildsNoStateDict_IsRefused(byte[] pickle, string fact) => Refused(PtTestFiles.Archive(pickle, new byte[8]), fact);
 
     private static IEnumerable<TestCaseData> Tensors()
     {
@@ -200,7 +200,7 @@ public sealed class PtFileRefusalTests
             Refused(PtTestFiles.Patch(good, second + 24, 7), "cannot lie at byte");
             var first = PtTestFiles.Find(good, "PK\x01\x02"u8);
             Refused(PtTestFiles.Patch(PtTestFiles.Patch(good, first + 24, 1 << 30), first + 20, 1 << 30), "is not what the directory says");
-            var length = BitConverter.ToUInt32(good, first + 24) + 500;
+            var length = BitConverter.ToUInt32(good, first + 24) + 100;
             Refused(PtTestFiles.Patch(PtTestFiles.Patch(good, first + 24, length), first + 20, length), "lies inside another");
             Refused(PtTestFiles.Patch(good, good.Length - 22 + 12, 1), "do not agree");
             Refused(PtTestFiles.Patch(good, good.Length - 22 + 4, 1), "several parts");
@@ -217,7 +217,7 @@ public sealed class PtFileRefusalTests
         {
             LoadingTestFiles.Refused(() => PtFile.Open(_folder["m.pt"], LoadLimits.Default with { MaxTensors = 1 }), "holds 2 tensors; at most 1");
             LoadingTestFiles.Refused(() => PtFile.Open(_folder["m.pt"], LoadLimits.Default with { MaxHeaderBytes = 10 }), "zip directory has 5 entries");
-            LoadingTestFiles.Refused(() => PtFile.Open(_folder["m.pt"], LoadLimits.Default with { MaxConfigBytes = 10 }), "'m/byteorder'", "'m/data.pkl'"[..0]);
+            LoadingTestFiles.Refused(() => PtFile.Open(_folder["m.pt"], LoadLimits.Default with { MaxConfigBytes = 10 }), "'m/data.pkl' holds", "at most 10 are read");
         }
     }
 

@@ -28,7 +28,7 @@ public sealed class PtFileTests
             Assert.That(file.Tensors["scalar"].ToString(), Is.EqualTo("F32 []"));
             Assert.That(file.Tensors["none"].ByteLength, Is.Zero);
             Assert.That(file.CopiedBytes, Is.Zero);
-            Assert.That(file.Tensors["0.0.linear.bias"].Data - file.MapStart, Is.InRange(0, file.Length));
+            Assert.That(file.Tensors["0.0.linear.bias"].Data - file.MapStart, Is.InRange((nint)0, (nint)file.Length));
         }
     }
 
@@ -88,7 +88,7 @@ public sealed class PtFileTests
         using var file = Open(PtTestFiles.Zip([("x/data.pkl", pickle), ("x/data/0", PtTestFiles.Bytes(1.5f, -2))], alignment, is64: false, flags: 8));
 
         Assert.That(Floats(file, "t"), Is.EqualTo(new[] { 1.5f, -2 }));
-        Assert.That(file.Tensors["t"].Data % 4, Is.Zero);
+        Assert.That(file.Tensors["t"].Data % 4, Is.EqualTo((nint)0));
     }
 
     /// <summary>What pickle_protocol=4 writes: frames, short strings, names from the stack, a memo that counts by itself; a plain dict.</summary>
