@@ -4,11 +4,15 @@ using NativeSpec.Loading;
 
 namespace NativeSpec.Cli;
 
-/// <summary><c>nativespec bench</c>: measurements on models that need no files.</summary>
+/// <summary><c>nativespec bench</c>: measurements of this machine and of models on it.</summary>
 internal sealed class BenchCommand : Command
 {
     public BenchCommand(Terminal terminal)
-        : base("bench", "Measure this machine") => Add(new BenchDecodeCommand(terminal));
+        : base("bench", "Measure this machine, or a model on it")
+    {
+        Add(new BenchDecodeCommand(terminal));
+        Add(new BenchSpeculationCommand(terminal));
+    }
 }
 
 /// <summary><c>nativespec bench decode</c>: tokens per second of one sequence, against how fast this machine reads memory.</summary>

@@ -72,6 +72,9 @@ internal static class CommandLine
             new TokenizeCommand(terminal),
             new EvalCommand(terminal),
             new BenchCommand(terminal),
+            new TuneCommand(terminal),
+            new TreeCommand(terminal),
+            new ConvertCommand(terminal),
             CommonOptions.Verbose,
             new VersionOption { Action = new PrintVersion() },
         };

@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Diagnostics;
 using System.Globalization;
 using NativeSpec.Engine;
+using NativeSpec.Speculation;
 
 namespace NativeSpec.Cli;
 
@@ -26,6 +27,7 @@ internal sealed class GenerateCommand : Command, IHasExamples
     private readonly Option<int?> _logProbs = new("--logprobs") { Description = "With --json, log-probabilities of each token and of the N most likely ones", HelpName = "N" };
     private readonly Option<int?> _context = CommonOptions.Context("Most tokens of prompt and output together; by default the model's limit");
     private readonly Option<int?> _threads = CommonOptions.Threads();
+    private readonly SpeculationFlags _speculation = new();
     private readonly Option<bool> _ignoreEos = new("--ignore-eos") { Description = "Go on after the end of the text" };
     private readonly Option<bool> _quiet = new("--quiet") { Description = "No summary after the text" };
     private readonly Option<bool> _json = CommonOptions.Json();
@@ -38,6 +40,7 @@ internal sealed class GenerateCommand : Command, IHasExamples
         [
             _model, _prompt, _promptFile, _ids, _maxTokens, _temperature, _topK, _topP, _minP, _repetitionPenalty, _presencePenalty,
             _frequencyPenalty, _stop, _seed, _logProbs, _context, _threads, _ignoreEos, _quiet, _json,
+            .. _speculation.RequestOptions, .. _speculation.DrafterOptions,
         ];
         Array.ForEach(options, Add);
         Validators.Add(result =>
@@ -59,20 +62,23 @@ internal sealed class GenerateCommand : Command, IHasExamples
     [
         "nativespec generate --model models/tinyllama --prompt \"Once upon a time\" --max-tokens 100",
         "nativespec generate --model models/tinyllama --prompt-file story.txt --temperature 0.8 --top-p 0.95 --seed 42",
+        "nativespec generate --model models/tinyllama --prompt-file essay.txt --draft-model models/tiny --trace rounds.jsonl",
         "echo \"def fib(n):\" | nativespec generate --model models/tinyllama --prompt-file - --stop \"\\n\\n\" --json",
     ];
 
     private async Task<int> RunAsync(ParseResult parsed, CancellationToken cancellationToken)
     {
-        var options = Sampling(parsed);
+        var options = Sampling(parsed) with { Speculation = _speculation.Request(parsed) };
         var ids = parsed.GetValue(_ids) is { } list ? CommonOptions.ParseIds("--ids", list) : null;
         var text = parsed.GetValue(_prompt) ?? (parsed.GetValue(_promptFile) is { } file ? CommonOptions.ReadText(file, _terminal) : null);
 
         var clock = Stopwatch.StartNew();
         var path = parsed.GetValue(_model)!;
         var engineOptions = new EngineOptions { MaxSequences = 1, MaxContext = parsed.GetValue(_context), Threads = parsed.GetValue(_threads) };
-        using var engine = InferenceEngine.Load(path, engineOptions);
+        using var engine = InferenceEngine.Load(path, _speculation.Apply(parsed, engineOptions));
         var load = clock.Elapsed;
+        using var trace = _speculation.TraceFile(parsed) is { } traceFile ? new SpeculationTrace(File.Create(traceFile), engine.Tokenizer) : null;
+        options = options with { Speculation = options.Speculation with { Trace = trace } };
         var pieces = ids is null ? engine.GenerateAsync(text!, options, cancellationToken) : engine.GenerateAsync(ids, options, cancellationToken);
         var json = parsed.GetValue(_json);
         GenerationResult? result = null;
@@ -97,6 +103,10 @@ internal sealed class GenerateCommand : Command, IHasExamples
         if (!parsed.GetValue(_quiet) && !_terminal.IsErrorRedirected)
         {
             _terminal.Error.WriteLine(Summary(result!, load));
+            foreach (var line in SpeculationReport.Lines(result!.Speculation))
+            {
+                _terminal.Error.WriteLine(line);
+            }
         }
 
         return CommandLine.Success;

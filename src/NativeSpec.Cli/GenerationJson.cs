@@ -43,7 +43,10 @@ internal static class GenerationJson
         json.WriteMeasured("predicted_ms", timings.Decode.TotalMilliseconds);
         json.WriteMeasured("predicted_per_second", speed.PredictedPerSecond);
         json.WriteNumber("rounds", timings.Rounds);
+        json.WriteNumber("draft_n", result.Speculation.Drafted);
+        json.WriteNumber("draft_n_accepted", result.Speculation.Accepted);
         json.WriteEndObject();
+        SpeculationReport.Write(json, result.Speculation);
     }
 
     private static void WriteLogProbs(Utf8JsonWriter json, Tokenizer tokenizer, IReadOnlyList<TokenLogProbs> all)

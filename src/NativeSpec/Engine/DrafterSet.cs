@@ -10,7 +10,9 @@ internal sealed class DrafterSet : IDisposable
 {
     private readonly MedusaCheckpoint? _medusa;
 
-    public DrafterSet(LlamaCheckpoint target, Tokenizer tokenizer, IBackend backend, EngineOptions options)
+    private readonly Dictionary<string, string> _identities = [];
+
+    public DrafterSet(LlamaCheckpoint target, Tokenizer tokenizer, IBackend backend, EngineOptions options, MachineProfile profile)
     {
         List<IDrafterSource> all = [];
         All = all;
@@ -21,13 +23,16 @@ internal sealed class DrafterSet : IDisposable
             foreach (var path in options.DraftModels)
             {
                 var number = all.Count(source => source is DraftModelSource);
-                var named = options.DraftOptions with { Name = number == 0 ? "draft" : $"draft{number + 1}" };
-                all.Add(new DraftModelSource(path, tokenizer, backend, options.MaxSequences, named, options.Limits));
+                var name = number == 0 ? "draft" : $"draft{number + 1}";
+                _identities[name] = Identity("draft", path);
+                var how = options.DraftOptions ?? profile.TunedDraft(_identities[name]) ?? new DraftModelOptions();
+                all.Add(new DraftModelSource(path, tokenizer, backend, options.MaxSequences, how with { Name = name }, options.Limits));
             }
 
             _medusa = options.Medusa is null ? null : MedusaCheckpoint.Open(options.Medusa, options.Limits);
             if ((_medusa?.Heads ?? MedusaCheckpoint.FromModel(target.Checkpoint, options.Limits)) is { } heads)
             {
+                _identities[options.MedusaOptions.Name] = options.Medusa is null ? "medusa" : Identity("medusa", options.Medusa);
                 all.Add(new MedusaDrafterSource(heads, target.Config, target.Tensors.LmHead, backend, options.MedusaOptions));
             }
         }
@@ -40,6 +45,9 @@ internal sealed class DrafterSet : IDisposable
 
     public IReadOnlyList<IDrafterSource> All { get; }
 
+    /// <summary>The name under which a profile knows a drafter: a model's says where it is, since any may be called draft.</summary>
+    public string IdentityOf(string name) => _identities.GetValueOrDefault(name, name);
+
     public void Dispose()
     {
         foreach (var source in All)
@@ -49,4 +57,6 @@ internal sealed class DrafterSet : IDisposable
 
         _medusa?.Dispose();
     }
+
+    private static string Identity(string kind, string path) => $"{kind} {Path.TrimEndingDirectorySeparator(Path.GetFullPath(path))}";
 }

@@ -31,8 +31,9 @@ public sealed record EngineOptions
     /// <summary>Draft models: folders of smaller checkpoints, beside the other drafters.</summary>
     public IReadOnlyList<string> DraftModels { get; init; } = [];
 
-    /// <summary>How the draft models draft; their names become draft, draft2, …</summary>
-    public DraftModelOptions DraftOptions { get; init; } = new();
+    /// <summary>How the draft models draft; their names become draft, draft2, … Null takes what <see cref="InferenceEngine.SaveTuning"/>
+    /// noted for each, or else the defaults.</summary>
+    public DraftModelOptions? DraftOptions { get; init; }
 
     /// <summary>Medusa heads: a folder or file; null takes those that the checkpoint itself holds, if it does.</summary>
     public string? Medusa { get; init; }
@@ -46,6 +47,14 @@ public sealed record EngineOptions
     /// <summary>The drafters that requests may use; null takes those that need no model of their own: prompt lookup, token recycling and
     /// lookahead. The engine owns and disposes them.</summary>
     public IReadOnlyList<IDrafterSource>? Drafters { get; init; }
+
+    /// <summary>Where the engine keeps what it measured about this machine and model, so that the next load need not measure again; null keeps
+    /// nothing. By default the environment variable NATIVESPEC_PROFILE_DIR (nothing is kept where it is empty), or else the folder
+    /// <c>nativespec</c> in the user's cache: XDG_CACHE_HOME, ~/.cache, or on Windows LOCALAPPDATA.</summary>
+    public string? ProfileDirectory { get; init; } = MachineProfile.DefaultDirectory;
+
+    /// <summary>Measure the machine anew, whatever was kept.</summary>
+    public bool MeasureAnew { get; init; }
 
     /// <summary>What a checkpoint may ask for.</summary>
     public LoadLimits Limits { get; init; } = LoadLimits.Default;

@@ -25,6 +25,7 @@ public sealed partial class InferenceEngine : IDisposable
     private readonly IBackend _backend;
     private readonly LlamaModel _model;
     private readonly KvCache _cache;
+    private readonly MachineProfile _profile;
     private readonly DrafterSet _drafters;
     private readonly SpeculationCore _speculation;
     private readonly Scheduler _scheduler;
@@ -47,9 +48,13 @@ public sealed partial class InferenceEngine : IDisposable
         _cache = _model.CreateCache(CacheTokens(options, KvTokens));
         _workspace = new SamplerWorkspace(Config.VocabSize);
         _defaults = Defaults(checkpoint.Generation);
-        _drafters = new DrafterSet(checkpoint, tokenizer, backend, options);
-        var cost = CostProbe.Measure(_model, _cache, options.MaxTreeNodes);
-        _speculation = new SpeculationCore(_drafters.All, cost, Config.VocabSize, MaxNodes(options));
+        _profile = MachineProfile.Open(options.ProfileDirectory, ProfileKey.Of(checkpoint, backend));
+        _drafters = new DrafterSet(checkpoint, tokenizer, backend, options, _profile);
+        _speculation = new SpeculationCore(_drafters.All, KnownOrMeasuredCost(), Config.VocabSize, MaxNodes(options))
+        {
+            NotWorthwhile = _drafters.All.Select(source => source.Name).Where(name => _profile.Tuned(_drafters.IdentityOf(name)) is { Pays: false }).ToHashSet(),
+        };
+        _profile.Teach(_speculation, _drafters);
         _scheduler = new Scheduler(_model, _cache, _speculation, options.PrefillChunk, options.Logger);
     }
 
@@ -61,6 +66,9 @@ public sealed partial class InferenceEngine : IDisposable
 
     /// <summary>What computes: backend, instruction set, threads.</summary>
     public string Backend => _backend.Description;
+
+    /// <summary>Names of the drafters that requests may use.</summary>
+    public IReadOnlyCollection<string> Drafters => _speculation.Names;
 
     /// <summary>Most tokens of one request, prompt and output together.</summary>
     public int MaxContext { get; }
@@ -128,6 +136,38 @@ public sealed partial class InferenceEngine : IDisposable
         IReadOnlyList<int> promptIds, GenerationOptions? options = null, CancellationToken cancellationToken = default)
         => LastAsync(GenerateAsync(promptIds, options, cancellationToken));
 
+    /// <summary>How long a forward of some nodes takes, as measured on this machine and refined by every round. Ask while nothing is being
+    /// generated.</summary>
+    /// <param name="nodes">Nodes, 1 or more.</param>
+    public TimeSpan ForwardTime(int nodes)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(nodes, 1);
+        return TimeSpan.FromSeconds(_speculation.Cost.At(nodes));
+    }
+
+    /// <summary>Notes in the machine's profile which of this engine's drafters pay and how draft models draft best: engines loaded later
+    /// follow it in <see cref="SpeculationOptions.Auto"/>.</summary>
+    /// <param name="tuning">What was found; drafters that are not named keep what was noted before.</param>
+    /// <returns>The profile's file.</returns>
+    /// <exception cref="ArgumentException">There is no such drafter.</exception>
+    /// <exception cref="InvalidOperationException">The engine keeps no profile: <see cref="EngineOptions.ProfileDirectory"/> is null.</exception>
+    /// <exception cref="IOException">The file cannot be written.</exception>
+    public string SaveTuning(IReadOnlyList<DrafterTuning> tuning)
+    {
+        ArgumentNullException.ThrowIfNull(tuning);
+        foreach (var drafter in tuning)
+        {
+            if (!_speculation.Names.Contains(drafter.Name))
+            {
+                throw new ArgumentException($"there is no drafter '{drafter.Name}'; this engine has {string.Join(", ", _speculation.Names)}", nameof(tuning));
+            }
+
+            _profile.Tune(_drafters.IdentityOf(drafter.Name), drafter);
+        }
+
+        return _profile.Save();
+    }
+
     /// <summary>Ends all requests and frees the model. Requests under way throw <see cref="ObjectDisposedException"/>.</summary>
     public void Dispose()
     {
@@ -138,6 +178,12 @@ public sealed partial class InferenceEngine : IDisposable
 
         _disposed = true;
         _scheduler.Dispose();
+        if (_speculation.TokensPerSecond > 0)
+        {
+            _profile.Learn(_speculation, _drafters);
+            _profile.TrySave();
+        }
+
         _drafters.Dispose();
         _cache.Dispose();
         _model.Dispose();
@@ -178,6 +224,19 @@ public sealed partial class InferenceEngine : IDisposable
             RepetitionPenalty = generation.RepetitionPenalty,
         }
         : new SamplingOptions { Temperature = 0, RepetitionPenalty = generation.RepetitionPenalty };
+
+    private CostCurve KnownOrMeasuredCost()
+    {
+        if (!_options.MeasureAnew && _profile.KnownCost(_options.MaxTreeNodes) is { } known)
+        {
+            return known;
+        }
+
+        var measured = CostProbe.Measure(_model, _cache, _options.MaxTreeNodes);
+        _profile.KeepCost(measured, _options.MaxTreeNodes);
+        _profile.TrySave();
+        return measured;
+    }
 
     private SequenceRequest Prepare(IReadOnlyList<int> promptIds, GenerationOptions options)
     {

@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using NativeSpec.Model;
 using NativeSpec.Speculation;
 
@@ -16,7 +15,7 @@ internal sealed class Round(LlamaModel model, SpeculationCore speculation, int p
     /// <exception cref="OperationCanceledException">Nothing was computed or committed.</exception>
     public void Run(List<Sequence> active, CancellationToken cancellationToken)
     {
-        var began = Stopwatch.GetTimestamp();
+        var began = speculation.Clock.GetTimestamp();
         _forest.Clear();
         _computed.Clear();
         Plan(active);
@@ -27,9 +26,9 @@ internal sealed class Round(LlamaModel model, SpeculationCore speculation, int p
             return;
         }
 
-        var forwardBegan = Stopwatch.GetTimestamp();
+        var forwardBegan = speculation.Clock.GetTimestamp();
         model.Forward(_forest, cancellationToken);
-        var forward = Stopwatch.GetTimestamp() - forwardBegan;
+        var forward = speculation.Clock.GetTimestamp() - forwardBegan;
 
         var emitted = 0;
         for (var i = 0; i < _computed.Count; i++)
@@ -39,11 +38,11 @@ internal sealed class Round(LlamaModel model, SpeculationCore speculation, int p
 
         if (decoding > 0 && nodes == _forest.RowCount)
         {
-            speculation.ObserveRound(nodes, Seconds(forward), Seconds(Stopwatch.GetTimestamp() - began), emitted);
+            speculation.ObserveRound(nodes, Seconds(forward), Seconds(speculation.Clock.GetTimestamp() - began), emitted);
         }
     }
 
-    private static double Seconds(long ticks) => (double)ticks / Stopwatch.Frequency;
+    private double Seconds(long ticks) => (double)ticks / speculation.Clock.TimestampFrequency;
 
     /// <summary>Proposals and the planner's choice for all sequences that decode; adds their trees to the forest.</summary>
     private void Plan(List<Sequence> active)
@@ -70,14 +69,14 @@ internal sealed class Round(LlamaModel model, SpeculationCore speculation, int p
             return;
         }
 
-        var began = Stopwatch.GetTimestamp();
+        var began = speculation.Clock.GetTimestamp();
         planner.Choose(_computed.Count, forced, gain, speculation.Cost);
         foreach (var choice in planner.Chosen)
         {
             _computed[choice.Sequence].Speculator.Choose(choice.Node);
         }
 
-        var ticks = Stopwatch.GetTimestamp() - began;
+        var ticks = speculation.Clock.GetTimestamp() - began;
         foreach (var sequence in _computed)
         {
             sequence.Speculator.Stats.PlanTicks += ticks;
@@ -157,6 +156,11 @@ internal sealed class Round(LlamaModel model, SpeculationCore speculation, int p
             if (!sequence.IsFinished)
             {
                 speculator.Observe();
+            }
+
+            if (decodes)
+            {
+                speculator.WriteTrace(forwardTicks);
             }
 
             return emitted;

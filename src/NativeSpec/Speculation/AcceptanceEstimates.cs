@@ -7,11 +7,16 @@ namespace NativeSpec.Speculation;
 internal sealed class AcceptanceEstimates(int drafters)
 {
     private const int Depths = 5, Ranks = 4, Confidences = 8;
+    private const int CellsPerDrafter = Depths * Ranks * Confidences;
+    private const double RememberedWeight = 16;
     private const double Fade = 0.995;
     private const double PriorWeight = 4;
     private const double UnknownPrior = 0.25;
 
-    private readonly Count[] _cells = new Count[drafters * Depths * Ranks * Confidences];
+    /// <summary>Length of what <see cref="Export"/> gives.</summary>
+    public const int CountsPerDrafter = Confidences + CellsPerDrafter;
+
+    private readonly Count[] _cells = new Count[drafters * CellsPerDrafter];
     private readonly Count[] _drafterCells = new Count[drafters * Confidences];
 
     /// <summary>The probability that a proposal is right if its parent is.</summary>
@@ -28,6 +33,24 @@ internal sealed class AcceptanceEstimates(int drafters)
         _cells[Index(drafter, depth, rank, confidence)].Add(right, Fade);
         _drafterCells[WideIndex(drafter, confidence)].Add(right, Fade);
     }
+
+    /// <summary>What is known about a drafter, for a profile: [8 + 160] counts, those of its confidences first.</summary>
+    public (double Right, double All)[] Export(int drafter)
+        => [.. Wide(drafter).ToArray().Concat(Cells(drafter).ToArray()).Select(count => count.Values)];
+
+    /// <summary>Begins with what a profile knows about a drafter. It counts as a few observations, so that it gives way to the text soon.</summary>
+    public void Import(int drafter, ReadOnlySpan<(double Right, double All)> counts)
+    {
+        for (var i = 0; i < CountsPerDrafter; i++)
+        {
+            var count = new Count(counts[i].Right, counts[i].All, RememberedWeight);
+            (i < Confidences ? ref Wide(drafter)[i] : ref Cells(drafter)[i - Confidences]) = count;
+        }
+    }
+
+    private Span<Count> Wide(int drafter) => _drafterCells.AsSpan(drafter * Confidences, Confidences);
+
+    private Span<Count> Cells(int drafter) => _cells.AsSpan(drafter * CellsPerDrafter, CellsPerDrafter);
 
     private static int WideIndex(int drafter, float confidence) => (drafter * Confidences) + ConfidenceBucket(confidence);
 
@@ -52,6 +75,14 @@ internal sealed class AcceptanceEstimates(int drafters)
     {
         private double _right;
         private double _all;
+
+        public Count(double right, double all, double most)
+        {
+            var scale = all > most ? most / all : 1;
+            (_right, _all) = (right * scale, all * scale);
+        }
+
+        public readonly (double Right, double All) Values => (_right, _all);
 
         public readonly double Mean(double prior, double weight) => (_right + (prior * weight)) / (_all + weight);
 

@@ -2,20 +2,41 @@ namespace NativeSpec.Speculation;
 
 /// <summary>Decides from measurements whether a drafter that takes time is worth asking. One that is not is asked again now and then, more
 /// and more rarely, so that it comes back when the text suits it and costs next to nothing until then.</summary>
+/// <remarks>What a trial has lost, in tokens that could have been written meanwhile, sets how long the pause after it is at least: so a
+/// drafter that never gives anything costs at most 1 token in <see cref="TokensPerLostToken"/>, however slow it is. What one request has
+/// found out is where the next one begins. The first round of a trial or a request may hold a draft model's reading of the text so far,
+/// which is spent once whatever is decided; it says nothing about the rounds to come.</remarks>
 internal sealed class DrafterControl
 {
     private const double Learning = 0.1;
     private const int TrialRounds = 4;
+    private const double MostLost = 1.5;
+    private const double TokensPerLostToken = 64;
+    private const int FirstPause = 8;
     private const int LongestPause = 256;
+    private const int LongestForLoss = 1024;
 
-    private double _secondsPerRound;
     private double _tokensPerRound;
+    private double _lost;
     private int _asked;
-    private int _pause = 8;
-    private int _pausedFor;
+    private int _timed;
+    private bool _catchesUp = true;
+    private int _pause = FirstPause;
+    private double _pausedFor;
 
     /// <summary>Its part of a round's accepted tokens, on average.</summary>
     public double TokensPerRound => _tokensPerRound;
+
+    /// <summary>The time a round takes it, on average.</summary>
+    public double SecondsPerRound { get; private set; }
+
+    /// <summary>A control that goes on where this one is.</summary>
+    public DrafterControl Clone()
+    {
+        var clone = (DrafterControl)MemberwiseClone();
+        clone._catchesUp = true;
+        return clone;
+    }
 
     /// <summary>Whether to ask it in this round.</summary>
     /// <param name="tokensPerSecond">The rate at which the engine writes.</param>
@@ -27,30 +48,38 @@ internal sealed class DrafterControl
             return false;
         }
 
-        if (_asked < TrialRounds || _tokensPerRound >= _secondsPerRound * tokensPerSecond)
+        var isTrial = _asked < TrialRounds && (_timed == 0 || _lost < MostLost);
+        if (isTrial || _tokensPerRound >= SecondsPerRound * tokensPerSecond)
         {
             return true;
         }
 
-        _pausedFor = _pause;
+        _pausedFor = Math.Clamp(TokensPerLostToken * _lost, _pause, LongestForLoss);
         _pause = Math.Min(2 * _pause, LongestPause);
-        _asked = 0;
+        (_asked, _timed, _lost, _catchesUp) = (0, 0, 0, true);
         return false;
     }
 
     /// <summary>Learns what a round gave.</summary>
     /// <param name="seconds">The time it took.</param>
     /// <param name="tokens">Its part of the accepted tokens: those that several had proposed are shared among them.</param>
-    public void Observe(double seconds, double tokens)
+    /// <param name="tokensPerSecond">The rate at which the engine writes.</param>
+    public void Observe(double seconds, double tokens, double tokensPerSecond)
     {
         // The first rounds after a pause count fully: what was learnt before it is old.
-        var weight = Math.Max(Learning, 1.0 / (_asked + 1));
-        _secondsPerRound += weight * (seconds - _secondsPerRound);
-        _tokensPerRound += weight * (tokens - _tokensPerRound);
-        _asked++;
-        if (_asked > TrialRounds && tokens > 0)
+        _tokensPerRound += Math.Max(Learning, 1.0 / (_asked + 1)) * (tokens - _tokensPerRound);
+        if (!_catchesUp || SecondsPerRound == 0)
         {
-            _pause = 8;
+            SecondsPerRound += Math.Max(Learning, 1.0 / (_timed + 1)) * (seconds - SecondsPerRound);
+            _timed += _catchesUp ? 0 : 1;
+        }
+
+        _catchesUp = false;
+        _lost = Math.Max(_lost + (seconds * tokensPerSecond) - tokens, 0);
+        _asked++;
+        if (_asked > TrialRounds && _tokensPerRound > SecondsPerRound * tokensPerSecond)
+        {
+            _pause = FirstPause;
         }
     }
 }

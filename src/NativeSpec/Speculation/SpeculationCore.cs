@@ -8,10 +8,12 @@ internal sealed class SpeculationCore
 
     private readonly IReadOnlyList<IDrafterSource> _sources;
     private readonly List<string> _names = [];
+    private readonly DrafterControl[] _controls = [.. Enumerable.Range(0, MostDrafters).Select(_ => new DrafterControl())];
 
-    public SpeculationCore(IReadOnlyList<IDrafterSource> sources, CostCurve cost, int vocabSize, int maxNodes)
+    public SpeculationCore(IReadOnlyList<IDrafterSource> sources, CostCurve cost, int vocabSize, int maxNodes, TimeProvider? clock = null)
     {
         _sources = sources;
+        Clock = clock ?? TimeProvider.System;
         Cost = cost;
         VocabSize = vocabSize;
         MaxNodes = maxNodes;
@@ -25,6 +27,12 @@ internal sealed class SpeculationCore
 
     /// <summary>Names of the engine's drafters.</summary>
     public IReadOnlyCollection<string> Names => [.. _sources.Select(source => source.Name)];
+
+    /// <summary>What drafting and rounds are timed by.</summary>
+    public TimeProvider Clock { get; }
+
+    /// <summary>Names of drafters that do not pay here, by measurement: requests that follow cost use them only when they name them.</summary>
+    public IReadOnlySet<string> NotWorthwhile { get; init; } = new HashSet<string>();
 
     public CostCurve Cost { get; }
 
@@ -49,6 +57,12 @@ internal sealed class SpeculationCore
     /// <summary>Most nodes that a request with these options computes in a round. Safe to ask from any thread.</summary>
     public int MaxNodesOf(SpeculationOptions options) => SourcesOf(options).Any() ? Math.Min(MaxNodes, options.MaxNodes + 1) : 1;
 
+    /// <summary>Where a new request begins with a drafter: at what the last one found out.</summary>
+    public DrafterControl ControlOf(int number) => _controls[number].Clone();
+
+    /// <summary>Keeps what a request has found out about a drafter.</summary>
+    public void Remember(int number, DrafterControl control) => _controls[number] = control;
+
     /// <summary>Learns from a round.</summary>
     public void ObserveRound(int nodes, double forwardSeconds, double roundSeconds, int tokens)
     {
@@ -57,11 +71,8 @@ internal sealed class SpeculationCore
         TokensPerSecond = TokensPerSecond == 0 ? rate : TokensPerSecond + (0.05 * (rate - TokensPerSecond));
     }
 
-    private IEnumerable<IDrafterSource> SourcesOf(SpeculationOptions options)
-        => _sources.Where(source => options.Drafters?.Contains(source.Name) ?? true).Concat(options.Sources);
-
     /// <summary>Drafters of one name share what is known; names past the most that are kept share the last number.</summary>
-    private int Number(string name)
+    public int Number(string name)
     {
         var number = _names.IndexOf(name);
         if (number < 0)
@@ -72,4 +83,8 @@ internal sealed class SpeculationCore
 
         return Math.Min(number, MostDrafters - 1);
     }
+
+    private IEnumerable<IDrafterSource> SourcesOf(SpeculationOptions options)
+        => _sources.Where(source => options.Drafters?.Contains(source.Name) ?? !(options.FollowsCost && NotWorthwhile.Contains(source.Name)))
+            .Concat(options.Sources);
 }

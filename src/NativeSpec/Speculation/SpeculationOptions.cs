@@ -31,6 +31,9 @@ public sealed record SpeculationOptions
     /// Null, the default, verifies.</summary>
     public LossyTypicalAcceptance? LossyTypicalAcceptance { get; init; }
 
+    /// <summary>Where each round's tree and what became of it is written; null for nowhere. Stays the caller's.</summary>
+    public SpeculationTrace? Trace { get; init; }
+
     /// <summary>Checks the options.</summary>
     /// <exception cref="ArgumentException">An option is out of its range.</exception>
     internal void Validate(IReadOnlyCollection<string> known)

@@ -64,6 +64,15 @@ public sealed record DrafterStats
     /// <summary>[depth − 1] accepted at each depth.</summary>
     public required IReadOnlyList<int> AcceptedPerPosition { get; init; }
 
+    /// <summary>[depth − 1][rank] how often a candidate was right where all before it was, computed or not; up to 16 depths and ranks. What
+    /// static trees are made from.</summary>
+    public required IReadOnlyList<IReadOnlyList<RankCount>> Ranks { get; init; }
+
     /// <summary>Time it took to propose and to learn.</summary>
     public required TimeSpan Time { get; init; }
 }
+
+/// <summary>Candidates of one depth and rank.</summary>
+/// <param name="Judged">Those whose parent became text, so that it is known whether they were right.</param>
+/// <param name="Right">Those that were.</param>
+public readonly record struct RankCount(int Judged, int Right);

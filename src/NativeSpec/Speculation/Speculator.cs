@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using NativeSpec.Model;
 using NativeSpec.Sampling;
 
@@ -13,16 +12,20 @@ internal sealed class Speculator : IDisposable
 
     private readonly SpeculationCore _core;
     private readonly SpeculationOptions _options;
-    private readonly Slot[] _drafters;
+    private readonly DrafterSlot[] _drafters;
     private readonly DraftTree _tree;
     private readonly DraftContext _context;
     private readonly Sampler _sampler;
     private readonly TokenHistory _history;
     private readonly CounterChance _walkChance;
-    private readonly Outcome _outcome;
+    private readonly TreeOutcome _outcome;
     private readonly TypicalPath? _typical;
     private readonly double[] _pathProbability;
     private readonly int[] _computedAs;
+    private readonly string[] _drafterNames;
+    private readonly int _traceNumber;
+    private (long Draft, long Plan) _traced;
+    private int _position;
     private int _chosen;
     private int _share;
 
@@ -31,7 +34,7 @@ internal sealed class Speculator : IDisposable
     {
         _core = core;
         _options = options;
-        _drafters = [.. core.Select(options).Select(s => new Slot(s.Number, s.Source.Name, s.Source.Start(prompt)))];
+        _drafters = [.. core.Select(options).Select(s => new DrafterSlot(s.Number, s.Source.Name, s.Source.Start(prompt), core.ControlOf(s.Number)))];
         MaxNodes = core.MaxNodesOf(options);
         _tree = new DraftTree(_drafters.Length == 0 ? 1 : Math.Max(CandidatesPerNode * MaxNodes, 256), core.VocabSize);
         _pathProbability = new double[_tree.Capacity];
@@ -39,9 +42,11 @@ internal sealed class Speculator : IDisposable
         (_sampler, _history) = (sampler, history);
         _context = new DraftContext(sampler, history, options.DrawDrafts, seed);
         _walkChance = new CounterChance(seed);
-        _outcome = new Outcome(_tree, _computedAs);
+        _outcome = new TreeOutcome(_tree, _computedAs);
         _typical = options.LossyTypicalAcceptance is { } rule ? new TypicalPath(core.VocabSize, rule) : null;
-        Stats = new StatsCounter([.. _drafters.Select(slot => slot.Name)]) { IsLossy = options.LossyTypicalAcceptance is not null };
+        _drafterNames = [.. _drafters.Select(slot => slot.Name)];
+        _traceNumber = options.Trace?.BeginRequest() ?? 0;
+        Stats = new StatsCounter(_drafterNames, core.Clock.TimestampFrequency) { IsLossy = options.LossyTypicalAcceptance is not null };
         _context.Append(prompt.Span);
     }
 
@@ -58,8 +63,9 @@ internal sealed class Speculator : IDisposable
     /// <param name="share">This sequence's part of the round's nodes: what is computed in any case stays within it.</param>
     public void Propose(int maxDepth, int share)
     {
-        var began = Stopwatch.GetTimestamp();
+        var began = _core.Clock.GetTimestamp();
         _share = Math.Min(share, MaxNodes);
+        _position = _context.Text.Length;
         _tree.Reset(_context.Text[^1], maxDepth);
         _context.MaxDepth = maxDepth;
         _context.TokensPerSecond = _options.FollowsCost ? _core.TokensPerSecond : 0;
@@ -76,7 +82,7 @@ internal sealed class Speculator : IDisposable
             }
         }
 
-        Stats.DraftTicks += Stopwatch.GetTimestamp() - began;
+        Stats.DraftTicks += _core.Clock.GetTimestamp() - began;
     }
 
     /// <summary>Offers the candidates to the planner; drawn children and probes are computed in any case.</summary>
@@ -174,26 +180,38 @@ internal sealed class Speculator : IDisposable
     /// <summary>Lets estimates and drafters learn from the round.</summary>
     public void Observe()
     {
-        var began = Stopwatch.GetTimestamp();
+        var began = _core.Clock.GetTimestamp();
         _context.Append(_outcome.Emitted);
         LearnAcceptance();
         for (var i = 0; i < _drafters.Length; i++)
         {
             var slot = _drafters[i];
-            var start = Stopwatch.GetTimestamp();
+            var start = _core.Clock.GetTimestamp();
             slot.Drafter.Observe(_outcome);
-            slot.RoundTicks += Stopwatch.GetTimestamp() - start;
+            slot.RoundTicks += _core.Clock.GetTimestamp() - start;
             Stats.Of(i).Ticks += slot.RoundTicks;
             if (slot.WasAsked)
             {
-                slot.Control.Observe((double)slot.RoundTicks / Stopwatch.Frequency, Credit(i));
+                slot.Control.Observe((double)slot.RoundTicks / _core.Clock.TimestampFrequency, Credit(i), _core.TokensPerSecond);
             }
 
             slot.RoundTicks = 0;
             slot.WasAsked = false;
         }
 
-        Stats.DraftTicks += Stopwatch.GetTimestamp() - began;
+        Stats.DraftTicks += _core.Clock.GetTimestamp() - began;
+    }
+
+    /// <summary>Hands the round to the request's trace, if it has one.</summary>
+    /// <param name="forwardTicks">The time of the forward.</param>
+    public void WriteTrace(long forwardTicks)
+    {
+        if (_options.Trace is { } trace)
+        {
+            var times = (Draft: Stats.DraftTicks - _traced.Draft, Plan: Stats.PlanTicks - _traced.Plan, Verify: forwardTicks);
+            _traced = (Stats.DraftTicks, Stats.PlanTicks);
+            trace.WriteRound(new TracedRound(_traceNumber, Stats.Rounds, _position, _outcome, _drafterNames, _pathProbability, times, _core.Clock));
+        }
     }
 
     /// <summary>Starts with the prompt's end: a tree of its last token alone, which was the last node of the prompt's chunk.</summary>
@@ -207,24 +225,25 @@ internal sealed class Speculator : IDisposable
     {
         foreach (var slot in _drafters)
         {
+            _core.Remember(slot.Number, slot.Control);
             slot.Drafter.Dispose();
         }
     }
 
-    private void Ask(Slot slot, int index)
+    private void Ask(DrafterSlot slot, int index)
     {
         _tree.CurrentDrafter = index;
         _context.ProbeBudget = ProbeBudget(slot);
-        var (before, start) = (_tree.ProposalCount, Stopwatch.GetTimestamp());
+        var (before, start) = (_tree.ProposalCount, _core.Clock.GetTimestamp());
         slot.Drafter.Propose(_context, _tree);
-        slot.RoundTicks = Stopwatch.GetTimestamp() - start;
+        slot.RoundTicks = _core.Clock.GetTimestamp() - start;
         var count = Stats.Of(index);
         count.Rounds++;
         count.Proposed += _tree.ProposalCount - before;
     }
 
     /// <summary>Probes are paid for by what their drafter has been giving; without that, only as many as the machine computes for nothing.</summary>
-    private int ProbeBudget(Slot slot)
+    private int ProbeBudget(DrafterSlot slot)
     {
         var most = _tree.ProbesLeft;
         var one = _core.Cost.At(1);
@@ -248,8 +267,7 @@ internal sealed class Speculator : IDisposable
         var wrong = 1.0;
         for (var i = _tree.FirstProposal(node); i >= 0; i = _tree.ProposalAt(i).Next)
         {
-            ref readonly var proposal = ref _tree.ProposalAt(i);
-            wrong *= 1 - _core.Estimates.Estimate(_drafters[proposal.Drafter].Number, _tree.Depth(node), proposal.Rank, proposal.Confidence);
+            wrong *= 1 - EstimateOf(_tree.ProposalAt(i), _tree.Depth(node));
         }
 
         return 1 - wrong;
@@ -310,6 +328,7 @@ internal sealed class Speculator : IDisposable
             {
                 ref readonly var proposal = ref _tree.ProposalAt(i);
                 _core.Estimates.Observe(_drafters[proposal.Drafter].Number, depth, proposal.Rank, proposal.Confidence, right);
+                Stats.Of(proposal.Drafter).Judge(depth, proposal.Rank, right);
             }
         }
     }
@@ -327,82 +346,26 @@ internal sealed class Speculator : IDisposable
         return true;
     }
 
-    /// <summary>This drafter's part of the accepted nodes: where several proposed one, they share it.</summary>
+    /// <summary>This drafter's part of the accepted nodes: where several proposed one, they share it as they vouched for it.</summary>
     private double Credit(int drafter)
     {
         var credit = 0.0;
         foreach (var node in _outcome.AcceptedPath)
         {
-            var (proposers, isOne) = (0, false);
+            var (all, own) = (0.0, 0.0);
             for (var i = _tree.FirstProposal(node); i >= 0; i = _tree.ProposalAt(i).Next)
             {
-                proposers++;
-                isOne |= _tree.ProposalAt(i).Drafter == drafter;
+                var estimate = EstimateOf(_tree.ProposalAt(i), _tree.Depth(node));
+                all += estimate;
+                own += _tree.ProposalAt(i).Drafter == drafter ? estimate : 0;
             }
 
-            credit += isOne ? 1.0 / proposers : 0;
+            credit += own > 0 ? own / all : 0;
         }
 
         return credit;
     }
 
-    private sealed class Slot(int number, string name, IDrafter drafter)
-    {
-        public int Number { get; } = number;
-
-        public string Name { get; } = name;
-
-        public IDrafter Drafter { get; } = drafter;
-
-        public DrafterControl Control { get; } = new();
-
-        public bool WasAsked { get; set; }
-
-        public long RoundTicks { get; set; }
-    }
-
-    private sealed class Outcome(DraftTree tree, int[] computedAs) : RoundOutcome, INodeLogits
-    {
-        private readonly int[] _emitted = new int[tree.Capacity + 1];
-        private readonly int[] _path = new int[tree.Capacity];
-        private readonly int[] _forwardPath = new int[tree.Capacity];
-        private LlamaModel? _model;
-        private Forest? _forest;
-        private int _treeInForest;
-        private int _emittedCount;
-        private int _pathCount;
-
-        public override DraftTree Tree => tree;
-
-        public override ReadOnlySpan<int> Emitted => _emitted.AsSpan(0, _emittedCount);
-
-        public override ReadOnlySpan<int> AcceptedPath => _path.AsSpan(0, _pathCount);
-
-        public ReadOnlySpan<int> ForwardPath => _forwardPath.AsSpan(0, _pathCount);
-
-        public void Begin(LlamaModel model, Forest forest, int treeInForest)
-        {
-            (_model, _forest, _treeInForest) = (model, forest, treeInForest);
-            (_emittedCount, _pathCount) = (0, 0);
-            Accept(0);
-        }
-
-        public void Accept(int node)
-        {
-            _path[_pathCount] = node;
-            _forwardPath[_pathCount++] = computedAs[node];
-        }
-
-        public void Emit(int token) => _emitted[_emittedCount++] = token;
-
-        public override bool WasComputed(int node) => (uint)node < (uint)tree.Count && computedAs[node] >= 0;
-
-        public override ReadOnlySpan<float> Logits(int node) => _model!.Logits(Row(node));
-
-        public override ReadOnlySpan<float> Hidden(int node) => _model!.Hidden(Row(node));
-
-        private int Row(int node) => WasComputed(node)
-            ? _forest!.LogitRow(_treeInForest, computedAs[node])
-            : throw new ArgumentException($"node {node} was not computed; ask {nameof(WasComputed)} first", nameof(node));
-    }
+    private double EstimateOf(in DraftTree.Proposal proposal, int depth)
+        => _core.Estimates.Estimate(_drafters[proposal.Drafter].Number, depth, proposal.Rank, proposal.Confidence);
 }

@@ -78,13 +78,13 @@ public sealed class MemoryNeedTests
 
         public void AddSilu(BackendBuffer x, BackendBuffer y, int rows, int width) => throw new NotSupportedException();
 
-        public void Write(BackendBuffer buffer, long start, ReadOnlySpan<float> values) => throw new NotSupportedException();
-
         public void GatherLogitRows(BackendBuffer x, BackendBuffer y, int width) => throw new NotSupportedException();
 
         public void MoveKvRows(BackendKv kv, ReadOnlySpan<int> from, ReadOnlySpan<int> to) => throw new NotSupportedException();
 
         public ReadOnlySpan<float> Download(BackendBuffer buffer, long start, int length) => throw new NotSupportedException();
+
+        public void Write(BackendBuffer buffer, long start, ReadOnlySpan<float> values) => throw new NotSupportedException();
 
         public void Dispose() => _inner.Dispose();
     }

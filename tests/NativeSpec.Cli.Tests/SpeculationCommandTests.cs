@@ -1,0 +1,237 @@
+using System.IO.Compression;
+using System.Text;
+using System.Text.Json;
+using NativeSpec.Tests.Engine;
+
+namespace NativeSpec.Cli.Tests;
+
+public sealed class SpeculationCommandTests
+{
+    private TestFolder _folder = null!;
+    private TestFolder _other = null!;
+    private string _prompts = null!;
+
+    [OneTimeSetUp]
+    public void MakeFolders()
+    {
+        (_folder, _other) = (new TestFolder(), new TestFolder(seed: 99));
+        _prompts = Path.Combine(_folder.Path, "prompts.txt");
+        File.WriteAllText(_prompts, "hello hello\nthe cat and the dog\n\n");
+    }
+
+    [OneTimeTearDown]
+    public void DeleteFolders()
+    {
+        _folder.Dispose();
+        _other.Dispose();
+    }
+
+    [Test]
+    public async Task Generate_HoweverItSpeculates_WritesThePlainText(
+        [Values("auto", "lookup,recycle", "draft", "draft,lookahead")] string method, [Values] bool unplanned)
+    {
+        string[] args = ["--temperature", "0.8", "--seed", "4", "--max-tokens", "40"];
+        var plain = (await Generate([.. args, "--speculate", "off", "--json"])).Json();
+
+        var fast = (await Generate([.. args, "--speculate", method, "--draft-model", _folder.Path, "--lookahead", "3,3,4", "--json", .. unplanned ? ["--unplanned"] : Array.Empty<string>()])).Json();
+
+        Assert.That(fast.Ints("ids"), Is.EqualTo(plain.Ints("ids")));
+        var (stats, timings) = (fast.GetProperty("speculation"), fast.GetProperty("timings"));
+        Assert.That(stats.Number("emitted"), Is.EqualTo(stats.Number("accepted") + stats.Number("rounds")));
+        Assert.That((timings.Number("draft_n"), timings.Number("draft_n_accepted")), Is.EqualTo((stats.Number("drafted"), stats.Number("accepted"))));
+        Assert.That(stats.GetProperty("drafters").GetArrayLength(), Is.EqualTo(method == "auto" ? 4 : method.Split(',').Length));
+        Assert.That(stats.GetProperty("lossy").GetBoolean(), Is.False);
+        Assert.That(plain.GetProperty("speculation").Number("drafted"), Is.Zero);
+    }
+
+    [Test]
+    public async Task Generate_DraftModelThatIsTheModel_DraftsAsDeepAsAsked()
+    {
+        var json = (await Generate("--temperature", "0", "--max-tokens", "31", "--speculate", "draft", "--unplanned", "--draft-model", _folder.Path, "--draft-depth", "4", "--draft-width", "2", "--max-nodes", "8", "--ignore-eos", "--json")).Json();
+
+        var draft = json.GetProperty("speculation").GetProperty("drafters").EnumerateArray().Single();
+        Assert.That(draft.Ints("accepted_per_position"), Has.Length.LessThanOrEqualTo(4).And.Length.GreaterThan(1));
+        Assert.That(json.GetProperty("speculation").Number("tokens_per_round"), Is.GreaterThan(1.5));
+    }
+
+    [Test]
+    public async Task Generate_LossyTypical_SaysSo()
+    {
+        var json = (await Generate("--lossy-typical", "0.2,0.5", "--draw-drafts", "--max-tokens", "5", "--draft-model", _other.Path, "--json")).Json();
+        Assert.That(json.GetProperty("speculation").GetProperty("lossy").GetBoolean(), Is.True);
+    }
+
+    [Test]
+    public async Task Generate_Trace_IsALineARound()
+    {
+        var file = Path.Combine(_folder.Path, "trace.jsonl");
+        var json = (await Generate("--temperature", "0", "--max-tokens", "25", "--speculate", "recycle", "--unplanned", "--trace", file, "--json")).Json();
+
+        var lines = File.ReadAllLines(file);
+        Assert.That(lines, Has.Length.EqualTo((int)json.GetProperty("speculation").Number("rounds")));
+        Assert.That(lines.Select(line => JsonDocument.Parse(line).RootElement.GetProperty("nodes").GetArrayLength()), Has.All.Positive);
+        var optimized = await CliRun.Of("tree", "optimize", "--acceptance", file, "--nodes", "5", "--format", "json");
+        var tree = optimized.Json();
+        Assert.That(tree.Number("nodes"), Is.InRange(2, 5));
+        Assert.That(tree.Number("expected_tokens"), Is.GreaterThan(1));
+    }
+
+    [TestCase("--speculate", "magic", "magic")]
+    [TestCase("--speculate", "draft", "--draft-model")]
+    [TestCase("--draft-depth", "3", "--draft-model")]
+    [TestCase("--lookahead", "7,5", "W,N,G")]
+    [TestCase("--lookahead", "7,1,7", "W,N,G")]
+    [TestCase("--lossy-typical", "2,1", "EPS,DELTA")]
+    [TestCase("--max-nodes", "0", "1 to 256")]
+    public async Task Generate_OptionsThatCannotBe_AreUsageErrors(string option, string value, string expected)
+    {
+        var run = await Generate(option, value);
+        Assert.That((run.Code, run.Out), Is.EqualTo((2, "")));
+        Assert.That(run.Error, Does.Contain(expected));
+    }
+
+    [Test]
+    public async Task Generate_OffWithADrafter_IsAUsageError()
+    {
+        var run = await Generate("--speculate", "off", "--draft-model", _other.Path);
+        Assert.That(run.Code, Is.EqualTo(2));
+        Assert.That(run.Error, Does.Contain("--draft-model does not go with --speculate off"));
+    }
+
+    [Test]
+    public async Task BenchSpeculation_Json_ComparesEveryMethodWithPlain()
+    {
+        var run = await CliRun.Of("bench", "speculation", "--model", _folder.Path, "--draft-model", _other.Path, "--prompts", _prompts, "--max-tokens", "12", "--temperature", "0.7", "--json");
+        var json = run.Json();
+
+        Assert.That(json.Number("prompts"), Is.EqualTo(2));
+        var methods = json.GetProperty("methods").EnumerateArray().ToArray();
+        Assert.That(methods.Select(m => m.Text("method")), Is.EquivalentTo(new[] { "lookup", "recycle", "lookahead", "draft", "auto", "unplanned" }));
+        foreach (var method in methods)
+        {
+            Assert.That(method.Number("texts_equal"), Is.EqualTo(2), method.Text("method"));
+            Assert.That(method.GetProperty("ratio").Number("median"), Is.Positive);
+            Assert.That(method.Number("tokens_per_round"), Is.AtLeast(1));
+        }
+
+        var file = Path.Combine(_folder.Path, "bench.json");
+        File.WriteAllText(file, run.Out);
+        var several = await CliRun.Of("tree", "optimize", "--acceptance", file, "--nodes", "4");
+        Assert.That(several.Code, Is.EqualTo(2));
+        Assert.That(several.Error, Does.Contain("--drafter"));
+    }
+
+    [Test]
+    public async Task BenchSpeculation_TableAndMethods_ShowsThoseAskedFor()
+    {
+        var run = await CliRun.Of("bench", "speculation", "--model", _folder.Path, "--prompts", _prompts, "--max-tokens", "8", "--limit", "1", "--methods", "lookup:unplanned,auto");
+        Assert.That((run.Code, run.Error), Is.EqualTo((0, "")));
+        Assert.That(run.Out, Does.Contain("lookup:unplanned").And.Contain("1 of 1").And.Not.Contain("recycle"));
+    }
+
+    [Test]
+    public async Task Tune_NotesWhatAutoFollows()
+    {
+        var profiles = Directory.CreateTempSubdirectory("nativespec-profile-").FullName;
+        Environment.SetEnvironmentVariable("NATIVESPEC_PROFILE_DIR", profiles);
+        try
+        {
+            string[] drafts = ["--draft-model", _folder.Path, "--draft-model", _other.Path];
+            var tuned = (await CliRun.Of(["tune", "--model", _folder.Path, .. drafts, "--prompts", _prompts, "--max-tokens", "16", "--temperature", "0", "--json"])).Json();
+
+            var found = tuned.GetProperty("drafters").EnumerateArray().ToArray();
+            Assert.That(found.Select(d => d.Text("name")), Is.EquivalentTo(new[] { "draft", "draft2", "lookup", "recycle", "lookahead" }));
+            Assert.That(found.Single(d => d.Text("name") == "draft2").GetProperty("pays").GetBoolean(), Is.False, "it is never right");
+            Assert.That(File.Exists(tuned.Text("profile")), Is.True);
+
+            var auto = (await Generate(["--max-tokens", "5", .. drafts, "--json"])).Json();
+            var used = auto.GetProperty("speculation").GetProperty("drafters").EnumerateArray().Select(d => d.Text("name"));
+            Assert.That(used, Is.EquivalentTo(found.Where(d => d.GetProperty("pays").GetBoolean()).Select(d => d.Text("name"))));
+        }
+        finally
+        {
+            Environment.SetEnvironmentVariable("NATIVESPEC_PROFILE_DIR", "");
+            Directory.Delete(profiles, recursive: true);
+        }
+    }
+
+    [Test]
+    public async Task Tune_WithNowhereToNote_IsAUsageErrorBeforeAnyWork()
+        => Assert.That((await CliRun.Of("tune", "--model", "nowhere", "--prompts", _prompts)).Code, Is.EqualTo(2));
+
+    [TestCase("json")]
+    [TestCase("text")]
+    [TestCase("svg")]
+    public async Task TreeShow_APublishedTree_PrintsIt(string format)
+    {
+        var run = await CliRun.Of("tree", "show", "mc_sim_7b_63", "--format", format);
+        Assert.That((run.Code, run.Error), Is.EqualTo((0, "")));
+        Assert.That(run.Out, Does.Contain(format switch { "json" => "\"mask\"", "svg" => "<svg", _ => "mask:" }));
+    }
+
+    [Test]
+    public async Task TreeShow_WithoutAName_ListsThem()
+        => Assert.That((await CliRun.Of("tree", "show")).Out.Split('\n', StringSplitOptions.RemoveEmptyEntries), Has.Length.EqualTo(9));
+
+    [Test]
+    public async Task TreeOptimize_ATable_FindsTheBestTreeByBothMethodsAndShowReadsIt([Values("greedy", "dp")] string method)
+    {
+        var (table, tree) = (Path.Combine(_folder.Path, "table.json"), Path.Combine(_folder.Path, "tree.json"));
+        File.WriteAllText(table, "[[0.6, 0.2], [0.5, 0.1]]");
+
+        var run = await CliRun.Of("tree", "optimize", "--acceptance", table, "--nodes", "4", "--method", method, "--format", "json", "--out", tree);
+
+        Assert.That((run.Code, run.Out, run.Error), Is.EqualTo((0, "", "")));
+        using var json = JsonDocument.Parse(File.ReadAllText(tree));
+        Assert.That(json.RootElement.Number("expected_tokens"), Is.EqualTo(1 + 0.6 + 0.3 + 0.2).Within(1e-9), "[0], [0, 0] and [1]");
+        Assert.That((await CliRun.Of("tree", "show", tree)).Code, Is.Zero);
+    }
+
+    [TestCase("{}")]
+    [TestCase("nonsense")]
+    [TestCase("{\"nodes\":[{\"parent\":5}],\"emitted\":[1]}")]
+    public async Task TreeOptimize_AFileOfSomethingElse_IsRefused(string text)
+    {
+        var file = Path.Combine(_folder.Path, "bad.json");
+        File.WriteAllText(file, text);
+        var run = await CliRun.Of("tree", "optimize", "--acceptance", file, "--nodes", "4");
+        Assert.That(run.Code, Is.Not.Zero);
+        Assert.That(run.Error, Does.Contain("bad.json"));
+    }
+
+    [Test]
+    public async Task Convert_SomethingThatIsNoHeads_IsRefusedInALine()
+    {
+        var run = await CliRun.Of("convert", "--medusa", _prompts, "--out", Path.Combine(_folder.Path, "heads"));
+        Assert.That(run.Code, Is.EqualTo(1));
+        Assert.That(run.Error, Does.Contain("prompts.txt").And.Not.Contain("   at "));
+    }
+
+    [Test]
+    public void PromptFile_EveryKind_GivesItsPrompts()
+    {
+        Assert.That(PromptFile.Read(_prompts, null), Is.EqualTo(new[] { "hello hello", "the cat and the dog" }));
+        Assert.That(PromptFile.Read(Write("a.jsonl", "{\"turns\":[\"one\",\"two\"]}\r\n{\"question\":\"three\",\"answer\":\"4\"}\n{\"prompt\":\"five\\n\"}"), null), Is.EqualTo(new[] { "one", "three", "five\n" }));
+        Assert.That(PromptFile.Read(_prompts, 1), Has.Count.EqualTo(1));
+
+        var packed = Path.Combine(_folder.Path, "b.jsonl.gz");
+        using (var gz = new GZipStream(File.Create(packed), CompressionMode.Compress))
+        {
+            gz.Write(Encoding.UTF8.GetBytes("{\"prompt\":\"packed\"}\n"));
+        }
+
+        Assert.That(PromptFile.Read(packed, null), Is.EqualTo(new[] { "packed" }));
+        Assert.That(() => PromptFile.Read(Write("c.jsonl", "{\"prompt\":1}"), null), Throws.InstanceOf<InvalidDataException>().With.Message.Contains("line 1"));
+        Assert.That(() => PromptFile.Read(Write("d.jsonl", "{}"), null), Throws.InstanceOf<InvalidDataException>());
+        Assert.That(() => PromptFile.Read(Write("e.txt", "\n\n"), null), Throws.InstanceOf<InvalidDataException>());
+    }
+
+    private string Write(string name, string text)
+    {
+        var file = Path.Combine(_folder.Path, name);
+        File.WriteAllText(file, text);
+        return file;
+    }
+
+    private Task<CliRun> Generate(params string[] args) => CliRun.Of(["generate", "--model", _folder.Path, "--prompt", "hello hello", .. args]);
+}

@@ -1,0 +1,130 @@
+using System.Text;
+using NativeSpec.Backends.Cpu;
+using NativeSpec.Engine;
+using NativeSpec.Speculation;
+
+namespace NativeSpec.Tests.Engine;
+
+public sealed class MachineProfileTests
+{
+    private const string Key = "a machine and a model";
+    private string _folder = null!;
+
+    [SetUp]
+    public void MakeFolder() => _folder = Directory.CreateTempSubdirectory("nativespec-profile-").FullName;
+
+    [TearDown]
+    public void DeleteFolder() => Directory.Delete(_folder, recursive: true);
+
+    [Test]
+    public void Open_AfterSave_KnowsTheCurveAndTheTuning()
+    {
+        var written = MachineProfile.Open(Path.Combine(_folder, "new"), Key);
+        written.KeepCost(new CostCurve([1, 2, 4], [0.01, 0.0125, 0.02]), maxNodes: 6);
+        written.Tune("draft /models/small", new DrafterTuning("draft", true, 4, 2));
+        written.Tune("lookup", new DrafterTuning("lookup", false));
+        written.Save();
+
+        var read = MachineProfile.Open(Path.Combine(_folder, "new"), Key);
+
+        Assert.That(read.KnownCost(6)!.Seconds.ToArray(), Is.EqualTo(new[] { 0.01, 0.0125, 0.02 }));
+        Assert.That(read.KnownCost(7), Is.Null, "it was not asked to go so far");
+        Assert.That(read.TunedDraft("draft /models/small"), Is.EqualTo(new DraftModelOptions { Depth = 4, Width = 2 }));
+        Assert.That(read.Tuned("lookup")!.Pays, Is.False);
+        Assert.That(Directory.GetFiles(Path.Combine(_folder, "new")), Has.Length.EqualTo(1), "nothing unfinished is left behind");
+    }
+
+    [Test]
+    public void Open_ForAnotherKey_KnowsNothing()
+    {
+        Written();
+        Assert.That(MachineProfile.Open(_folder, Key + "!").KnownCost(1), Is.Null);
+
+        // The same file name does not do either: the key inside counts.
+        File.Move(Directory.GetFiles(_folder).Single(), Path.Combine(_folder, ProfileKey.FileName("another")));
+        Assert.That(MachineProfile.Open(_folder, "another").KnownCost(1), Is.Null);
+    }
+
+    [Test]
+    public void Open_ADamagedFile_KnowsNothingAndDoesNotThrow()
+    {
+        var file = Written();
+        var whole = File.ReadAllBytes(file);
+        string[] damaged =
+        [
+            "", "{", "[]", "nonsense", "{\"version\":1}", "{\"version\":2,\"key\":\"a machine and a model\"}",
+            .. new[] { ("[1,2]", "[2,1]"), ("[1,2]", "[1]"), ("0.25", "-1"), ("0.25", "1e999"), ("\"pays\":true", "\"pays\":7"), ("\"depth\":4", "\"depth\":4000"), ("[[0,1,2]]", "[[99999,1,2]]"), ("[[0,1,2]]", "[[0,3,2]]"), ("[[0,1,2]]", "[[]]") }
+                .Select(change => Encoding.UTF8.GetString(whole).Replace("\"acceptance\":{}", "\"acceptance\":{\"lookup\":[[0,1,2]]}").Replace(change.Item1, change.Item2)),
+        ];
+        foreach (var text in damaged)
+        {
+            File.WriteAllText(file, text);
+            Assert.That(MachineProfile.Open(_folder, Key).KnownCost(1), Is.Null, text);
+        }
+
+        File.WriteAllBytes(file, whole);
+        Assert.That(MachineProfile.Open(_folder, Key).KnownCost(1), Is.Not.Null, "so the damage is what was refused");
+    }
+
+    [Test]
+    public void TrySave_WhereNothingCanBeWritten_DoesNotThrow()
+    {
+        var file = Path.Combine(_folder, "file");
+        File.WriteAllText(file, "");
+        var profile = MachineProfile.Open(file, Key); // a file is in the folder's place
+        Assert.That(profile.TrySave, Throws.Nothing);
+        Assert.That(profile.Save, Throws.InstanceOf<IOException>());
+    }
+
+    [Test]
+    public async Task Load_ASecondTime_KnowsCurveAndAcceptanceAndTuning()
+    {
+        using var folder = new TestFolder();
+        var options = new EngineOptions { ProfileDirectory = _folder, DraftModels = [folder.Path], CreateBackend = _ => CpuBackend.Create(new CpuOptions { Threads = 1 }) };
+        using (var engine = InferenceEngine.Load(folder.Path, options))
+        {
+            var unplanned = new GenerationOptions { MaxTokens = 20, Temperature = 0, IgnoreEndOfText = true, Speculation = new() { Drafters = ["draft"] } };
+            await engine.CompleteAsync(new[] { 72, 101 }, unplanned);
+            engine.SaveTuning([new DrafterTuning("lookup", false), new DrafterTuning("draft", true, 2, 1)]);
+        }
+
+        var file = Directory.GetFiles(_folder).Single();
+        var curve = CurveOf(file);
+        using (var engine = InferenceEngine.Load(folder.Path, options))
+        {
+            Assert.That(CurveOf(file), Is.EqualTo(curve), "not measured again");
+            var auto = await engine.CompleteAsync(new[] { 72, 101 }, new GenerationOptions { MaxTokens = 20, Temperature = 0, IgnoreEndOfText = true });
+            Assert.That(auto.Speculation.Drafters.Select(d => d.Name), Has.None.EqualTo("lookup").And.Member("draft"));
+            var named = await engine.CompleteAsync(new[] { 72, 101 }, new GenerationOptions { MaxTokens = 20, Temperature = 0, IgnoreEndOfText = true, Speculation = new() { Drafters = ["lookup", "draft"] } });
+            Assert.That(named.Speculation.Drafters.Select(d => d.Name), Is.EquivalentTo(new[] { "lookup", "draft" }), "who names a drafter gets it");
+            Assert.That(named.Speculation.Drafters.Single(d => d.Name == "draft").AcceptedPerPosition, Has.Count.EqualTo(2), "the tuned depth");
+        }
+
+        Assert.That(File.ReadAllText(file), Does.Contain("\"draft " + folder.Path), "its acceptance is kept under where it is");
+        using var anew = InferenceEngine.Load(folder.Path, options with { MeasureAnew = true });
+        Assert.That(CurveOf(file), Is.Not.EqualTo(curve));
+    }
+
+    [Test]
+    public void SaveTuning_WithoutAProfileOrForAnUnknownDrafter_IsRefused()
+    {
+        using var folder = new TestFolder();
+        using var engine = InferenceEngine.Load(folder.Path, new EngineOptions { ProfileDirectory = null });
+        Assert.That(() => engine.SaveTuning([new DrafterTuning("lookup", true)]), Throws.InvalidOperationException);
+        Assert.That(() => engine.SaveTuning([new DrafterTuning("magic", true)]), Throws.ArgumentException.With.Message.Contains("lookup"));
+    }
+
+    private static string CurveOf(string file)
+    {
+        var text = File.ReadAllText(file);
+        return text[text.IndexOf("\"seconds\"", StringComparison.Ordinal)..text.IndexOf("\"acceptance\"", StringComparison.Ordinal)];
+    }
+
+    private string Written()
+    {
+        var profile = MachineProfile.Open(_folder, Key);
+        profile.KeepCost(new CostCurve([1, 2], [0.25, 0.5]), maxNodes: 2);
+        profile.Tune("draft", new DrafterTuning("draft", true, 4, 1));
+        return profile.Save();
+    }
+}
