@@ -46,13 +46,13 @@ public sealed class SpeculationTraceTests
 
         Assert.That(lines.Select(line => Int(line, "round")), Is.EqualTo(Enumerable.Range(1, stats.Rounds)));
         Assert.That(lines.SelectMany(line => Array(line, "emitted")).Select(token => token.GetInt32()), Is.EqualTo(result.Ids.Skip(1)));
-        Assert.That(candidates.Count(node => Is(node, "accepted")), Is.EqualTo(stats.Accepted));
-        Assert.That(candidates.Count(node => Is(node, "computed") && !Is(node, "probe")), Is.EqualTo(stats.Drafted));
-        Assert.That(candidates.Count(node => Is(node, "probe")), Is.EqualTo(stats.Probes));
+        Assert.That(candidates.Count(node => Flag(node, "accepted")), Is.EqualTo(stats.Accepted));
+        Assert.That(candidates.Count(node => Flag(node, "computed") && !Flag(node, "probe")), Is.EqualTo(stats.Drafted));
+        Assert.That(candidates.Count(node => Flag(node, "probe")), Is.EqualTo(stats.Probes));
         foreach (var drafter in stats.Drafters)
         {
             var its = candidates.Where(node => Array(node, "drafters").Any(d => d.GetProperty("name").GetString() == drafter.Name)).ToArray();
-            Assert.That((its.Length, its.Count(node => Is(node, "computed")), its.Count(node => Is(node, "accepted"))), Is.EqualTo((drafter.Proposed, drafter.Drafted, drafter.Accepted)), drafter.Name);
+            Assert.That((its.Length, its.Count(node => Flag(node, "computed")), its.Count(node => Flag(node, "accepted"))), Is.EqualTo((drafter.Proposed, drafter.Drafted, drafter.Accepted)), drafter.Name);
         }
     }
 
@@ -63,7 +63,7 @@ public sealed class SpeculationTraceTests
         foreach (var line in lines)
         {
             var nodes = Array(line, "nodes").ToArray();
-            var path = nodes.Where(node => Is(node, "accepted")).ToArray();
+            var path = nodes.Where(node => Flag(node, "accepted")).ToArray();
             int[] emitted = [.. Array(line, "emitted").Select(token => token.GetInt32())];
             Assert.That(path.Skip(1).Select(node => Int(node, "token")), Is.EqualTo(emitted.Take(path.Length - 1)));
             Assert.That(nodes.Select((node, i) => Int(node, "parent") < i), Has.All.True);
@@ -105,5 +105,5 @@ public sealed class SpeculationTraceTests
 
     private static int Int(JsonElement element, string field) => element.GetProperty(field).GetInt32();
 
-    private static bool Is(JsonElement element, string field) => element.GetProperty(field).GetBoolean();
+    private static bool Flag(JsonElement element, string field) => element.GetProperty(field).GetBoolean();
 }
