@@ -16,7 +16,7 @@ public sealed class SpeculationTraceTests
     {
         MaxTokens = 40,
         Seed = 7,
-        Temperature = 0.7f,
+        Temperature = 0,
         LogitBias = new Dictionary<int, float> { [TestFolder.PoisonedToken] = -100, [TestFolder.TokenizersEndOfText] = -100 },
     };
 
@@ -27,7 +27,7 @@ public sealed class SpeculationTraceTests
     public void Load()
     {
         _folder = new TestFolder();
-        _engine = InferenceEngine.Load(_folder.Path, new EngineOptions { CreateBackend = _ => CpuBackend.Create(new CpuOptions { Threads = 2 }), DraftModels = [_folder.Path] });
+        _engine = InferenceEngine.Load(_folder.Path, new EngineOptions { CreateBackend = _ => CpuBackend.Create(new CpuOptions { Threads = 2 }), DraftModels = [_folder.Path], DraftOptions = new DraftModelOptions { Depth = 3, StopBelow = 0 } });
     }
 
     [OneTimeTearDown]
@@ -89,7 +89,7 @@ public sealed class SpeculationTraceTests
         }
 
         var draft = stats.Drafters.Single(d => d.Name == "draft");
-        Assert.That(draft.Ranks[0][0].Right, Is.AtLeast(draft.Ranks[0][0].Judged / 3), "it drafts greedily what is drawn at 0.7");
+        Assert.That(draft.Ranks[0][0].Right, Is.AtLeast(draft.Ranks[0][0].Judged / 3), "it is the model itself");
     }
 
     private async Task<(GenerationResult Result, JsonElement[] Lines)> Trace(bool followsCost)
