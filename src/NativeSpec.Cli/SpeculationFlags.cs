@@ -68,7 +68,7 @@ internal sealed class SpeculationFlags
         {
             foreach (var option in DrafterOptions.Concat([_unplanned, _maxNodes, _drawDrafts, _lossyTypical]))
             {
-                if (parsed.GetResult(option) is not null)
+                if (parsed.GetResult(option) is { Implicit: false })
                 {
                     throw new UsageException($"{option.Name} does not go with --speculate off");
                 }
@@ -82,7 +82,7 @@ internal sealed class SpeculationFlags
             Drafters = method == "auto" ? null : Names(method, DraftModels(parsed).Length),
             FollowsCost = !parsed.GetValue(_unplanned),
             DrawDrafts = parsed.GetValue(_drawDrafts),
-            LossyTypicalAcceptance = parsed.GetResult(_lossyTypical) is null ? null : Typical(parsed.GetValue(_lossyTypical)),
+            LossyTypicalAcceptance = parsed.GetResult(_lossyTypical) is { Implicit: false } ? Typical(parsed.GetValue(_lossyTypical)) : null,
         };
         var nodes = parsed.GetValue(_maxNodes);
         return nodes is null or (>= 1 and <= 256)

@@ -47,7 +47,8 @@ public sealed class SpeculationCommandTests
     [Test]
     public async Task Generate_DraftModelThatIsTheModel_DraftsAsDeepAsAsked()
     {
-        var json = (await Generate("--temperature", "0", "--max-tokens", "31", "--speculate", "draft", "--unplanned", "--draft-model", _folder.Path, "--draft-depth", "4", "--draft-width", "2", "--max-nodes", "8", "--ignore-eos", "--json")).Json();
+        var model = SharedModels.Folder("stories260k");
+        var json = (await CliRun.Of("generate", "--model", model, "--prompt", "Once", "--temperature", "0", "--max-tokens", "31", "--speculate", "draft", "--unplanned", "--draft-model", model, "--draft-depth", "4", "--draft-width", "2", "--max-nodes", "8", "--ignore-eos", "--json")).Json();
 
         var draft = json.GetProperty("speculation").GetProperty("drafters").EnumerateArray().Single();
         Assert.That(draft.Ints("accepted_per_position"), Has.Length.LessThanOrEqualTo(4).And.Length.GreaterThan(1));
@@ -132,19 +133,21 @@ public sealed class SpeculationCommandTests
     [Test]
     public async Task Tune_NotesWhatAutoFollows()
     {
+        var (model, other) = (SharedModels.Folder("stories260k"), SharedModels.Folder("stories-xs"));
         var profiles = Directory.CreateTempSubdirectory("nativespec-profile-").FullName;
         Environment.SetEnvironmentVariable("NATIVESPEC_PROFILE_DIR", profiles);
         try
         {
-            string[] drafts = ["--draft-model", _folder.Path, "--draft-model", _other.Path];
-            var tuned = (await CliRun.Of(["tune", "--model", _folder.Path, .. drafts, "--prompts", _prompts, "--max-tokens", "16", "--temperature", "0", "--json"])).Json();
+            string[] drafts = ["--draft-model", other, "--draft-model", model];
+            var tuned = (await CliRun.Of(["tune", "--model", model, .. drafts, "--prompts", _prompts, "--max-tokens", "16", "--temperature", "0", "--json"])).Json();
 
             var found = tuned.GetProperty("drafters").EnumerateArray().ToArray();
             Assert.That(found.Select(d => d.Text("name")), Is.EquivalentTo(new[] { "draft", "draft2", "lookup", "recycle", "lookahead" }));
-            Assert.That(found.Single(d => d.Text("name") == "draft2").GetProperty("pays").GetBoolean(), Is.False, "it is never right");
+            Assert.That(found.Count(d => d.Text("name").StartsWith("draft", StringComparison.Ordinal) && d.GetProperty("pays").GetBoolean()), Is.AtMost(1), "of the draft models the best at most");
+            Assert.That(found.Single(d => d.Text("name") == "draft2").Number("tokens_per_round"), Is.AtLeast(2), "the model itself is always right");
             Assert.That(File.Exists(tuned.Text("profile")), Is.True);
 
-            var auto = (await Generate(["--max-tokens", "5", .. drafts, "--json"])).Json();
+            var auto = (await CliRun.Of(["generate", "--model", model, "--prompt", "Once", "--max-tokens", "5", .. drafts, "--json"])).Json();
             var used = auto.GetProperty("speculation").GetProperty("drafters").EnumerateArray().Select(d => d.Text("name"));
             Assert.That(used, Is.EquivalentTo(found.Where(d => d.GetProperty("pays").GetBoolean()).Select(d => d.Text("name"))));
         }
