@@ -79,9 +79,9 @@ public sealed class MachineProfileTests
     [Test]
     public async Task Load_ASecondTime_KnowsCurveAndAcceptanceAndTuning()
     {
-        using var folder = new TestFolder();
-        var options = new EngineOptions { ProfileDirectory = _folder, DraftModels = [folder.Path], CreateBackend = _ => CpuBackend.Create(new CpuOptions { Threads = 1 }) };
-        using (var engine = InferenceEngine.Load(folder.Path, options))
+        var model = SharedFiles.Require("models", "stories260k"); // trained, so that it drafts with confidence
+        var options = new EngineOptions { ProfileDirectory = _folder, DraftModels = [model], CreateBackend = _ => CpuBackend.Create(new CpuOptions { Threads = 1 }) };
+        using (var engine = InferenceEngine.Load(model, options))
         {
             var unplanned = new GenerationOptions { MaxTokens = 20, Temperature = 0, IgnoreEndOfText = true, Speculation = new() { Drafters = ["draft"] } };
             await engine.CompleteAsync(new[] { 72, 101 }, unplanned);
@@ -90,7 +90,7 @@ public sealed class MachineProfileTests
 
         var file = Directory.GetFiles(_folder).Single();
         var curve = CurveOf(file);
-        using (var engine = InferenceEngine.Load(folder.Path, options))
+        using (var engine = InferenceEngine.Load(model, options))
         {
             Assert.That(CurveOf(file), Is.EqualTo(curve), "not measured again");
             var auto = await engine.CompleteAsync(new[] { 72, 101 }, new GenerationOptions { MaxTokens = 20, Temperature = 0, IgnoreEndOfText = true });
@@ -100,8 +100,8 @@ public sealed class MachineProfileTests
             Assert.That(named.Speculation.Drafters.Single(d => d.Name == "draft").AcceptedPerPosition, Has.Count.EqualTo(2), "the tuned depth");
         }
 
-        Assert.That(File.ReadAllText(file), Does.Contain("\"draft " + folder.Path), "its acceptance is kept under where it is");
-        using var anew = InferenceEngine.Load(folder.Path, options with { MeasureAnew = true });
+        Assert.That(File.ReadAllText(file), Does.Contain("\"draft " + model), "its acceptance is kept under where it is");
+        using var anew = InferenceEngine.Load(model, options with { MeasureAnew = true });
         Assert.That(CurveOf(file), Is.Not.EqualTo(curve));
     }
 
