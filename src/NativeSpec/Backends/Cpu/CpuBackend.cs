@@ -28,8 +28,12 @@ internal sealed unsafe class CpuBackend<TSimd, TVector>(SimdLevel level, int thr
     where TSimd : ISimd<TVector>
     where TVector : unmanaged
 {
-    /// <summary>Multiply-adds worth a fork: below this (about two microseconds of work) the caller does it alone.</summary>
-    private const long ForkWork = 32_768;
+    /// <summary>Multiply-adds worth a fork: below this (some microseconds) the caller does it alone, because a thread that has parked takes
+    /// longer to wake.</summary>
+    private const long ForkWork = 200_000;
+
+    /// <summary>Multiply-adds worth a chunk of their own.</summary>
+    private const long ChunkWork = 32_768;
 
     private readonly ThreadTeam _team = new(threads);
     private RowBatch _batch = new(1, 1, 2);
@@ -296,7 +300,12 @@ internal sealed unsafe class CpuBackend<TSimd, TVector>(SimdLevel level, int thr
     /// the join.</summary>
     private int Grain(int items, long workPerItem)
     {
-        var smallest = (ForkWork + workPerItem) / Math.Max(workPerItem, 1);
+        if (items * workPerItem < ForkWork)
+        {
+            return Math.Max(items, 1);
+        }
+
+        var smallest = (ChunkWork + workPerItem) / Math.Max(workPerItem, 1);
         var even = items / (8L * _team.Threads);
         return (int)Math.Clamp(Math.Max(smallest, even), 1, Math.Max(items, 1));
     }
