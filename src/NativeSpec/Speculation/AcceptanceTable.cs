@@ -76,6 +76,9 @@ public sealed class AcceptanceTable
         return sum;
     }
 
+    /// <summary>The ranks of a depth, the likeliest first: measured acceptance may rise from one rank to the next by chance.</summary>
+    internal int[] RanksByWorth(int depth) => [.. Enumerable.Range(0, Ranks(depth)).OrderByDescending(rank => this[depth, rank])];
+
     internal static AcceptanceTable Parse(string file, byte[] json)
     {
         try

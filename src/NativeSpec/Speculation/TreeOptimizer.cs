@@ -20,9 +20,7 @@ public static class TreeOptimizer
     {
         Check(acceptance, nodes, maxDepth);
         var depths = Math.Min(maxDepth, acceptance.Depths);
-        // Measured acceptance may rise from one rank to the next by chance; siblings join in the order of what they are worth.
-        var order = Enumerable.Range(1, depths)
-            .Select(depth => Enumerable.Range(0, acceptance.Ranks(depth)).OrderByDescending(rank => acceptance[depth, rank]).ToArray()).ToArray();
+        var order = Enumerable.Range(1, depths).Select(acceptance.RanksByWorth).ToArray();
         var frontier = new PriorityQueue<(int[] Parent, int Place, double Above), (double Unlikely, int Age)>();
         var age = 0;
         var paths = new List<int[]>();
