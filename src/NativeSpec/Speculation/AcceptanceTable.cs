@@ -88,7 +88,8 @@ public sealed class AcceptanceTable
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException or FormatException or ArgumentException)
         {
-            throw new ModelFormatException(file, $"is not a table of acceptances [[first rank, second, …], …], one array for each depth: {e.Message.Split(" (Parameter")[0]}", e);
+            throw new ModelFormatException(file, "is not a table of acceptances [[first rank, second, …], …], one for each depth: "
+                + $"{e.Message.Split(" (Parameter")[0]}", e);
         }
     }
 

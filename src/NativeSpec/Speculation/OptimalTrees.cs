@@ -28,10 +28,11 @@ public sealed class OptimalTrees
         TreeOptimizer.Check(acceptance, maxNodes, maxDepth);
         MaxNodes = maxNodes;
         _maxDepth = Math.Min(maxDepth, acceptance.Depths);
-        _order = [.. Enumerable.Range(1, _maxDepth).Select(depth => acceptance.RanksByWorth(depth)[..Math.Min(acceptance.Ranks(depth), maxNodes - 1)])];
+        _order = [.. Enumerable.Range(1, _maxDepth).Select(depth => acceptance.RanksByWorth(depth).Take(maxNodes - 1).ToArray())];
         if (_order.Sum(ranks => (ranks.Length + 1L) * (maxNodes + 1)) is var cells and > MaxCells)
         {
-            throw new ArgumentException($"{maxNodes} nodes, {_maxDepth} depths and their ranks make a table of {cells} cells; at most {MaxCells} are filled", nameof(maxNodes));
+            throw new ArgumentException($"{maxNodes} nodes, {_maxDepth} depths and their ranks make a table of {cells} cells; at most "
+                + $"{MaxCells} are filled", nameof(maxNodes));
         }
 
         _value = new double[_maxDepth + 1][][];
@@ -46,7 +47,8 @@ public sealed class OptimalTrees
             _value[depth][0] = Leaf();
             for (var b = 1; b <= ranks; b++)
             {
-                (_value[depth][b], _given[depth][b]) = AddRank(_value[depth][b - 1], _value[depth + 1][^1], acceptance[depth + 1, _order[depth][b - 1]]);
+                var chance = acceptance[depth + 1, _order[depth][b - 1]];
+                (_value[depth][b], _given[depth][b]) = AddRank(_value[depth][b - 1], _value[depth + 1][^1], chance);
             }
         }
     }

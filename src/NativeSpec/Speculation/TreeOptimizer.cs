@@ -56,7 +56,8 @@ public static class TreeOptimizer
         Check(acceptance, Math.Max(verifyTime.Count, 2), maxDepth);
         if (verifyTime.Count == 0 || !verifyTime.All(time => time > 0 && double.IsFinite(time)) || !(draftTime >= 0))
         {
-            throw new ArgumentException($"{verifyTime.Count} verify times and a draft time of {draftTime}; expected positive times, the first that of one node", nameof(verifyTime));
+            throw new ArgumentException($"{verifyTime.Count} verify times and a draft time of {draftTime}; expected positive times, the "
+                + "first that of one node", nameof(verifyTime));
         }
 
         var best = new TreeChoice(null, 1, 1 / verifyTime[0]);
