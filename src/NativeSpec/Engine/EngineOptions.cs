@@ -1,6 +1,7 @@
 using Microsoft.Extensions.Logging;
 using NativeSpec.Backends;
 using NativeSpec.Loading;
+using NativeSpec.Speculation;
 
 namespace NativeSpec.Engine;
 
@@ -24,6 +25,28 @@ public sealed record EngineOptions
     /// <summary>Prompt tokens computed in one forward. Larger is faster for long prompts, smaller lets other requests' tokens through sooner.</summary>
     public int PrefillChunk { get; init; } = 256;
 
+    /// <summary>Most nodes of all token trees in one forward.</summary>
+    public int MaxTreeNodes { get; init; } = 64;
+
+    /// <summary>Draft models: folders of smaller checkpoints, beside the other drafters.</summary>
+    public IReadOnlyList<string> DraftModels { get; init; } = [];
+
+    /// <summary>How the draft models draft; their names become draft, draft2, …</summary>
+    public DraftModelOptions DraftOptions { get; init; } = new();
+
+    /// <summary>Medusa heads: a folder or file; null takes those that the checkpoint itself holds, if it does.</summary>
+    public string? Medusa { get; init; }
+
+    /// <summary>How the Medusa heads draft.</summary>
+    public MedusaOptions MedusaOptions { get; init; } = new();
+
+    /// <summary>How lookahead drafts.</summary>
+    public LookaheadOptions LookaheadOptions { get; init; } = new();
+
+    /// <summary>The drafters that requests may use; null takes those that need no model of their own: prompt lookup, token recycling and
+    /// lookahead. The engine owns and disposes them.</summary>
+    public IReadOnlyList<IDrafterSource>? Drafters { get; init; }
+
     /// <summary>What a checkpoint may ask for.</summary>
     public LoadLimits Limits { get; init; } = LoadLimits.Default;
 
@@ -38,6 +61,7 @@ public sealed record EngineOptions
         Require(MaxSequences is >= 1 and <= 1024, nameof(MaxSequences), MaxSequences, "1 to 1024");
         Require(MaxContext is null or >= 2, nameof(MaxContext), MaxContext, "2 or more");
         Require(KvTokens is null or >= 2, nameof(KvTokens), KvTokens, "2 or more");
+        Require(MaxTreeNodes is >= 1 and <= 1024, nameof(MaxTreeNodes), MaxTreeNodes, "1 to 1024");
         Require(PrefillChunk is >= 1 and <= 4096, nameof(PrefillChunk), PrefillChunk, "1 to 4096");
     }
 

@@ -1,4 +1,5 @@
 using NativeSpec.Sampling;
+using NativeSpec.Speculation;
 
 namespace NativeSpec.Engine;
 
@@ -18,6 +19,9 @@ public sealed record GenerationOptions : SamplingOptions
 
     /// <summary>Go on after the checkpoint's end-of-text ids (for measurements).</summary>
     public bool IgnoreEndOfText { get; init; }
+
+    /// <summary>How the text is speculated. The default writes the same text as plain decoding, faster where it can.</summary>
+    public SpeculationOptions Speculation { get; init; } = SpeculationOptions.Auto;
 
     /// <summary>Read the names of special tokens in the prompt as the tokens themselves. Off, text that somebody typed cannot become a
     /// control token.</summary>

@@ -1,4 +1,5 @@
 using NativeSpec.Sampling;
+using NativeSpec.Speculation;
 
 namespace NativeSpec.Engine;
 
@@ -42,6 +43,9 @@ public sealed record GenerationResult
 
     /// <summary>Tokens of the prompt.</summary>
     public required int PromptTokens { get; init; }
+
+    /// <summary>What speculation did.</summary>
+    public required SpeculationStats Speculation { get; init; }
 
     /// <summary>Where the time went.</summary>
     public required GenerationTimings Timings { get; init; }

@@ -7,6 +7,7 @@ using NativeSpec.Backends.Cpu;
 using NativeSpec.Loading;
 using NativeSpec.Model;
 using NativeSpec.Sampling;
+using NativeSpec.Speculation;
 using NativeSpec.Tensors;
 using NativeSpec.Tokenization;
 
@@ -24,6 +25,8 @@ public sealed partial class InferenceEngine : IDisposable
     private readonly IBackend _backend;
     private readonly LlamaModel _model;
     private readonly KvCache _cache;
+    private readonly DrafterSet _drafters;
+    private readonly SpeculationCore _speculation;
     private readonly Scheduler _scheduler;
     private readonly SamplerWorkspace _workspace;
     private readonly SamplingOptions _defaults;
@@ -39,12 +42,15 @@ public sealed partial class InferenceEngine : IDisposable
         var plan = MemoryPlan.For(Config, options, Config.KvBytesPerToken(DType.F32), GC.GetGCMemoryInfo().TotalAvailableMemoryBytes);
         MaxContext = plan.MaxContext;
         KvTokens = plan.KvTokens;
-        var limits = new ForwardLimits(options.PrefillChunk + options.MaxSequences, options.MaxSequences, options.MaxSequences, MaxContext);
+        var limits = Limits(options, MaxContext);
         _model = new LlamaModel(Config, checkpoint.Tensors, backend, limits);
-        _cache = _model.CreateCache(KvTokens);
+        _cache = _model.CreateCache(CacheTokens(options, KvTokens));
         _workspace = new SamplerWorkspace(Config.VocabSize);
         _defaults = Defaults(checkpoint.Generation);
-        _scheduler = new Scheduler(_model, _cache, options.PrefillChunk, options.Logger);
+        _drafters = new DrafterSet(checkpoint, tokenizer, backend, options);
+        var cost = CostProbe.Measure(_model, _cache, options.MaxTreeNodes);
+        _speculation = new SpeculationCore(_drafters.All, cost, Config.VocabSize, MaxNodes(options));
+        _scheduler = new Scheduler(_model, _cache, _speculation, options.PrefillChunk, options.Logger);
     }
 
     /// <summary>The model's shapes.</summary>
@@ -132,11 +138,23 @@ public sealed partial class InferenceEngine : IDisposable
 
         _disposed = true;
         _scheduler.Dispose();
+        _drafters.Dispose();
         _cache.Dispose();
         _model.Dispose();
         _backend.Dispose();
         _checkpoint.Dispose();
     }
+
+    /// <summary>The most that a round computes: every sequence's next token and a chunk of a prompt.</summary>
+    internal static ForwardLimits Limits(EngineOptions options, int maxContext)
+        => new(options.PrefillChunk + MaxNodes(options), options.MaxSequences + MaxNodes(options), options.MaxSequences, maxContext);
+
+    /// <summary>Rows of the cache: beside the texts, each sequence needs room for a round's candidates and for the rest of its last page.</summary>
+    internal static long CacheTokens(EngineOptions options, long kvTokens)
+        => kvTokens + (options.MaxSequences * (long)(MaxNodes(options) + 1 + RowBatch.PageSize));
+
+    /// <summary>Most nodes of all trees in a round: at least one per sequence.</summary>
+    private static int MaxNodes(EngineOptions options) => Math.Max(options.MaxTreeNodes, options.MaxSequences);
 
     private static async Task<GenerationResult> LastAsync(IAsyncEnumerable<GenerationPiece> pieces)
     {
@@ -165,6 +183,8 @@ public sealed partial class InferenceEngine : IDisposable
     {
         ArgumentNullException.ThrowIfNull(promptIds);
         options.Validate(Config.VocabSize);
+        options.Speculation.Validate(_speculation.Names);
+        _ = new StopMatcher(options.StopStrings); // refuses bad ones at the call, not when the text is read
         int[] prompt = [.. promptIds];
         if (prompt.Length == 0)
         {
@@ -190,7 +210,8 @@ public sealed partial class InferenceEngine : IDisposable
             (GenerationOptions)options.WithDefaults(_defaults),
             options.Seed ?? BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(sizeof(ulong))),
             Math.Min(options.MaxTokens ?? int.MaxValue, MaxContext - prompt.Length),
-            [.. options.StopIds, .. options.IgnoreEndOfText ? [] : endOfText]);
+            [.. options.StopIds, .. options.IgnoreEndOfText ? [] : endOfText],
+            _speculation.MaxNodesOf(options.Speculation));
     }
 
     private async IAsyncEnumerable<GenerationPiece> Stream(SequenceRequest request, [EnumeratorCancellation] CancellationToken cancellationToken)
@@ -202,7 +223,8 @@ public sealed partial class InferenceEngine : IDisposable
         var sampler = new Sampler(request.Options, request.Seed, _workspace);
         var history = new TokenHistory(Config.VocabSize, request.Prompt.Length + request.MaxTokens, sampler.NeedsHistory);
         var text = new TextStream(Tokenizer, request.Options.StopStrings);
-        var sequence = new Sequence(request, sampler, history, text, new TokenTree(_options.PrefillChunk), pieces.Writer, cancellation);
+        Speculator StartSpeculator() => new(_speculation, request.Options.Speculation, request.Seed, request.Prompt, sampler, history);
+        var sequence = new Sequence(request, sampler, history, text, StartSpeculator, _options.PrefillChunk, pieces.Writer, cancellation);
         _scheduler.Submit(sequence);
         try
         {

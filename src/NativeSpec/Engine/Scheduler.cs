@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using Microsoft.Extensions.Logging;
 using NativeSpec.Model;
+using NativeSpec.Speculation;
 
 namespace NativeSpec.Engine;
 
@@ -19,10 +20,10 @@ internal sealed partial class Scheduler : IDisposable
     private readonly CancellationTokenSource _stop = new();
     private readonly Thread _thread;
 
-    public Scheduler(LlamaModel model, KvCache cache, int prefillChunk, ILogger? logger)
+    public Scheduler(LlamaModel model, KvCache cache, SpeculationCore speculation, int prefillChunk, ILogger? logger)
     {
         _cache = cache;
-        _round = new Round(model, prefillChunk);
+        _round = new Round(model, speculation, prefillChunk);
         _maxSequences = model.Limits.MaxSequences;
         _active = new List<Sequence>(_maxSequences);
         _logger = logger;
@@ -89,22 +90,39 @@ internal sealed partial class Scheduler : IDisposable
     {
         while (_active.Count < _maxSequences && _waiting.TryPeek(out var next))
         {
-            if (!next.Cancellation.IsCancellationRequested)
-            {
-                if (_cache.TryOpen(next.Capacity) is not { } kv)
-                {
-                    return; // first come, first served: a later, smaller one does not overtake
-                }
-
-                next.Admit(kv);
-                _active.Add(next);
-            }
-            else
+            if (next.Cancellation.IsCancellationRequested)
             {
                 End(next, new OperationCanceledException(next.Cancellation));
             }
+            else if (_cache.TryOpen(next.Capacity) is { } kv)
+            {
+                Begin(next, kv);
+            }
+            else if (_active.Count > 0)
+            {
+                return; // first come, first served: a later, smaller one does not overtake
+            }
+            else
+            {
+                End(next, new InvalidOperationException($"a request of {next.Capacity} tokens does not fit the empty cache"));
+            }
 
             _waiting.Dequeue();
+        }
+    }
+
+    private void Begin(Sequence sequence, KvSequence kv)
+    {
+        try
+        {
+            sequence.Admit(kv);
+            _active.Add(sequence);
+        }
+#pragma warning disable CA1031 // A drafter that cannot start is its request's failure.
+        catch (Exception error)
+#pragma warning restore CA1031
+        {
+            End(sequence, error);
         }
     }
 

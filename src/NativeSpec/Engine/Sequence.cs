@@ -3,11 +3,18 @@ using System.Text;
 using System.Threading.Channels;
 using NativeSpec.Model;
 using NativeSpec.Sampling;
+using NativeSpec.Speculation;
 
 namespace NativeSpec.Engine;
 
 /// <summary>What a request needs to know before it begins.</summary>
-internal sealed record SequenceRequest(int[] Prompt, GenerationOptions Options, ulong Seed, int MaxTokens, HashSet<int> StopIds);
+/// <param name="Prompt">Its tokens.</param>
+/// <param name="Options">What to write, the checkpoint's defaults filled in.</param>
+/// <param name="Seed">Its random numbers.</param>
+/// <param name="MaxTokens">Most tokens to write, cut to the context.</param>
+/// <param name="StopIds">Tokens that end the text.</param>
+/// <param name="MaxNodes">Most nodes of a round's tree.</param>
+internal sealed record SequenceRequest(int[] Prompt, GenerationOptions Options, ulong Seed, int MaxTokens, HashSet<int> StopIds, int MaxNodes);
 
 /// <summary>One request on its way: its tokens, its place in the cache, its sampler and the text it has released. The scheduler's thread
 /// owns it; the caller holds only the channel's other end and the cancellation.</summary>
@@ -17,12 +24,14 @@ internal sealed class Sequence : IDisposable
     private readonly Sampler _sampler;
     private readonly TokenHistory _history;
     private readonly TextStream _text;
+    private readonly Func<Speculator> _startSpeculator;
     private readonly ChannelWriter<GenerationPiece> _pieces;
     private readonly CancellationTokenSource _cancellation;
     private readonly List<int> _output;
     private readonly List<TokenLogProbs> _logProbs = [];
     private readonly StringBuilder _whole = new();
     private readonly long _submitted = Stopwatch.GetTimestamp();
+    private Speculator? _speculator;
     private long _admitted;
     private long _firstToken;
     private long _lastToken;
@@ -32,7 +41,7 @@ internal sealed class Sequence : IDisposable
     private bool _failed;
 
     public Sequence(
-        SequenceRequest request, Sampler sampler, TokenHistory history, TextStream text, TokenTree tree,
+        SequenceRequest request, Sampler sampler, TokenHistory history, TextStream text, Func<Speculator> startSpeculator, int prefillChunk,
         ChannelWriter<GenerationPiece> pieces, CancellationTokenSource cancellation)
     {
         _request = request;
@@ -43,12 +52,16 @@ internal sealed class Sequence : IDisposable
         _cancellation = cancellation;
         Cancellation = cancellation.Token; // kept, because a disposed source does not give it out any more
         _output = new List<int>(Math.Min(request.MaxTokens, 1024));
-        Tree = tree;
+        _startSpeculator = startSpeculator;
+        Tree = new TokenTree(Math.Max(prefillChunk, request.MaxNodes));
         history.Start(request.Prompt);
     }
 
     /// <summary>What the next forward computes for this sequence; filled anew each round.</summary>
     public TokenTree Tree { get; }
+
+    /// <summary>Its drafters, its candidates and what became of them.</summary>
+    public Speculator Speculator => _speculator ?? throw new InvalidOperationException("the sequence has not begun");
 
     /// <summary>Its rows in the cache, once the scheduler has begun with it.</summary>
     public KvSequence? Kv { get; private set; }
@@ -58,15 +71,17 @@ internal sealed class Sequence : IDisposable
 
     public bool IsFinished => _failed || _finish is not null;
 
-    /// <summary>Most tokens that its cache rows must hold: the last token of the output is never computed.</summary>
-    public int Capacity => _request.Prompt.Length + _request.MaxTokens;
+    /// <summary>Most tokens that its cache rows must hold, the candidates of a round included.</summary>
+    public int Capacity => _request.Prompt.Length + _request.MaxTokens + _request.MaxNodes;
 
     /// <summary>Prompt tokens not yet computed.</summary>
     public int PromptRemaining => Math.Max(_request.Prompt.Length - Kv!.Length, 0);
 
+    /// <summary>Begins: it has its rows, and its drafters start.</summary>
     public void Admit(KvSequence kv)
     {
         Kv = kv;
+        _speculator = _startSpeculator();
         _admitted = Stopwatch.GetTimestamp();
     }
 
@@ -79,47 +94,39 @@ internal sealed class Sequence : IDisposable
         return count == PromptRemaining;
     }
 
-    /// <summary>Fills the tree for decoding: the last token, whose key and value are not in the cache yet.</summary>
-    public void TakeRoot()
+    /// <summary>Asks the drafters for candidates after the last token; none so deep that the text would be longer than asked for.</summary>
+    /// <param name="share">Its part of the round's nodes.</param>
+    public void Propose(int share)
     {
-        Tree.Clear();
-        Tree.Add(-1, _output[^1]);
+        Speculator.Propose(_request.MaxTokens - _output.Count - 1, share);
         _rounds++;
     }
 
-    /// <summary>Chooses the token after the last committed one and takes it into the text.</summary>
+    /// <summary>Walks along the computed tree as far as it goes along with the text, and takes the tokens into the
+    /// text; returns how many.</summary>
     /// <exception cref="NonFiniteLogitsException">The logits leave nothing to choose from.</exception>
-    public void Advance(ReadOnlySpan<float> logits)
+    public int Walk(LlamaModel model, Forest forest, int treeInForest)
     {
-        var sampled = _sampler.Sample(logits, _history, _request.Prompt.Length + _output.Count);
-        _lastToken = Stopwatch.GetTimestamp();
-        if (_output.Count == 0)
+        Speculator.BeginWalk(model, forest, treeInForest);
+        var (before, node) = (_output.Count, 0);
+        var typical = Speculator.FindTypicalPath();
+        for (var i = 0; i < typical?.Count && !IsFinished; i++)
         {
-            _firstToken = _lastToken;
+            Take(Speculator.Tree.Token(typical[i]), Speculator.Logits(node));
+            Speculator.Accept(_output[^1], typical[i]);
+            node = typical[i];
         }
 
-        _output.Add(sampled.Id);
-        _history.Push(sampled.Id);
-        if (sampled.LogProbs is { } logProbs)
+        while (node >= 0 && !IsFinished)
         {
-            _logProbs.Add(logProbs);
+            var step = Speculator.Step(node);
+            var child = typical is null ? step.Child : -1; // the typical path has ended here; the target chooses one token more
+            Take(step.Token, Speculator.Logits(node));
+            Speculator.Accept(step.Token, child);
+            node = child;
         }
 
-        if (_request.StopIds.Contains(sampled.Id))
-        {
-            _finish = FinishReason.Stop;
-            return;
-        }
-
-        _text.Append(sampled.Id);
-        if (_text.Stop is not null)
-        {
-            _finish = FinishReason.Stop;
-        }
-        else if (_output.Count == _request.MaxTokens)
-        {
-            _finish = FinishReason.Length;
-        }
+        return _output.Count - before;
     }
 
     /// <summary>Hands the caller what is new, and the result when the text has ended.</summary>
@@ -157,8 +164,44 @@ internal sealed class Sequence : IDisposable
     /// <summary>Tells the engine that nobody reads any more.</summary>
     public void Abandon() => _cancellation.Cancel();
 
-    /// <summary>Gives the cache rows back.</summary>
-    public void Dispose() => Kv?.Dispose();
+    /// <summary>Gives the cache rows and the drafters back.</summary>
+    public void Dispose()
+    {
+        Kv?.Dispose();
+        _speculator?.Dispose();
+    }
+
+    private void Take(int token, ReadOnlySpan<float> logits)
+    {
+        if (_sampler.LogProbsOf(logits, token, _history.Count) is { } logProbs)
+        {
+            _logProbs.Add(logProbs);
+        }
+
+        _lastToken = Stopwatch.GetTimestamp();
+        if (_output.Count == 0)
+        {
+            _firstToken = _lastToken;
+        }
+
+        _output.Add(token);
+        _history.Push(token);
+        if (_request.StopIds.Contains(token))
+        {
+            _finish = FinishReason.Stop;
+            return;
+        }
+
+        _text.Append(token);
+        if (_text.Stop is not null)
+        {
+            _finish = FinishReason.Stop;
+        }
+        else if (_output.Count == _request.MaxTokens)
+        {
+            _finish = FinishReason.Length;
+        }
+    }
 
     private GenerationResult Result() => new()
     {
@@ -169,6 +212,7 @@ internal sealed class Sequence : IDisposable
         StopString = _text.Stop,
         Seed = _request.Seed,
         PromptTokens = _request.Prompt.Length,
+        Speculation = Speculator.Stats.ToStats(),
         Timings = new GenerationTimings(
             Stopwatch.GetElapsedTime(_submitted, _admitted),
             Stopwatch.GetElapsedTime(_admitted, _firstToken),

@@ -64,6 +64,17 @@ public sealed class LlamaModel : IDisposable
     /// <summary>The most that one forward computes.</summary>
     public ForwardLimits Limits { get; }
 
+    /// <summary>Bytes that the buffers of a model take: the activations, the logits and the table of rotation angles.</summary>
+    public static long BufferBytes(LlamaConfig config, in ForwardLimits limits)
+    {
+        ArgumentNullException.ThrowIfNull(config);
+        var (attention, keyValues) = ((long)config.NumAttentionHeads * config.HeadDim, 2L * config.NumKeyValueHeads * config.HeadDim);
+        var row = (2L * config.HiddenSize) + (2 * attention) + keyValues + (3L * config.IntermediateSize);
+        var logitRow = (long)config.HiddenSize + config.VocabSize;
+        var angles = (long)limits.MaxContext * config.HeadDim;
+        return checked(sizeof(float) * ((limits.MaxRows * row) + (limits.MaxLogitRows * logitRow) + angles));
+    }
+
     /// <summary>Makes room for the keys and values of at least <paramref name="tokens"/> tokens of all sequences together.</summary>
     public KvCache CreateCache(long tokens)
     {
@@ -118,6 +129,14 @@ public sealed class LlamaModel : IDisposable
     {
         ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual((uint)logitRow, (uint)_logitRows);
         return _backend.Download(_logits, (long)logitRow * Config.VocabSize, Config.VocabSize);
+    }
+
+    /// <summary>[hidden] the hidden state of a node of the last forward, after the final norm, by <see cref="Forest.LogitRow"/>: what the
+    /// output matrix reads; readable until the next forward.</summary>
+    public ReadOnlySpan<float> Hidden(int logitRow)
+    {
+        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual((uint)logitRow, (uint)_logitRows);
+        return _backend.Download(_hidden, (long)logitRow * Config.HiddenSize, Config.HiddenSize);
     }
 
     /// <inheritdoc/>

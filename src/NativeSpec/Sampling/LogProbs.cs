@@ -26,10 +26,7 @@ internal static class LogProbs
     /// <exception cref="NonFiniteLogitsException">A logit is NaN or +∞, or all are −∞.</exception>
     public static TokenLogProbs Of(ReadOnlySpan<float> logits, int chosen, int topCount, long position, Span<float> weights)
     {
-        var max = LogitScan.Max(logits, position);
-        Softmax.Weights(logits, max, temperature: 1, weights);
-        var logSum = max + Math.Log(Softmax.Sum(weights[..logits.Length]));
-
+        var logSum = LogSumExp(logits, position, weights);
         Span<int> ids = stackalloc int[SamplingOptions.MaxTopLogProbs];
         ids = ids[..Math.Min(topCount, logits.Length)];
         SelectTop(logits, ids);
@@ -40,6 +37,14 @@ internal static class LogProbs
         }
 
         return new TokenLogProbs(At(logits, chosen, logSum), top);
+    }
+
+    /// <summary>log Σ exp(l), around the largest logit so that nothing overflows; parameters as of <see cref="Of"/>.</summary>
+    public static double LogSumExp(ReadOnlySpan<float> logits, long position, Span<float> weights)
+    {
+        var max = LogitScan.Max(logits, position);
+        Softmax.Weights(logits, max, temperature: 1, weights);
+        return max + Math.Log(Softmax.Sum(weights[..logits.Length]));
     }
 
     private static TokenLogProb At(ReadOnlySpan<float> logits, int id, double logSum) => new(id, (float)(logits[id] - logSum));

@@ -49,6 +49,9 @@ public sealed class DraftTree
     /// <summary>The drafter whose proposals are being added; set by the engine.</summary>
     public int CurrentDrafter { get; internal set; }
 
+    /// <summary>Probes that may still be added: as many as there is room for, unless the engine sets fewer.</summary>
+    internal int ProbesLeft { get; set; }
+
     /// <summary>Proposals made: at least one per node but the root and probes.</summary>
     internal int ProposalCount { get; private set; }
 
@@ -108,23 +111,30 @@ public sealed class DraftTree
     }
 
     /// <summary>Adds a node that is computed but never accepted; probes are not shared.</summary>
-    /// <returns>The node; −1 if it cannot be added.</returns>
-    public int AddProbe(int parent, int token) => CanAdd(parent, token) && Count < Capacity ? Append(parent, token, isProbe: true) : None;
-
-    /// <summary>The children of a node that were drawn by chance, in the order they were drawn; null where there are none.</summary>
-    internal SampledChildren? Sampled(int node) => _sampled[Check(node)];
-
-    /// <summary>Adds the child that was drawn next from <paramref name="children"/>'s distribution.</summary>
-    internal int AddSampled(int parent, int token, SampledChildren children)
+    /// <returns>The node; −1 if it cannot be added, also when the round's probes are used up.</returns>
+    public int AddProbe(int parent, int token)
     {
-        if (!CanAdd(parent, token) || Count == Capacity || ProposalCount == _proposals.Length)
+        if (!CanAdd(parent, token) || Count == Capacity || ProbesLeft <= 0)
         {
             return None;
         }
 
+        ProbesLeft--;
+        return Append(parent, token, isProbe: true);
+    }
+
+    /// <summary>The children of a node that were drawn by chance, in the order they were drawn; null where there are none.</summary>
+    internal SampledChildren? Sampled(int node) => _sampled[Check(node)];
+
+    /// <summary>Whether a child can be added below the node.</summary>
+    internal bool HasRoomBelow(int parent)
+        => (uint)parent < (uint)Count && !_isProbe[parent] && _depths[parent] < _maxDepth && Count < Capacity && ProposalCount < _proposals.Length;
+
+    /// <summary>Adds a child that was drawn by chance. It is in the tree to stay.</summary>
+    internal int AddSampled(int parent, int token, SampledChildren children)
+    {
         var node = Append(parent, token, isProbe: false);
         _sampled[parent] = children;
-        children.AddDrawn(token, node);
         Propose(node, 0, 0);
         return node;
     }
@@ -138,8 +148,15 @@ public sealed class DraftTree
         Count = 0;
         ProposalCount = 0;
         _maxDepth = maxDepth;
+        ProbesLeft = Capacity;
         Append(None, root, isProbe: false);
     }
+
+    /// <summary>A node's newest child, probes included; −1 if it has none.</summary>
+    internal int FirstChild(int node) => _firstChild[Check(node)];
+
+    /// <summary>The next older child of the same parent; −1 after the last.</summary>
+    internal int NextSibling(int node) => _nextSibling[Check(node)];
 
     /// <summary>First entry of a node's list of proposals, −1 if it has none.</summary>
     internal int FirstProposal(int node) => _firstProposal[Check(node)];
@@ -164,6 +181,7 @@ public sealed class DraftTree
         _firstChild[node] = None;
         _firstProposal[node] = None;
         _isProbe[node] = isProbe;
+        _nextSibling[node] = None;
         if (parent != None)
         {
             _nextSibling[node] = _firstChild[parent];

@@ -23,37 +23,6 @@ public interface IDrafterSource : IDisposable
     IDrafter Start(ReadOnlyMemory<int> prompt);
 }
 
-/// <summary>What a drafter may know when it proposes.</summary>
-public sealed class DraftContext
-{
-    private int[] _text = [];
-    private int _length;
-
-    /// <summary>The text so far, prompt and output; the last token is the tree's root.</summary>
-    public ReadOnlySpan<int> Text => _text.AsSpan(0, _length);
-
-    /// <summary>The most nodes that it makes sense to add: the rest would not be computed.</summary>
-    public int Budget { get; internal set; }
-
-    /// <summary>The deepest node that can be used, because the text or the context ends there.</summary>
-    public int MaxDepth { get; internal set; }
-
-    /// <summary>The most probes that pay at present, by measurement; 0 for a drafter that should add none.</summary>
-    public int ProbeBudget { get; internal set; }
-
-    /// <summary>Appends to the text.</summary>
-    internal void Append(ReadOnlySpan<int> tokens)
-    {
-        if (_text.Length - _length < tokens.Length)
-        {
-            Array.Resize(ref _text, Math.Max(_length + tokens.Length, 2 * _text.Length));
-        }
-
-        tokens.CopyTo(_text.AsSpan(_length));
-        _length += tokens.Length;
-    }
-}
-
 /// <summary>What became of a round's tree.</summary>
 public abstract class RoundOutcome
 {

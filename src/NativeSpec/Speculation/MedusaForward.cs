@@ -27,7 +27,6 @@ internal sealed class MedusaForward : IDisposable
     private readonly BackendBuffer _logits;     // [heads or 1, rows]
     private readonly float[] _feature;
     private readonly float[] _likelihoods;
-    private readonly float[] _top;
     private readonly int[] _tokens;
     private readonly float[] _probabilities;
     private readonly int[] _found;
@@ -53,7 +52,6 @@ internal sealed class MedusaForward : IDisposable
         _logits = backend.Allocate((long)atOnce * _vocabs[0].OutFeatures);
         _feature = new float[_hiddenSize];
         _likelihoods = new float[_vocabs[0].OutFeatures];
-        _top = new float[TopK];
         _tokens = new int[Count * TopK];
         _probabilities = new float[Count * TopK];
         _found = new int[Count];
@@ -144,7 +142,8 @@ internal sealed class MedusaForward : IDisposable
         }
 
         var tokens = _tokens.AsSpan(head * TopK, TopK);
-        var count = LogitTopK.Find(logits, tokens, _top);
+        TopTokens.Select(logits, tokens);
+        var count = Math.Min(tokens.Length, logits.Length);
         Softmax.Weights(logits, max, 1, _likelihoods);
         var sum = Softmax.Sum(_likelihoods);
         for (var i = 0; i < count; i++)

@@ -3,6 +3,7 @@ using NativeSpec.Backends.Cpu;
 using NativeSpec.Engine;
 using NativeSpec.Model;
 using NativeSpec.Sampling;
+using NativeSpec.Speculation;
 using NativeSpec.Tensors;
 using NativeSpec.Tests.Model;
 using NativeSpec.Tests.Tokenization;
@@ -34,16 +35,20 @@ public sealed class RoundTests
             StopStrings = ["\u0001\u0002 never"],
         };
         var workspace = new SamplerWorkspace(300);
+        var core = new SpeculationCore([], new CostCurve([1], [1e-3]), 300, 8);
         var sequences = Enumerable.Range(0, 3).Select(i =>
         {
-            var request = new SequenceRequest([1, 2, 3 + i], options, (ulong)i, 200, []);
+            var request = new SequenceRequest([1, 2, 3 + i], options, (ulong)i, 200, [], 1);
+            var sampler = new Sampler(options, request.Seed, workspace);
+            var history = new TokenHistory(300, 203, tracksTokens: true);
             var sequence = new Sequence(
-                request, new Sampler(options, request.Seed, workspace), new TokenHistory(300, 203, tracksTokens: true),
-                new TextStream(tokenizer, options.StopStrings), new TokenTree(16), Channel.CreateUnbounded<GenerationPiece>().Writer, new CancellationTokenSource());
+                request, sampler, history, new TextStream(tokenizer, options.StopStrings),
+                () => new Speculator(core, options.Speculation, request.Seed, request.Prompt, sampler, history), 16,
+                Channel.CreateUnbounded<GenerationPiece>().Writer, new CancellationTokenSource());
             sequence.Admit(run.Open());
             return sequence;
         }).ToList();
-        var round = new Round(run.Model, prefillChunk: 16);
+        var round = new Round(run.Model, core, prefillChunk: 16);
         for (var i = 0; i < 60; i++)
         {
             round.Run(sequences, CancellationToken.None);

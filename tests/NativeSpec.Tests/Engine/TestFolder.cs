@@ -16,11 +16,11 @@ internal sealed class TestFolder : IDisposable
     public const int TokenizersEndOfText = 267;
 
     /// <summary>Writes the folder. The tokenizer is byte-level: ids 0 to 255 are the bytes.</summary>
-    public TestFolder(ulong seed = 11, int eos = -1, int maxPositions = 512)
+    public TestFolder(ulong seed = 11, int eos = -1, int maxPositions = 512, DType dtype = DType.F32)
     {
         Path = Directory.CreateTempSubdirectory("nativespec-").FullName;
         var config = TestConfigs.Tiny with { MaxPositionEmbeddings = maxPositions, TieWordEmbeddings = false };
-        using var model = new SyntheticModel(config, DType.F32, seed);
+        using var model = new SyntheticModel(config, dtype, seed);
         Poison(model.Tensors.Embedding, PoisonedToken);
         var layers = model.Tensors.Layers.SelectMany(l => new[]
         {
@@ -45,5 +45,16 @@ internal sealed class TestFolder : IDisposable
 
     public void Dispose() => Directory.Delete(Path, recursive: true);
 
-    private static unsafe void Poison(TensorView table, int row) => ((float*)table.Data)[row * table.Shape[1]] = float.NaN;
+    private static unsafe void Poison(TensorView table, int row)
+    {
+        var at = row * table.Shape[1];
+        if (table.DType == DType.F32)
+        {
+            ((float*)table.Data)[at] = float.NaN;
+        }
+        else
+        {
+            ((ushort*)table.Data)[at] = 0x7FC0; // BF16's not-a-number
+        }
+    }
 }

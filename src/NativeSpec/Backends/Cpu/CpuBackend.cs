@@ -178,7 +178,7 @@ internal sealed unsafe class CpuBackend<TSimd, TVector>(SimdLevel level, int thr
             keys += _batch.Positions[row] + 1;
         }
 
-        _team.Run(&Cpu.TreeAttention.Work<TSimd, TVector>, &arguments, items, Grain(items, 2 * keys * shape.Heads * shape.HeadDim / Math.Max(items, 1)));
+        _team.Run(AttentionFor(shape.HeadDim), &arguments, items, Grain(items, 2 * keys * shape.Heads * shape.HeadDim / Math.Max(items, 1)));
     }
 
     public void SwiGlu(BackendBuffer gateUp, BackendBuffer y, int rows, int width)
@@ -277,6 +277,19 @@ internal sealed unsafe class CpuBackend<TSimd, TVector>(SimdLevel level, int thr
         }
 
         return all;
+    }
+
+    /// <summary>The widest attention whose vectors a head fills: with wider ones a small head would be all remainder.</summary>
+    private delegate*<void*, int, int, void> AttentionFor(int headDim)
+    {
+        if (headDim >= TSimd.Width || level <= SimdLevel.Vector128)
+        {
+            return &Cpu.TreeAttention.Work<TSimd, TVector>;
+        }
+
+        return headDim >= Simd256.Width && level > SimdLevel.Vector256
+            ? &Cpu.TreeAttention.Work<Simd256, Vector256<float>>
+            : &Cpu.TreeAttention.Work<Simd128, Vector128<float>>;
     }
 
     /// <summary>Items per chunk: enough work to be worth a fork, and about eight chunks a thread so that a slow core does not hold up

@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics.X86;
 
 namespace NativeSpec.Backends.Cpu;
 
@@ -95,6 +96,7 @@ internal static unsafe class MatMul
         var whole = a->In - (a->In % TSimd.Width);
         for (var k = 0; k < whole; k += TSimd.Width)
         {
+            FetchAhead<TFormat, TSimd, TVector>(w + (4 * (rowBytes + ((nint)k * TFormat.Size))));
             var v = TSimd.Load(x + k);
             s0 = TSimd.MultiplyAdd(TFormat.Load<TSimd, TVector>(w, k), v, s0);
             s1 = TSimd.MultiplyAdd(TFormat.Load<TSimd, TVector>(w1, k), v, s1);
@@ -121,6 +123,7 @@ internal static unsafe class MatMul
         var whole = a->In - (a->In % TSimd.Width);
         for (var k = 0; k < whole; k += TSimd.Width)
         {
+            FetchAhead<TFormat, TSimd, TVector>(w + (4 * (rowBytes + ((nint)k * TFormat.Size))));
             TVector v0 = TSimd.Load(x + k), v1 = TSimd.Load(x1 + k);
             var u = TFormat.Load<TSimd, TVector>(w, k);
             s00 = TSimd.MultiplyAdd(u, v0, s00);
@@ -160,6 +163,7 @@ internal static unsafe class MatMul
         var whole = a->In - (a->In % TSimd.Width);
         for (var k = 0; k < whole; k += TSimd.Width)
         {
+            FetchAhead<TFormat, TSimd, TVector>(w + (4 * (rowBytes + ((nint)k * TFormat.Size))));
             TVector v0 = TSimd.Load(x + k), v1 = TSimd.Load(x1 + k), v2 = TSimd.Load(x2 + k), v3 = TSimd.Load(x3 + k);
             var u = TFormat.Load<TSimd, TVector>(w, k);
             s00 = TSimd.MultiplyAdd(u, v0, s00);
@@ -199,6 +203,33 @@ internal static unsafe class MatMul
         Finish<TFormat, TSimd, TVector>(a, s13, w1, x3, o + 1, t + 3);
         Finish<TFormat, TSimd, TVector>(a, s23, w2, x3, o + 2, t + 3);
         Finish<TFormat, TSimd, TVector>(a, s33, w3, x3, o + 3, t + 3);
+    }
+
+    /// <summary>Asks for the part of the next four rows that corresponds to the part of these four now read. Rows are short runs to the
+    /// hardware's own prefetchers, which start anew with each of them: without this, decoding reaches half of the memory's bandwidth. Addresses past the end of the weights are ignored by the processor.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void FetchAhead<TFormat, TSimd, TVector>(byte* next)
+        where TFormat : IWeightFormat
+        where TSimd : ISimd<TVector>
+        where TVector : unmanaged
+    {
+        const int Line = 64;
+        if (!Sse.IsSupported)
+        {
+            return;
+        }
+
+        Sse.Prefetch0(next);
+        if (4 * TSimd.Width * TFormat.Size > Line)
+        {
+            Sse.Prefetch0(next + Line);
+        }
+
+        if (4 * TSimd.Width * TFormat.Size > 2 * Line)
+        {
+            Sse.Prefetch0(next + (2 * Line));
+            Sse.Prefetch0(next + (3 * Line));
+        }
     }
 
     /// <summary>Adds the lanes, the columns past the last whole vector, the bias and what stood there.</summary>

@@ -1,0 +1,110 @@
+using System.CommandLine;
+using System.Globalization;
+using NativeSpec.Loading;
+
+namespace NativeSpec.Cli;
+
+/// <summary><c>nativespec bench</c>: measurements on models that need no files.</summary>
+internal sealed class BenchCommand : Command
+{
+    public BenchCommand(Terminal terminal)
+        : base("bench", "Measure this machine") => Add(new BenchDecodeCommand(terminal));
+}
+
+/// <summary><c>nativespec bench decode</c>: tokens per second of one sequence, against how fast this machine reads memory.</summary>
+internal sealed class BenchDecodeCommand : Command, IHasExamples
+{
+    /// <summary>Shapes of known models; weights are random, which costs the same.</summary>
+    private static readonly Dictionary<string, LlamaConfig> Shapes = new()
+    {
+        ["110m"] = Shape(hidden: 768, intermediate: 2048, layers: 12, heads: 12, kvHeads: 12, tied: true),
+        ["15m"] = Shape(hidden: 288, intermediate: 768, layers: 6, heads: 6, kvHeads: 6, tied: true),
+        ["tinyllama-1.1b"] = Shape(hidden: 2048, intermediate: 5632, layers: 22, heads: 32, kvHeads: 4, tied: false),
+    };
+
+    private readonly Terminal _terminal;
+    private readonly Option<string> _shape = new("--shape") { Description = "The model's shape (default 110m)", HelpName = string.Join('|', Shapes.Keys), DefaultValueFactory = _ => "110m" };
+    private readonly Option<int> _tokens = new("--tokens") { Description = "Tokens to decode in each repeat (default 64)", HelpName = "N", DefaultValueFactory = _ => 64 };
+    private readonly Option<int> _repeats = new("--repeats") { Description = "Measurements of each kind, of which the median counts (default 9)", HelpName = "N", DefaultValueFactory = _ => 9 };
+    private readonly Option<int?> _threads = CommonOptions.Threads();
+    private readonly Option<bool> _json = CommonOptions.Json();
+
+    public BenchDecodeCommand(Terminal terminal)
+        : base("decode", "Decode with random BF16 weights: tokens/s, and the share of the memory's read bandwidth that this is")
+    {
+        _terminal = terminal;
+        _shape.AcceptOnlyFromAmong([.. Shapes.Keys]);
+        Option[] options = [_shape, _tokens, _repeats, _threads, _json];
+        Array.ForEach(options, Add);
+        SetAction((parsed, cancellationToken) => Task.FromResult(Run(parsed, cancellationToken)));
+    }
+
+    public IReadOnlyList<string> Examples => ["nativespec bench decode", "nativespec bench decode --shape tinyllama-1.1b --tokens 16 --threads 1 --json"];
+
+    private static LlamaConfig Shape(int hidden, int intermediate, int layers, int heads, int kvHeads, bool tied) => new()
+    {
+        HiddenSize = hidden,
+        IntermediateSize = intermediate,
+        NumHiddenLayers = layers,
+        NumAttentionHeads = heads,
+        NumKeyValueHeads = kvHeads,
+        HeadDim = hidden / heads,
+        VocabSize = 32_000,
+        MaxPositionEmbeddings = 2048,
+        TieWordEmbeddings = tied,
+    };
+
+    private int Run(ParseResult parsed, CancellationToken cancellationToken)
+    {
+        var (shape, tokens, repeats) = (parsed.GetValue(_shape)!, parsed.GetValue(_tokens), parsed.GetValue(_repeats));
+        CommonOptions.RequireAtLeast("--tokens", tokens, 1);
+        CommonOptions.RequireAtLeast("--repeats", repeats, 1);
+        var config = Shapes[shape];
+        if (tokens > config.MaxPositionEmbeddings - DecodeBenchmark.PromptTokens)
+        {
+            throw new UsageException($"--tokens is {tokens}; expected at most {config.MaxPositionEmbeddings - DecodeBenchmark.PromptTokens}");
+        }
+
+        using var benchmark = new DecodeBenchmark(config, tokens, parsed.GetValue(_threads));
+        var result = benchmark.Run(repeats, cancellationToken);
+        if (parsed.GetValue(_json))
+        {
+            JsonOutput.Print(_terminal.Out, json =>
+            {
+                json.WriteString("shape", shape);
+                json.WriteNumber("parameters", config.ParameterCount);
+                json.WriteString("backend", benchmark.Backend);
+                json.WriteNumber("tokens", tokens);
+                json.WriteNumber("repeats", repeats);
+                json.WriteNumber("bytes_per_token", benchmark.BytesPerToken);
+                Write("tokens_per_second", result.TokensPerSecond);
+                Write("decode_gb_per_second", result.DecodeGBPerSecond);
+                Write("read_gb_per_second", result.ReadGBPerSecond);
+                Write("fraction_of_read_bandwidth", result.Fraction);
+
+                void Write(string name, Measurement measured)
+                {
+                    json.WriteStartObject(name);
+                    json.WriteMeasured("median", measured.Median);
+                    json.WriteMeasured("min", measured.Min);
+                    json.WriteMeasured("max", measured.Max);
+                    json.WriteEndObject();
+                }
+            });
+            return CommandLine.Success;
+        }
+
+        _terminal.Out.WriteLine($"{shape}: {Tables.Count(config.ParameterCount)} parameters in BF16, {Tables.Bytes(benchmark.BytesPerToken)} read per token; {benchmark.Backend}");
+        Tables.Print(_terminal, [$"{repeats} × {tokens} tokens", "median", "min", "max"], 1,
+        [
+            Row("decode, tokens/s", "0.0", result.TokensPerSecond),
+            Row("decode, GB/s", "0.00", result.DecodeGBPerSecond),
+            Row("reading memory, GB/s", "0.00", result.ReadGBPerSecond),
+            Row("fraction of read bandwidth", "0.00", result.Fraction),
+        ]);
+        return CommandLine.Success;
+    }
+
+    private static string[] Row(string name, string format, Measurement measured) =>
+        [name, .. new[] { measured.Median, measured.Min, measured.Max }.Select(value => value.ToString(format, CultureInfo.InvariantCulture))];
+}

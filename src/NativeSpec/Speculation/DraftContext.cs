@@ -1,0 +1,99 @@
+using NativeSpec.Sampling;
+
+namespace NativeSpec.Speculation;
+
+/// <summary>What a drafter may know when it proposes.</summary>
+public sealed class DraftContext
+{
+    private readonly Sampler? _sampler;
+    private readonly TokenHistory? _history;
+    private TokenDistribution? _distribution;
+    private float[]? _logits;
+    private int[] _text = [];
+    private int _length;
+    private int _drafted;
+
+    internal DraftContext(Sampler? sampler = null, TokenHistory? history = null, bool drawsDrafts = false, ulong seed = 0)
+    {
+        (_sampler, _history) = (sampler, history);
+        DrawsDrafts = drawsDrafts;
+        DraftChance = new CounterChance(seed, FirstDraftDraw);
+    }
+
+    /// <summary>Drafts draw from numbers of their own, so that verifying is independent of drafting.</summary>
+    private const uint FirstDraftDraw = 1u << 20;
+
+    /// <summary>The text so far, prompt and output; the last token is the tree's root.</summary>
+    public ReadOnlySpan<int> Text => _text.AsSpan(0, _length);
+
+    /// <summary>The most nodes that it makes sense to add: the rest would not be computed.</summary>
+    public int Budget { get; internal set; }
+
+    /// <summary>The deepest node that can be used, because the text or the context ends there.</summary>
+    public int MaxDepth { get; internal set; }
+
+    /// <summary>The most probes that pay at present, by measurement; 0 for a drafter that should add none.</summary>
+    public int ProbeBudget { get; internal set; }
+
+    /// <summary>What one more node adds to a forward, in seconds; 0 where the request does not follow cost.</summary>
+    public double SecondsPerNode { get; internal set; }
+
+    /// <summary>The rate at which text is written; with it, seconds are worth tokens. 0 where the request does not follow cost.</summary>
+    public double TokensPerSecond { get; internal set; }
+
+    /// <summary>Whether draft models draw their tokens by chance.</summary>
+    internal bool DrawsDrafts { get; }
+
+    /// <summary>The random numbers of drafts.</summary>
+    internal CounterChance DraftChance { get; }
+
+    /// <summary>The distribution that the request asks for, of a draft model's logits after the text and the tokens drafted below it.</summary>
+    /// <param name="draftLogits">[draft vocab].</param>
+    /// <param name="vocabulary">The draft's tokens in the target's; what the target does not have is ruled out.</param>
+    internal TokenDistribution ProcessDraft(ReadOnlySpan<float> draftLogits, VocabularyMap vocabulary)
+    {
+        var history = _history ?? throw new InvalidOperationException("drafts are drawn for requests only");
+        _distribution ??= new TokenDistribution(history.VocabSize);
+        _logits ??= new float[history.VocabSize];
+        Array.Fill(_logits, float.NegativeInfinity);
+        for (var token = 0; token < draftLogits.Length; token++)
+        {
+            var mapped = vocabulary.ToTarget(token);
+            if ((uint)mapped < (uint)_logits.Length)
+            {
+                _logits[mapped] = draftLogits[token];
+            }
+        }
+
+        _sampler!.Process(_logits, history, _distribution);
+        return _distribution;
+    }
+
+    /// <summary>Follows a drafted token: the next distribution comes after it.</summary>
+    internal void PushDrafted(int token)
+    {
+        _history!.Push(token);
+        _drafted++;
+    }
+
+    /// <summary>Comes back to the end of the text.</summary>
+    internal void PopDrafted()
+    {
+        for (; _drafted > 0; _drafted--)
+        {
+            _history!.Pop();
+        }
+    }
+
+    /// <summary>Appends to the text.</summary>
+    internal void Append(ReadOnlySpan<int> tokens)
+    {
+        if (_text.Length - _length < tokens.Length)
+        {
+            Array.Resize(ref _text, Math.Max(_length + tokens.Length, 2 * _text.Length));
+        }
+
+        tokens.CopyTo(_text.AsSpan(_length));
+        _length += tokens.Length;
+    }
+}

@@ -1,0 +1,63 @@
+namespace NativeSpec.Speculation;
+
+/// <summary>Chooses which candidates of all sequences are computed: the set that maximises the expected tokens per second,
+/// (sequences + Σ path probability) / T(nodes).</summary>
+/// <remarks>A path's probability never grows along the path, so taking nodes in descending order keeps every chosen node's parent
+/// chosen, and for each number of nodes the best set is a prefix of that order: the best number is read off the cost curve. One node per
+/// sequence is always among the choices, so speculation that does not pay is not done. With several sequences the same order shares the
+/// nodes among them by marginal gain.</remarks>
+internal sealed class Planner(int maxNodes)
+{
+    private readonly List<Candidate> _candidates = new(1024);
+
+    /// <summary>Starts a round.</summary>
+    public void Clear() => _candidates.Clear();
+
+    /// <summary>Adds a node that may be chosen.</summary>
+    /// <param name="sequence">Number of its sequence in the round.</param>
+    /// <param name="node">Its number in the sequence's tree; parents have smaller numbers.</param>
+    /// <param name="pathProbability">The probability that it is accepted: at most its parent's.</param>
+    public void Add(int sequence, int node, double pathProbability) => _candidates.Add(new Candidate(sequence, node, pathProbability));
+
+    /// <summary>Chooses; <see cref="Chosen"/> then lists the nodes, parents first.</summary>
+    /// <param name="sequences">Sequences of the round, each of which computes its root.</param>
+    /// <param name="forced">Nodes that are computed anyway: roots, drawn children, probes.</param>
+    /// <param name="forcedGain">Expected tokens from drawn children.</param>
+    /// <param name="cost">The cost curve.</param>
+    public void Choose(int sequences, int forced, double forcedGain, CostCurve cost)
+    {
+        _candidates.Sort(Candidate.ByProbability);
+        var (gain, best, bestCount) = (sequences + forcedGain, (sequences + forcedGain) / cost.At(forced), 0);
+        var most = Math.Min(_candidates.Count, maxNodes - forced);
+        for (var i = 0; i < most; i++)
+        {
+            gain += _candidates[i].PathProbability;
+            var rate = gain / cost.At(forced + i + 1);
+            if (rate > best)
+            {
+                (best, bestCount) = (rate, i + 1);
+            }
+        }
+
+        _candidates.RemoveRange(bestCount, _candidates.Count - bestCount);
+        ExpectedRate = best;
+    }
+
+    /// <summary>The chosen nodes, most probable first, parents before their children.</summary>
+    public ReadOnlySpan<Candidate> Chosen => System.Runtime.InteropServices.CollectionsMarshal.AsSpan(_candidates);
+
+    /// <summary>Tokens per second that the choice is expected to give, all sequences together.</summary>
+    public double ExpectedRate { get; private set; }
+
+    /// <summary>A node that may be computed.</summary>
+    internal readonly record struct Candidate(int Sequence, int Node, double PathProbability)
+    {
+        /// <summary>Descending; among equals by node, which keeps parents before children.</summary>
+        public static readonly Comparison<Candidate> ByProbability = (a, b) =>
+        {
+            var order = b.PathProbability.CompareTo(a.PathProbability);
+            order = order != 0 ? order : a.Sequence.CompareTo(b.Sequence);
+            return order != 0 ? order : a.Node.CompareTo(b.Node);
+        };
+    }
+}

@@ -1,0 +1,63 @@
+using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics;
+
+namespace NativeSpec.Speculation;
+
+/// <summary>The k largest logits' ids in one pass.</summary>
+internal static class TopTokens
+{
+    /// <summary>The most that can be selected.</summary>
+    public const int MaxCount = 64;
+
+    /// <summary>Writes the ids of the largest logits in descending order, equal logits by lowest id; −1 where there are fewer. NaN and −∞
+    /// are passed over.</summary>
+    /// <param name="logits">[vocab]</param>
+    /// <param name="ids">[k], at most <see cref="MaxCount"/>.</param>
+    /// <remarks>Keeps the k best so far in order, and skips whatever is not above the last of them: of n logits in random order about
+    /// k·ln(n/k) get past that, so nearly all are only compared, 32 at a time.</remarks>
+    public static void Select(ReadOnlySpan<float> logits, Span<int> ids)
+    {
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(ids.Length, MaxCount, nameof(ids));
+        Span<float> best = stackalloc float[ids.Length];
+        best.Fill(float.NegativeInfinity);
+        ids.Fill(-1);
+        if (ids.IsEmpty)
+        {
+            return;
+        }
+
+        var blocks = MemoryMarshal.Cast<float, Vector256<float>>(logits);
+        var i = 0;
+        for (var block = 0; block + 4 <= blocks.Length; block += 4, i += 4 * Vector256<float>.Count)
+        {
+            var last = Vector256.Create(best[^1]);
+            var above = Vector256.GreaterThan(blocks[block], last) | Vector256.GreaterThan(blocks[block + 1], last)
+                | Vector256.GreaterThan(blocks[block + 2], last) | Vector256.GreaterThan(blocks[block + 3], last);
+            if (above.AsInt32() != Vector256<int>.Zero)
+            {
+                Scan(logits.Slice(i, 4 * Vector256<float>.Count), i, best, ids);
+            }
+        }
+
+        Scan(logits[i..], i, best, ids);
+    }
+
+    private static void Scan(ReadOnlySpan<float> logits, int firstId, Span<float> best, Span<int> ids)
+    {
+        for (var i = 0; i < logits.Length; i++)
+        {
+            if (logits[i] > best[^1])
+            {
+                var place = best.Length - 1;
+                for (; place > 0 && best[place - 1] < logits[i]; place--)
+                {
+                    best[place] = best[place - 1];
+                    ids[place] = ids[place - 1];
+                }
+
+                best[place] = logits[i];
+                ids[place] = firstId + i;
+            }
+        }
+    }
+}
