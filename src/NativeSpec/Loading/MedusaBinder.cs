@@ -37,15 +37,18 @@ internal sealed class MedusaBinder
         var name = MedusaName.Parse(tensor.Name);
         if (name.Part == MedusaPart.None)
         {
-            throw Error(tensor, "is not part of a Medusa head; known are {h}.{l}.linear.weight and {h}.{L}.weight (Medusa), blocks.{h}.layers.{l}.weight and "
-                + "lm_heads.{h}.weight (vLLM), medusa_heads.{h}.medusa_layers.{l}.linear.weight and medusa_heads.{h}.lm_head.weight (TensorRT-LLM)");
+            throw Error(tensor, "is not part of a Medusa head; known are {h}.{l}.linear.weight and {h}.{L}.weight (Medusa), "
+                + "blocks.{h}.layers.{l}.weight and lm_heads.{h}.weight (vLLM), "
+                + "medusa_heads.{h}.medusa_layers.{l}.linear.weight and medusa_heads.{h}.lm_head.weight "
+                + "(TensorRT-LLM)");
         }
 
         if (name.Part == MedusaPart.Vocab)
         {
             if (_vocabs.Count > 0 && name.Layer != _vocabLayer)
             {
-                throw Error(tensor, $"puts the vocabulary matrix of head {name.Head} behind another number of blocks than {MessageText.Quote(_vocabs.First().Value.Name)}");
+                throw Error(tensor, $"puts the vocabulary matrix of head {name.Head} behind another number of blocks than "
+                    + $"{MessageText.Quote(_vocabs.First().Value.Name)}");
             }
 
             _vocabLayer = name.Layer;
@@ -80,7 +83,8 @@ internal sealed class MedusaBinder
         var shared = SharedVocab(config);
         var blocks = BlockCount(config);
         var rows = (shared ?? _vocabs.GetValueOrDefault(0))?.Shape[0];
-        var heads = _heads.Select(h => new MedusaHead(Blocks(h, blocks, hidden), Vocab(shared ?? _vocabs.GetValueOrDefault(h), rows, hidden))).ToArray();
+        MedusaHead[] heads = [.. _heads.Select(h =>
+            new MedusaHead(Blocks(h, blocks, hidden), Vocab(shared ?? _vocabs.GetValueOrDefault(h), rows, hidden)))];
         CheckConfig(config, hidden, rows);
         return new MedusaHeads { Source = _source, HiddenSize = hidden, Heads = heads, Rows = (int?)rows, TokenMap = TokenMap(rows) };
     }
@@ -95,7 +99,8 @@ internal sealed class MedusaBinder
 
         var first = _parts.First(part => part.Key.Part is MedusaPart.BlockWeight or MedusaPart.Vocab).Value;
         var width = first.Shape.Length == 2 ? first.Shape[1] : 0;
-        return width >= 1 && width <= _limits.MaxWidth ? (int)width : throw Error(first, $"is {first}; expected a matrix with 1 to {_limits.MaxWidth} columns");
+        return width >= 1 && width <= _limits.MaxWidth ? (int)width
+            : throw Error(first, $"is {first}; expected a matrix with 1 to {_limits.MaxWidth} columns");
     }
 
     /// <summary>The one matrix of all heads, null where each has its own or all use the model's.</summary>
@@ -103,7 +108,8 @@ internal sealed class MedusaBinder
     {
         if (_parts.TryGetValue(new(MedusaPart.SharedVocab), out var shared))
         {
-            return _vocabs.Count == 0 ? shared : throw Error(shared, $"would be the vocabulary matrix of all heads, and {MessageText.Quote(_vocabs.First().Value.Name)} of one");
+            return _vocabs.Count == 0 ? shared : throw Error(shared, "would be the vocabulary matrix of all heads, and "
+                + $"{MessageText.Quote(_vocabs.First().Value.Name)} of one");
         }
 
         // vLLM writes the model's own matrix as that of head 0, and says so.
@@ -113,7 +119,8 @@ internal sealed class MedusaBinder
         }
 
         return _vocabs.Count == 0 || _vocabs.Count == _heads.Count ? null
-            : throw new ModelFormatException(_source, $"holds {_heads.Count} heads; head {_heads.First(h => !_vocabs.ContainsKey(h))} has no vocabulary matrix, head {_vocabs.Keys.First()} has one");
+            : throw new ModelFormatException(_source, $"holds {_heads.Count} heads; head {_heads.First(h => !_vocabs.ContainsKey(h))} "
+                + $"has no vocabulary matrix, head {_vocabs.Keys.First()} has one");
     }
 
     private int BlockCount(MedusaConfig config)
@@ -121,7 +128,8 @@ internal sealed class MedusaBinder
         var found = _heads.Max(h => Enumerable.Range(0, MedusaName.Most).Count(l => _parts.ContainsKey(new(MedusaPart.BlockWeight, h, l))));
         if (_vocabLayer >= 0 && config.Layers is { } said && said != _vocabLayer)
         {
-            throw new ModelFormatException(_source, $"{MessageText.Quote(_vocabs.First().Value.Name)} says that a head has {_vocabLayer} blocks; config.json says {said}");
+            throw new ModelFormatException(_source, $"{MessageText.Quote(_vocabs.First().Value.Name)} says that a head has {_vocabLayer} "
+                + $"blocks; config.json says {said}");
         }
 
         return _vocabLayer >= 0 ? _vocabLayer : config.Layers ?? found;
@@ -167,7 +175,8 @@ internal sealed class MedusaBinder
     {
         if (vocab is not null)
         {
-            Require(vocab, rows is >= 1 && rows <= _limits.MaxVocabSize ? rows.Value : throw Error(vocab, $"is {vocab}; expected 1 to {_limits.MaxVocabSize} rows"), hidden);
+            Require(vocab, rows is >= 1 && rows <= _limits.MaxVocabSize ? rows.Value
+                : throw Error(vocab, $"is {vocab}; expected 1 to {_limits.MaxVocabSize} rows"), hidden);
         }
 
         return vocab;
@@ -181,7 +190,8 @@ internal sealed class MedusaBinder
             return null;
         }
 
-        if (tensor.Shape.Length != 1 || tensor.DType is not (DType.I64 or DType.I32) || tensor.ElementCount > _limits.MaxVocabSize || tensor.ElementCount > (rows ?? long.MaxValue))
+        if (tensor.Shape.Length != 1 || tensor.DType is not (DType.I64 or DType.I32)
+            || tensor.ElementCount > Math.Min(_limits.MaxVocabSize, rows ?? long.MaxValue))
         {
             throw Error(tensor, $"is {tensor}; expected I64 or I32, one token for each of the {rows?.ToString() ?? "model's"} rows");
         }
@@ -194,7 +204,8 @@ internal sealed class MedusaBinder
         long[] map = tensor.DType == DType.I64 ? MemoryMarshal.Cast<byte, long>(tensor.Bytes).ToArray()
             : [.. MemoryMarshal.Cast<byte, int>(tensor.Bytes).ToArray().Select(token => (long)token)];
         var wrong = Array.FindIndex(map, token => token < 0 || token >= _limits.MaxVocabSize);
-        return wrong < 0 ? Array.ConvertAll(map, token => (int)token) : throw Error(tensor, $"element {wrong} is {map[wrong]}, which is no token");
+        return wrong < 0 ? Array.ConvertAll(map, token => (int)token)
+            : throw Error(tensor, $"element {wrong} is {map[wrong]}, which is no token");
     }
 
     private void CheckConfig(MedusaConfig config, int hidden, long? rows)

@@ -23,7 +23,7 @@ public sealed class MedusaCheckpoint : IDisposable
         // A whole Medusa-2 model has its heads under a name of their own; everything else in it is the model.
         var isModel = tensors.Keys.Any(name => name.StartsWith("model.", StringComparison.Ordinal));
         Heads = isModel
-            ? FromModel(path, tensors, _config, limits) ?? throw new ModelFormatException(path, $"is a model without tensors {ModelPrefix}…; expected Medusa heads")
+            ? FromModel(path, tensors, _config, limits) ?? throw NoHeads(path)
             : MedusaBinder.Bind(path, tensors.Values, _config, limits);
     }
 
@@ -39,7 +39,7 @@ public sealed class MedusaCheckpoint : IDisposable
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
         limits ??= LoadLimits.Default;
-        var file = Directory.Exists(path) && new[] { FileName, PtName }.Select(name => Path.Combine(path, name)).FirstOrDefault(Path.Exists) is { } inside ? inside : path;
+        var file = Directory.Exists(path) ? FindIn(path) : path;
         if (Path.GetExtension(file) is ".pt" or ".pth" or ".bin")
         {
             var pt = PtFile.Open(file, limits);
@@ -72,7 +72,8 @@ public sealed class MedusaCheckpoint : IDisposable
         ArgumentException.ThrowIfNullOrEmpty(targetFolder);
         using var checkpoint = Open(source, limits);
         Directory.CreateDirectory(targetFolder);
-        SafetensorsWriter.Write(Path.Combine(targetFolder, FileName), Tensors(checkpoint.Heads), new Dictionary<string, string> { ["format"] = "pt" });
+        var metadata = new Dictionary<string, string> { ["format"] = "pt" };
+        SafetensorsWriter.Write(Path.Combine(targetFolder, FileName), Tensors(checkpoint.Heads), metadata);
         var config = Path.Combine(targetFolder, "config.json");
         if (!Path.Exists(config))
         {
@@ -83,6 +84,17 @@ public sealed class MedusaCheckpoint : IDisposable
 
     /// <summary>Releases the files. The weights must not be used any more.</summary>
     public void Dispose() => _file.Dispose();
+
+    private static ModelFormatException NoHeads(string path) => new(path, $"is a model without tensors {ModelPrefix}…; expected Medusa heads");
+
+    /// <summary>The file of heads in a folder, or else the folder itself, which may be a checkpoint with shards.</summary>
+    private static string FindIn(string folder)
+    {
+        string[] known = [FileName, PtName, "model.safetensors", "model.safetensors.index.json"];
+        var found = known.FirstOrDefault(name => Path.Exists(Path.Combine(folder, name)))
+            ?? throw new ModelFormatException(folder, $"has none of {string.Join(", ", known)}: it holds no Medusa heads");
+        return found is FileName or PtName ? Path.Combine(folder, found) : folder;
+    }
 
     private static MedusaCheckpoint Make(string path, IDisposable file, IReadOnlyDictionary<string, TensorView> tensors, LoadLimits limits)
     {
@@ -127,7 +139,8 @@ public sealed class MedusaCheckpoint : IDisposable
 
         if (heads.TokenMap is { } map)
         {
-            yield return SafetensorsTensor.FromBytes("token_map", DType.I64, [map.Count], map.SelectMany(token => BitConverter.GetBytes((long)token)).ToArray());
+            var bytes = map.SelectMany(token => BitConverter.GetBytes((long)token)).ToArray();
+            yield return SafetensorsTensor.FromBytes("token_map", DType.I64, [map.Count], bytes);
         }
     }
 

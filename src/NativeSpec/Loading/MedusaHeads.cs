@@ -41,17 +41,20 @@ public sealed record MedusaHeads
         ArgumentNullException.ThrowIfNull(model);
         if (HiddenSize != model.HiddenSize)
         {
-            throw new ModelFormatException(Source, $"the heads read a hidden state of {HiddenSize}; the model's has {model.HiddenSize}: they were trained on another model");
+            throw new ModelFormatException(Source, $"the heads read a hidden state of {HiddenSize}; the model's has {model.HiddenSize}: "
+                + "they were trained on another model");
         }
 
         if (TokenMap is null && Rows is { } rows && rows != model.VocabSize)
         {
-            throw new ModelFormatException(Source, $"the heads predict {rows} tokens and have no token_map; the model has {model.VocabSize}: they were trained on another model");
+            throw new ModelFormatException(Source, $"the heads predict {rows} tokens and have no token_map; the model has "
+                + $"{model.VocabSize}: they were trained on another model");
         }
 
         if (TokenMap?.FirstOrDefault(token => token >= model.VocabSize) is { } outside and > 0)
         {
-            throw new ModelFormatException(Source, $"token_map holds token {outside}; the model has {model.VocabSize}: the heads were trained on another model");
+            throw new ModelFormatException(Source, $"token_map holds token {outside}; the model has {model.VocabSize}: the heads were "
+                + "trained on another model");
         }
     }
 }

@@ -50,7 +50,8 @@ internal sealed class PickleProgram(string file, byte[] pickle, LoadLimits limit
     {
         var utf8 = Bytes(bytes);
         return utf8.Length <= limits.MaxNameLength && Utf8.IsValid(utf8) ? Encoding.UTF8.GetString(utf8)
-            : throw Error($"a string of {bytes} bytes, {MessageText.Plain(utf8)}; strings are at most {limits.MaxNameLength} bytes of UTF-8 (LoadLimits.MaxNameLength)");
+            : throw Error($"a string of {bytes} bytes, {MessageText.Plain(utf8)}; strings are at most {limits.MaxNameLength} bytes of "
+                + "UTF-8 (LoadLimits.MaxNameLength)");
     }
 
     /// <summary>A string that a line feed ends.</summary>

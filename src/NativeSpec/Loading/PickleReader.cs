@@ -42,7 +42,8 @@ internal sealed class PickleReader
 
         if (_stack.Count != 1 || _marks.Count != 0 || _program.Left != 0)
         {
-            throw Error($"STOP leaves {_stack.Count} objects, {_marks.Count} marks and {_program.Left} bytes; expected one object and nothing else");
+            throw Error($"STOP leaves {_stack.Count} objects, {_marks.Count} marks and {_program.Left} bytes; expected one object and "
+                + "nothing else");
         }
 
         return _stack[0];
@@ -151,16 +152,19 @@ internal sealed class PickleReader
         }
     }
 
-    private void Recall(uint index) => Push(_memo.TryGetValue(index, out var value) ? value : throw Error($"memo entry {index} is used but not set"));
+    private void Recall(uint index) =>
+        Push(_memo.TryGetValue(index, out var value) ? value : throw Error($"memo entry {index} is used but not set"));
 
     private PickledName Name(string module, string name) => PickledName.Find(module, name)
-        ?? throw Error($"names {MessageText.Quote($"{module}.{name}")}; a state dict holds tensors only, and nothing else is built from a file");
+        ?? throw Error($"names {MessageText.Quote($"{module}.{name}")}; a state dict holds tensors only, and nothing else is "
+            + "built from a file");
 
     // What torch.save says of a storage: ('storage', its type, its key in the archive, the device it was on, its elements).
     private PickledStorage Storage(object id) =>
         id is object[] and ["storage", PickledName { IsStorage: true } type, string key, string, long elements and >= 0]
             ? new PickledStorage(key, type.Storage, elements)
-            : throw Error($"a persistent id that is {PickledValues.Describe(id)}; expected ('storage', a storage type, key, device, number of elements)");
+            : throw Error($"a persistent id that is {PickledValues.Describe(id)}; expected ('storage', a storage type, key, device, "
+                + "number of elements)");
 
     private object Call(object function, object arguments)
     {
@@ -182,13 +186,15 @@ internal sealed class PickleReader
             }
         }
 
-        throw Error($"REDUCE calls {PickledValues.Describe(function)} with {PickledValues.Describe(arguments)}, which a state dict does not");
+        throw Error($"REDUCE calls {PickledValues.Describe(function)} with {PickledValues.Describe(arguments)}, which a state "
+            + "dict does not");
     }
 
     // (storage, offset, shape, strides, requires_grad, no hooks[, no metadata]); metadata would be a pending negation or conjugation.
     private PickledTensor Tensor(object[] values)
     {
-        if (values is [PickledStorage storage, long offset and >= 0, object[] shape, object[] strides, bool, PickledDict { Items.Count: 0 }, .. var rest]
+        if (values is
+                [PickledStorage storage, long offset and >= 0, object[] shape, object[] strides, bool, PickledDict { Items.Count: 0 }, .. var rest]
             && rest is [] or [PickledNone] or [PickledDict { Items.Count: 0 }]
             && shape.Length == strides.Length && shape.Length <= _limits.MaxRank
             && shape.All(extent => extent is long and >= 0) && strides.All(stride => stride is long and >= 0))
@@ -196,8 +202,8 @@ internal sealed class PickleReader
             return new PickledTensor(storage, offset, Array.ConvertAll(shape, v => (long)v), Array.ConvertAll(strides, v => (long)v));
         }
 
-        throw Error("_rebuild_tensor_v2 wants (storage, offset, shape, strides, requires_grad, empty hooks), with no negative number and at most "
-            + $"{_limits.MaxRank} extents; found ({string.Join(", ", values.Take(8).Select(PickledValues.Describe))})");
+        throw Error("_rebuild_tensor_v2 wants (storage, offset, shape, strides, requires_grad, empty hooks), with no negative number "
+            + $"and at most {_limits.MaxRank} extents; found ({string.Join(", ", values.Take(8).Select(PickledValues.Describe))})");
     }
 
     private void SetItems(object[] items)

@@ -131,7 +131,8 @@ public sealed unsafe class PtFile : IDisposable
     /// <summary>The one folder that everything lies in; its name is the maker's choice.</summary>
     private static string FindFolder(string path, Dictionary<string, ZipEntry> entries)
     {
-        string[] pickles = [.. entries.Keys.Where(name => name.EndsWith(PickleName, StringComparison.Ordinal) && name.IndexOf('/') == name.Length - PickleName.Length)];
+        string[] pickles = [.. entries.Keys.Where(name =>
+            name.EndsWith(PickleName, StringComparison.Ordinal) && name.IndexOf('/') == name.Length - PickleName.Length)];
         if (pickles.Length != 1)
         {
             throw new ModelFormatException(path, $"has {pickles.Length} entries FOLDER/data.pkl; a file of torch.save has one");
@@ -140,11 +141,13 @@ public sealed unsafe class PtFile : IDisposable
         var folder = pickles[0][..^PickleName.Length];
         if (entries.Keys.FirstOrDefault(name => !name.StartsWith(folder + "/", StringComparison.Ordinal)) is { } stray)
         {
-            throw new ModelFormatException(path, $"zip entry {MessageText.Quote(stray)} lies outside the folder {MessageText.Quote(folder)} of data.pkl");
+            throw new ModelFormatException(path, $"zip entry {MessageText.Quote(stray)} lies outside the folder "
+                + $"{MessageText.Quote(folder)} of data.pkl");
         }
 
         return entries.ContainsKey($"{folder}/constants.pkl")
-            ? throw new ModelFormatException(path, "is a TorchScript program (it has constants.pkl), not a state dict: save module.state_dict()")
+            ? throw new ModelFormatException(path, "is a TorchScript program (it has constants.pkl), not a state dict: save "
+                + "module.state_dict()")
             : folder;
     }
 
@@ -158,7 +161,8 @@ public sealed unsafe class PtFile : IDisposable
         var order = ReadEntry(path, handle, entry, 16);
         if (!order.AsSpan().SequenceEqual("little"u8))
         {
-            throw new ModelFormatException(path, $"its byteorder is {MessageText.Quote(Encoding.Latin1.GetString(order))}; only 'little' is read");
+            throw new ModelFormatException(path, $"its byteorder is {MessageText.Quote(Encoding.Latin1.GetString(order))}; only "
+                + "'little' is read");
         }
     }
 
@@ -166,7 +170,8 @@ public sealed unsafe class PtFile : IDisposable
     {
         if (entry.Length > maxBytes)
         {
-            throw new ModelFormatException(path, $"zip entry {MessageText.Quote(entry.Name)} holds {entry.Length} bytes; at most {maxBytes} are read");
+            throw new ModelFormatException(path, $"zip entry {MessageText.Quote(entry.Name)} holds {entry.Length} bytes; at most "
+                + $"{maxBytes} are read");
         }
 
         var bytes = new byte[entry.Length];
@@ -183,7 +188,8 @@ public sealed unsafe class PtFile : IDisposable
 
         if (dict.Items.Count > limits.MaxTensors)
         {
-            throw new ModelFormatException(path, $"holds {dict.Items.Count} tensors; at most {limits.MaxTensors} are read (LoadLimits.MaxTensors)");
+            throw new ModelFormatException(path, $"holds {dict.Items.Count} tensors; at most {limits.MaxTensors} are read "
+                + "(LoadLimits.MaxTensors)");
         }
 
         var tensors = new List<PtTensor>(dict.Items.Count);
@@ -192,14 +198,16 @@ public sealed unsafe class PtFile : IDisposable
         {
             if (name.Length == 0 || value is not PickledTensor tensor)
             {
-                throw new ModelFormatException(path, $"entry {MessageText.Quote(name)} of the state dict is {PickledValues.Describe(value)}; "
+                throw new ModelFormatException(path, $"entry {MessageText.Quote(name)} of the state dict is "
+                    + $"{PickledValues.Describe(value)}; "
                     + "expected named tensors only: save the state dict itself, not what holds it");
             }
 
             var storage = tensor.Storage;
             if (!storages.TryAdd(storage.Key, storage) && storages[storage.Key] != storage)
             {
-                throw new ModelFormatException(path, $"storage {MessageText.Quote(storage.Key)} is {storages[storage.Key].Elements} {storages[storage.Key].DType} "
+                throw new ModelFormatException(path, $"storage {MessageText.Quote(storage.Key)} is {storages[storage.Key].Elements} "
+                    + $"{storages[storage.Key].DType} "
                     + $"and, for tensor {MessageText.Quote(name)}, {storage.Elements} {storage.DType}");
             }
 

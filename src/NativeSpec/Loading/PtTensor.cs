@@ -22,7 +22,8 @@ internal sealed record PtTensor(string Name, DType DType, long[] Shape, long[] S
         var (storage, size) = (tensor.Storage, tensor.Storage.DType.Size());
         if (entry is not { } data || data.Length % size != 0 || data.Length / size != storage.Elements)
         {
-            throw new ModelFormatException(path, $"tensor {MessageText.Quote(name)} lies in storage {MessageText.Quote(storage.Key)} of {storage.Elements} {storage.DType}; "
+            throw new ModelFormatException(path, $"tensor {MessageText.Quote(name)} lies in storage {MessageText.Quote(storage.Key)} of "
+                + $"{storage.Elements} {storage.DType}; "
                 + (entry is { } found ? $"zip entry {MessageText.Quote(found.Name)} holds {found.Length} bytes" : "the file has no such entry"));
         }
 
@@ -31,7 +32,8 @@ internal sealed record PtTensor(string Name, DType DType, long[] Shape, long[] S
         var last = elements == 0 ? tensor.Offset - 1 : Last(tensor, storage.Elements);
         if (elements < 0 || elements > storage.Elements || last >= storage.Elements)
         {
-            throw new ModelFormatException(path, $"tensor {MessageText.Quote(name)} [{string.Join(", ", tensor.Shape)}] with strides [{string.Join(", ", tensor.Strides)}] "
+            throw new ModelFormatException(path, $"tensor {MessageText.Quote(name)} [{string.Join(", ", tensor.Shape)}] with strides "
+                + $"[{string.Join(", ", tensor.Strides)}] "
                 + $"from element {tensor.Offset} does not fit its storage of {storage.Elements}");
         }
 

@@ -38,7 +38,8 @@ internal static class ZipDirectory
         var (offset, bytes, count) = FindDirectory(path, handle, length);
         if (bytes > limits.MaxHeaderBytes || count > limits.MaxTensors + (long)OtherEntries)
         {
-            throw new ModelFormatException(path, $"its zip directory has {count} entries in {bytes} bytes; at most {limits.MaxTensors + (long)OtherEntries} "
+            throw new ModelFormatException(path, $"its zip directory has {count} entries in {bytes} bytes; at most "
+                + $"{limits.MaxTensors + (long)OtherEntries} "
                 + $"in {limits.MaxHeaderBytes} are read (LoadLimits.MaxTensors, MaxHeaderBytes)");
         }
 
@@ -57,7 +58,8 @@ internal static class ZipDirectory
 
         if (at != directory.Length)
         {
-            throw new ModelFormatException(path, $"its zip directory says {count} entries and has {directory.Length - at} bytes after them");
+            throw new ModelFormatException(path, $"its zip directory says {count} entries and has {directory.Length - at} "
+                + "bytes after them");
         }
 
         RefuseOverlap(path, entries.Values, offset);
@@ -105,7 +107,8 @@ internal static class ZipDirectory
 
         return offset >= 0 && bytes >= 0 && offset <= directoryEnd && bytes == directoryEnd - offset && count >= 0
             ? (offset, bytes, count)
-            : throw new ModelFormatException(path, $"its zip directory of {count} entries should lie at byte {offset} and have {bytes} bytes; it must end at byte {directoryEnd}");
+            : throw new ModelFormatException(path, $"its zip directory of {count} entries should lie at byte {offset} and have {bytes} "
+                + $"bytes; it must end at byte {directoryEnd}");
     }
 
     private static bool Agrees(long small, long large, long overflow) => small == overflow || small == large;
@@ -128,7 +131,8 @@ internal static class ZipDirectory
         var nameUtf8 = header.Slice(CentralBytes, nameBytes);
         if (nameBytes == 0 || nameBytes > limits.MaxNameLength || !Utf8.IsValid(nameUtf8))
         {
-            throw new ModelFormatException(path, $"its zip directory has a name of {nameBytes} bytes, {MessageText.Plain(nameUtf8)}; names are 1 to {limits.MaxNameLength} bytes of UTF-8");
+            throw new ModelFormatException(path, $"its zip directory has a name of {nameBytes} bytes, {MessageText.Plain(nameUtf8)}; "
+                + $"names are 1 to {limits.MaxNameLength} bytes of UTF-8");
         }
 
         var name = Encoding.UTF8.GetString(nameUtf8);
@@ -136,16 +140,19 @@ internal static class ZipDirectory
         RequireStored(path, name, U16(header, 8), U16(header, 10));
         if (compressed != length || length < 0 || offset < 0 || offset > directoryOffset - LocalBytes)
         {
-            throw new ModelFormatException(path, $"zip entry {MessageText.Quote(name)} of {length} bytes, {compressed} stored, cannot lie at byte {offset}");
+            throw new ModelFormatException(path, $"zip entry {MessageText.Quote(name)} of {length} bytes, {compressed} stored, cannot "
+                + $"lie at byte {offset}");
         }
 
         // The entry repeats what the directory says. Readers that believe one of the two see different files.
         var local = ReadBytes(path, handle, offset, LocalBytes);
         var dataOffset = offset + LocalBytes + U16(local, 26) + U16(local, 28);
-        if (U32(local, 0) != LocalSignature || U16(local, 26) != nameBytes || dataOffset > directoryOffset || length > directoryOffset - dataOffset
+        if (U32(local, 0) != LocalSignature || U16(local, 26) != nameBytes
+            || dataOffset > directoryOffset || length > directoryOffset - dataOffset
             || !ReadBytes(path, handle, offset + LocalBytes, nameBytes).AsSpan().SequenceEqual(nameUtf8))
         {
-            throw new ModelFormatException(path, $"zip entry {MessageText.Quote(name)} of {length} bytes at byte {offset} is not what the directory says");
+            throw new ModelFormatException(path, $"zip entry {MessageText.Quote(name)} of {length} bytes at byte {offset} is not what "
+                + "the directory says");
         }
 
         RequireStored(path, name, U16(local, 6), U16(local, 8));
@@ -156,7 +163,8 @@ internal static class ZipDirectory
     {
         if (method != 0 || (flags & ~HarmlessFlags) != 0)
         {
-            throw new ModelFormatException(path, $"zip entry {MessageText.Quote(name)} is compressed or encrypted (method {method}, flags 0x{flags:x4}); "
+            throw new ModelFormatException(path, $"zip entry {MessageText.Quote(name)} is compressed or encrypted (method {method}, "
+                + $"flags 0x{flags:x4}); "
                 + "torch.save stores its entries as they are: save the file again with it");
         }
     }
@@ -201,7 +209,8 @@ internal static class ZipDirectory
         {
             if (entry.HeaderOffset < end)
             {
-                throw new ModelFormatException(path, $"zip entry {MessageText.Quote(entry.Name)} at byte {entry.HeaderOffset} lies inside another, which ends at {end}");
+                throw new ModelFormatException(path, $"zip entry {MessageText.Quote(entry.Name)} at byte {entry.HeaderOffset} lies "
+                    + $"inside another, which ends at {end}");
             }
 
             end = entry.DataOffset + entry.Length;

@@ -76,6 +76,9 @@ public sealed class AcceptanceTable
         return sum;
     }
 
+    /// <summary>The ranks of a depth, the likeliest first: measured acceptance may rise from one rank to the next by chance.</summary>
+    internal int[] RanksByWorth(int depth) => [.. Enumerable.Range(0, Ranks(depth)).OrderByDescending(rank => this[depth, rank])];
+
     internal static AcceptanceTable Parse(string file, byte[] json)
     {
         try
@@ -85,7 +88,8 @@ public sealed class AcceptanceTable
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException or FormatException or ArgumentException)
         {
-            throw new ModelFormatException(file, $"is not a table of acceptances [[first rank, second, …], …], one array for each depth: {e.Message.Split(" (Parameter")[0]}", e);
+            throw new ModelFormatException(file, "is not a table of acceptances [[first rank, second, …], …], one for each depth: "
+                + $"{e.Message.Split(" (Parameter")[0]}", e);
         }
     }
 

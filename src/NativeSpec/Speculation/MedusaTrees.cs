@@ -19,7 +19,8 @@ public static class MedusaTrees
         ("vicuna_7b_stage1_ablation", ":10 0:10 1:4 2:2 3:2 4:1 5:1 6:1 00:10 01:4 02:2 03:1 04:1 05:1 10:3 11:1 20:1 30:1 000:4 001:1 002:1 010:1"),
         ("vicuna_7b_stage2", ":10 0:10 1:5 2:2 3:2 4:1 5:1 6:1 7:1 00:9 01:4 02:2 03:1 04:1 05:1 10:3 11:1 20:1 000:4 001:1 002:1 010:1"),
         ("vicuna_13b_stage1", ":10 0:10 1:7 2:4 3:2 4:2 5:1 6:1 7:1 8:1 00:10 01:4 02:2 03:1 04:1 05:1 10:2 11:1 20:1 000:1"),
-        ("vicuna_13b_stage2", ":10 0:10 1:4 2:2 3:1 4:1 5:1 00:10 01:4 02:2 03:1 04:1 05:1 10:3 11:1 20:1 30:1 000:4 001:2 002:1 010:1 100:1"),
+        ("vicuna_13b_stage2", ":10 0:10 1:4 2:2 3:1 4:1 5:1 00:10 01:4 02:2 03:1 04:1 05:1 10:3 11:1 20:1 30:1 000:4 001:2 "
+            + "002:1 010:1 100:1"),
         ("vicuna_33b_stage1", ":10 0:10 1:8 2:5 3:3 4:2 5:2 6:1 7:1 8:1 9:1 00:9 01:3 02:2 03:1 04:1 10:2 20:1"),
         ("vicuna_33b_stage2", ":10 0:10 1:5 2:3 3:2 4:1 5:1 6:1 7:1 00:10 01:4 02:2 03:1 04:1 05:1 10:3 11:1 20:1 000:3 001:1 010:1"),
         ("zephyr_stage2", ":10 0:10 1:6 2:4 3:2 4:2 5:1 6:1 7:1 00:10 01:4 02:2 03:1 04:1 05:1 10:2 11:1 20:1 000:2 001:1"),
@@ -34,7 +35,8 @@ public static class MedusaTrees
     {
         var found = Array.Find(Published, tree => tree.Name == name);
         return found.Name is null
-            ? throw new ArgumentException($"no tree is named {MessageText.Quote(name ?? "")}; known are {string.Join(", ", Names)}", nameof(name))
+            ? throw new ArgumentException($"no tree is named {MessageText.Quote(name ?? "")}; known are "
+                + $"{string.Join(", ", Names)}", nameof(name))
             : TreeLayout.FromChoices(found.Name, Expand(found.Children));
     }
 
@@ -55,7 +57,8 @@ public static class MedusaTrees
             throw new ModelFormatException(nameOrFile, $"is neither a file nor the name of a tree; known are {string.Join(", ", Names)}");
         }
 
-        return Parse(nameOrFile, Encoding.UTF8.GetString(RegularFile.ReadAll(nameOrFile, LoadLimits.Default.MaxConfigBytes, nameof(LoadLimits.MaxConfigBytes))));
+        var bytes = RegularFile.ReadAll(nameOrFile, LoadLimits.Default.MaxConfigBytes, nameof(LoadLimits.MaxConfigBytes));
+        return Parse(nameOrFile, Encoding.UTF8.GetString(bytes));
     }
 
     internal static TreeLayout Parse(string file, string text)
@@ -63,7 +66,9 @@ public static class MedusaTrees
         var name = Path.GetFileNameWithoutExtension(file);
         try
         {
-            return text.AsSpan().TrimStart() is ['{', ..] ? ParseNodes(file, name, text) : TreeLayout.FromChoices(name, new ChoiceListParser(file, text).Parse());
+            return text.AsSpan().TrimStart() is ['{', ..]
+                ? ParseNodes(file, name, text)
+                : TreeLayout.FromChoices(name, new ChoiceListParser(file, text).Parse());
         }
         catch (ArgumentException e)
         {

@@ -6,11 +6,15 @@ namespace NativeSpec.Speculation;
 /// T(d, m, b) = max( T(d, m, b−1),  max over y of T(d, m−y, b−1) + p(d+1, b) · T(d+1, y, R) )
 /// </code>
 /// T(d, m, b) is the number of tokens that a subtree of at most m nodes yields, once its root at depth d is accepted, when the root has
-/// children of the first b ranks only; y of the nodes go to the child of rank b, which is accepted with p(d+1, b). Unlike Sequoia's p,
+/// children of the b likeliest ranks only; y of the nodes go to the b-th of them, which is accepted with p(d+1, b). Unlike Sequoia's p,
 /// which depends on the rank alone, acceptance depends on the depth too, so the table has a layer for each depth.</summary>
 public sealed class OptimalTrees
 {
+    // Of the table's cells, which take 12 bytes each; real tables have thousands.
+    private const long MaxCells = 50_000_000;
+
     private readonly int _maxDepth;
+    private readonly int[][] _order;        // [depth] ranks of the children, likeliest first
     private readonly double[][][] _value;   // [depth][ranks used][nodes]
     private readonly int[][][] _given;      // the y that was best, 0 for none
 
@@ -18,24 +22,33 @@ public sealed class OptimalTrees
     /// <param name="acceptance">What was measured.</param>
     /// <param name="maxNodes">Most nodes, the root included.</param>
     /// <param name="maxDepth">Deepest node.</param>
+    /// <exception cref="ArgumentException">The table would be too large.</exception>
     public OptimalTrees(AcceptanceTable acceptance, int maxNodes, int maxDepth)
     {
         TreeOptimizer.Check(acceptance, maxNodes, maxDepth);
         MaxNodes = maxNodes;
         _maxDepth = Math.Min(maxDepth, acceptance.Depths);
+        _order = [.. Enumerable.Range(1, _maxDepth).Select(depth => acceptance.RanksByWorth(depth).Take(maxNodes - 1).ToArray())];
+        if (_order.Sum(ranks => (ranks.Length + 1L) * (maxNodes + 1)) is var cells and > MaxCells)
+        {
+            throw new ArgumentException($"{maxNodes} nodes, {_maxDepth} depths and their ranks make a table of {cells} cells; at most "
+                + $"{MaxCells} are filled", nameof(maxNodes));
+        }
+
         _value = new double[_maxDepth + 1][][];
         _given = new int[_maxDepth + 1][][];
         _value[_maxDepth] = [Leaf()];
         _given[_maxDepth] = [[]];
         for (var depth = _maxDepth - 1; depth >= 0; depth--)
         {
-            var ranks = Math.Min(acceptance.Ranks(depth + 1), maxNodes - 1);
+            var ranks = _order[depth].Length;
             _value[depth] = new double[ranks + 1][];
             _given[depth] = new int[ranks + 1][];
             _value[depth][0] = Leaf();
             for (var b = 1; b <= ranks; b++)
             {
-                (_value[depth][b], _given[depth][b]) = AddRank(_value[depth][b - 1], _value[depth + 1][^1], acceptance[depth + 1, b - 1]);
+                var chance = acceptance[depth + 1, _order[depth][b - 1]];
+                (_value[depth][b], _given[depth][b]) = AddRank(_value[depth][b - 1], _value[depth + 1][^1], chance);
             }
         }
     }
@@ -82,7 +95,7 @@ public sealed class OptimalTrees
         {
             if (given[b][nodes] is var y and > 0)
             {
-                int[] child = [.. path, b - 1];
+                int[] child = [.. path, _order[path.Length][b - 1]];
                 paths.Add(child);
                 Collect(child, y, paths);
                 nodes -= y;

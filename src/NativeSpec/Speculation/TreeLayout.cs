@@ -80,7 +80,8 @@ public sealed class TreeLayout
         int[][] sorted = [.. choices.Take(MaxNodes).Select(path => path.ToArray()).OrderBy(path => path, Comparer<int[]>.Create(Compare))];
         if (sorted.Length is 0 or MaxNodes)
         {
-            throw new ArgumentException(sorted.Length == 0 ? "the tree is empty: it needs at least one path" : $"the tree has more than {MaxNodes - 1} paths", nameof(choices));
+            throw new ArgumentException(sorted.Length == 0 ? "the tree is empty: it needs at least one path" : $"the tree has more than "
+                + $"{MaxNodes - 1} paths", nameof(choices));
         }
 
         var known = new HashSet<string>(sorted.Length) { "[]" };
@@ -94,7 +95,8 @@ public sealed class TreeLayout
 
             if (!known.Contains(Text(path.AsSpan(0, path.Length - 1))))
             {
-                throw new ArgumentException($"path {text} is in the tree, and its beginning {Text(path.AsSpan(0, path.Length - 1))} is not", nameof(choices));
+                throw new ArgumentException($"path {text} is in the tree, and its beginning "
+                    + $"{Text(path.AsSpan(0, path.Length - 1))} is not", nameof(choices));
             }
 
             if (!known.Add(text))
@@ -117,7 +119,8 @@ public sealed class TreeLayout
         ArgumentNullException.ThrowIfNull(ranks);
         if (parents.Count != ranks.Count || parents.Count is < 2 or > MaxNodes || parents[0] != -1)
         {
-            throw new ArgumentException($"{parents.Count} parents and {ranks.Count} ranks; expected one of each for 2 to {MaxNodes} nodes, the first parent being -1", nameof(parents));
+            throw new ArgumentException($"{parents.Count} parents and {ranks.Count} ranks; expected one of each for 2 to {MaxNodes} "
+                + "nodes, the first parent being -1", nameof(parents));
         }
 
         var paths = new List<int[]> { Array.Empty<int>() };
@@ -129,7 +132,8 @@ public sealed class TreeLayout
             }
 
             int[] path = [.. paths[parents[node]], ranks[node]];
-            paths.Add(path.Length <= MaxDepth ? path : throw new ArgumentException($"node {node} is deeper than {MaxDepth}", nameof(parents)));
+            paths.Add(path.Length <= MaxDepth ? path : throw new ArgumentException($"node {node} is deeper "
+                + $"than {MaxDepth}", nameof(parents)));
         }
 
         return FromChoices(name, paths.Skip(1));
@@ -170,12 +174,14 @@ public sealed class TreeLayout
     {
         if (Depth > heads)
         {
-            throw new ArgumentException($"tree '{Name}' is {Depth} deep, with {Text(Path(Count - 1))}; there are {heads} heads, one for each depth");
+            throw new ArgumentException($"tree '{Name}' is {Depth} deep, with {Text(Path(Count - 1))}; there are {heads} heads, one "
+                + "for each depth");
         }
 
         if (Width > tokens)
         {
-            throw new ArgumentException($"tree '{Name}' asks for rank {Width - 1}, in {Text(Path(Array.FindIndex(_ranks, rank => rank == Width - 1)))}; there are {tokens} tokens to rank");
+            throw new ArgumentException($"tree '{Name}' asks for rank {Width - 1}, in "
+                + $"{Text(Path(Array.FindIndex(_ranks, rank => rank == Width - 1)))}; there are {tokens} tokens to rank");
         }
     }
 

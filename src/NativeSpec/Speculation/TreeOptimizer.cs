@@ -20,9 +20,7 @@ public static class TreeOptimizer
     {
         Check(acceptance, nodes, maxDepth);
         var depths = Math.Min(maxDepth, acceptance.Depths);
-        // Measured acceptance may rise from one rank to the next by chance; siblings join in the order of what they are worth.
-        var order = Enumerable.Range(1, depths)
-            .Select(depth => Enumerable.Range(0, acceptance.Ranks(depth)).OrderByDescending(rank => acceptance[depth, rank]).ToArray()).ToArray();
+        var order = Enumerable.Range(1, depths).Select(acceptance.RanksByWorth).ToArray();
         var frontier = new PriorityQueue<(int[] Parent, int Place, double Above), (double Unlikely, int Age)>();
         var age = 0;
         var paths = new List<int[]>();
@@ -58,7 +56,8 @@ public static class TreeOptimizer
         Check(acceptance, Math.Max(verifyTime.Count, 2), maxDepth);
         if (verifyTime.Count == 0 || !verifyTime.All(time => time > 0 && double.IsFinite(time)) || !(draftTime >= 0))
         {
-            throw new ArgumentException($"{verifyTime.Count} verify times and a draft time of {draftTime}; expected positive times, the first that of one node", nameof(verifyTime));
+            throw new ArgumentException($"{verifyTime.Count} verify times and a draft time of {draftTime}; expected positive times, the "
+                + "first that of one node", nameof(verifyTime));
         }
 
         var best = new TreeChoice(null, 1, 1 / verifyTime[0]);

@@ -26,9 +26,11 @@ public static class TreeSvg
         var width = LabelWidth + (NodeGap * Math.Max(TreeText.Leaves(layout), 12)) + (2 * Margin);
         var height = TitleHeight + (LevelGap * (layout.Depth + 1)) + Margin;
         var svg = new StringBuilder();
-        svg.Append(CultureInfo.InvariantCulture, $"<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width:0}\" height=\"{height:0}\" viewBox=\"0 0 {width:0} {height:0}\" font-family=\"system-ui, sans-serif\">\n");
+        svg.Append(CultureInfo.InvariantCulture, $"<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width:0}\" height=\"{height:0}\" "
+            + $"viewBox=\"0 0 {width:0} {height:0}\" font-family=\"system-ui, sans-serif\">\n");
         svg.Append("<rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n");
-        svg.Append(CultureInfo.InvariantCulture, $"<text x=\"{Margin}\" y=\"34\" font-size=\"16\" font-weight=\"600\" fill=\"#1f2933\">{Escape(TreeText.Summary(layout, acceptance))}</text>\n");
+        svg.Append(CultureInfo.InvariantCulture, $"<text x=\"{Margin}\" y=\"34\" font-size=\"16\" font-weight=\"600\" "
+            + $"fill=\"#1f2933\">{Escape(TreeText.Summary(layout, acceptance))}</text>\n");
         for (var depth = 0; depth <= layout.Depth; depth++)
         {
             AppendLevel(svg, depth, width);
@@ -73,17 +75,22 @@ public static class TreeSvg
     {
         var label = depth == 0 ? "root" : $"depth {depth}";
         var meaning = depth == 0 ? "the last token" : $"head {depth - 1}, position +{depth}";
-        svg.Append(CultureInfo.InvariantCulture, $"<line x1=\"{Margin + LabelWidth - 10}\" y1=\"{Y(depth)}\" x2=\"{width - Margin}\" y2=\"{Y(depth)}\" stroke=\"#eef1f4\"/>\n");
-        svg.Append(CultureInfo.InvariantCulture, $"<text x=\"{Margin}\" y=\"{Y(depth) - 2}\" font-size=\"13\" fill=\"#1f2933\">{label}</text>\n");
-        svg.Append(CultureInfo.InvariantCulture, $"<text x=\"{Margin}\" y=\"{Y(depth) + 14}\" font-size=\"11\" fill=\"#7b8794\">{meaning}</text>\n");
+        svg.Append(CultureInfo.InvariantCulture, $"<line x1=\"{Margin + LabelWidth - 10}\" y1=\"{Y(depth)}\" x2=\"{width - Margin}\" "
+            + $"y2=\"{Y(depth)}\" stroke=\"#eef1f4\"/>\n");
+        svg.Append(CultureInfo.InvariantCulture, $"<text x=\"{Margin}\" y=\"{Y(depth) - 2}\" font-size=\"13\" "
+            + $"fill=\"#1f2933\">{label}</text>\n");
+        svg.Append(CultureInfo.InvariantCulture, $"<text x=\"{Margin}\" y=\"{Y(depth) + 14}\" font-size=\"11\" "
+            + $"fill=\"#7b8794\">{meaning}</text>\n");
     }
 
     private static void AppendEdge(StringBuilder svg, TreeLayout layout, double[] x, int node, double? acceptance)
     {
         var (parent, depth) = (layout.Parents[node], layout.Depths[node]);
         double top = Y(depth - 1) + Radius, bottom = Y(depth) - Radius, middle = (top + bottom) / 2;
-        svg.Append(CultureInfo.InvariantCulture, $"<path d=\"M{x[parent]:0.#} {top:0.#} C{x[parent]:0.#} {middle:0.#} {x[node]:0.#} {middle:0.#} {x[node]:0.#} {bottom:0.#}\" fill=\"none\" ")
-            .Append(CultureInfo.InvariantCulture, $"stroke=\"{Colour(Math.Max(acceptance ?? 0.3, 0.03))}\" stroke-width=\"{1 + (3 * (acceptance ?? 0.1)):0.##}\"/>\n");
+        svg.Append(CultureInfo.InvariantCulture, $"<path d=\"M{x[parent]:0.#} {top:0.#} C{x[parent]:0.#} {middle:0.#} {x[node]:0.#} "
+            + $"{middle:0.#} {x[node]:0.#} {bottom:0.#}\" fill=\"none\" ")
+            .Append(CultureInfo.InvariantCulture, $"stroke=\"{Colour(Math.Max(acceptance ?? 0.3, 0.03))}\" "
+                + $"stroke-width=\"{1 + (3 * (acceptance ?? 0.1)):0.##}\"/>\n");
     }
 
     private static void AppendNode(StringBuilder svg, TreeLayout layout, double[] x, int node, double? acceptance)
@@ -92,8 +99,10 @@ public static class TreeSvg
         var ink = (acceptance ?? 0.3) > 0.25 ? "#ffffff" : "#1f2933";
         var tip = node == 0 ? "root" : TreeLayout.Text(layout.Path(node));
         var chance = acceptance is { } p ? string.Create(CultureInfo.InvariantCulture, $": accepted with {p:0.000}") : "";
-        svg.Append(CultureInfo.InvariantCulture, $"<g><title>node {node}, {tip}{chance}</title><circle cx=\"{x[node]:0.#}\" cy=\"{Y(layout.Depths[node]):0.#}\" r=\"{Radius}\" fill=\"{fill}\" stroke=\"#52606d\" stroke-width=\"0.8\"/>")
-            .Append(CultureInfo.InvariantCulture, $"<text x=\"{x[node]:0.#}\" y=\"{Y(layout.Depths[node]) + 4:0.#}\" font-size=\"11\" text-anchor=\"middle\" fill=\"{ink}\">{(node == 0 ? "•" : layout.Ranks[node])}</text></g>\n");
+        svg.Append(CultureInfo.InvariantCulture, $"<g><title>node {node}, {tip}{chance}</title><circle cx=\"{x[node]:0.#}\" "
+            + $"cy=\"{Y(layout.Depths[node]):0.#}\" r=\"{Radius}\" fill=\"{fill}\" stroke=\"#52606d\" stroke-width=\"0.8\"/>")
+            .Append(CultureInfo.InvariantCulture, $"<text x=\"{x[node]:0.#}\" y=\"{Y(layout.Depths[node]) + 4:0.#}\" font-size=\"11\" "
+                + $"text-anchor=\"middle\" fill=\"{ink}\">{(node == 0 ? "•" : layout.Ranks[node])}</text></g>\n");
     }
 
     /// <summary>From almost white for 0 to dark blue for 1. The root of the probability spreads the small ones, of which there are most.</summary>

@@ -35,11 +35,14 @@ public static class TreeText
     internal static string Summary(TreeLayout layout, AcceptanceTable? acceptance)
     {
         var perDepth = Enumerable.Range(1, layout.Depth).Select(depth => layout.Depths.Count(depth));
-        var tokens = acceptance is null ? "" : string.Create(CultureInfo.InvariantCulture, $", {acceptance.ExpectedTokens(layout):0.00} tokens per round expected");
-        return $"{layout.Name}: {layout.Count} nodes, {layout.Depth} deep, {Leaves(layout)} leaves, {string.Join("/", perDepth)} per depth{tokens}";
+        var tokens = acceptance is null ? ""
+            : string.Create(CultureInfo.InvariantCulture, $", {acceptance.ExpectedTokens(layout):0.00} tokens per round expected");
+        return $"{layout.Name}: {layout.Count} nodes, {layout.Depth} deep, {Leaves(layout)} leaves, "
+            + $"{string.Join("/", perDepth)} per depth{tokens}";
     }
 
-    internal static int Leaves(TreeLayout layout) => Enumerable.Range(0, layout.Count).Count(node => layout.Children(node) is var (begin, end) && begin == end);
+    internal static int Leaves(TreeLayout layout) =>
+        Enumerable.Range(0, layout.Count).Count(node => layout.Children(node) is var (begin, end) && begin == end);
 
     private static void AppendChildren(StringBuilder text, TreeLayout layout, AcceptanceTable? acceptance, int node, string indent, int digits)
     {
@@ -47,7 +50,8 @@ public static class TreeText
         for (var child = begin; child < end; child++)
         {
             var isLast = child == end - 1;
-            text.Append(child.ToString(CultureInfo.InvariantCulture).PadLeft(digits)).Append(' ').Append(indent).Append(isLast ? "└─ " : "├─ ").Append(layout.Ranks[child]);
+            text.Append(child.ToString(CultureInfo.InvariantCulture).PadLeft(digits)).Append(' ')
+                .Append(indent).Append(isLast ? "└─ " : "├─ ").Append(layout.Ranks[child]);
             if (acceptance is not null)
             {
                 text.Append(CultureInfo.InvariantCulture, $"  {acceptance.PathAcceptance(layout, child):0.000}");

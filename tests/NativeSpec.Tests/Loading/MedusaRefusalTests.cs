@@ -90,7 +90,7 @@ public sealed class MedusaRefusalTests
     public void Open_NothingThere_IsRefused()
     {
         LoadingTestFiles.Refused(() => MedusaCheckpoint.Open(_folder["nowhere"]), "does not exist");
-        LoadingTestFiles.Refused(() => MedusaCheckpoint.Open(_folder.Path), "has neither");
+        LoadingTestFiles.Refused(() => MedusaCheckpoint.Open(_folder.Path), "has none of medusa_lm_head.safetensors");
         LoadingTestFiles.Refused(() => MedusaCheckpoint.Open(_folder["nowhere.pt"]), "does not exist");
     }
 
