@@ -8,6 +8,9 @@ namespace NativeSpec.Speculation;
 /// nodes among them by marginal gain.</remarks>
 internal sealed class Planner(int maxNodes)
 {
+    /// <summary>Added to the probability of a node that is computed whatever it costs, as long as there is room.</summary>
+    public const double Wanted = 2;
+
     private readonly List<Candidate> _candidates = new(1024);
 
     /// <summary>Starts a round.</summary>
@@ -16,7 +19,8 @@ internal sealed class Planner(int maxNodes)
     /// <summary>Adds a node that may be chosen.</summary>
     /// <param name="sequence">Number of its sequence in the round.</param>
     /// <param name="node">Its number in the sequence's tree; parents have smaller numbers.</param>
-    /// <param name="pathProbability">The probability that it is accepted: at most its parent's.</param>
+    /// <param name="pathProbability">The probability that it is accepted: at most its parent's; with <see cref="Wanted"/> added where cost is
+    /// not regarded.</param>
     public void Add(int sequence, int node, double pathProbability) => _candidates.Add(new Candidate(sequence, node, pathProbability));
 
     /// <summary>Chooses; <see cref="Chosen"/> then lists the nodes, parents first.</summary>
@@ -31,9 +35,10 @@ internal sealed class Planner(int maxNodes)
         var most = Math.Min(_candidates.Count, maxNodes - forced);
         for (var i = 0; i < most; i++)
         {
-            gain += _candidates[i].PathProbability;
+            var isWanted = _candidates[i].PathProbability >= Wanted;
+            gain += _candidates[i].PathProbability - (isWanted ? Wanted : 0);
             var rate = gain / cost.At(forced + i + 1);
-            if (rate > best)
+            if (rate > best || isWanted)
             {
                 (best, bestCount) = (rate, i + 1);
             }

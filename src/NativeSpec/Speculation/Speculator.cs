@@ -107,8 +107,8 @@ internal sealed class Speculator : IDisposable
             }
             else
             {
-                // Without regard to cost every candidate is as good as certain, in the order of its estimate.
-                planner.Add(sequence, node, _options.FollowsCost ? _pathProbability[node] : 1 + _pathProbability[node]);
+                // Without regard to cost every candidate is wanted, in the order of its estimate.
+                planner.Add(sequence, node, _options.FollowsCost ? _pathProbability[node] : Planner.Wanted + _pathProbability[node]);
             }
         }
 

@@ -56,6 +56,19 @@ public sealed class PlannerTests
     }
 
     [Test]
+    public void Choose_NodesThatAreWanted_AreComputedWhateverTheyCost()
+    {
+        var planner = new Planner(4);
+        for (var node = 1; node < 6; node++)
+        {
+            planner.Add(0, node, Planner.Wanted + (0.5 / node));
+        }
+
+        planner.Choose(1, 1, 0, new CostCurve([1, 2, 4], [1, 100, 10_000]));
+        Assert.That(planner.Chosen.ToArray().Select(choice => choice.Node), Is.EqualTo(new[] { 1, 2, 3 }));
+    }
+
+    [Test]
     public void Choose_AFlatCurve_TakesAllThereIsRoomFor()
     {
         var planner = new Planner(8);
