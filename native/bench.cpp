@@ -50,28 +50,36 @@ int main(int argc, char** argv) {
   for (int64_t i = 0; i < bytes / 2; ++i) ((uint16_t*)mem)[i] = (uint16_t)(0x3c00 + ((i * 2654435761u) >> 20 & 0x1ff) + ((i * 40503u & 1) << 15));
   int64_t at = 0; for (auto& m : ms) { m.data = mem + at; at += m.out * m.in * 2; }
   ThreadTeam team(threads);
-  auto kernel = NATIVESPEC_LEVEL::FloatMatMul(ElementType::kBF16);
+  int bits = getenv("BITS") ? atoi(getenv("BITS")) : 16;
+  auto kernel = bits == 16 ? NATIVESPEC_LEVEL::FloatMatMul(ElementType::kBF16) : NATIVESPEC_LEVEL::QuantizedMatMul(bits);
+  if (bits != 16) {
+    uint8_t* packed = (uint8_t*)mmap(0, bytes + (64 << 20), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    int64_t to = 0; double t0 = Now();
+    for (auto& m : ms) { MatrixPart part{m.data, m.out, ElementType::kBF16}; QuantizeArguments q{&part, 1, m.in, packed + to}; team.Run(NATIVESPEC_LEVEL::QuantizeWork(bits), &q, m.out / 16, 4); m.data = packed + to; to += m.out / 16 * ((m.in + 127) / 128) * (bits == 8 ? 2112 : 1152); }
+    printf("packed in %.2f s\n", Now() - t0); munmap(mem, bytes + (64 << 20)); mem = packed; bytes = to;
+  }
+  int64_t weights = 0; for (auto& m : ms) weights += m.out * m.in;
   std::vector<float> x(512 * 5632, 0.5f), y(512 * 32000);
   uint8_t* prep = (uint8_t*)aligned_alloc(64, 512 * 5632 * 4 + 4096);
-  int ns[] = {1, 2, 4, 8, 12, 16, 32, 64};
-  std::vector<std::vector<double>> times(9);
+  std::vector<int> ns = {1, 2, 4, 8, 12, 16, 32, 64}; if (getenv("NS")) { ns.clear(); char* q = strdup(getenv("NS")); for (char* t = strtok(q, ","); t; t = strtok(0, ",")) ns.push_back(atoi(t)); }
+  std::vector<std::vector<double>> times(20);
   { double t0 = Now(); auto nop = [](const void*, int64_t, int64_t) {}; for (int i = 0; i < 20000; ++i) team.Run(nop, 0, 2, 1); printf("fork/join %.2f us\n", (Now() - t0) / 20000 * 1e6); }
   for (int r = 0; r < repeats; ++r) {
-    double t0 = Now(); int64_t pages = bytes / 65536; team.Run(ReadWork, mem, pages, 16); times[8].push_back(Now() - t0);
-    for (int c = 0; c < 8; ++c) {
-      int n = ns[c]; if (n > 16 && r > 0) continue;
+    double t0 = Now(); int64_t pages = bytes / 65536; team.Run(ReadWork, mem, pages, 16); times[19].push_back(Now() - t0);
+    for (int c = 0; c < (int)ns.size(); ++c) {
+      int n = ns[c]; if (n > 16 && r > 0 && !getenv("NS")) continue;
       t0 = Now();
       for (auto& m : ms) {
         PrepareArguments pa{x.data(), prep, m.in, n}; kernel.prepare(&pa, 0, n);
         MatMulArguments ma{m.data, prep, y.data(), nullptr, m.in, m.out, n, m.out, false};
-        int64_t grain = std::max<int64_t>(24, 65536 / (m.in * 2) / 24 * 24);
+        int64_t grain = kernel.outputs_per_tile == 24 ? std::max<int64_t>(24, 65536 / (m.in * 2) / 24 * 24) : 32;
         team.Run(kernel.work, &ma, m.out, grain);
       }
       times[c].push_back(Now() - t0);
     }
   }
   auto med = [](std::vector<double> v) { std::sort(v.begin(), v.end()); return v[v.size() / 2]; };
-  double read = med(times[8]);
+  double read = med(times[19]);
   printf("%.1f MB; read %.1f ms = %.1f GB/s\n", bytes / 1e6, read * 1e3, bytes / read / 1e9);
-  for (int c = 0; c < 8; ++c) { double t = med(times[c]); printf("n=%2d %.2f ms  frac %.3f  T(n)/T(1) %.3f  %.1f GMAC/s\n", ns[c], t * 1e3, read / t, t / med(times[0]), bytes / 2.0 * ns[c] / t / 1e9); }
+  for (int c = 0; c < (int)ns.size(); ++c) { double t = med(times[c]); auto mn=[](std::vector<double> v){return *std::min_element(v.begin(),v.end());}; printf("n=%2d %.2f ms  min %.2f ratio %.3f frac %.3f  T(n)/T(1) %.3f  %.1f GMAC/s\n", ns[c], t * 1e3, mn(times[c])*1e3, mn(times[c])/mn(times[0]), read / t, t / med(times[0]), (double)weights * ns[c] / t / 1e9); }
 }

@@ -6,5 +6,7 @@
 namespace nativespec::NATIVESPEC_LEVEL {
 
 MatMulKernel FloatMatMul(ElementType type);
+MatMulKernel QuantizedMatMul(int bits);
+Work QuantizeWork(int bits);
 
 }  // namespace nativespec::NATIVESPEC_LEVEL

@@ -8,8 +8,10 @@
 // reads one stream with fixed distances.
 //
 // Tiles of R outputs × T tokens keep R·T sums in registers: each converted weight serves T products and each loaded activation R.
-// While a tile computes, the next tile's weights (they follow in memory) are prefetched, at an even pace over all tiles of tokens: from
-// one token to as many as the arithmetic keeps up with, the time is that of reading the weights once.
+// While a tile computes, the next tile's weights are prefetched, at an even pace over the tiles of tokens. A core has few slots for lines
+// under way to its first-level cache, and weights on their way from memory hold them long; so the activations must not need any: they
+// are cut into stretches that stay in that cache, and the sums of a group of outputs wait in memory between stretches. From one token to
+// as many as the arithmetic keeps up with, the time is then that of reading the weights once.
 #include <algorithm>
 
 #include "level.h"
@@ -17,8 +19,6 @@
 
 namespace nativespec::NATIVESPEC_LEVEL {
 namespace {
-
-constexpr int kCacheLine = 64;
 
 /// Most tokens of a tile, and the outputs that go with so many tokens: what the registers hold.
 constexpr int kMostTokens = kRegisters == 32 ? 8 : 4;
@@ -30,7 +30,10 @@ constexpr int OutputsFor(int64_t tokens) {
 
 /// Outputs whose sums wait together while a stretch of the activations lies in the first-level cache, and the size of that stretch.
 constexpr int kGroup = 24;
-constexpr int64_t kStretchBytes = 16 * 1024;
+constexpr int64_t kStretchBytes = 24 * 1024;
+
+/// With one or two tokens a stretch is the whole row, and what comes next lies so many bytes ahead in each row.
+constexpr int64_t kAheadInRow = 1024;
 
 /// Tiles of tokens that share a stretch.
 constexpr int kTilesTogether = 2;
@@ -111,7 +114,7 @@ void Tile(const MatMulArguments& a, const Place& place) {
   for (int64_t block = std::min(place.last, a.in / kBlock) - place.first; block > 0; --block) {
     NATIVESPEC_UNROLL
     for (int line = 0; line < Lines; ++line) {
-      T <= 2 ? PrefetchFar(next + line * row_bytes) : PrefetchNear(next + line * row_bytes);
+      PrefetchNear(T <= 2 ? w + line * row_bytes + kAheadInRow : next + line * row_bytes);
     }
     AddBlock<Format, R, T>(w, row_bytes, x, sums);
     w += kWeightBlock;

@@ -45,6 +45,21 @@ struct PrepareArguments {
   int64_t tokens;
 };
 
+/// Rows of a matrix where they lie.
+struct MatrixPart {
+  const uint8_t* data;  // [rows, in]
+  int64_t rows;
+  ElementType type;
+};
+
+/// Packs stacked parts (quantized.h). Items: panels of outputs.
+struct QuantizeArguments {
+  const MatrixPart* parts;
+  int64_t part_count;
+  int64_t in;
+  uint8_t* packed;
+};
+
 /// A matmul kernel and what goes before it.
 struct MatMulKernel {
   Work prepare;

@@ -11,7 +11,6 @@ inline constexpr int kWidth = 16;
 inline constexpr int kRegisters = 32;
 
 NATIVESPEC_INLINE void PrefetchNear(const void* address) { _mm_prefetch(static_cast<const char*>(address), _MM_HINT_T0); }
-NATIVESPEC_INLINE void PrefetchFar(const void* address) { _mm_prefetch(static_cast<const char*>(address), _MM_HINT_T0); }
 
 NATIVESPEC_INLINE Floats Load(const float* source) { return _mm512_loadu_ps(source); }
 NATIVESPEC_INLINE void Store(float* target, Floats value) { _mm512_storeu_ps(target, value); }
@@ -65,5 +64,35 @@ NATIVESPEC_INLINE void Sum8(const Floats v[8], float* sums) {
   const __m512 folded = _mm512_add_ps(a07, _mm512_shuffle_f32x4(a07, a07, 0xB1));
   _mm256_storeu_ps(sums, _mm512_castps512_ps256(_mm512_shuffle_f32x4(folded, folded, 0x88)));
 }
+
+NATIVESPEC_INLINE Ints ToInts(Floats rounded) { return _mm512_cvtps_epi32(rounded); }
+NATIVESPEC_INLINE Floats ToFloats(Ints value) { return _mm512_cvtepi32_ps(value); }
+
+// Four 8-bit products per lane. Weights are what a packed panel holds: whole numbers with an offset, as unsigned bytes, lane = output.
+// Without the four-way instruction the offset is taken off first and the signs are moved to the weights, |x| · (sign(x) w): offset
+// weights would overflow the pairwise 16-bit sums.
+using Bytes = __m512i;
+
+NATIVESPEC_INLINE Bytes LoadBytes(const uint8_t* source) { return _mm512_loadu_si512(source); }
+NATIVESPEC_INLINE Bytes LowNibbles(Bytes pairs) { return _mm512_and_si512(pairs, _mm512_set1_epi8(15)); }
+NATIVESPEC_INLINE Bytes HighNibbles(Bytes pairs) { return _mm512_and_si512(_mm512_srli_epi16(pairs, 4), _mm512_set1_epi8(15)); }
+NATIVESPEC_INLINE Ints BroadcastInt(int32_t value) { return _mm512_set1_epi32(value); }
+
+#if defined(NATIVESPEC_VNNI)
+inline constexpr bool kWeightsKeepOffset = true;
+template <int Offset>
+NATIVESPEC_INLINE Bytes WithoutOffset(Bytes weights) { return weights; }
+/// sums[lane] += Σ of four weights[lane] · activations; the activations stand in every lane.
+NATIVESPEC_INLINE Ints Dot4(Ints sums, Bytes weights, Ints activations) { return _mm512_dpbusd_epi32(sums, weights, activations); }
+#else
+inline constexpr bool kWeightsKeepOffset = false;
+template <int Offset>
+NATIVESPEC_INLINE Bytes WithoutOffset(Bytes weights) { return _mm512_sub_epi8(weights, _mm512_set1_epi8(static_cast<char>(Offset))); }
+NATIVESPEC_INLINE Ints Dot4(Ints sums, Bytes weights, Ints activations) {
+  const __m512i negated = _mm512_mask_sub_epi8(weights, _mm512_movepi8_mask(activations), _mm512_setzero_si512(), weights);
+  const __m512i pairs = _mm512_maddubs_epi16(_mm512_abs_epi8(activations), negated);
+  return _mm512_add_epi32(sums, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)));
+}
+#endif
 
 }  // namespace nativespec::NATIVESPEC_LEVEL
