@@ -1,85 +1,247 @@
+// Times the matmuls of a whole forward on synthetic weights of a model's shapes, so that nothing is read twice within a pass:
+//
+//     nativespec_bench [--shape 1.1b|110m|15m] [--weights f32|f16|bf16|q8|q4] [--nodes 1,2,4,8,16] [--threads 2] [--level NAME] [--repeats 7]
+//
+// Cases are interleaved and the medians printed, with the machine's read bandwidth measured in the same passes: memory, like the clock,
+// moves by the minute on shared machines, and only ratios within a run mean anything.
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <numeric>
 #include <string>
-#include <sys/mman.h>
 #include <vector>
 
-#include "../kernels/cpu/level.h"
-#include "thread_team.h"
+#include "backend.h"
+#include "nativespec.h"
 
-using namespace nativespec;
-static double Now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+namespace {
 
-struct Matrix { int64_t out, in; uint8_t* data; };
+using Clock = std::chrono::steady_clock;
 
-static const uint8_t* base; static volatile uint64_t sink;
-#include <immintrin.h>
-static void ReadWork(const void* p, int64_t b, int64_t e) {
-  const uint8_t* s = static_cast<const uint8_t*>(p);
-  __m512i acc = _mm512_setzero_si512(), acc1 = acc, acc2 = acc, acc3 = acc;
-  for (int64_t i = b * 65536; i < e * 65536; i += 256) {
-    acc = _mm512_xor_si512(acc, _mm512_load_si512(s + i));
-    acc1 = _mm512_xor_si512(acc1, _mm512_load_si512(s + i + 64));
-    acc2 = _mm512_xor_si512(acc2, _mm512_load_si512(s + i + 128));
-    acc3 = _mm512_xor_si512(acc3, _mm512_load_si512(s + i + 192));
-  }
-  sink = sink + _mm512_reduce_add_epi64(_mm512_xor_si512(_mm512_xor_si512(acc, acc1), _mm512_xor_si512(acc2, acc3)));
+double Seconds(Clock::time_point since) { return std::chrono::duration<double>(Clock::now() - since).count(); }
+
+double Median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
 }
 
-int main(int argc, char** argv) {
-  int threads = 2, repeats = 5; bool small = false; int huge = 0; int layersOverride = 0;
-  for (int i = 1; i < argc; ++i) {
-    if (!strcmp(argv[i], "--threads")) threads = atoi(argv[++i]);
-    if (!strcmp(argv[i], "--repeats")) repeats = atoi(argv[++i]);
-    if (!strcmp(argv[i], "--110m")) small = true;
-    if (!strcmp(argv[i], "--huge")) huge = 1;
-    if (!strcmp(argv[i], "--layers")) layersOverride = atoi(argv[++i]);
+[[noreturn]] void Stop(const std::string& why) {
+  std::fprintf(stderr, "nativespec_bench: %s\n", why.c_str());
+  std::exit(1);
+}
+
+void Require(ns_status status) {
+  if (status != NS_OK) {
+    Stop(ns_last_error());
   }
-  std::vector<Matrix> ms;
-  int layers = small ? 12 : 22; int64_t h = small ? 768 : 2048, f = small ? 2048 : 5632, kv = small ? 768 : 256;
-  if (layersOverride) layers = layersOverride;
-  for (int l = 0; l < layers; ++l) { ms.push_back({h + 2 * kv, h, 0}); ms.push_back({h, h, 0}); ms.push_back({2 * f, h, 0}); ms.push_back({h, f, 0}); }
-  if (!layersOverride) ms.push_back({32000, h, 0});
-  int64_t bytes = 0; for (auto& m : ms) bytes += m.out * m.in * 2;
-  uint8_t* mem = (uint8_t*)mmap(0, bytes + (64 << 20), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (huge) madvise(mem, bytes + (64 << 20), MADV_HUGEPAGE); else madvise(mem, bytes + (64 << 20), MADV_NOHUGEPAGE);
-  for (int64_t i = 0; i < bytes / 2; ++i) ((uint16_t*)mem)[i] = (uint16_t)(0x3c00 + ((i * 2654435761u) >> 20 & 0x1ff) + ((i * 40503u & 1) << 15));
-  int64_t at = 0; for (auto& m : ms) { m.data = mem + at; at += m.out * m.in * 2; }
-  ThreadTeam team(threads);
-  int bits = getenv("BITS") ? atoi(getenv("BITS")) : 16;
-  auto kernel = bits == 16 ? NATIVESPEC_LEVEL::FloatMatMul(ElementType::kBF16) : NATIVESPEC_LEVEL::QuantizedMatMul(bits);
-  if (bits != 16) {
-    uint8_t* packed = (uint8_t*)mmap(0, bytes + (64 << 20), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    int64_t to = 0; double t0 = Now();
-    for (auto& m : ms) { MatrixPart part{m.data, m.out, ElementType::kBF16}; QuantizeArguments q{&part, 1, m.in, packed + to}; team.Run(NATIVESPEC_LEVEL::QuantizeWork(bits), &q, m.out / 16, 4); m.data = packed + to; to += m.out / 16 * ((m.in + 127) / 128) * (bits == 8 ? 2112 : 1152); }
-    printf("packed in %.2f s\n", Now() - t0); munmap(mem, bytes + (64 << 20)); mem = packed; bytes = to;
-  }
-  int64_t weights = 0; for (auto& m : ms) weights += m.out * m.in;
-  std::vector<float> x(512 * 5632, 0.5f), y(512 * 32000);
-  uint8_t* prep = (uint8_t*)aligned_alloc(64, 512 * 5632 * 4 + 4096);
-  std::vector<int> ns = {1, 2, 4, 8, 12, 16, 32, 64}; if (getenv("NS")) { ns.clear(); char* q = strdup(getenv("NS")); for (char* t = strtok(q, ","); t; t = strtok(0, ",")) ns.push_back(atoi(t)); }
-  std::vector<std::vector<double>> times(20);
-  { double t0 = Now(); auto nop = [](const void*, int64_t, int64_t) {}; for (int i = 0; i < 20000; ++i) team.Run(nop, 0, 2, 1); printf("fork/join %.2f us\n", (Now() - t0) / 20000 * 1e6); }
-  for (int r = 0; r < repeats; ++r) {
-    double t0 = Now(); int64_t pages = bytes / 65536; team.Run(ReadWork, mem, pages, 16); times[19].push_back(Now() - t0);
-    for (int c = 0; c < (int)ns.size(); ++c) {
-      int n = ns[c]; if (n > 16 && r > 0 && !getenv("NS")) continue;
-      t0 = Now();
-      for (auto& m : ms) {
-        PrepareArguments pa{x.data(), prep, m.in, n}; kernel.prepare(&pa, 0, n);
-        MatMulArguments ma{m.data, prep, y.data(), nullptr, m.in, m.out, n, m.out, false};
-        int64_t grain = kernel.outputs_per_tile == 24 ? std::max<int64_t>(24, 65536 / (m.in * 2) / 24 * 24) : 32;
-        team.Run(kernel.work, &ma, m.out, grain);
+}
+
+struct Shape {
+  const char* name;
+  int64_t layers, hidden, inner, key_value, vocabulary;
+};
+
+constexpr Shape kShapes[] = {
+    {"1.1b", 22, 2048, 5632, 256, 32000},
+    {"110m", 12, 768, 2048, 768, 32000},
+    {"15m", 6, 288, 768, 288, 32000},
+};
+
+struct Options {
+  Shape shape = kShapes[0];
+  std::string weights = "bf16";
+  std::vector<int64_t> nodes = {1, 2, 4, 8, 16};
+  int32_t threads = 2;
+  int32_t level = ns_default_level();
+  int repeats = 7;
+};
+
+Options Parse(int count, char** arguments) {
+  Options options;
+  for (int i = 1; i < count; i += 2) {
+    const std::string name = arguments[i];
+    if (i + 1 == count) {
+      Stop(name + " needs a value");
+    }
+
+    const std::string value = arguments[i + 1];
+    if (name == "--shape") {
+      const auto* shape = std::find_if(std::begin(kShapes), std::end(kShapes), [&](const Shape& s) { return value == s.name; });
+      if (shape == std::end(kShapes)) {
+        Stop("no shape " + value);
       }
-      times[c].push_back(Now() - t0);
+      options.shape = *shape;
+    } else if (name == "--weights") {
+      options.weights = value;
+    } else if (name == "--nodes") {
+      options.nodes.clear();
+      for (const char* at = value.c_str(); *at != 0; at += *at == ',') {
+        char* end;
+        options.nodes.push_back(std::strtoll(at, &end, 10));
+        if (end == at || options.nodes.back() < 1 || options.nodes.back() > 4096) {
+          Stop("nodes are numbers from 1 to 4096, separated by commas");
+        }
+        at = end;
+      }
+    } else if (name == "--threads") {
+      options.threads = std::atoi(value.c_str());
+    } else if (name == "--repeats") {
+      options.repeats = std::max(std::atoi(value.c_str()), 1);
+    } else if (name == "--level") {
+      for (options.level = 0; ns_level_name(options.level) != nullptr && value != ns_level_name(options.level);) {
+        ++options.level;
+      }
+    } else {
+      Stop("no option " + name);
     }
   }
-  auto med = [](std::vector<double> v) { std::sort(v.begin(), v.end()); return v[v.size() / 2]; };
-  double read = med(times[19]);
-  printf("%.1f MB; read %.1f ms = %.1f GB/s\n", bytes / 1e6, read * 1e3, bytes / read / 1e9);
-  for (int c = 0; c < (int)ns.size(); ++c) { double t = med(times[c]); auto mn=[](std::vector<double> v){return *std::min_element(v.begin(),v.end());}; printf("n=%2d %.2f ms  min %.2f ratio %.3f frac %.3f  T(n)/T(1) %.3f  %.1f GMAC/s\n", ns[c], t * 1e3, mn(times[c])*1e3, mn(times[c])/mn(times[0]), read / t, t / med(times[0]), (double)weights * ns[c] / t / 1e9); }
+  return options;
+}
+
+/// Weights of all layers and the head, each matrix memory of its own.
+class Model {
+ public:
+  Model(ns_backend* backend, const Options& options) {
+    const Shape& s = options.shape;
+    for (int64_t layer = 0; layer < s.layers; ++layer) {
+      Add(backend, options.weights, s.hidden + 2 * s.key_value, s.hidden);
+      Add(backend, options.weights, s.hidden, s.hidden);
+      Add(backend, options.weights, 2 * s.inner, s.hidden);
+      Add(backend, options.weights, s.hidden, s.inner);
+    }
+    Add(backend, options.weights, s.vocabulary, s.hidden);
+  }
+
+  void Forward(ns_backend* backend, const float* x, float* y, int64_t rows) const {
+    for (const ns_weight* weight : weights_) {
+      Require(ns_matmul(backend, weight, x, y, rows, 0));
+    }
+  }
+
+  /// Reads every byte once, on all threads.
+  void Read(ns_backend* backend) const {
+    for (const auto& memory : memory_) {
+      const ReadArguments a{reinterpret_cast<const uint64_t*>(memory.data.data())};
+      backend->team.Run(&ReadLines, &a, memory.bytes / kReadBytes, 4);
+    }
+  }
+
+  int64_t bytes() const { return bytes_; }
+  int64_t weights() const { return count_; }
+
+ private:
+  static constexpr int64_t kReadBytes = 16 * 1024;
+  struct ReadArguments {
+    const uint64_t* data;
+  };
+  struct Memory {
+    nativespec::AlignedBytes data;
+    int64_t bytes;
+  };
+
+  static void ReadLines(const void* arguments, int64_t begin, int64_t end) {
+    const uint64_t* data = static_cast<const ReadArguments*>(arguments)->data;
+    uint64_t sums[8] = {};
+    for (int64_t i = begin * kReadBytes / 8; i < end * kReadBytes / 8; i += 8) {
+      for (int64_t j = 0; j < 8; ++j) {
+        sums[j] ^= data[i + j];
+      }
+    }
+    uint64_t total = 0;
+    for (const uint64_t sum : sums) {
+      total ^= sum;
+    }
+    read_sum.fetch_xor(total, std::memory_order_relaxed);
+  }
+
+  void Add(ns_backend* backend, const std::string& format, int64_t out, int64_t in) {
+    const bool packed = format == "q8" || format == "q4";
+    const int32_t type = format == "f32" ? NS_F32 : format == "f16" ? NS_F16 : NS_BF16;
+    if (!packed && format != "f32" && format != "f16" && format != "bf16") {
+      Stop("no weights " + format);
+    }
+
+    nativespec::AlignedBytes plain(out * in * (type == NS_F32 ? 4 : 2));
+    uint64_t state = static_cast<uint64_t>(count_) + 1;
+    for (int64_t i = 0; i < out * in; ++i) {
+      state = state * 6364136223846793005u + 1442695040888963407u;
+      // A number of either sign around 2^-5, in whichever type.
+      const uint32_t sign = static_cast<uint32_t>(state >> 63), fraction = static_cast<uint32_t>(state >> 40 & 0xFFFF);
+      if (type == NS_F32) {
+        reinterpret_cast<uint32_t*>(plain.data())[i] = sign << 31 | 0x3D000000u | fraction << 7;
+      } else {
+        reinterpret_cast<uint16_t*>(plain.data())[i] =
+            static_cast<uint16_t>(type == NS_BF16 ? sign << 15 | 0x3D00u | fraction >> 9 : sign << 15 | 0x2800u | fraction >> 6);
+      }
+    }
+
+    count_ += out * in;
+    ns_weight* weight;
+    const ns_part part{plain.data(), out, type, 0};
+    if (packed) {
+      const int32_t bits = format == "q8" ? NS_Q8 : NS_Q4;
+      const int64_t bytes = ns_packed_bytes(out, in, bits);
+      memory_.push_back({nativespec::AlignedBytes(bytes), bytes});
+      Require(ns_quantize(backend, &part, 1, in, bits, memory_.back().data.data(), bytes));
+      Require(ns_weight_from_packed(memory_.back().data.data(), bytes, out, in, nullptr, bits, &weight));
+    } else {
+      Require(ns_weight_create(backend, &part, 1, in, nullptr, NS_AS_STORED, &weight));
+      memory_.push_back({std::move(plain), out * in * (type == NS_F32 ? 4 : 2)});
+    }
+    bytes_ += memory_.back().bytes;
+    weights_.push_back(weight);
+  }
+
+  // Somewhere for the sum to go, so that the reads are not left out.
+  static inline std::atomic<uint64_t> read_sum{0};
+
+  std::vector<Memory> memory_;
+  std::vector<ns_weight*> weights_;
+  int64_t bytes_ = 0;
+  int64_t count_ = 0;
+};
+
+}  // namespace
+
+int main(int count, char** arguments) {
+  const Options options = Parse(count, arguments);
+  ns_backend* backend;
+  Require(ns_backend_create(options.threads, options.level, &backend));
+  const Model model(backend, options);
+  const int64_t most = *std::max_element(options.nodes.begin(), options.nodes.end());
+  std::vector<float> x(static_cast<size_t>(most * std::max(options.shape.inner, options.shape.hidden)), 0.5f);
+  std::vector<float> y(static_cast<size_t>(most * std::max(options.shape.vocabulary, 2 * options.shape.inner)));
+
+  std::vector<double> reads;
+  std::vector<std::vector<double>> times(options.nodes.size());
+  for (int repeat = -1; repeat < options.repeats; ++repeat) {
+    auto began = Clock::now();
+    model.Read(backend);
+    const double read = Seconds(began);
+    for (size_t i = 0; i < options.nodes.size(); ++i) {
+      began = Clock::now();
+      model.Forward(backend, x.data(), y.data(), options.nodes[i]);
+      if (repeat >= 0) {
+        times[i].push_back(Seconds(began));
+      }
+    }
+    if (repeat >= 0) {
+      reads.push_back(read);
+    }
+  }
+
+  const double read = Median(reads), first = Median(times[0]);
+  std::printf("%s %s %s, %d threads: %.0f MB of weights, read at %.1f GB/s\n", options.shape.name, options.weights.c_str(),
+              ns_level_name(options.level), options.threads, static_cast<double>(model.bytes()) / 1e6,
+              static_cast<double>(model.bytes()) / read / 1e9);
+  std::printf("%6s %10s %14s %10s %12s\n", "nodes", "ms", "of bandwidth", "T(n)/T(1)", "G mul-add/s");
+  for (size_t i = 0; i < options.nodes.size(); ++i) {
+    const double time = Median(times[i]);
+    std::printf("%6lld %10.2f %14.3f %10.2f %12.1f\n", static_cast<long long>(options.nodes[i]), time * 1e3, read / time, time / first,
+                static_cast<double>(model.weights() * options.nodes[i]) / time / 1e9);
+  }
+  ns_backend_destroy(backend);
+  return 0;
 }

@@ -26,10 +26,10 @@ inline void Pause() {
 
 }  // namespace
 
-ThreadTeam::ThreadTeam(int threads) {
-  workers_.reserve(static_cast<size_t>(std::max(threads, 1) - 1));
+ThreadTeam::ThreadTeam(int threads) : threads_(std::max(threads, 1)) {
+  workers_.reserve(static_cast<size_t>(threads_ - 1));
   try {
-    for (int i = 1; i < threads; ++i) {
+    for (int i = 1; i < threads_; ++i) {
       workers_.emplace_back([this] { Serve(); });
     }
   } catch (...) {
@@ -54,7 +54,7 @@ ThreadTeam::~ThreadTeam() {
 }
 
 void ThreadTeam::Run(Work work, const void* arguments, int64_t items, int64_t grain) {
-  if (workers_.empty() || items <= grain) {
+  if (threads_ == 1 || items <= grain) {
     if (items > 0) {
       work(arguments, 0, items);
     }
@@ -89,7 +89,7 @@ void ThreadTeam::Run(Work work, const void* arguments, int64_t items, int64_t gr
 }
 
 void ThreadTeam::TakeChunks(uint32_t operation) {
-  const int64_t shares = 2 * static_cast<int64_t>(threads());
+  const int64_t shares = 2 * static_cast<int64_t>(threads_);
   uint64_t ticket = ticket_.load(std::memory_order_acquire);
   while (static_cast<uint32_t>(ticket >> 32) == operation) {
     const int64_t begin = static_cast<int64_t>(ticket & 0xFFFFFFFFu);

@@ -26,7 +26,7 @@ class ThreadTeam {
   ThreadTeam& operator=(const ThreadTeam&) = delete;
 
   /// Threads in the team, the caller included.
-  int threads() const { return static_cast<int>(workers_.size()) + 1; }
+  int threads() const { return threads_; }
 
   /// Calls work(arguments, begin, end) until [0, items) is covered, on all threads, and returns when all of it is done. Chunks begin at
   /// multiples of grain. They shrink towards the end: large ones keep streams of memory long, small ones let the threads finish
@@ -50,6 +50,7 @@ class ThreadTeam {
   std::atomic<int64_t> items_{0};
   std::atomic<int64_t> grain_{1};
 
+  const int threads_;
   alignas(64) std::atomic<int> sleepers_{0};
   std::atomic<bool> stop_{false};
   std::mutex parking_lot_;

@@ -12,9 +12,8 @@
 // under way to its first-level cache, and weights on their way from memory hold them long; so the activations must not need any: they
 // are cut into stretches that stay in that cache, and the sums of a group of outputs wait in memory between stretches. From one token to
 // as many as the arithmetic keeps up with, the time is then that of reading the weights once.
-#include <algorithm>
-
 #include "level.h"
+#include "token_tiles.h"
 #include "weight_formats.h"
 
 namespace nativespec::NATIVESPEC_LEVEL {
@@ -56,6 +55,19 @@ NATIVESPEC_INLINE void AddBlock(const uint8_t* weights, int64_t row_bytes, const
         sums[r][t] = Format::Accumulate(w[r], v, sums[r][t]);
       }
     }
+  }
+}
+
+/// The columns past the last whole block, filled up with zeros.
+template <class Format, int R, int T>
+NATIVESPEC_INLINE void AddRest(const MatMulArguments& a, const uint8_t* weights, int64_t row_bytes, const uint8_t* x, Floats (&sums)[R][T]) {
+  constexpr int64_t kWeightBlock = kBlock * sizeof(typename Format::Element);
+  if (const int64_t rest = a.in % kBlock; rest != 0) {
+    alignas(64) uint8_t padded[R * kWeightBlock] = {};
+    for (int r = 0; r < R; ++r) {
+      std::memcpy(padded + r * kWeightBlock, weights + r * row_bytes, static_cast<size_t>(rest) * sizeof(typename Format::Element));
+    }
+    AddBlock<Format, R, T>(padded, kWeightBlock, x, sums);
   }
 }
 
@@ -111,7 +123,7 @@ void Tile(const MatMulArguments& a, const Place& place) {
     sums[i / T][i % T] = place.first == 0 ? Broadcast(0.0f) : Load(place.kept + i * kWidth);
   }
 
-  for (int64_t block = std::min(place.last, a.in / kBlock) - place.first; block > 0; --block) {
+  for (int64_t block = Smaller(place.last, a.in / kBlock) - place.first; block > 0; --block) {
     NATIVESPEC_UNROLL
     for (int line = 0; line < Lines; ++line) {
       PrefetchNear(T <= 2 ? w + line * row_bytes + kAheadInRow : next + line * row_bytes);
@@ -130,36 +142,38 @@ void Tile(const MatMulArguments& a, const Place& place) {
     return;
   }
 
-  if (const int64_t rest = a.in % kBlock; rest != 0) {
-    alignas(64) uint8_t padded[R * kWeightBlock] = {};
-    for (int r = 0; r < R; ++r) {
-      std::memcpy(padded + r * kWeightBlock, w + r * row_bytes, static_cast<size_t>(rest) * sizeof(typename Format::Element));
-    }
-    AddBlock<Format, R, T>(padded, kWeightBlock, x, sums);
-  }
-
+  AddRest<Format, R, T>(a, w, row_bytes, x, sums);
   Finish<R, T>(a, place.output, place.token, sums);
 }
 
-/// The tile for so many tokens; Sharing says how many tiles of tokens divide the prefetching between them.
-template <class Format, int R, int Sharing>
-void TileOf(int64_t tokens, const MatMulArguments& a, const Place& place) {
-  constexpr int kLines = (R + Sharing - 1) / Sharing;
-  switch (tokens) {
-    case 1: if constexpr (R == 8 || R == 1) { return Tile<Format, R, 1, kLines>(a, place); } break;
-    case 2: if constexpr (R == 8 || R == 4 || R == 1) { return Tile<Format, R, 2, kLines>(a, place); } break;
-    case 3: if constexpr (R == 6 || R == 3 || R == 1) { return Tile<Format, R, 3, kLines>(a, place); } break;
-    case 4: if constexpr (R <= 6) { return Tile<Format, R, 4, kLines>(a, place); } break;
-    default: break;
+/// One output and one token, for outputs that fill no tile: the same sums in the same order.
+template <class Format>
+void One(const MatMulArguments& a, int64_t output, int64_t token, const uint8_t* x, int64_t block_stride) {
+  constexpr int64_t kWeightBlock = kBlock * sizeof(typename Format::Element);
+  const int64_t row_bytes = a.in * static_cast<int64_t>(sizeof(typename Format::Element));
+  const uint8_t* w = a.weights + output * row_bytes;
+  Floats sums[1][1] = {{Broadcast(0.0f)}};
+  for (int64_t block = a.in / kBlock; block > 0; --block) {
+    AddBlock<Format, 1, 1>(w, row_bytes, x, sums);
+    w += kWeightBlock;
+    x += block_stride;
   }
-  if constexpr (kMostTokens == 8 && R <= 4) {
-    switch (tokens) {
-      case 5: return Tile<Format, R, 5, kLines>(a, place);
-      case 6: return Tile<Format, R, 6, kLines>(a, place);
-      case 7: return Tile<Format, R, 7, kLines>(a, place);
-      case 8: return Tile<Format, R, 8, kLines>(a, place);
-      default: break;
+  AddRest<Format, 1, 1>(a, w, row_bytes, x, sums);
+  Finish<1, 1>(a, output, token, sums);
+}
+
+/// The tile for R outputs and so many tokens. Sharing says how many tiles of tokens divide the prefetching between them; where they do,
+/// the second may have a token less.
+template <class Format, int R, int Sharing, int T = kMostTokens>
+void TileOf(int64_t tokens, const MatMulArguments& a, const Place& place) {
+  constexpr bool kFits = R == OutputsFor(T) || (Sharing > 1 && T < kMostTokens && R == OutputsFor(T + 1));
+  if constexpr (kFits) {
+    if (tokens == T) {
+      return Tile<Format, R, T, (R + Sharing - 1) / Sharing>(a, place);
     }
+  }
+  if constexpr (T > 1) {
+    TileOf<Format, R, Sharing, T - 1>(tokens, a, place);
   }
 }
 
@@ -170,49 +184,60 @@ void Group(const MatMulArguments& a, const TokenTiles& tiles, int64_t first_tile
   alignas(64) float kept[kGroup * kTilesTogether * kMostTokens * kWidth];
   const int64_t row_bytes = a.in * static_cast<int64_t>(sizeof(typename Format::Element));
   const int64_t token_bytes = Blocks(a.in) * Format::kBlockBytes;
-  int64_t tokens = 0;
-  for (int i = 0; i < Sharing; ++i) {
-    tokens += tiles.Size(first_tile + i);
-  }
-
-  const int64_t blocks = Blocks(a.in);
-  const int64_t together = tokens <= 2 ? blocks : std::max<int64_t>(kStretchBytes / (tokens * Format::kBlockBytes), 1);
+  constexpr int kLines = (R + Sharing - 1) / Sharing;
+  constexpr int64_t kWeightBlock = kBlock * sizeof(typename Format::Element);
+  const int64_t first_token = tiles.First(first_tile), tokens = tiles.First(first_tile + Sharing) - first_token;
+  const int64_t blocks = Blocks(a.in), tiled_end = end - (end - begin) % R;
+  const int64_t together = tokens <= 2 ? blocks : Larger(kStretchBytes / (tokens * Format::kBlockBytes), 1);
   for (int64_t first = 0; first < blocks; first += together) {
-    const int64_t last = std::min(first + together, blocks);
-    for (int64_t o = begin; o < end;) {
-      const int64_t outputs = o + R <= end ? R : 1;
+    const int64_t last = Smaller(first + together, blocks);
+    for (int64_t o = begin; o < tiled_end; o += R) {
       // What the next tile reads: the next outputs, or else the first ones of the next stretch, or of the next group.
-      int64_t next_output = o + outputs, next_block = first;
-      if (next_output >= end && last < blocks) {
+      int64_t next_output = o + R, next_block = first;
+      if (next_output >= tiled_end && last < blocks) {
         next_output = begin;
         next_block = last;
-      } else if (next_output >= end) {
+      } else if (next_output >= tiled_end) {
         next_output = end < chunk_end ? end : begin;
         next_block = 0;
       }
 
-      const uint8_t* next = a.weights + next_output * row_bytes + next_block * kBlock * static_cast<int64_t>(sizeof(typename Format::Element));
-      float* kept_here = kept + (o - begin) * tokens * kWidth;
+      const uint8_t* next = a.weights + next_output * row_bytes + next_block * kWeightBlock;
+      float* sums = kept + (o - begin) * tokens * kWidth;
       for (int i = 0; i < Sharing; ++i) {
         const int64_t token = tiles.First(first_tile + i), size = tiles.Size(first_tile + i);
-        const Place place{o, token, first, last, a.x + token * token_bytes, kept_here, next};
-        outputs == R ? TileOf<Format, R, Sharing>(size, a, place) : TileOf<Format, 1, 1>(size, a, place);
-        kept_here += outputs * size * kWidth;
-        next += (R + Sharing - 1) / Sharing * row_bytes;
+        TileOf<Format, R, Sharing>(size, a, {o, token, first, last, a.x + token * token_bytes, sums, next});
+        sums += R * size * kWidth;
+        next += kLines * row_bytes;
       }
-      o += outputs;
+    }
+  }
+
+  for (int64_t o = tiled_end; o < end; ++o) {
+    for (int i = 0; i < Sharing; ++i) {
+      const int64_t token = tiles.First(first_tile + i), size = tiles.Size(first_tile + i);
+      for (int64_t t = 0; t < size; ++t) {
+        One<Format>(a, o, token + t, a.x + token * token_bytes + t * Format::kBlockBytes, size * Format::kBlockBytes);
+      }
     }
   }
 }
 
-template <class Format, int R>
+/// The group for the tile's number of tokens, together with the next tile where there is one.
+template <class Format, int T>
 void GroupOf(const MatMulArguments& a, const TokenTiles& tiles, int64_t tile, int64_t begin, int64_t end, int64_t chunk_end) {
-  if constexpr (R <= 4) {
-    if (tile + kTilesTogether <= tiles.count) {
-      return Group<Format, R, kTilesTogether>(a, tiles, tile, begin, end, chunk_end);
+  if (tiles.Size(tile) == T) {
+    // Tiles are alike, so where there are two they are at least half full.
+    if constexpr (2 * T >= kMostTokens) {
+      if (tile + kTilesTogether <= tiles.count) {
+        return Group<Format, OutputsFor(T), kTilesTogether>(a, tiles, tile, begin, end, chunk_end);
+      }
     }
+    return Group<Format, OutputsFor(T), 1>(a, tiles, tile, begin, end, chunk_end);
   }
-  Group<Format, R, 1>(a, tiles, tile, begin, end, chunk_end);
+  if constexpr (T > 1) {
+    GroupOf<Format, T - 1>(a, tiles, tile, begin, end, chunk_end);
+  }
 }
 
 template <class Format>
@@ -220,14 +245,9 @@ void MatMul(const void* arguments, int64_t begin, int64_t end) {
   const auto& a = *static_cast<const MatMulArguments*>(arguments);
   const TokenTiles tiles(a.tokens, kMostTokens);
   for (int64_t o = begin; o < end; o += kGroup) {
-    const int64_t o_end = std::min(o + kGroup, end);
+    const int64_t o_end = Smaller(o + kGroup, end);
     for (int64_t tile = 0; tile < tiles.count; tile += kTilesTogether) {
-      switch (OutputsFor(tiles.Size(tile))) {
-        case 8: GroupOf<Format, 8>(a, tiles, tile, o, o_end, end); break;
-        case 6: GroupOf<Format, 6>(a, tiles, tile, o, o_end, end); break;
-        case 4: GroupOf<Format, 4>(a, tiles, tile, o, o_end, end); break;
-        default: GroupOf<Format, 3>(a, tiles, tile, o, o_end, end); break;
-      }
+      GroupOf<Format, kMostTokens>(a, tiles, tile, o, o_end, end);
     }
   }
 }
@@ -240,7 +260,7 @@ void Prepare(const void* arguments, int64_t begin, int64_t end) {
   const int64_t token_bytes = Blocks(a.in) * Format::kBlockBytes;
   for (int64_t tile = 0; tile < tiles.count; ++tile) {
     const int64_t first = tiles.First(tile), size = tiles.Size(tile);
-    for (int64_t t = std::max(first, begin); t < std::min(first + size, end); ++t) {
+    for (int64_t t = Larger(first, begin); t < Smaller(first + size, end); ++t) {
       const float* x = a.x + t * a.in;
       uint8_t* target = a.prepared + first * token_bytes + (t - first) * Format::kBlockBytes;
       for (int64_t k = 0; k < a.in; k += kBlock, target += size * Format::kBlockBytes) {
@@ -263,17 +283,16 @@ constexpr MatMulKernel Kernel() {
 
 }  // namespace
 
+#if defined(NATIVESPEC_BF16)
+MatMulKernel BF16DotMatMul() { return Kernel<BF16DotWeights>(); }
+#else
 MatMulKernel FloatMatMul(ElementType type) {
   switch (type) {
     case ElementType::kF32: return Kernel<F32Weights>();
     case ElementType::kF16: return Kernel<F16Weights>();
-    default: break;
+    default: return Kernel<BF16Weights>();
   }
-#if defined(NATIVESPEC_BF16)
-  return Kernel<BF16DotWeights>();
-#else
-  return Kernel<BF16Weights>();
-#endif
 }
+#endif
 
 }  // namespace nativespec::NATIVESPEC_LEVEL

@@ -7,17 +7,17 @@
 //
 // Lanes are outputs, so one weight vector serves the tokens of a tile, and each token costs one broadcast dot product. All tiles of
 // tokens pass over a super-block while it lies in the first-level cache; between super-blocks the totals wait in memory, 64 bytes a token.
-#include <algorithm>
-
 #include "level.h"
 #include "quantized.h"
-#include "simd.h"
+#include "token_tiles.h"
 
 namespace nativespec::NATIVESPEC_LEVEL {
 namespace {
 
-constexpr int kMostTokens = kRegisters == 32 ? 8 : 4;
 constexpr int kVectors = kPanelOutputs / kWidth;  // per panel
+
+/// Most tokens of a tile: their integer sums, beside a weight vector or two, are what the registers hold.
+constexpr int kMostTokens = kVectors == 1 ? 8 : kVectors == 2 ? 4 : 2;
 
 /// How far ahead in the stream weights are fetched: more than memory's latency at a core's share of its bandwidth.
 constexpr int64_t kAhead = 4096;
@@ -46,16 +46,13 @@ NATIVESPEC_INLINE float FloatAt(const uint8_t* at) {
 }
 
 /// Adds groups First .. First + Count - 1 of columns to the integer sums.
-template <class Layout, int T, int Lines>
+template <class Layout, int T>
 NATIVESPEC_INLINE void AddGroups(const uint8_t* data, const uint8_t* x, int first, Ints (&sums)[kVectors][T]) {
   constexpr int kGroups = Layout::kBlockColumns / kGroupColumns;
   constexpr int kTogether = Layout::kBits == 8 ? 1 : 2;  // groups in one vector of bytes
-  NATIVESPEC_UNROLL
   for (int group = first; group < first + kGroups; group += kTogether) {
     const uint8_t* line = data + group / kTogether * 64;
-    if (Lines == 1 || (Lines == 2 && group / kTogether % 2 == 0)) {
-      PrefetchNear(line + kAhead);
-    }
+    PrefetchNear(line + kAhead);
 
     Bytes weights[kVectors][kTogether];
     NATIVESPEC_UNROLL
@@ -81,14 +78,13 @@ NATIVESPEC_INLINE void AddGroups(const uint8_t* data, const uint8_t* x, int firs
   }
 }
 
-/// totals[t] += one super-block's share; Lines: 1 to fetch every line ahead, 2 every second, 0 none.
-template <class Layout, int T, int Lines>
+/// totals[t] += one super-block's share.
+template <class Layout, int T>
 void Tile(const uint8_t* weights, const uint8_t* x, float* totals) {
   using Part = Activations<Layout>;
   constexpr int kGroups = Layout::kBlockColumns / kGroupColumns;
   const auto* scales = reinterpret_cast<const uint16_t*>(weights);
   Floats shares[kVectors][T];
-  NATIVESPEC_UNROLL
   for (int block = 0; block < Layout::kBlocks; ++block) {
     Ints sums[kVectors][T];
     NATIVESPEC_UNROLL
@@ -100,7 +96,7 @@ void Tile(const uint8_t* weights, const uint8_t* x, float* totals) {
       }
     }
 
-    AddGroups<Layout, T, Lines>(weights + Layout::kScaleBytes, x, block * kGroups, sums);
+    AddGroups<Layout, T>(weights + Layout::kScaleBytes, x, block * kGroups, sums);
     NATIVESPEC_UNROLL
     for (int v = 0; v < kVectors; ++v) {
       const Floats scale = LoadF16(scales + block * kPanelOutputs + v * kWidth);
@@ -123,28 +119,19 @@ void Tile(const uint8_t* weights, const uint8_t* x, float* totals) {
   }
 }
 
-template <class Layout, int Lines>
+template <class Layout, int T = kMostTokens>
 void TileOf(int64_t tokens, const uint8_t* weights, const uint8_t* x, float* totals) {
-  switch (tokens) {
-    case 1: return Tile<Layout, 1, Lines>(weights, x, totals);
-    case 2: return Tile<Layout, 2, Lines>(weights, x, totals);
-    case 3: return Tile<Layout, 3, Lines>(weights, x, totals);
-    case 4: return Tile<Layout, 4, Lines>(weights, x, totals);
-    default: break;
+  if (tokens == T) {
+    return Tile<Layout, T>(weights, x, totals);
   }
-  if constexpr (kMostTokens == 8) {
-    switch (tokens) {
-      case 5: return Tile<Layout, 5, Lines>(weights, x, totals);
-      case 6: return Tile<Layout, 6, Lines>(weights, x, totals);
-      case 7: return Tile<Layout, 7, Lines>(weights, x, totals);
-      default: return Tile<Layout, 8, Lines>(weights, x, totals);
-    }
+  if constexpr (T > 1) {
+    TileOf<Layout, T - 1>(tokens, weights, x, totals);
   }
 }
 
 /// Adds the bias and what stood there.
 void Finish(const MatMulArguments& a, int64_t output, int64_t token, const float* totals) {
-  const int64_t count = std::min<int64_t>(kPanelOutputs, a.out - output);
+  const int64_t count = Smaller(kPanelOutputs, a.out - output);
   float* y = a.y + token * a.y_stride + output;
   for (int64_t i = 0; i < count; ++i) {
     const float sum = a.bias == nullptr ? totals[i] : totals[i] + a.bias[output + i];
@@ -159,9 +146,9 @@ void MatMul(const void* arguments, int64_t begin, int64_t end) {
   const TokenTiles tiles(a.tokens, kMostTokens);
   const int64_t supers = Layout::Supers(a.in);
   const int64_t token_bytes = supers * Activations<Layout>::kTokenBytes;
-  const int64_t together = std::clamp<int64_t>(kActivationBytes / (token_bytes * kMostTokens), 1, kTilesTogether);
+  const int64_t together = Smaller(Larger(kActivationBytes / (token_bytes * kMostTokens), 1), kTilesTogether);
   for (int64_t group = 0; group < tiles.count; group += together) {
-    const int64_t group_end = std::min(group + together, tiles.count);
+    const int64_t group_end = Smaller(group + together, tiles.count);
     const int64_t first = tiles.First(group);
     const int64_t tokens = tiles.First(group_end) - first;
     for (int64_t output = begin; output < end; output += kPanelOutputs) {
@@ -172,8 +159,7 @@ void MatMul(const void* arguments, int64_t begin, int64_t end) {
         for (int64_t tile = group; tile < group_end; ++tile) {
           const int64_t token = tiles.First(tile), size = tiles.Size(tile);
           const uint8_t* x = a.x + token * token_bytes + super * size * Activations<Layout>::kTokenBytes;
-          float* to = totals + (token - first) * kPanelOutputs;
-          tile == group ? TileOf<Layout, 1>(size, weights, x, to) : TileOf<Layout, 0>(size, weights, x, to);
+          TileOf<Layout>(size, weights, x, totals + (token - first) * kPanelOutputs);
         }
       }
 
@@ -252,7 +238,7 @@ void Prepare(const void* arguments, int64_t begin, int64_t end) {
   const int64_t token_bytes = Layout::Supers(a.in) * Activations<Layout>::kTokenBytes;
   for (int64_t tile = 0; tile < tiles.count; ++tile) {
     const int64_t first = tiles.First(tile), size = tiles.Size(tile);
-    for (int64_t t = std::max(first, begin); t < std::min(first + size, end); ++t) {
+    for (int64_t t = Larger(first, begin); t < Smaller(first + size, end); ++t) {
       PrepareToken<Layout>(a.x + t * a.in, a.in, a.prepared + first * token_bytes, t - first, size);
     }
   }

@@ -12,18 +12,6 @@ using Work = void (*)(const void* arguments, int64_t begin, int64_t end);
 enum class ElementType : int32_t { kF32 = 0, kF16 = 1, kBF16 = 2 };
 inline constexpr int kElementTypes = 3;
 
-/// The tokens of a matmul are cut into tiles of nearly equal size, at most `most` each; tiles begin at First(i).
-struct TokenTiles {
-  TokenTiles(int64_t tokens, int64_t most) : count((tokens + most - 1) / most), size(tokens / count), larger(tokens % count) {}
-
-  int64_t First(int64_t tile) const { return tile * size + (tile < larger ? tile : larger); }
-  int64_t Size(int64_t tile) const { return size + (tile < larger ? 1 : 0); }
-
-  int64_t count;
-  int64_t size;
-  int64_t larger;
-};
-
 /// y[t, o] = Σ_k W[o, k] x[t, k] (+ bias[o]) (+ y[t, o] when accumulating). Items: outputs.
 struct MatMulArguments {
   const uint8_t* weights;  // [out, in] of the element type, or packed panels (quantized.h)
@@ -60,12 +48,96 @@ struct QuantizeArguments {
   uint8_t* packed;
 };
 
+/// y[row] = x[row] / sqrt(mean(x[row]²) + epsilon) · gain. Items: rows.
+struct RmsNormArguments {
+  const float* x;  // [rows, width]
+  const float* gain;
+  float* y;
+  int64_t width;
+  float epsilon;
+};
+
+/// y = silu(gate) · up. Items: pieces of kSwiGluColumns columns, row after row.
+struct SwiGluArguments {
+  const float* gate_up;  // [rows, 2·width], the gate first
+  float* y;              // [rows, width]
+  int64_t width;
+};
+
+inline constexpr int64_t kSwiGluColumns = 512;
+
+/// One layer's keys and values: [cache rows, kv_heads·head_dim] each, F32 or BF16.
+struct KvPlanes {
+  void* keys;
+  void* values;
+  bool bf16;
+};
+
+/// Turns q and k by the batch's angles; q stays, k and v go to their cache rows. Items: rows.
+struct RopeArguments {
+  float* qkv;  // [rows, (heads + 2·kv_heads)·head_dim]
+  KvPlanes kv;
+  const float* cos;  // [rows, head_dim/2]
+  const float* sin;
+  const int32_t* kv_rows;
+  int64_t heads;
+  int64_t kv_heads;
+  int64_t head_dim;
+};
+
+/// Positions per page of cache rows, as the managed side's RowBatch has it.
+inline constexpr int64_t kPageSize = 64;
+
+/// softmax(q Kᵀ / sqrt(head_dim)) V over what each row sees. Items: kv_heads · tiles of kRowTile rows, all tiles of a head after one another.
+struct TreeAttentionArguments {
+  const float* qkv;  // [rows, (heads + 2·kv_heads)·head_dim]
+  KvPlanes kv;
+  float* y;                   // [rows, heads·head_dim]
+  const int32_t* positions;   // [rows]
+  const int32_t* trunk;       // [rows] positions that lie in their own slot
+  const int32_t* page_start;  // [rows] into pages
+  const int32_t* pages;
+  const int32_t* path_start;  // [rows] into path_rows
+  const int32_t* path_rows;
+  int64_t rows;
+  int64_t heads;
+  int64_t kv_heads;
+  int64_t head_dim;
+};
+
+/// Rows that share each load of a key or value.
+inline constexpr int64_t kRowTile = 4;
+
+/// y[row] = table[tokens[row]] as F32. Items: rows.
+struct EmbedArguments {
+  const uint8_t* table;  // [vocabulary, width]
+  ElementType type;
+  const int32_t* tokens;
+  float* y;
+  int64_t width;
+};
+
 /// A matmul kernel and what goes before it.
 struct MatMulKernel {
   Work prepare;
   Work work;
   int64_t (*prepared_bytes)(int64_t in);  // per row
   int64_t outputs_per_tile;               // chunks are multiples of it
+};
+
+/// The operations of one level.
+struct Operations {
+  const char* name;
+  MatMulKernel float_matmul[kElementTypes];
+  MatMulKernel q8_matmul;
+  MatMulKernel q4_matmul;
+  Work quantize_q8;
+  Work quantize_q4;
+  Work rms_norm;
+  Work swiglu;
+  Work rope;
+  Work tree_attention;
+  Work embed;
 };
 
 }  // namespace nativespec

@@ -3,8 +3,6 @@
 // 8 bits: the scale is the block's largest magnitude over 127.
 // 4 bits: the largest magnitude m goes to -8 or beyond: the scale is tried at -m/c for c from 6.5 to 9, the one of least squared error is
 // refitted to its whole numbers (scale = Σ w q / Σ q², the least-squares solution), and the whole numbers are taken anew.
-#include <algorithm>
-
 #include "level.h"
 #include "quantized.h"
 #include "simd.h"
@@ -41,7 +39,7 @@ float ValueAt(const MatrixPart& part, int64_t index) {
 /// Columns [first, first + kSuperColumns) of a panel's outputs, zero past the matrix.
 void Read(const QuantizeArguments& a, int64_t panel, int64_t first, Square& square) {
   std::memset(square, 0, sizeof square);
-  const int64_t columns = std::min<int64_t>(kSuperColumns, a.in - first);
+  const int64_t columns = Smaller(kSuperColumns, a.in - first);
   for (int64_t i = 0; i < kPanelOutputs; ++i) {
     int64_t row = panel * kPanelOutputs + i;
     for (int64_t p = 0; p < a.part_count; ++p) {
@@ -85,16 +83,16 @@ void ScalesByError(const Square& square, int first, int columns, int v, float* s
   for (int k = first; k < first + columns; ++k) {
     for (int i = 0; i < kWidth; ++i) {
       const float w = square[k][v * kWidth + i];
-      largest[i] = std::fabs(w) > std::fabs(largest[i]) ? w : largest[i];
+      largest[i] = fabsf(w) > fabsf(largest[i]) ? w : largest[i];
       poison[i] += w * 0.0f;
     }
   }
 
   alignas(64) float chosen[kWidth] = {};
-  std::fill(best, best + kWidth, INFINITY);
+  Store(best, Broadcast(INFINITY));
   for (const float candidate : kCandidates) {
     for (int i = 0; i < kWidth; ++i) {
-      inverse[i] = std::fabs(largest[i]) > 1e-30f ? -candidate / largest[i] : 0.0f;
+      inverse[i] = fabsf(largest[i]) > 1e-30f ? -candidate / largest[i] : 0.0f;
     }
 
     const Floats inverses = Load(inverse);

@@ -16,6 +16,12 @@
 
 #include <cstdint>
 
+#if defined(_MSC_VER)
+#define NATIVESPEC_ALWAYS_INLINE __forceinline
+#else
+#define NATIVESPEC_ALWAYS_INLINE inline __attribute__((always_inline))
+#endif
+
 namespace nativespec {
 
 inline constexpr int kPanelOutputs = 16;
@@ -32,9 +38,9 @@ struct PackedLayout {
   static constexpr int64_t kScaleBytes = kBlocks * kPanelOutputs * 2;
   static constexpr int64_t kSuperBytes = kScaleBytes + kSuperColumns * kPanelOutputs * Bits / 8;
 
-  static constexpr int64_t Supers(int64_t in) { return (in + kSuperColumns - 1) / kSuperColumns; }
-  static constexpr int64_t Panels(int64_t out) { return (out + kPanelOutputs - 1) / kPanelOutputs; }
-  static constexpr int64_t PanelBytes(int64_t in) { return Supers(in) * kSuperBytes; }
+  NATIVESPEC_ALWAYS_INLINE static constexpr int64_t Supers(int64_t in) { return (in + kSuperColumns - 1) / kSuperColumns; }
+  NATIVESPEC_ALWAYS_INLINE static constexpr int64_t Panels(int64_t out) { return (out + kPanelOutputs - 1) / kPanelOutputs; }
+  NATIVESPEC_ALWAYS_INLINE static constexpr int64_t PanelBytes(int64_t in) { return Supers(in) * kSuperBytes; }
 };
 
 static_assert(PackedLayout<8>::kSuperBytes == 33 * 64 && PackedLayout<4>::kSuperBytes == 18 * 64);

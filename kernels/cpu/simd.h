@@ -8,7 +8,8 @@
 // Multiply-add is named explicitly and the compiler is told not to contract: an output's bits must not depend on the tile it is in.
 #pragma once
 
-#include <cmath>
+#include <math.h>
+
 #include <cstdint>
 #include <cstring>
 
@@ -19,7 +20,9 @@
 #endif
 
 #define NATIVESPEC_PRAGMA(text) _Pragma(#text)
-#if defined(__clang__)
+#if !defined(NATIVESPEC_AVX512) && !defined(NATIVESPEC_AVX2) && !defined(NATIVESPEC_NEON)
+#define NATIVESPEC_UNROLL
+#elif defined(__clang__)
 #define NATIVESPEC_UNROLL NATIVESPEC_PRAGMA(clang loop unroll(full))
 #elif defined(__GNUC__)
 #define NATIVESPEC_UNROLL NATIVESPEC_PRAGMA(GCC unroll 32)
@@ -48,6 +51,10 @@
 #endif
 
 namespace nativespec::NATIVESPEC_LEVEL {
+
+// The standard library's own are functions that the linker merges across levels.
+NATIVESPEC_INLINE int64_t Smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+NATIVESPEC_INLINE int64_t Larger(int64_t a, int64_t b) { return a > b ? a : b; }
 
 NATIVESPEC_INLINE float FromBF16(uint16_t value) {
   const uint32_t bits = static_cast<uint32_t>(value) << 16;

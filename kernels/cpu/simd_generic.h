@@ -50,8 +50,8 @@ NATIVESPEC_INLINE Floats MultiplyAdd(Floats a, Floats b, Floats c) {
 /// The larger; a where it is not a number, so that a broken weight is seen in the logits.
 NATIVESPEC_INLINE Floats Max(Floats a, Floats b) { return EachLane([&](int i) { return a.lane[i] < b.lane[i] ? b.lane[i] : a.lane[i]; }); }
 NATIVESPEC_INLINE Floats Min(Floats a, Floats b) { return EachLane([&](int i) { return a.lane[i] > b.lane[i] ? b.lane[i] : a.lane[i]; }); }
-NATIVESPEC_INLINE Floats Absolute(Floats a) { return EachLane([&](int i) { return std::fabs(a.lane[i]); }); }
-NATIVESPEC_INLINE Floats Round(Floats a) { return EachLane([&](int i) { return std::nearbyint(a.lane[i]); }); }
+NATIVESPEC_INLINE Floats Absolute(Floats a) { return EachLane([&](int i) { return fabsf(a.lane[i]); }); }
+NATIVESPEC_INLINE Floats Round(Floats a) { return EachLane([&](int i) { return nearbyintf(a.lane[i]); }); }
 
 /// 2^n for whole n in [-126, 127].
 NATIVESPEC_INLINE Floats PowerOfTwo(Floats n) {
