@@ -20,11 +20,12 @@ namespace nativespec::NATIVESPEC_LEVEL {
 namespace {
 
 /// Most tokens of a tile, and the outputs that go with so many tokens: what the registers hold.
-constexpr int kMostTokens = kRegisters == 32 ? 8 : 4;
+constexpr int kMostTokens = kRegisters / 4;
 constexpr int OutputsFor(int64_t tokens) {
-  constexpr int kMany[] = {0, 8, 8, 6, 6, 4, 4, 3, 3};
-  constexpr int kFew[] = {0, 8, 4, 3, 3};
-  return kRegisters == 32 ? kMany[tokens] : kFew[tokens];
+  constexpr int kFor32[] = {0, 8, 8, 6, 6, 4, 4, 3, 3};
+  constexpr int kFor16[] = {0, 8, 4, 3, 3};
+  constexpr int kFor8[] = {0, 4, 2};
+  return kRegisters == 32 ? kFor32[tokens] : kRegisters == 16 ? kFor16[tokens] : kFor8[tokens];
 }
 
 /// Outputs whose sums wait together while a stretch of the activations lies in the first-level cache, and the size of that stretch.

@@ -4,7 +4,7 @@
 namespace nativespec::NATIVESPEC_LEVEL {
 
 inline constexpr int kWidth = 4;
-inline constexpr int kRegisters = 16;
+inline constexpr int kRegisters = 8;
 
 struct Floats {
   float lane[kWidth];
