@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Builds the native library into runtimes/<rid>/native and runs its tests: plain, under the address and undefined-behaviour sanitizers, and
-# the thread team under the thread sanitizer. With `build` as argument it only builds. Needs cmake, ninja and a C++20 compiler.
+# the thread team under the thread sanitizer; then the NEON level under qemu, where a cross compiler and qemu are installed. With `build` as
+# argument it only builds. Needs cmake, ninja and a C++20 compiler.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -35,3 +36,11 @@ ctest --test-dir build/native-address --output-on-failure --no-tests=error
 
 configure_and_build thread thread_team_test -DNATIVESPEC_SANITIZE=thread
 ctest --test-dir build/native-thread --output-on-failure --no-tests=error -R thread_team_test
+
+if ! command -v aarch64-linux-gnu-g++ >/dev/null || ! command -v qemu-aarch64-static >/dev/null; then
+  echo "skipped: the NEON level needs aarch64-linux-gnu-g++ and qemu-aarch64-static (packages g++-aarch64-linux-gnu, qemu-user-static)"
+elif [ "$rid" != linux-arm64 ]; then
+  configure_and_build neon all -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 \
+    -DCMAKE_CXX_COMPILER=aarch64-linux-gnu-g++ "-DCMAKE_CROSSCOMPILING_EMULATOR=qemu-aarch64-static;-L;/usr/aarch64-linux-gnu"
+  ctest --test-dir build/native-neon --output-on-failure --no-tests=error
+fi

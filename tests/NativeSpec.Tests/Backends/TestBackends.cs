@@ -40,9 +40,9 @@ public sealed record TestBackend(string Name, Func<IBackend> Create)
             Native(new NativeOptions { Level = level, Threads = 2, Weights = WeightFormat.Q4, KvType = DType.BF16 }),
         }));
 
-    /// <summary>The relative error that a backend adds to a matmul with such weights: the BF16 dot products of one level round the
-    /// activations to 2^-9.</summary>
-    public double MatMulError(DType dtype) => dtype == DType.BF16 && Name.Contains("bf16", StringComparison.Ordinal) ? 4e-3 : 0;
+    /// <summary>The error that a backend adds to a matmul with such weights, relative to the largest output: the BF16 dot products of one
+    /// level round the activations to 2^-9, which counts for more where the products nearly cancel.</summary>
+    public double MatMulError(DType dtype) => dtype == DType.BF16 && Name.Contains("bf16", StringComparison.Ordinal) ? 0.06 : 0;
 
     public override string ToString() => Name;
 
