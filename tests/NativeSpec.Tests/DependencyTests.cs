@@ -16,6 +16,8 @@ public sealed class DependencyTests
         // Operations on memory; a backend never sees what a token means.
         ["NativeSpec.Backends"] = ["NativeSpec.Tensors"],
         ["NativeSpec.Backends.Cpu"] = ["NativeSpec.Backends", "NativeSpec.Tensors"],
+        // The C++ kernels; how many threads there are to compute with is asked of the managed ones.
+        ["NativeSpec.Backends.Native"] = ["NativeSpec.Backends", "NativeSpec.Backends.Cpu", "NativeSpec.Tensors"],
         // The forward; it knows no text and no sampling.
         ["NativeSpec.Model"] = ["NativeSpec.Backends", "NativeSpec.Loading", "NativeSpec.Tensors"],
         // Candidates and their acceptance; a draft model and heads are handed the backend that they are computed on.

@@ -30,6 +30,11 @@ public interface IBackend : IDisposable
     /// <param name="biases">One vector [out_i] per part or null where a part has none; empty when no part has one.</param>
     BackendWeight ImportWeight(IReadOnlyList<TensorView> parts, IReadOnlyList<TensorView?> biases);
 
+    /// <summary>Makes an embedding table usable here that is only looked up, never multiplied with: it stays in the file's type even where
+    /// weights are packed.</summary>
+    /// <param name="table">[vocabulary, width], element type F32, F16 or BF16.</param>
+    BackendWeight ImportTable(TensorView table) => ImportWeight([table], [null]);
+
     /// <summary>Memory for keys and values.</summary>
     BackendKv AllocateKv(in KvShape shape);
 

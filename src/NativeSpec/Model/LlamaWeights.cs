@@ -8,10 +8,11 @@ internal sealed class LlamaWeights : IDisposable
 {
     public LlamaWeights(IBackend backend, LlamaTensors tensors)
     {
-        Embedding = backend.ImportWeight([tensors.Embedding], [null]);
+        var tied = ReferenceEquals(tensors.LmHead, tensors.Embedding);
+        Embedding = tied ? backend.ImportWeight([tensors.Embedding], [null]) : backend.ImportTable(tensors.Embedding);
         Layers = [.. tensors.Layers.Select(layer => new LlamaLayer(backend, layer))];
         FinalNorm = backend.ImportVector(tensors.FinalNorm);
-        LmHead = ReferenceEquals(tensors.LmHead, tensors.Embedding) ? Embedding : backend.ImportWeight([tensors.LmHead], [null]);
+        LmHead = tied ? Embedding : backend.ImportWeight([tensors.LmHead], [null]);
     }
 
     public BackendWeight Embedding { get; }

@@ -21,7 +21,7 @@ public sealed class MatMulTests(TestBackend backend) : OperationFixture(backend)
 
         Backend.MatMul(weight, Buffer(x), y, rows, accumulate: false);
 
-        AssertClose(Read(y), Reference(w, x, rows, inputs, outputs), 2e-6 * Math.Sqrt(inputs));
+        AssertClose(Read(y), Reference(w, x, rows, inputs, outputs), (2e-6 * Math.Sqrt(inputs)) + Description.MatMulError(dtype));
     }
 
     [Test]
@@ -35,7 +35,7 @@ public sealed class MatMulTests(TestBackend backend) : OperationFixture(backend)
 
         Backend.MatMul(weight, Buffer(x), y, 3, accumulate: true);
 
-        AssertClose(Read(y), [.. Reference(w, x, 3, 40, 6).Zip(before, (sum, b) => sum + b)], 1e-5);
+        AssertClose(Read(y), [.. Reference(w, x, 3, 40, 6).Zip(before, (sum, b) => sum + b)], 1e-5 + Description.MatMulError(DType.BF16));
     }
 
     [Test]
@@ -56,7 +56,7 @@ public sealed class MatMulTests(TestBackend backend) : OperationFixture(backend)
             all[(i / 7 * 12) + 5 + (i % 7)] += b[i % 7];
         }
 
-        AssertClose(Read(y), all, 1e-5);
+        AssertClose(Read(y), all, 1e-5 + Description.MatMulError(DType.BF16));
     }
 
     [Test]

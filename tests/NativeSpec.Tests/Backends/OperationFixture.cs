@@ -8,6 +8,8 @@ public abstract class OperationFixture(TestBackend backend)
 {
     private readonly List<IDisposable> _owned = [];
 
+    protected TestBackend Description { get; } = backend;
+
     protected IBackend Backend { get; private set; } = null!;
 
     protected Random Random { get; private set; } = null!;
@@ -15,7 +17,7 @@ public abstract class OperationFixture(TestBackend backend)
     [SetUp]
     public void CreateBackend()
     {
-        Backend = backend.Create();
+        Backend = Description.Create();
         Random = new Random(TestContext.CurrentContext.Test.Name.Length * 7919);
     }
 

@@ -1,5 +1,7 @@
 using NativeSpec.Backends;
 using NativeSpec.Backends.Cpu;
+using NativeSpec.Backends.Native;
+using NativeSpec.Tensors;
 
 namespace NativeSpec.Tests.Backends;
 
@@ -7,7 +9,7 @@ namespace NativeSpec.Tests.Backends;
 /// and with several.</summary>
 public sealed record TestBackend(string Name, Func<IBackend> Create)
 {
-    /// <summary>All of them, for <c>[TestFixtureSource]</c>.</summary>
+    /// <summary>All that compute with weights as they are, for <c>[TestFixtureSource]</c>.</summary>
     public static IEnumerable<TestBackend> All
     {
         get
@@ -19,8 +21,32 @@ public sealed record TestBackend(string Name, Func<IBackend> Create)
                     yield return new TestBackend($"cpu {level} {threads}", () => CpuBackend.Create(new CpuOptions { Level = level, Threads = threads }));
                 }
             }
+
+            foreach (var level in NativeOptions.AvailableLevels)
+            {
+                foreach (var threads in new[] { 1, 3 })
+                {
+                    yield return Native(new NativeOptions { Level = level, Threads = threads });
+                }
+            }
         }
     }
 
+    /// <summary>Those, and the ones that round weights or keys and values: what they compute is another number, but as invariant.</summary>
+    public static IEnumerable<TestBackend> AllFormats
+        => All.Concat(NativeOptions.AvailableLevels.SelectMany(level => new[]
+        {
+            Native(new NativeOptions { Level = level, Threads = 3, Weights = WeightFormat.Q8 }),
+            Native(new NativeOptions { Level = level, Threads = 2, Weights = WeightFormat.Q4, KvType = DType.BF16 }),
+        }));
+
+    /// <summary>The error that a backend adds to a matmul with such weights, relative to the largest output: the BF16 dot products of one
+    /// level round the activations to 2^-9, which counts for more where the products nearly cancel.</summary>
+    public double MatMulError(DType dtype) => dtype == DType.BF16 && Name.Contains("bf16", StringComparison.Ordinal) ? 0.06 : 0;
+
     public override string ToString() => Name;
+
+    private static TestBackend Native(NativeOptions options) => new(
+        $"native {options.Level} {options.Weights} {options.Threads}",
+        () => NativeBackend.TryCreate(options, out var reason) ?? throw new InvalidOperationException(reason));
 }

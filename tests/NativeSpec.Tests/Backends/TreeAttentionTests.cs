@@ -48,6 +48,7 @@ public sealed class TreeAttentionTests(TestBackend backend) : OperationFixture(b
     {
         var batch = new RowBatch(positions.Length, pages.Length, headDim) { Count = positions.Length };
         pages.CopyTo(batch.Pages, 0);
+        batch.PageCount = pages.Length;
         for (var node = 0; node < positions.Length; node++)
         {
             batch.Positions[node] = positions[node];

@@ -6,7 +6,7 @@ namespace NativeSpec.Tests.Model;
 
 /// <summary>The contract under "the same text": a node's logits have the same bits alone, inside any tree, and beside any other
 /// sequences. Random trees, random prefixes, random batch mates, bits compared.</summary>
-[TestFixtureSource(typeof(TestBackend), nameof(TestBackend.All))]
+[TestFixtureSource(typeof(TestBackend), nameof(TestBackend.AllFormats))]
 public sealed class BatchInvarianceTests(TestBackend backend)
 {
     private ModelRun _run = null!;

@@ -1,0 +1,161 @@
+// The operations of one instruction-set level, as a table of functions, and their arguments. Every Work function computes the items
+// [begin, end) of its range and can run on any number of threads at once.
+#pragma once
+
+#include <cstdint>
+
+namespace nativespec {
+
+using Work = void (*)(const void* arguments, int64_t begin, int64_t end);
+
+/// Element types of weights, in the order of the C interface.
+enum class ElementType : int32_t { kF32 = 0, kF16 = 1, kBF16 = 2 };
+inline constexpr int kElementTypes = 3;
+
+/// y[t, o] = Σ_k W[o, k] x[t, k] (+ bias[o]) (+ y[t, o] when accumulating). Items: outputs.
+struct MatMulArguments {
+  const uint8_t* weights;  // [out, in] of the element type, or packed panels (quantized.h)
+  const uint8_t* x;        // rows as the kernel's Prepare wrote them
+  float* y;                // [tokens, y_stride], column 0 is output 0
+  const float* bias;       // [out] or null
+  int64_t in;
+  int64_t out;
+  int64_t tokens;
+  int64_t y_stride;
+  bool accumulate;
+};
+
+/// Lays the rows of x out as a matmul kernel reads them. Items: rows.
+struct PrepareArguments {
+  const float* x;  // [tokens, in]
+  uint8_t* prepared;
+  int64_t in;
+  int64_t tokens;
+};
+
+/// Rows of a matrix where they lie.
+struct MatrixPart {
+  const uint8_t* data;  // [rows, in]
+  int64_t rows;
+  ElementType type;
+};
+
+/// Packs stacked parts (quantized.h). Items: panels of outputs.
+struct QuantizeArguments {
+  const MatrixPart* parts;
+  int64_t part_count;
+  int64_t in;
+  uint8_t* packed;
+};
+
+/// y[row] = x[row] / sqrt(mean(x[row]²) + epsilon) · gain. Items: rows.
+struct RmsNormArguments {
+  const float* x;  // [rows, width]
+  const float* gain;
+  float* y;
+  int64_t width;
+  float epsilon;
+};
+
+/// y = silu(gate) · up. Items: pieces of kSwiGluColumns columns, row after row.
+struct SwiGluArguments {
+  const float* gate_up;  // [rows, 2·width], the gate first
+  float* y;              // [rows, width]
+  int64_t width;
+};
+
+inline constexpr int64_t kSwiGluColumns = 512;
+
+/// x += silu(y). Items: rows.
+struct AddSiluArguments {
+  float* x;  // [rows, width]
+  const float* y;
+  int64_t width;
+};
+
+/// One layer's keys and values: [cache rows, kv_heads·head_dim] each, F32 or BF16.
+struct KvPlanes {
+  void* keys;
+  void* values;
+  bool bf16;
+};
+
+/// Turns q and k by the batch's angles; q stays, k and v go to their cache rows. Items: rows.
+struct RopeArguments {
+  float* qkv;  // [rows, (heads + 2·kv_heads)·head_dim]
+  KvPlanes kv;
+  const float* cos;  // [rows, head_dim/2]
+  const float* sin;
+  const int32_t* kv_rows;
+  int64_t heads;
+  int64_t kv_heads;
+  int64_t head_dim;
+};
+
+/// Positions per page of cache rows, as the managed side's RowBatch has it.
+inline constexpr int64_t kPageSize = 64;
+
+/// softmax(q Kᵀ / sqrt(head_dim)) V over what each row sees. Items: kv_heads · tiles of kRowTile rows, all tiles of a head after one another.
+struct TreeAttentionArguments {
+  const float* qkv;  // [rows, (heads + 2·kv_heads)·head_dim]
+  KvPlanes kv;
+  float* y;                   // [rows, heads·head_dim]
+  const int32_t* positions;   // [rows]
+  const int32_t* trunk;       // [rows] positions that lie in their own slot
+  const int32_t* page_start;  // [rows] into pages
+  const int32_t* pages;
+  const int32_t* path_start;  // [rows] into path_rows
+  const int32_t* path_rows;
+  int64_t rows;
+  int64_t heads;
+  int64_t kv_heads;
+  int64_t head_dim;
+};
+
+/// Rows that share each load of a key or value.
+inline constexpr int64_t kRowTile = 4;
+
+/// y[row] = table[tokens[row]] as F32. Items: rows.
+struct EmbedArguments {
+  const uint8_t* table;  // [vocabulary, width]
+  ElementType type;
+  const int32_t* tokens;
+  float* y;
+  int64_t width;
+};
+
+/// Reads memory, for its bandwidth. Items: pieces of kReadFloats.
+struct ReadArguments {
+  const float* data;
+  float never;  // a value that decides nothing but keeps the reads
+  float* seen;
+};
+
+inline constexpr int64_t kReadFloats = 4096;
+
+/// A matmul kernel and what goes before it.
+struct MatMulKernel {
+  Work prepare;
+  Work work;
+  int64_t (*prepared_bytes)(int64_t in);  // per row
+  int64_t outputs_per_tile;               // chunks are multiples of it
+};
+
+/// The operations of one level.
+struct Operations {
+  const char* name;
+  MatMulKernel float_matmul[kElementTypes];
+  MatMulKernel q8_matmul;
+  MatMulKernel q4_matmul;
+  Work quantize_q8;
+  Work quantize_q4;
+  Work rms_norm;
+  Work swiglu;
+  Work add_silu;
+  Work rope;
+  Work tree_attention;
+  Work embed;
+  Work read;
+};
+
+}  // namespace nativespec

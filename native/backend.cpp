@@ -1,0 +1,92 @@
+#include "backend.h"
+
+#include <algorithm>
+
+#include "../kernels/cpu/quantized.h"
+
+using nativespec::ElementType;
+using nativespec::MatMulArguments;
+using nativespec::MatMulKernel;
+using nativespec::MatrixPart;
+using nativespec::Work;
+
+namespace {
+
+/// Floats worth a fork: a core needs a few microseconds for so many of the cheapest operations.
+constexpr int64_t kForkWork = 16'384;
+
+/// Weights of the smallest chunk: some five microseconds of one core's share of the memory's bandwidth.
+constexpr int64_t kChunkBytes = 64 * 1024;
+
+/// A matmul over stacked parts of one element type: outputs run through all of them.
+struct StackedArguments {
+  const MatMulArguments* parts;
+  int64_t count;
+  Work work;
+};
+
+void RunStacked(const void* arguments, int64_t begin, int64_t end) {
+  const auto& a = *static_cast<const StackedArguments*>(arguments);
+  int64_t first = 0;
+  for (int64_t i = 0; i < a.count; first += a.parts[i].out, ++i) {
+    const int64_t from = std::max(begin - first, int64_t{0}), to = std::min(end - first, a.parts[i].out);
+    if (from < to) {
+      a.work(&a.parts[i], from, to);
+    }
+  }
+}
+
+int64_t ChunkOutputs(const MatMulKernel& kernel, int64_t row_bytes) {
+  return std::max(kChunkBytes / std::max(row_bytes, int64_t{1}) / kernel.outputs_per_tile, int64_t{1}) * kernel.outputs_per_tile;
+}
+
+}  // namespace
+
+void ns_backend::Run(Work work, const void* arguments, int64_t items, int64_t work_per_item) {
+  const int64_t grain = (kForkWork + work_per_item) / std::max(work_per_item, int64_t{1});
+  team.Run(work, arguments, items, std::max(grain, int64_t{1}));
+}
+
+void ns_backend::MatMul(const ns_weight& weight, const float* x, float* y, int64_t rows, bool accumulate) {
+  const auto prepare = [&](const MatMulKernel& kernel) {
+    const nativespec::PrepareArguments a{x, prepared.Reserve(kernel.prepared_bytes(weight.in) * rows), weight.in, rows};
+    Run(kernel.prepare, &a, rows, weight.in);
+  };
+  const float* bias = weight.bias.empty() ? nullptr : weight.bias.data();
+  MatMulArguments a{weight.packed, nullptr, y, bias, weight.in, weight.out, rows, weight.out, accumulate};
+  if (weight.packed != nullptr) {
+    const MatMulKernel& kernel = weight.format == 8 ? operations.q8_matmul : operations.q4_matmul;
+    prepare(kernel);
+    a.x = prepared.data();
+    team.Run(kernel.work, &a, weight.out, ChunkOutputs(kernel, weight.in * weight.format / 8));
+    return;
+  }
+
+  constexpr size_t kMostTogether = 8;
+  MatMulArguments stacked[kMostTogether];
+  for (size_t part = 0; part < weight.parts.size();) {
+    const ElementType type = weight.parts[part].type;
+    const MatMulKernel& kernel = operations.float_matmul[static_cast<int>(type)];
+    prepare(kernel);
+    a.x = prepared.data();
+    int64_t outputs = 0;
+    size_t count = 0;
+    for (; part < weight.parts.size() && weight.parts[part].type == type && count < kMostTogether; ++part, ++count) {
+      a.weights = weight.parts[part].data;
+      a.out = weight.parts[part].rows;
+      stacked[count] = a;
+      a.y += a.out;
+      a.bias = a.bias == nullptr ? nullptr : a.bias + a.out;
+      outputs += a.out;
+    }
+
+    const StackedArguments all{stacked, static_cast<int64_t>(count), kernel.work};
+    team.Run(&RunStacked, &all, outputs, ChunkOutputs(kernel, weight.in * (type == ElementType::kF32 ? 4 : 2)));
+  }
+}
+
+void ns_backend::Quantize(const MatrixPart* parts, int64_t count, int64_t out, int64_t in, int32_t format, uint8_t* packed) {
+  const nativespec::QuantizeArguments a{parts, count, in, packed};
+  Run(format == 8 ? operations.quantize_q8 : operations.quantize_q4, &a, (out + nativespec::kPanelOutputs - 1) / nativespec::kPanelOutputs,
+      nativespec::kPanelOutputs * in);
+}

@@ -1,0 +1,68 @@
+// The objects behind the C interface: a thread team with a level's operations, and a weight matrix.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <new>
+#include <vector>
+
+#include "../kernels/cpu/operations.h"
+#include "thread_team.h"
+
+namespace nativespec {
+
+/// Bytes on a cache line's boundary. Their contents are not kept when they grow.
+class AlignedBytes {
+ public:
+  AlignedBytes() = default;
+  /// Throws std::bad_alloc.
+  explicit AlignedBytes(int64_t size) { Reserve(size); }
+
+  uint8_t* Reserve(int64_t size) {
+    if (size > size_) {
+      bytes_.reset();
+      size_ = 0;
+      bytes_.reset(static_cast<uint8_t*>(::operator new(static_cast<size_t>(size), kAlignment)));
+      size_ = size;
+    }
+    return bytes_.get();
+  }
+
+  uint8_t* data() const { return bytes_.get(); }
+
+ private:
+  static constexpr std::align_val_t kAlignment{64};
+  struct Free {
+    void operator()(uint8_t* bytes) const { ::operator delete(bytes, kAlignment); }
+  };
+
+  std::unique_ptr<uint8_t, Free> bytes_;
+  int64_t size_ = 0;
+};
+
+}  // namespace nativespec
+
+/// Parts stacked along the output, read in place; or packed, and then `packed` points at own bytes or at the caller's.
+struct ns_weight {
+  std::vector<nativespec::MatrixPart> parts;
+  const uint8_t* packed = nullptr;
+  nativespec::AlignedBytes owned;
+  int32_t format = 0;
+  int64_t in = 0;
+  int64_t out = 0;
+  std::vector<float> bias;
+};
+
+struct ns_backend {
+  ns_backend(int threads, const nativespec::Operations& level) : team(threads), operations(level) {}
+
+  /// Runs a kernel on the team; items that together are not worth a fork stay with the caller.
+  void Run(nativespec::Work work, const void* arguments, int64_t items, int64_t work_per_item);
+
+  void MatMul(const ns_weight& weight, const float* x, float* y, int64_t rows, bool accumulate);
+  void Quantize(const nativespec::MatrixPart* parts, int64_t count, int64_t out, int64_t in, int32_t format, uint8_t* packed);
+
+  nativespec::ThreadTeam team;
+  const nativespec::Operations& operations;
+  nativespec::AlignedBytes prepared;  // activations as the matmul kernels read them
+};

@@ -1,0 +1,277 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using NativeSpec.Backends.Cpu;
+using NativeSpec.Tensors;
+
+namespace NativeSpec.Backends.Native;
+
+/// <summary>The native backend: the C++ kernels of one instruction-set level on a team of threads, with weights in the file's type or
+/// packed to 8 or 4 bits.</summary>
+public sealed unsafe class NativeBackend : IBackend
+{
+    private readonly NativeBackendHandle _handle;
+    private readonly WeightFormat _weights;
+    private readonly DType _kvType;
+    private RowBatch _rows = new(1, 1, 2); // owns the memory that _batch points into
+    private NativeBatch _batch;
+
+    private NativeBackend(NativeOptions options)
+    {
+        var threads = new CpuOptions { Threads = options.Threads }.ResolveThreads();
+        var level = options.ResolveLevel();
+        if (options.KvType is not (DType.F32 or DType.BF16))
+        {
+            throw new ArgumentException($"{nameof(NativeOptions)}.{nameof(NativeOptions.KvType)} is {options.KvType}; expected F32 or BF16");
+        }
+
+        if (!Enum.IsDefined(options.Weights))
+        {
+            throw new ArgumentException($"{nameof(NativeOptions)}.{nameof(NativeOptions.Weights)} is {options.Weights}; expected AsStored, Q8 or Q4");
+        }
+
+        _weights = options.Weights;
+        _kvType = options.KvType;
+        NativeMethods.Check(NativeMethods.CreateBackend(threads, level, out _handle));
+        var held = _weights == WeightFormat.AsStored ? "weights as stored" : $"{_weights.ToString().ToLowerInvariant()} weights";
+        Description = $"native: {NativeOptions.LevelName(level)}, {threads} thread{(threads == 1 ? "" : "s")}, {held}";
+    }
+
+    /// <inheritdoc/>
+    public string Name => "native";
+
+    /// <inheritdoc/>
+    public string Description { get; }
+
+    /// <summary>Starts the backend, or returns null and says in one line why the native library is not here.</summary>
+    /// <param name="options">How it runs.</param>
+    /// <param name="reason">Why there is none; null when there is one.</param>
+    /// <exception cref="ArgumentException">The options name a level or a number of threads that cannot be.</exception>
+    /// <exception cref="InvalidOperationException">The library was built for another version of this assembly.</exception>
+    public static NativeBackend? TryCreate(NativeOptions? options, out string? reason)
+    {
+        reason = NativeLibraryLoader.WhyMissing;
+        return reason is null ? new NativeBackend(options ?? new NativeOptions()) : null;
+    }
+
+    /// <inheritdoc/>
+    public BackendBuffer Allocate(long length) => new NativeFloats(length);
+
+    /// <inheritdoc/>
+    public BackendBuffer ImportVector(TensorView vector)
+    {
+        ArgumentNullException.ThrowIfNull(vector);
+        // A vector is a table of one row.
+        var buffer = new NativeFloats(vector.ElementCount);
+        var token = 0;
+        var part = Part(vector, 1);
+        var batch = new NativeBatch { Tokens = &token, Rows = 1 };
+        NativeMethods.Check(NativeMethods.Embed(_handle, &part, vector.ElementCount, &batch, buffer.Pointer));
+        return buffer;
+    }
+
+    /// <inheritdoc/>
+    public BackendWeight ImportWeight(IReadOnlyList<TensorView> parts, IReadOnlyList<TensorView?> biases)
+    {
+        ArgumentNullException.ThrowIfNull(parts);
+        ArgumentNullException.ThrowIfNull(biases);
+        var native = stackalloc NativePart[parts.Count];
+        var outputs = 0;
+        for (var i = 0; i < parts.Count; i++)
+        {
+            var shape = parts[i].Shape;
+            native[i] = Part(parts[i], shape.Length > 0 ? shape[0] : 0);
+            if (shape.Length != 2 || shape[1] != parts[0].Shape[1])
+            {
+                throw new ArgumentException($"'{parts[i].Name}' is {parts[i]}; stacked weights need two extents, the second {parts[0].Shape[^1]}", nameof(parts));
+            }
+
+            outputs = checked(outputs + (int)shape[0]);
+        }
+
+        using var bias = ImportBias(parts, biases, outputs);
+        var inputs = checked((int)parts[0].Shape[1]);
+        NativeMethods.Check(NativeMethods.CreateWeight(
+            _handle, native, parts.Count, inputs, bias is null ? null : bias.Pointer, (int)_weights, out var handle));
+        return new NativeWeight(outputs, inputs, native[0], handle);
+    }
+
+    /// <inheritdoc/>
+    public BackendWeight ImportTable(TensorView table)
+    {
+        ArgumentNullException.ThrowIfNull(table);
+        return table.Shape.Length == 2
+            ? new NativeWeight(checked((int)table.Shape[0]), checked((int)table.Shape[1]), Part(table, table.Shape[0]), null)
+            : throw new ArgumentException($"'{table.Name}' is {table}; a table has two extents", nameof(table));
+    }
+
+    /// <inheritdoc/>
+    public BackendKv AllocateKv(in KvShape shape) => new NativeKv(shape, _kvType);
+
+    /// <inheritdoc/>
+    public void Upload(RowBatch batch)
+    {
+        ArgumentNullException.ThrowIfNull(batch);
+        _rows = batch;
+        _batch = new NativeBatch
+        {
+            Tokens = Pin(batch.Tokens),
+            Positions = Pin(batch.Positions),
+            KvRows = Pin(batch.KvRows),
+            Trunk = Pin(batch.Trunk),
+            PageStart = Pin(batch.PageStart),
+            Pages = Pin(batch.Pages),
+            PathStart = Pin(batch.PathStart),
+            PathRows = Pin(batch.PathRows),
+            LogitRows = Pin(batch.LogitRows),
+            Cos = Pin(batch.Cos),
+            Sin = Pin(batch.Sin),
+            Rows = batch.Count,
+            PageCount = batch.PageCount,
+            PathCount = batch.PathCount,
+            LogitCount = batch.LogitCount,
+        };
+    }
+
+    /// <inheritdoc/>
+    public void Embed(BackendWeight table, BackendBuffer x)
+    {
+        ArgumentNullException.ThrowIfNull(table);
+        var part = ((NativeWeight)table).Table;
+        var batch = _batch;
+        NativeMethods.Check(NativeMethods.Embed(_handle, &part, table.InFeatures, &batch, Floats(x, batch.Rows, table.InFeatures)));
+    }
+
+    /// <inheritdoc/>
+    public void RmsNorm(BackendBuffer x, BackendBuffer gain, float eps, BackendBuffer y, int rows)
+    {
+        ArgumentNullException.ThrowIfNull(gain);
+        var width = gain.Length;
+        NativeMethods.Check(NativeMethods.RmsNorm(_handle, Floats(x, rows, width), Floats(gain, 1, width), eps, Floats(y, rows, width), rows, width));
+    }
+
+    /// <inheritdoc/>
+    public void MatMul(BackendWeight weight, BackendBuffer x, BackendBuffer y, int rows, bool accumulate)
+    {
+        ArgumentNullException.ThrowIfNull(weight);
+        var handle = ((NativeWeight)weight).Handle ?? throw new ArgumentException("a table that was imported to be looked up cannot be multiplied with", nameof(weight));
+        NativeMethods.Check(NativeMethods.MatMul(
+            _handle, handle, Floats(x, rows, weight.InFeatures), Floats(y, rows, weight.OutFeatures), rows, accumulate ? 1 : 0));
+    }
+
+    /// <inheritdoc/>
+    public void Rope(BackendBuffer qkv, BackendKv kv, int layer)
+    {
+        ArgumentNullException.ThrowIfNull(kv);
+        var (batch, view) = (_batch, ((NativeKv)kv).View);
+        NativeMethods.Check(NativeMethods.Rope(_handle, &batch, Qkv(qkv, kv.Shape), &view, layer));
+    }
+
+    /// <inheritdoc/>
+    public void TreeAttention(BackendBuffer qkv, BackendKv kv, int layer, BackendBuffer y)
+    {
+        ArgumentNullException.ThrowIfNull(kv);
+        var (batch, view) = (_batch, ((NativeKv)kv).View);
+        var output = Floats(y, batch.Rows, (long)kv.Shape.Heads * kv.Shape.HeadDim);
+        NativeMethods.Check(NativeMethods.TreeAttention(_handle, &batch, Qkv(qkv, kv.Shape), &view, layer, output));
+    }
+
+    /// <inheritdoc/>
+    public void SwiGlu(BackendBuffer gateUp, BackendBuffer y, int rows, int width)
+        => NativeMethods.Check(NativeMethods.SwiGlu(_handle, Floats(gateUp, rows, 2L * width), Floats(y, rows, width), rows, width));
+
+    /// <inheritdoc/>
+    public void AddSilu(BackendBuffer x, BackendBuffer y, int rows, int width)
+        => NativeMethods.Check(NativeMethods.AddSilu(_handle, Floats(x, rows, width), Floats(y, rows, width), rows, width));
+
+    /// <inheritdoc/>
+    public void GatherLogitRows(BackendBuffer x, BackendBuffer y, int width)
+    {
+        var batch = _batch;
+        NativeMethods.Check(NativeMethods.GatherRows(&batch, Floats(x, batch.Rows, width), Floats(y, batch.LogitCount, width), width));
+    }
+
+    /// <inheritdoc/>
+    public void MoveKvRows(BackendKv kv, ReadOnlySpan<int> from, ReadOnlySpan<int> to)
+    {
+        ArgumentNullException.ThrowIfNull(kv);
+        ArgumentOutOfRangeException.ThrowIfNotEqual(to.Length, from.Length);
+        var view = ((NativeKv)kv).View;
+        fixed (int* source = from, target = to)
+        {
+            NativeMethods.Check(NativeMethods.MoveKvRows(&view, source, target, from.Length));
+        }
+    }
+
+    /// <inheritdoc/>
+    public ReadOnlySpan<float> Download(BackendBuffer buffer, long start, int length)
+    {
+        ArgumentNullException.ThrowIfNull(buffer);
+        return ((NativeFloats)buffer).Span(start, length);
+    }
+
+    /// <inheritdoc/>
+    public void Write(BackendBuffer buffer, long start, ReadOnlySpan<float> values)
+    {
+        ArgumentNullException.ThrowIfNull(buffer);
+        values.CopyTo(((NativeFloats)buffer).Span(start, values.Length));
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => _handle.Dispose();
+
+    /// <summary>The library's number for an element type.</summary>
+    internal static int ElementType(DType type) => type switch
+    {
+        DType.F32 => 0,
+        DType.F16 => 1,
+        DType.BF16 => 2,
+        _ => throw new ArgumentOutOfRangeException(nameof(type), type, "expected F32, F16 or BF16"),
+    };
+
+    /// <summary>The address of pinned data.</summary>
+    private static T* Pin<T>(T[] pinned)
+        where T : unmanaged
+        => (T*)Unsafe.AsPointer(ref MemoryMarshal.GetArrayDataReference(pinned));
+
+    private static NativePart Part(TensorView tensor, long rows)
+        => tensor.DType is DType.F32 or DType.F16 or DType.BF16
+            ? new NativePart { Data = (void*)tensor.Data, Rows = rows, Type = ElementType(tensor.DType) }
+            : throw new ArgumentException($"'{tensor.Name}' is {tensor}; the native backend computes with F32, F16 and BF16 weights", nameof(tensor));
+
+    /// <summary>The floats of a buffer that must hold [rows, width].</summary>
+    private static float* Floats(BackendBuffer buffer, long rows, long width)
+        => rows * width <= buffer.Length
+            ? ((NativeFloats)buffer).Pointer
+            : throw new ArgumentException($"a buffer of {buffer.Length} floats cannot hold [{rows}, {width}]", nameof(buffer));
+
+    private float* Qkv(BackendBuffer qkv, in KvShape shape) => Floats(qkv, _batch.Rows, ((long)shape.Heads * shape.HeadDim) + (2L * shape.Width));
+
+    /// <summary>All parts' biases side by side, zero where a part has none.</summary>
+    private NativeFloats? ImportBias(IReadOnlyList<TensorView> parts, IReadOnlyList<TensorView?> biases, int outputs)
+    {
+        if (biases.All(bias => bias is null))
+        {
+            return null;
+        }
+
+        var all = new NativeFloats(outputs);
+        var at = 0L;
+        for (var i = 0; i < parts.Count; i++)
+        {
+            if (biases[i] is { } bias)
+            {
+                if (bias.ElementCount != parts[i].Shape[0])
+                {
+                    throw new ArgumentException($"'{bias.Name}' is {bias}; '{parts[i].Name}' has {parts[i].Shape[0]} outputs", nameof(biases));
+                }
+
+                using var one = (NativeFloats)ImportVector(bias);
+                one.Span(0, (int)one.Length).CopyTo(all.Span(at, (int)one.Length));
+            }
+
+            at += parts[i].Shape[0];
+        }
+
+        return all;
+    }
+}

@@ -1,0 +1,54 @@
+using NativeSpec.Tensors;
+
+namespace NativeSpec.Backends.Native;
+
+/// <summary>Floats in this process's memory.</summary>
+internal sealed unsafe class NativeFloats(long length) : BackendBuffer(length)
+{
+    private readonly NativeBuffer<float> _memory = new(length);
+
+    public float* Pointer => _memory.Pointer;
+
+    public Span<float> Span(long start, int length) => _memory.Slice(start, length);
+
+    public override void Dispose() => _memory.Dispose();
+}
+
+/// <summary>Weights as the library holds them, and the first matrix where it lies in the file, for looking up embeddings.</summary>
+internal sealed class NativeWeight(int outFeatures, int inFeatures, NativePart table, NativeWeightHandle? handle)
+    : BackendWeight(outFeatures, inFeatures)
+{
+    public NativePart Table { get; } = table;
+
+    /// <summary>Null for a table that is only looked up.</summary>
+    public NativeWeightHandle? Handle { get; } = handle;
+
+    public override void Dispose() => Handle?.Dispose();
+}
+
+/// <summary>Keys and values: [layer][keys | values][row][kvHead][headDim] of F32 or BF16.</summary>
+internal sealed unsafe class NativeKv : BackendKv
+{
+    private readonly NativeBuffer<byte> _memory;
+
+    public NativeKv(in KvShape shape, DType type)
+        : base(shape)
+    {
+        _memory = new NativeBuffer<byte>(checked(shape.Length * type.Size()));
+        View = new NativeKvView
+        {
+            Data = _memory.Pointer,
+            Rows = shape.Rows,
+            Layers = shape.Layers,
+            Heads = shape.Heads,
+            KvHeads = shape.KvHeads,
+            HeadDim = shape.HeadDim,
+            Type = (int)NativeBackend.ElementType(type),
+        };
+    }
+
+    /// <summary>What the library is told.</summary>
+    public NativeKvView View { get; }
+
+    public override void Dispose() => _memory.Dispose();
+}

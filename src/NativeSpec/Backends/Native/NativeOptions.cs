@@ -1,0 +1,73 @@
+using System.Runtime.InteropServices;
+using NativeSpec.Tensors;
+
+namespace NativeSpec.Backends.Native;
+
+/// <summary>How a backend holds the weights it multiplies with.</summary>
+public enum WeightFormat
+{
+    /// <summary>In place, in the file's element type.</summary>
+    AsStored = 0,
+    /// <summary>4 bits in blocks of 32 with a scale each: 4.5 bits per weight.</summary>
+    Q4 = 4,
+    /// <summary>8 bits in blocks of 64 with a scale each: 8.25 bits per weight.</summary>
+    Q8 = 8,
+}
+
+/// <summary>How the native kernels run.</summary>
+public sealed record NativeOptions
+{
+    /// <summary>The environment variable that sets <see cref="Level"/> where the option is not given.</summary>
+    public const string LevelVariable = "NATIVESPEC_NATIVE_LEVEL";
+
+    /// <summary>Threads that compute, the caller included; null takes NATIVESPEC_THREADS, or else what the process may use (container
+    /// limits count).</summary>
+    public int? Threads { get; init; }
+
+    /// <summary>Instruction set, one of <see cref="AvailableLevels"/>; null takes NATIVESPEC_NATIVE_LEVEL, or else the fastest for this
+    /// processor. Results agree bit for bit within a level and within a tolerance across levels.</summary>
+    public string? Level { get; init; }
+
+    /// <summary>How matmul weights are held. Packed formats are made when a weight is imported; embeddings are looked up in the file's
+    /// type always.</summary>
+    public WeightFormat Weights { get; init; }
+
+    /// <summary>Element type of keys and values: F32, or BF16 for half the memory.</summary>
+    public DType KvType { get; init; } = DType.F32;
+
+    /// <summary>The instruction sets that the native library has and this processor runs, slowest first; empty without a library.</summary>
+    public static IReadOnlyList<string> AvailableLevels
+        => NativeLibraryLoader.WhyMissing is null ? [.. Levels().Where(level => level.Runs).Select(level => level.Name)] : [];
+
+    /// <summary>The number under which the library knows the level.</summary>
+    /// <exception cref="ArgumentException">This machine does not run the level.</exception>
+    internal int ResolveLevel()
+    {
+        var asked = Level ?? Environment.GetEnvironmentVariable(LevelVariable);
+        if (string.IsNullOrWhiteSpace(asked))
+        {
+            return NativeMethods.GetDefaultLevel();
+        }
+
+        foreach (var (number, name, runs) in Levels())
+        {
+            if (name == asked && runs)
+            {
+                return number;
+            }
+        }
+
+        var source = Level is null ? $"the environment variable {LevelVariable}" : $"{nameof(NativeOptions)}.{nameof(Level)}";
+        throw new ArgumentException($"{source} is '{asked}'; this machine runs {string.Join(", ", AvailableLevels)}");
+    }
+
+    internal static unsafe string LevelName(int level) => Marshal.PtrToStringUTF8((nint)NativeMethods.GetLevelName(level)) ?? "";
+
+    private static IEnumerable<(int Number, string Name, bool Runs)> Levels()
+    {
+        for (var level = 0; LevelName(level) is { Length: > 0 } name; level++)
+        {
+            yield return (level, name, NativeMethods.LevelRuns(level) != 0);
+        }
+    }
+}
