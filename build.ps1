@@ -1,5 +1,6 @@
 #!/usr/bin/env pwsh
-# Builds, tests and measures NativeSpec with nothing but the .NET SDK. The same verbs as build.sh.
+# Builds, tests and measures NativeSpec. It takes the .NET SDK, and for the native kernels cmake and a C++20 compiler where they are
+# installed; without those the managed kernels serve. The same verbs as build.sh.
 [CmdletBinding(PositionalBinding = $false)]
 param(
     [Parameter(Position = 0)] [string] $Verb = 'build',
@@ -17,9 +18,45 @@ function Invoke-DotNet {
     if ($LASTEXITCODE -ne 0) { exit $LASTEXITCODE }
 }
 
+$OnWindows = $IsWindows -or $env:OS -eq 'Windows_NT'
+
+# The native kernels go to artifacts/runtimes/<rid>/native, where the C# build finds them. With -Test their tests run too.
+function Build-Native([switch] $Test) {
+    if (-not $OnWindows) {
+        & bash native/test.sh tools
+        if ($LASTEXITCODE -ne 0) { Write-Host 'no cmake, make or C++ compiler here: the managed kernels serve'; return }
+        & bash native/test.sh $(if ($Test) { 'test' } else { 'build' }) 2>&1 | ForEach-Object { Measure-Line $_ }
+        if ($LASTEXITCODE -ne 0) { if ($Test) { $script:broken = $true } else { exit $LASTEXITCODE } }
+        return
+    }
+    if (-not (Get-Command cmake -ErrorAction Ignore)) { Write-Host 'no cmake here: the managed kernels serve'; return }
+    New-Item -ItemType Directory -Force build/native-plain | Out-Null
+    & cmake -S . -B build/native-plain -DCMAKE_BUILD_TYPE=Release *> build/native-plain/configure.log
+    if ($LASTEXITCODE -ne 0) { Write-Host 'cmake finds no C++ compiler here (build/native-plain/configure.log): the managed kernels serve'; return }
+    & cmake --build build/native-plain --config Release --parallel
+    if ($LASTEXITCODE -ne 0) { exit $LASTEXITCODE }
+    $rid = if ($env:PROCESSOR_ARCHITECTURE -eq 'ARM64') { 'win-arm64' } else { 'win-x64' }
+    New-Item -ItemType Directory -Force "artifacts/runtimes/$rid/native" | Out-Null
+    Get-ChildItem build/native-plain -Recurse -Filter nativespec.dll | Copy-Item -Destination "artifacts/runtimes/$rid/native"
+    if ($Test) {
+        & ctest --test-dir build/native-plain -C Release --output-on-failure --no-tests=error 2>&1 | ForEach-Object { Measure-Line $_ }
+        if ($LASTEXITCODE -ne 0) { $script:broken = $true }
+    }
+}
+
+# Shows a line of ctest and adds its sum, "100% tests passed, 0 tests failed out of 5", to $counts.
+function Measure-Line($Line) {
+    Write-Host $Line
+    if ("$Line" -match '% tests passed, (\d+) tests failed out of (\d+)') {
+        $script:counts.Failed += [int] $Matches[1]
+        $script:counts.Passed += [int] $Matches[2] - [int] $Matches[1]
+    }
+    elseif ("$Line" -like 'skipped: *') { $script:counts.Skipped += 1 }
+}
+
 function Publish-Command {
     Invoke-DotNet publish src/NativeSpec.Cli -c Release --verbosity quiet -o artifacts/bin
-    if ($IsWindows -or $env:OS -eq 'Windows_NT') {
+    if ($OnWindows) {
         Set-Content artifacts/nativespec.cmd '@dotnet "%~dp0bin\NativeSpec.Cli.dll" %*'
     }
     else {
@@ -56,15 +93,19 @@ function Invoke-Tests([string[]] $Arguments) {
     $script:counts = @{ Passed = 0; Failed = 0; Skipped = 0 }
     $script:broken = $false
     $env:DOTNET_CLI_UI_LANGUAGE = 'en' # the runner's counts are read from its text
+    Build-Native -Test:($Arguments.Count -eq 0)
     Invoke-DotNet build NativeSpec.sln -c Release --verbosity quiet
     Invoke-TestsOnce 'all instructions' $Arguments
     if ($levels) {
+        # The native library asks the processor, not .NET, and has been tested on all of its levels: these passes do without it.
+        $env:NATIVESPEC_NATIVE_LIBRARY = 'none'
         $env:DOTNET_EnableAVX512 = '0'
-        Invoke-TestsOnce 'without AVX-512' $Arguments
+        Invoke-TestsOnce 'managed without AVX-512' $Arguments
         $env:DOTNET_EnableAVX512 = $null
         $env:DOTNET_EnableHWIntrinsic = '0'
-        Invoke-TestsOnce 'without vector instructions' $Arguments
+        Invoke-TestsOnce 'managed without vector instructions' $Arguments
         $env:DOTNET_EnableHWIntrinsic = $null
+        $env:NATIVESPEC_NATIVE_LIBRARY = $null
     }
     Write-Host "$($counts.Passed) passed, $($counts.Failed) failed, $($counts.Skipped) skipped"
     if ($broken -or $counts.Failed -gt 0 -or $counts.Passed -eq 0) { exit 1 }
@@ -72,15 +113,18 @@ function Invoke-Tests([string[]] $Arguments) {
 
 switch ($Verb) {
     'build' {
+        Build-Native
         Invoke-DotNet build NativeSpec.sln -c Release --verbosity quiet
         Publish-Command
     }
     'test' { Invoke-Tests $Rest }
     'run' {
+        Build-Native
         Publish-Command
         Invoke-NativeSpec $Rest
     }
     'bench' {
+        Build-Native
         Publish-Command
         if ($Rest.Count -gt 0 -and $Rest[0] -eq '--') { $Rest = @($Rest | Select-Object -Skip 1) }
         Invoke-NativeSpec (@('bench', 'decode') + $Rest)
@@ -90,6 +134,7 @@ switch ($Verb) {
         else { Invoke-DotNet format NativeSpec.sln }
     }
     'pack' {
+        Build-Native
         Remove-Item artifacts/packages -Recurse -Force -ErrorAction Ignore
         Invoke-DotNet pack NativeSpec.sln -c Release --verbosity quiet -o artifacts/packages
         Get-ChildItem artifacts/packages -Name
@@ -98,8 +143,9 @@ switch ($Verb) {
         Write-Host @'
 usage: ./build.ps1 [verb] [arguments]
   build              build everything and leave the command at artifacts/nativespec (the default)
-  test [--levels]    run all tests; with --levels again without AVX-512 and without any vector instructions
-                     other arguments go to dotnet test, such as --filter Name~MatMul
+  test [--levels]    run all tests, those of the native kernels first; with --levels the managed ones again, with managed kernels
+                     alone, without AVX-512 and without any vector instructions
+                     other arguments go to dotnet test, such as --filter Name~MatMul, and leave the native tests out
   run [-- ARGS]      build, then run nativespec with ARGS
   bench [ARGS]       build, then run nativespec bench decode with ARGS
   format [--check]   format the source; with --check only say whether it is

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Builds, tests and measures NativeSpec with nothing but the .NET SDK. The same verbs as build.ps1.
+# Builds, tests and measures NativeSpec. It takes the .NET SDK, and for the native kernels cmake and a C++20 compiler where they are
+# installed; without those the managed kernels serve. The same verbs as build.ps1.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 export DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1
@@ -8,8 +9,9 @@ usage() {
     cat <<'TEXT'
 usage: ./build.sh [verb] [arguments]
   build              build everything and leave the command at artifacts/nativespec (the default)
-  test [--levels]    run all tests; with --levels again without AVX-512 and without any vector instructions
-                     other arguments go to dotnet test, such as --filter Name~MatMul
+  test [--levels]    run all tests, those of the native kernels first; with --levels the managed ones again, with managed kernels
+                     alone, without AVX-512 and without any vector instructions
+                     other arguments go to dotnet test, such as --filter Name~MatMul, and leave the native tests out
   run [-- ARGS]      build, then run nativespec with ARGS
   bench [ARGS]       build, then run nativespec bench decode with ARGS
   format [--check]   format the source; with --check only say whether it is
@@ -17,7 +19,17 @@ usage: ./build.sh [verb] [arguments]
 TEXT
 }
 
+# The native kernels go to artifacts/runtimes/<rid>/native, where the C# build finds them.
+build_native() {
+    if native/test.sh tools; then
+        native/test.sh build
+    else
+        echo "no cmake, make or C++ compiler here: the managed kernels serve"
+    fi
+}
+
 build() {
+    build_native
     dotnet build NativeSpec.sln -c Release --verbosity quiet
     publish
 }
@@ -43,7 +55,16 @@ test_once() {
     done
 }
 
-# Sums "Failed: 0, Passed: 12, Skipped: 3" over all suites into the one line that others read.
+# Builds and runs the native tests, which ctest sums up as "100% tests passed, 0 tests failed out of 5".
+test_native() {
+    if native/test.sh tools; then
+        native/test.sh 2>&1 | tee -a "$results" || failed=1
+    else
+        build_native
+    fi
+}
+
+# Sums "Failed: 0, Passed: 12, Skipped: 3" and ctest's sums over all suites into the one line that others read.
 count() {
     awk -v failed="$failed" '
         /(Passed|Failed|Skipped)! +- Failed:/ {
@@ -53,6 +74,11 @@ count() {
                 if ($i == "Skipped:") s += $(i + 1)
             }
         }
+        /% tests passed, [0-9]+ tests failed out of [0-9]+/ {
+            f += $4
+            p += $NF - $4
+        }
+        /^skipped: / { s++ }
         END {
             printf "%d passed, %d failed, %d skipped\n", p, f, s
             exit (failed || f > 0 || p == 0)
@@ -69,11 +95,14 @@ run_tests() {
     failed=0
     results=$(mktemp)
     trap 'rm -f "$results"' EXIT
+    if [ "${#arguments[@]}" = 0 ]; then test_native; else build_native; fi
     dotnet build NativeSpec.sln -c Release --verbosity quiet
     test_once "all instructions" ${arguments[@]+"${arguments[@]}"}
     if [ "$levels" = 1 ]; then
-        DOTNET_EnableAVX512=0 test_once "without AVX-512" ${arguments[@]+"${arguments[@]}"}
-        DOTNET_EnableHWIntrinsic=0 test_once "without vector instructions" ${arguments[@]+"${arguments[@]}"}
+        # The native library asks the processor, not .NET, and has been tested on all of its levels: these passes do without it.
+        export NATIVESPEC_NATIVE_LIBRARY=none
+        DOTNET_EnableAVX512=0 test_once "managed without AVX-512" ${arguments[@]+"${arguments[@]}"}
+        DOTNET_EnableHWIntrinsic=0 test_once "managed without vector instructions" ${arguments[@]+"${arguments[@]}"}
     fi
     count
 }
@@ -84,16 +113,19 @@ case "$verb" in
     build) build ;;
     test) run_tests "$@" ;;
     run)
+        build_native
         publish
         [ "${1:-}" = -- ] && shift
         artifacts/nativespec "$@" ;;
     bench)
+        build_native
         publish
         [ "${1:-}" = -- ] && shift
         artifacts/nativespec bench decode "$@" ;;
     format)
         if [ "${1:-}" = --check ]; then dotnet format NativeSpec.sln --verify-no-changes; else dotnet format NativeSpec.sln; fi ;;
     pack)
+        build_native
         rm -rf artifacts/packages
         dotnet pack NativeSpec.sln -c Release --verbosity quiet -o artifacts/packages
         ls artifacts/packages ;;
