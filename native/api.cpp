@@ -156,6 +156,13 @@ ns_status ns_backend_create(int32_t threads, int32_t level, ns_backend** backend
 
 void ns_backend_destroy(ns_backend* backend) { delete backend; }
 
+ns_status ns_backend_set_smallest_chunk(ns_backend* backend, int64_t work) {
+  NS_REQUIRE(backend != nullptr && Extent(work));
+  backend->fork_work = work;
+  backend->chunk_bytes = work;
+  return NS_OK;
+}
+
 ns_status ns_weight_create(ns_backend* backend, const ns_part* parts, int32_t count, int64_t in, const float* bias, int32_t format,
                            ns_weight** weight) {
   NS_REQUIRE(backend != nullptr && weight != nullptr);

@@ -12,12 +12,6 @@ using nativespec::Work;
 
 namespace {
 
-/// Floats worth a fork: a core needs a few microseconds for so many of the cheapest operations.
-constexpr int64_t kForkWork = 16'384;
-
-/// Weights of the smallest chunk: some five microseconds of one core's share of the memory's bandwidth.
-constexpr int64_t kChunkBytes = 64 * 1024;
-
 /// A matmul over stacked parts of one element type: outputs run through all of them.
 struct StackedArguments {
   const MatMulArguments* parts;
@@ -36,14 +30,14 @@ void RunStacked(const void* arguments, int64_t begin, int64_t end) {
   }
 }
 
-int64_t ChunkOutputs(const MatMulKernel& kernel, int64_t row_bytes) {
-  return std::max(kChunkBytes / std::max(row_bytes, int64_t{1}) / kernel.outputs_per_tile, int64_t{1}) * kernel.outputs_per_tile;
+int64_t ChunkOutputs(const MatMulKernel& kernel, int64_t row_bytes, int64_t chunk_bytes) {
+  return std::max(chunk_bytes / std::max(row_bytes, int64_t{1}) / kernel.outputs_per_tile, int64_t{1}) * kernel.outputs_per_tile;
 }
 
 }  // namespace
 
 void ns_backend::Run(Work work, const void* arguments, int64_t items, int64_t work_per_item) {
-  const int64_t grain = (kForkWork + work_per_item) / std::max(work_per_item, int64_t{1});
+  const int64_t grain = (fork_work + work_per_item) / std::max(work_per_item, int64_t{1});
   team.Run(work, arguments, items, std::max(grain, int64_t{1}));
 }
 
@@ -58,7 +52,7 @@ void ns_backend::MatMul(const ns_weight& weight, const float* x, float* y, int64
     const MatMulKernel& kernel = weight.format == 8 ? operations.q8_matmul : operations.q4_matmul;
     prepare(kernel);
     a.x = prepared.data();
-    team.Run(kernel.work, &a, weight.out, ChunkOutputs(kernel, weight.in * weight.format / 8));
+    team.Run(kernel.work, &a, weight.out, ChunkOutputs(kernel, weight.in * weight.format / 8, chunk_bytes));
     return;
   }
 
@@ -81,7 +75,7 @@ void ns_backend::MatMul(const ns_weight& weight, const float* x, float* y, int64
     }
 
     const StackedArguments all{stacked, static_cast<int64_t>(count), kernel.work};
-    team.Run(&RunStacked, &all, outputs, ChunkOutputs(kernel, weight.in * (type == ElementType::kF32 ? 4 : 2)));
+    team.Run(&RunStacked, &all, outputs, ChunkOutputs(kernel, weight.in * (type == ElementType::kF32 ? 4 : 2), chunk_bytes));
   }
 }
 

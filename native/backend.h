@@ -62,6 +62,12 @@ struct ns_backend {
   void MatMul(const ns_weight& weight, const float* x, float* y, int64_t rows, bool accumulate);
   void Quantize(const nativespec::MatrixPart* parts, int64_t count, int64_t out, int64_t in, int32_t format, uint8_t* packed);
 
+  /// Floats worth a fork: a core needs a few microseconds for so many of the cheapest operations.
+  int64_t fork_work = 16'384;
+
+  /// Weights of a matmul's smallest chunk: some five microseconds of one core's share of the memory's bandwidth.
+  int64_t chunk_bytes = 64 * 1024;
+
   nativespec::ThreadTeam team;
   const nativespec::Operations& operations;
   nativespec::AlignedBytes prepared;  // activations as the matmul kernels read them

@@ -19,7 +19,7 @@ extern "C" {
 #endif
 
 /* Grows when anything below changes. ns_abi_version itself never does. */
-#define NS_ABI_VERSION 1
+#define NS_ABI_VERSION 2
 
 typedef int32_t ns_status;
 enum { NS_OK = 0, NS_INVALID_ARGUMENT = 1, NS_OUT_OF_RANGE = 2, NS_OUT_OF_MEMORY = 3, NS_FAILED = 4 };
@@ -92,6 +92,10 @@ NS_API int32_t ns_default_level(void);
 
 NS_API ns_status ns_backend_create(int32_t threads, int32_t level, ns_backend** backend);
 NS_API void ns_backend_destroy(ns_backend* backend);
+
+/* Lets operations be split down to chunks of so few floats, or bytes of weights, where they otherwise stay whole because a fork would cost
+ * more than it gains. It changes no result; tests use it so that small cases run on all threads. */
+NS_API ns_status ns_backend_set_smallest_chunk(ns_backend* backend, int64_t work);
 
 /* Stacks parts along the output. bias: one float per output, copied, or null. A packed format copies the weights. */
 NS_API ns_status ns_weight_create(ns_backend* backend, const ns_part* parts, int32_t count, int64_t in, const float* bias, int32_t format,

@@ -39,6 +39,7 @@ void Weights(ns_backend* backend) {
     CHECK(std::strstr(ns_last_error(), "part 0") != nullptr);
   }
   CHECK(weight == nullptr);
+  CHECK(ns_backend_set_smallest_chunk(backend, 0) == NS_INVALID_ARGUMENT && ns_backend_set_smallest_chunk(nullptr, 1) == NS_INVALID_ARGUMENT);
   CHECK(ns_packed_bytes(16, 128, NS_Q8) == 2112 && ns_packed_bytes(17, 129, NS_Q4) == 4 * 1152);
   CHECK(ns_packed_bytes(0, 128, NS_Q8) == -1 && ns_packed_bytes(16, 128, NS_AS_STORED) == -1);
   CHECK(ns_weight_from_packed(values.data(), 2111, 16, 128, nullptr, NS_Q8, &weight) == NS_INVALID_ARGUMENT);

@@ -6,9 +6,11 @@ using NativeSpec.Tensors;
 namespace NativeSpec.Tests.Backends;
 
 /// <summary>A backend that the conformance suite runs on: every one this machine has, at every instruction-set level, with one thread
-/// and with several.</summary>
+/// and with several, which then also share what is so small that otherwise one thread would do it.</summary>
 public sealed record TestBackend(string Name, Func<IBackend> Create)
 {
+    private const int SmallestChunk = 32;
+
     /// <summary>All that compute with weights as they are, for <c>[TestFixtureSource]</c>.</summary>
     public static IEnumerable<TestBackend> All
     {
@@ -18,7 +20,7 @@ public sealed record TestBackend(string Name, Func<IBackend> Create)
             {
                 foreach (var threads in new[] { 1, 3 })
                 {
-                    yield return new TestBackend($"cpu {level} {threads}", () => CpuBackend.Create(new CpuOptions { Level = level, Threads = threads }));
+                    yield return new TestBackend($"cpu {level} {threads}", () => CpuBackend.Create(new CpuOptions { Level = level, Threads = threads, SmallestChunk = SmallestChunk }));
                 }
             }
 
@@ -48,5 +50,5 @@ public sealed record TestBackend(string Name, Func<IBackend> Create)
 
     private static TestBackend Native(NativeOptions options) => new(
         $"native {options.Level} {options.Weights} {options.Threads}",
-        () => NativeBackend.TryCreate(options, out var reason) ?? throw new InvalidOperationException(reason));
+        () => NativeBackend.TryCreate(options with { SmallestChunk = SmallestChunk }, out var reason) ?? throw new InvalidOperationException(reason));
 }

@@ -12,28 +12,28 @@ public static class CpuBackend
     public static IBackend Create(CpuOptions? options = null)
     {
         options ??= new CpuOptions();
-        var threads = options.ResolveThreads();
-        return options.ResolveLevel() switch
+        var (level, threads) = (options.ResolveLevel(), options.ResolveThreads());
+        return level switch
         {
-            SimdLevel.Vector512 => new CpuBackend<Simd512, Vector512<float>>(SimdLevel.Vector512, threads),
-            SimdLevel.Vector256 => new CpuBackend<Simd256, Vector256<float>>(SimdLevel.Vector256, threads),
-            SimdLevel.Vector128 => new CpuBackend<Simd128, Vector128<float>>(SimdLevel.Vector128, threads),
-            _ => new CpuBackend<SimdScalar, float>(SimdLevel.Scalar, threads),
+            SimdLevel.Vector512 => new CpuBackend<Simd512, Vector512<float>>(level, threads, options.SmallestChunk),
+            SimdLevel.Vector256 => new CpuBackend<Simd256, Vector256<float>>(level, threads, options.SmallestChunk),
+            SimdLevel.Vector128 => new CpuBackend<Simd128, Vector128<float>>(level, threads, options.SmallestChunk),
+            _ => new CpuBackend<SimdScalar, float>(level, threads, options.SmallestChunk),
         };
     }
 }
 
 /// <summary>The backend of one vector width: each operation checks its extents, then hands its kernel to the team.</summary>
-internal sealed unsafe class CpuBackend<TSimd, TVector>(SimdLevel level, int threads) : IBackend
+internal sealed unsafe class CpuBackend<TSimd, TVector>(SimdLevel level, int threads, int? smallestChunk) : IBackend
     where TSimd : ISimd<TVector>
     where TVector : unmanaged
 {
     /// <summary>Multiply-adds worth a fork: below this (some microseconds) the caller does it alone, because a thread that has parked takes
     /// longer to wake.</summary>
-    private const long ForkWork = 200_000;
+    private readonly long _forkWork = smallestChunk ?? 200_000;
 
     /// <summary>Multiply-adds worth a chunk of their own.</summary>
-    private const long ChunkWork = 32_768;
+    private readonly long _chunkWork = smallestChunk ?? 32_768;
 
     private readonly ThreadTeam _team = new(threads);
     private RowBatch _batch = new(1, 1, 2);
@@ -300,12 +300,12 @@ internal sealed unsafe class CpuBackend<TSimd, TVector>(SimdLevel level, int thr
     /// the join.</summary>
     private int Grain(int items, long workPerItem)
     {
-        if (items * workPerItem < ForkWork)
+        if (items * workPerItem < _forkWork)
         {
             return Math.Max(items, 1);
         }
 
-        var smallest = (ChunkWork + workPerItem) / Math.Max(workPerItem, 1);
+        var smallest = (_chunkWork + workPerItem) / Math.Max(workPerItem, 1);
         var even = items / (8L * _team.Threads);
         return (int)Math.Clamp(Math.Max(smallest, even), 1, Math.Max(items, 1));
     }

@@ -13,6 +13,10 @@ public sealed record CpuOptions
     /// <summary>Vector width; null takes the widest this machine runs.</summary>
     public SimdLevel? Level { get; init; }
 
+    /// <summary>Splits operations down to chunks of so little work, where they otherwise stay whole because a fork would cost more than it
+    /// gains. It changes no result; tests use it so that small cases run on all threads.</summary>
+    internal int? SmallestChunk { get; init; }
+
     /// <summary>The number of threads these options mean on this machine.</summary>
     /// <exception cref="ArgumentException">The option or the variable is not a number from 1 to 256.</exception>
     public int ResolveThreads()

@@ -32,6 +32,11 @@ public sealed unsafe class NativeBackend : IBackend
         _weights = options.Weights;
         _kvType = options.KvType;
         NativeMethods.Check(NativeMethods.CreateBackend(threads, level, out _handle));
+        if (options.SmallestChunk is { } work)
+        {
+            NativeMethods.Check(NativeMethods.SetSmallestChunk(_handle, work));
+        }
+
         var held = _weights == WeightFormat.AsStored ? "weights as stored" : $"{_weights.ToString().ToLowerInvariant()} weights";
         Description = $"native: {NativeOptions.LevelName(level)}, {threads} thread{(threads == 1 ? "" : "s")}, {held}";
     }

@@ -11,7 +11,7 @@ internal static unsafe partial class NativeMethods
     public const string Library = "nativespec";
 
     /// <summary>The interface that this file describes; the library says which one it has.</summary>
-    public const int AbiVersion = 1;
+    public const int AbiVersion = 2;
 
     [LibraryImport(Library, EntryPoint = "ns_abi_version")]
     public static partial int GetAbiVersion();
@@ -36,6 +36,9 @@ internal static unsafe partial class NativeMethods
 
     [LibraryImport(Library, EntryPoint = "ns_backend_destroy")]
     public static partial void DestroyBackend(nint backend);
+
+    [LibraryImport(Library, EntryPoint = "ns_backend_set_smallest_chunk")]
+    public static partial int SetSmallestChunk(NativeBackendHandle backend, long work);
 
     [LibraryImport(Library, EntryPoint = "ns_weight_create")]
     public static partial int CreateWeight(

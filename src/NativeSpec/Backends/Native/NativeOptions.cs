@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using NativeSpec.Backends.Cpu;
 using NativeSpec.Tensors;
 
 namespace NativeSpec.Backends.Native;
@@ -34,6 +35,9 @@ public sealed record NativeOptions
 
     /// <summary>Element type of keys and values: F32, or BF16 for half the memory.</summary>
     public DType KvType { get; init; } = DType.F32;
+
+    /// <summary>See <see cref="CpuOptions.SmallestChunk"/>.</summary>
+    internal int? SmallestChunk { get; init; }
 
     /// <summary>The instruction sets that the native library has and this processor runs, slowest first; empty without a library.</summary>
     public static IReadOnlyList<string> AvailableLevels
