@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Globalization;
+using NativeSpec.Engine;
 using NativeSpec.Loading;
 
 namespace NativeSpec.Cli;
@@ -30,15 +31,16 @@ internal sealed class BenchDecodeCommand : Command, IHasExamples
     private readonly Option<string> _shape = new("--shape") { Description = "The model's shape (default 110m)", HelpName = string.Join('|', Shapes.Keys), DefaultValueFactory = _ => "110m" };
     private readonly Option<int> _tokens = new("--tokens") { Description = "Tokens to decode in each repeat (default 64)", HelpName = "N", DefaultValueFactory = _ => 64 };
     private readonly Option<int> _repeats = new("--repeats") { Description = "Measurements of each kind, of which the median counts (default 9)", HelpName = "N", DefaultValueFactory = _ => 9 };
-    private readonly Option<int?> _threads = CommonOptions.Threads();
+    private readonly ComputeFlags _compute;
     private readonly Option<bool> _json = CommonOptions.Json();
 
     public BenchDecodeCommand(Terminal terminal)
         : base("decode", "Decode with random BF16 weights: tokens/s, and the share of the memory's read bandwidth that this is")
     {
         _terminal = terminal;
+        _compute = new ComputeFlags(terminal);
         _shape.AcceptOnlyFromAmong([.. Shapes.Keys]);
-        Option[] options = [_shape, _tokens, _repeats, _threads, _json];
+        Option[] options = [_shape, _tokens, _repeats, .. _compute.All, _json];
         Array.ForEach(options, Add);
         SetAction((parsed, cancellationToken) => Task.FromResult(Run(parsed, cancellationToken)));
     }
@@ -69,7 +71,7 @@ internal sealed class BenchDecodeCommand : Command, IHasExamples
             throw new UsageException($"--tokens is {tokens}; expected at most {config.MaxPositionEmbeddings - DecodeBenchmark.PromptTokens}");
         }
 
-        using var benchmark = new DecodeBenchmark(config, tokens, parsed.GetValue(_threads));
+        using var benchmark = new DecodeBenchmark(config, tokens, _compute.Apply(parsed, new EngineOptions()));
         var result = benchmark.Run(repeats, cancellationToken);
         if (parsed.GetValue(_json))
         {

@@ -18,14 +18,15 @@ internal sealed class BenchSpeculationCommand : Command, IHasExamples
     private readonly Option<string?> _methods = new("--methods") { Description = "A list of: auto (what pays), unplanned (all drafters, every candidate), a drafter, DRAFTER:unplanned; by default each drafter, auto and unplanned", HelpName = "LIST" };
     private readonly Option<int> _maxNodes = new("--max-nodes") { Description = "Most candidates computed in a round (default 64)", HelpName = "N", DefaultValueFactory = _ => 64 };
     private readonly Option<int?> _context = CommonOptions.Context("Most tokens of prompt and output together; by default the model's limit");
-    private readonly Option<int?> _threads = CommonOptions.Threads();
+    private readonly ComputeFlags _compute;
     private readonly Option<bool> _json = CommonOptions.Json();
 
     public BenchSpeculationCommand(Terminal terminal)
         : base("speculation", "Plain decoding against every drafter alone and all together, on the same prompts, and whether the texts are the same")
     {
         _terminal = terminal;
-        Option[] options = [_model, .. _drafters.DrafterOptions, _prompts, _limit, _maxTokens, _temperature, _methods, _maxNodes, _context, _threads, _json];
+        _compute = new ComputeFlags(terminal);
+        Option[] options = [_model, .. _drafters.DrafterOptions, _prompts, _limit, _maxTokens, _temperature, _methods, _maxNodes, _context, .. _compute.All, _json];
         Array.ForEach(options, Add);
         SetAction(RunAsync);
     }
@@ -48,7 +49,7 @@ internal sealed class BenchSpeculationCommand : Command, IHasExamples
 
         var texts = PromptFile.Read(parsed.GetValue(_prompts)!, parsed.GetValue(_limit));
         var path = parsed.GetValue(_model)!;
-        var engineOptions = new EngineOptions { MaxSequences = 1, MaxContext = parsed.GetValue(_context), Threads = parsed.GetValue(_threads), MaxTreeNodes = Math.Max(64, maxNodes + 1) };
+        var engineOptions = _compute.Apply(parsed, new EngineOptions { MaxSequences = 1, MaxContext = parsed.GetValue(_context), MaxTreeNodes = Math.Max(64, maxNodes + 1) });
         using var engine = InferenceEngine.Load(path, _drafters.Apply(parsed, engineOptions));
         string[] methods = parsed.GetValue(_methods)?.Split(',') ?? [.. engine.Drafters, "auto", "unplanned"];
         Array.ForEach(methods, method => SpeculationBenchmark.OptionsOf(method, engine.Drafters, maxNodes));

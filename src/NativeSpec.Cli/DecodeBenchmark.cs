@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Numerics.Tensors;
 using NativeSpec.Backends;
 using NativeSpec.Backends.Cpu;
+using NativeSpec.Engine;
 using NativeSpec.Loading;
 using NativeSpec.Model;
 using NativeSpec.Tensors;
@@ -41,16 +42,15 @@ internal sealed class DecodeBenchmark : IDisposable
     private readonly Forest _forest = new(1);
     private readonly int _tokens;
 
-    public DecodeBenchmark(LlamaConfig config, int tokens, int? threads)
+    public DecodeBenchmark(LlamaConfig config, int tokens, EngineOptions options)
     {
         _tokens = tokens;
-        var options = new CpuOptions { Threads = threads };
-        _backend = CpuBackend.Create(options);
+        _backend = EngineBackend.Create(options);
         _weights = new SyntheticModel(config, DType.BF16, seed: 1);
         _model = new LlamaModel(config, _weights.Tensors, _backend, new ForwardLimits(PromptTokens, MaxLogitRows: 1, MaxSequences: 1, PromptTokens + tokens));
         _cache = _model.CreateCache(PromptTokens + tokens);
         _sequence = _cache.TryOpen(PromptTokens + tokens)!;
-        _memory = new ReadBandwidth(options.ResolveThreads());
+        _memory = new ReadBandwidth(new CpuOptions { Threads = options.Threads }.ResolveThreads());
         // The embedding is one row of a token unless it is also the output matrix.
         var unread = config.TieWordEmbeddings ? 0 : (long)(config.VocabSize - 1) * config.HiddenSize * DType.BF16.Size();
         var context = PromptTokens + (tokens / 2);

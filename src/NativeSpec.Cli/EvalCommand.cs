@@ -15,14 +15,15 @@ internal sealed class EvalCommand : Command, IHasExamples
     private readonly Option<string> _model = CommonOptions.Model();
     private readonly Option<string> _textFile = new("--text-file") { Description = "The text, as UTF-8; - is standard input", HelpName = "F", Required = true };
     private readonly Option<int?> _context = CommonOptions.Context("Tokens of a window; by default the model's limit, at most 2048");
-    private readonly Option<int?> _threads = CommonOptions.Threads();
+    private readonly ComputeFlags _compute;
     private readonly Option<bool> _json = CommonOptions.Json();
 
     public EvalCommand(Terminal terminal)
         : base("eval", "Measure how well a model predicts a text: nats per token, bits per byte, perplexity")
     {
         _terminal = terminal;
-        Option[] options = [_model, _textFile, _context, _threads, _json];
+        _compute = new ComputeFlags(terminal);
+        Option[] options = [_model, _textFile, _context, .. _compute.All, _json];
         Array.ForEach(options, Add);
         SetAction(RunAsync);
     }
@@ -37,7 +38,7 @@ internal sealed class EvalCommand : Command, IHasExamples
     {
         var path = parsed.GetValue(_model)!;
         var text = CommonOptions.ReadText(parsed.GetValue(_textFile)!, _terminal);
-        using var evaluation = TextEvaluation.Load(path, new EngineOptions { MaxContext = parsed.GetValue(_context), Threads = parsed.GetValue(_threads) });
+        using var evaluation = TextEvaluation.Load(path, _compute.Apply(parsed, new EngineOptions { MaxContext = parsed.GetValue(_context) }));
         var progress = new Latest();
         var clock = Stopwatch.StartNew();
         var work = Task.Run(() => evaluation.Score(text, progress, cancellationToken), CancellationToken.None);

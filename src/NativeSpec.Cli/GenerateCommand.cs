@@ -26,7 +26,7 @@ internal sealed class GenerateCommand : Command, IHasExamples
     private readonly Option<ulong?> _seed = new("--seed") { Description = "The same seed gives the same text; by default a random one, which --json reports", HelpName = "S" };
     private readonly Option<int?> _logProbs = new("--logprobs") { Description = "With --json, log-probabilities of each token and of the N most likely ones", HelpName = "N" };
     private readonly Option<int?> _context = CommonOptions.Context("Most tokens of prompt and output together; by default the model's limit");
-    private readonly Option<int?> _threads = CommonOptions.Threads();
+    private readonly ComputeFlags _compute;
     private readonly SpeculationFlags _speculation = new();
     private readonly Option<bool> _ignoreEos = new("--ignore-eos") { Description = "Go on after the end of the text" };
     private readonly Option<bool> _quiet = new("--quiet") { Description = "No summary after the text" };
@@ -36,10 +36,11 @@ internal sealed class GenerateCommand : Command, IHasExamples
         : base("generate", "Write the continuation of a prompt")
     {
         _terminal = terminal;
+        _compute = new ComputeFlags(terminal);
         Option[] options =
         [
             _model, _prompt, _promptFile, _ids, _maxTokens, _temperature, _topK, _topP, _minP, _repetitionPenalty, _presencePenalty,
-            _frequencyPenalty, _stop, _seed, _logProbs, _context, _threads, _ignoreEos, _quiet, _json,
+            _frequencyPenalty, _stop, _seed, _logProbs, _context, .. _compute.All, _ignoreEos, _quiet, _json,
             .. _speculation.RequestOptions, .. _speculation.DrafterOptions,
         ];
         Array.ForEach(options, Add);
@@ -74,7 +75,7 @@ internal sealed class GenerateCommand : Command, IHasExamples
 
         var clock = Stopwatch.StartNew();
         var path = parsed.GetValue(_model)!;
-        var engineOptions = new EngineOptions { MaxSequences = 1, MaxContext = parsed.GetValue(_context), Threads = parsed.GetValue(_threads) };
+        var engineOptions = _compute.Apply(parsed, new EngineOptions { MaxSequences = 1, MaxContext = parsed.GetValue(_context) });
         using var engine = InferenceEngine.Load(path, _speculation.Apply(parsed, engineOptions));
         var load = clock.Elapsed;
         using var trace = _speculation.TraceFile(parsed) is { } traceFile ? new SpeculationTrace(File.Create(traceFile), engine.Tokenizer) : null;

@@ -17,19 +17,20 @@ internal sealed class InspectCommand : Command, IHasExamples
     private readonly Option<string?> _ids = new("--ids") { Description = "Compute the model after these token ids", HelpName = "1,2,3" };
     private readonly Option<int?> _top = new("--top") { Description = $"With --ids, the N most likely next tokens (default {DefaultTop})", HelpName = "N" };
     private readonly Option<int?> _logits = new("--logits") { Description = $"With --ids, the first N logits (default {DefaultLogits})", HelpName = "N" };
-    private readonly Option<int?> _threads = CommonOptions.Threads();
+    private readonly ComputeFlags _compute;
     private readonly Option<bool> _json = CommonOptions.Json();
 
     public InspectCommand(Terminal terminal)
         : base("inspect", "Show a checkpoint's configuration, tensors and memory need, or its logits")
     {
         _terminal = terminal;
-        Option[] options = [_model, _context, _ids, _top, _logits, _threads, _json];
+        _compute = new ComputeFlags(terminal);
+        Option[] options = [_model, _context, _ids, _top, _logits, .. _compute.All, _json];
         Array.ForEach(options, Add);
         Validators.Add(result =>
         {
             var withIds = result.GetResult(_ids) is not null;
-            foreach (var option in withIds ? new Option[] { _context } : [_top, _logits, _threads])
+            foreach (var option in withIds ? new Option[] { _context } : [_top, _logits, .. _compute.All])
             {
                 if (result.GetResult(option) is not null)
                 {
@@ -55,7 +56,7 @@ internal sealed class InspectCommand : Command, IHasExamples
         CommonOptions.RequireAtLeast("--context", parsed.GetValue(_context), 2);
         if (parsed.GetValue(_ids) is { } list)
         {
-            var next = NextToken.After(path, CommonOptions.ParseIds("--ids", list), parsed.GetValue(_threads), cancellationToken);
+            var next = NextToken.After(path, CommonOptions.ParseIds("--ids", list), _compute.Apply(parsed, new EngineOptions()), cancellationToken);
             next.Print(_terminal, top, logits, json);
             return CommandLine.Success;
         }

@@ -1,5 +1,5 @@
 using System.Globalization;
-using NativeSpec.Backends.Cpu;
+using NativeSpec.Engine;
 using NativeSpec.Loading;
 using NativeSpec.Model;
 using NativeSpec.Tokenization;
@@ -13,7 +13,7 @@ internal sealed record NextToken(string Model, string Backend, Tokenizer Tokeniz
 
     /// <summary>Computes the model once.</summary>
     /// <exception cref="ArgumentException">An id is outside the vocabulary, or there are more than the model has positions.</exception>
-    public static NextToken After(string path, int[] ids, int? threads, CancellationToken cancellationToken)
+    public static NextToken After(string path, int[] ids, EngineOptions options, CancellationToken cancellationToken)
     {
         using var checkpoint = LlamaCheckpoint.Open(path);
         var tokenizer = Tokenizer.Load(path);
@@ -22,9 +22,9 @@ internal sealed record NextToken(string Model, string Backend, Tokenizer Tokeniz
             throw new ArgumentException($"--ids has {ids.Length} tokens; the model has {checkpoint.Config.MaxPositionEmbeddings} positions");
         }
 
-        using var backend = CpuBackend.Create(new CpuOptions { Threads = threads });
+        using var backend = EngineBackend.Create(options);
         var limits = new ForwardLimits(Math.Min(Chunk, ids.Length), MaxLogitRows: 1, MaxSequences: 1, ids.Length);
-        using var model = new LlamaModel(checkpoint.Config, checkpoint.Tensors, backend, limits);
+        using var model = new LlamaModel(checkpoint.Config, checkpoint.Tensors, backend, limits, options.LoadProgress);
         using var cache = model.CreateCache(ids.Length);
         using var sequence = cache.TryOpen(ids.Length)!;
         var forest = new Forest(1);

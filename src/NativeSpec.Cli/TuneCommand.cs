@@ -16,14 +16,15 @@ internal sealed class TuneCommand : Command, IHasExamples
     private readonly Option<int?> _limit = MeasureOptions.Limit();
     private readonly Option<int> _maxTokens = MeasureOptions.MaxTokens();
     private readonly Option<float?> _temperature = MeasureOptions.Temperature();
-    private readonly Option<int?> _threads = CommonOptions.Threads();
+    private readonly ComputeFlags _compute;
     private readonly Option<bool> _json = CommonOptions.Json();
 
     public TuneCommand(Terminal terminal)
         : base("tune", "Measure which drafters pay for a model on this machine; auto follows it from then on")
     {
         _terminal = terminal;
-        Option[] options = [_model, _draftModels, _medusa, _prompts, _limit, _maxTokens, _temperature, _threads, _json];
+        _compute = new ComputeFlags(terminal);
+        Option[] options = [_model, _draftModels, _medusa, _prompts, _limit, _maxTokens, _temperature, .. _compute.All, _json];
         Array.ForEach(options, Add);
         SetAction(RunAsync);
     }
@@ -36,7 +37,7 @@ internal sealed class TuneCommand : Command, IHasExamples
         CommonOptions.RequireAtLeast("--limit", parsed.GetValue(_limit), 1);
         var (path, draftModels) = (parsed.GetValue(_model)!, parsed.GetValue(_draftModels) ?? []);
         var texts = PromptFile.Read(parsed.GetValue(_prompts)!, parsed.GetValue(_limit));
-        var engineOptions = new EngineOptions { MaxSequences = 1, Threads = parsed.GetValue(_threads), DraftModels = draftModels, Medusa = parsed.GetValue(_medusa), MeasureAnew = true };
+        var engineOptions = _compute.Apply(parsed, new EngineOptions { MaxSequences = 1, DraftModels = draftModels, Medusa = parsed.GetValue(_medusa), MeasureAnew = true });
         if (engineOptions.ProfileDirectory is null)
         {
             throw new UsageException("NATIVESPEC_PROFILE_DIR is empty, so there is nowhere to note what is found; name a folder in it, or unset it");

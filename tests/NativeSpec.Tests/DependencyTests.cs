@@ -27,8 +27,8 @@ public sealed class DependencyTests
         ],
         ["NativeSpec.Engine"] =
         [
-            "NativeSpec.Backends", "NativeSpec.Backends.Cpu", "NativeSpec.Loading", "NativeSpec.Model", "NativeSpec.Sampling", "NativeSpec.Speculation", "NativeSpec.Tensors",
-            "NativeSpec.Tokenization",
+            "NativeSpec.Backends", "NativeSpec.Backends.Cpu", "NativeSpec.Backends.Native", "NativeSpec.Loading", "NativeSpec.Model", "NativeSpec.Sampling",
+            "NativeSpec.Speculation", "NativeSpec.Tensors", "NativeSpec.Tokenization",
         ],
     };
 

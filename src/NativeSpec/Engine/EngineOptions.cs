@@ -2,6 +2,7 @@ using Microsoft.Extensions.Logging;
 using NativeSpec.Backends;
 using NativeSpec.Loading;
 using NativeSpec.Speculation;
+using NativeSpec.Tensors;
 
 namespace NativeSpec.Engine;
 
@@ -59,7 +60,18 @@ public sealed record EngineOptions
     /// <summary>What a checkpoint may ask for.</summary>
     public LoadLimits Limits { get; init; } = LoadLimits.Default;
 
-    /// <summary>Makes the backend; null takes the fastest one there is. The engine owns and disposes what this returns.</summary>
+    /// <summary>The backend; null takes the native one where its library is, otherwise the managed one.</summary>
+    public BackendKind? Backend { get; init; }
+
+    /// <summary>How matmul weights are held: as the checkpoint stores them, or packed to 8 or 4 bits while it is loaded, which only the native
+    /// backend computes with. A checkpoint that is packed already stays as it is.</summary>
+    public WeightFormat Weights { get; init; }
+
+    /// <summary>Told while the weights are loaded, which takes a while only where they are packed, the share that is done, from 0 to 1.</summary>
+    public IProgress<double>? LoadProgress { get; init; }
+
+    /// <summary>Makes another backend than <see cref="Backend"/> and <see cref="Weights"/> say. The engine owns and disposes what this
+    /// returns.</summary>
     public Func<EngineOptions, IBackend>? CreateBackend { get; init; }
 
     /// <summary>Where the engine says what it loaded and which request failed; null says nothing.</summary>
@@ -71,6 +83,8 @@ public sealed record EngineOptions
         Require(MaxContext is null or >= 2, nameof(MaxContext), MaxContext, "2 or more");
         Require(KvTokens is null or >= 2, nameof(KvTokens), KvTokens, "2 or more");
         Require(MaxTreeNodes is >= 1 and <= 1024, nameof(MaxTreeNodes), MaxTreeNodes, "1 to 1024");
+        Require(Backend is null || Enum.IsDefined(Backend.Value), nameof(Backend), Backend, "Cpu or Native");
+        Require(Enum.IsDefined(Weights), nameof(Weights), Weights, "AsStored, Q8 or Q4");
         Require(PrefillChunk is >= 1 and <= 4096, nameof(PrefillChunk), PrefillChunk, "1 to 4096");
     }
 

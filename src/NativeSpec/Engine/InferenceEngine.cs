@@ -3,7 +3,6 @@ using System.Security.Cryptography;
 using System.Threading.Channels;
 using Microsoft.Extensions.Logging;
 using NativeSpec.Backends;
-using NativeSpec.Backends.Cpu;
 using NativeSpec.Loading;
 using NativeSpec.Model;
 using NativeSpec.Sampling;
@@ -44,7 +43,7 @@ public sealed partial class InferenceEngine : IDisposable
         MaxContext = plan.MaxContext;
         KvTokens = plan.KvTokens;
         var limits = Limits(options, MaxContext);
-        _model = new LlamaModel(Config, checkpoint.Tensors, backend, limits);
+        _model = new LlamaModel(Config, checkpoint.Tensors, backend, limits, options.LoadProgress);
         _cache = _model.CreateCache(CacheTokens(options, KvTokens));
         _workspace = new SamplerWorkspace(Config.VocabSize);
         _defaults = Defaults(checkpoint.Generation);
@@ -89,7 +88,7 @@ public sealed partial class InferenceEngine : IDisposable
         {
             checkpoint = LlamaCheckpoint.Open(path, options.Limits);
             var tokenizer = Tokenizer.Load(path, options.Limits);
-            backend = options.CreateBackend?.Invoke(options) ?? CpuBackend.Create(new CpuOptions { Threads = options.Threads });
+            backend = EngineBackend.Create(options);
             var engine = new InferenceEngine(checkpoint, tokenizer, backend, options);
             if (options.Logger is { } logger)
             {

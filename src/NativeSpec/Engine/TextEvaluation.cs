@@ -1,5 +1,4 @@
 using NativeSpec.Backends;
-using NativeSpec.Backends.Cpu;
 using NativeSpec.Loading;
 using NativeSpec.Model;
 using NativeSpec.Sampling;
@@ -52,7 +51,7 @@ public sealed class TextEvaluation : IDisposable
         var wished = options with { MaxSequences = 1, MaxContext = options.MaxContext ?? Math.Min(config.MaxPositionEmbeddings, DefaultContext) };
         Context = MemoryPlan.For(config, wished, config.KvBytesPerToken(DType.F32), GC.GetGCMemoryInfo().TotalAvailableMemoryBytes).MaxContext;
         var chunk = Math.Clamp(LogitBytes / sizeof(float) / config.VocabSize, 1, Math.Min(options.PrefillChunk, Context));
-        _model = new LlamaModel(config, checkpoint.Tensors, backend, new ForwardLimits(chunk, chunk, MaxSequences: 1, Context));
+        _model = new LlamaModel(config, checkpoint.Tensors, backend, new ForwardLimits(chunk, chunk, MaxSequences: 1, Context), options.LoadProgress);
         _cache = _model.CreateCache(Context);
         _tree = new TokenTree(chunk);
         _workspace = new float[config.VocabSize];
@@ -80,7 +79,7 @@ public sealed class TextEvaluation : IDisposable
         {
             checkpoint = LlamaCheckpoint.Open(path, options.Limits);
             var tokenizer = Tokenizer.Load(path, options.Limits);
-            backend = options.CreateBackend?.Invoke(options) ?? CpuBackend.Create(new CpuOptions { Threads = options.Threads });
+            backend = EngineBackend.Create(options);
             return new TextEvaluation(checkpoint, tokenizer, backend, options);
         }
         catch

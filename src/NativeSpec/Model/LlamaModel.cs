@@ -33,7 +33,12 @@ public sealed class LlamaModel : IDisposable
 
     /// <summary>Puts the weights on the backend and sizes the buffers. The tensors' memory must outlive the model; the backend stays the
     /// caller's.</summary>
-    public LlamaModel(LlamaConfig config, LlamaTensors tensors, IBackend backend, in ForwardLimits limits)
+    /// <param name="config">The shapes.</param>
+    /// <param name="tensors">The weights.</param>
+    /// <param name="backend">What computes.</param>
+    /// <param name="limits">The most that one forward computes.</param>
+    /// <param name="progress">Told the share of the weights that are on the backend, from 0 to 1; null tells nobody.</param>
+    public LlamaModel(LlamaConfig config, LlamaTensors tensors, IBackend backend, in ForwardLimits limits, IProgress<double>? progress = null)
     {
         ArgumentNullException.ThrowIfNull(config);
         ArgumentNullException.ThrowIfNull(tensors);
@@ -41,7 +46,7 @@ public sealed class LlamaModel : IDisposable
         Config = config;
         Limits = limits;
         _backend = backend;
-        _weights = new LlamaWeights(backend, tensors);
+        _weights = new LlamaWeights(backend, tensors, progress);
         _rope = new RopeTable(config, limits.MaxContext);
         _builder = new BatchBuilder(_rope, config.HeadDim, config.VocabSize);
         _batch = new RowBatch(limits.MaxRows, checked(limits.MaxSequences * (KvCache.PagesFor(limits.MaxContext) + 1) + KvCache.PagesFor(limits.MaxRows)), config.HeadDim);

@@ -6,13 +6,28 @@ namespace NativeSpec.Model;
 /// <summary>A model's weights on a backend: q·k·v and gate·up stacked, so that each layer is four matmuls.</summary>
 internal sealed class LlamaWeights : IDisposable
 {
-    public LlamaWeights(IBackend backend, LlamaTensors tensors)
+    public LlamaWeights(IBackend backend, LlamaTensors tensors, IProgress<double>? progress)
     {
         var tied = ReferenceEquals(tensors.LmHead, tensors.Embedding);
+        var all = tensors.LmHead.ByteLength + tensors.Layers.Sum(Bytes);
+        var done = 0L;
         Embedding = tied ? backend.ImportWeight([tensors.Embedding], [null]) : backend.ImportTable(tensors.Embedding);
-        Layers = [.. tensors.Layers.Select(layer => new LlamaLayer(backend, layer))];
-        FinalNorm = backend.ImportVector(tensors.FinalNorm);
         LmHead = tied ? Embedding : backend.ImportWeight([tensors.LmHead], [null]);
+        Report(tensors.LmHead.ByteLength);
+        Layers = new LlamaLayer[tensors.Layers.Count];
+        for (var i = 0; i < Layers.Length; i++)
+        {
+            Layers[i] = new LlamaLayer(backend, tensors.Layers[i]);
+            Report(Bytes(tensors.Layers[i]));
+        }
+
+        FinalNorm = backend.ImportVector(tensors.FinalNorm);
+
+        void Report(long bytes)
+        {
+            done += bytes;
+            progress?.Report((double)done / all);
+        }
     }
 
     public BackendWeight Embedding { get; }
@@ -34,6 +49,9 @@ internal sealed class LlamaWeights : IDisposable
         FinalNorm.Dispose();
         LmHead.Dispose();
     }
+
+    private static long Bytes(LlamaLayerTensors layer)
+        => new[] { layer.QProj, layer.KProj, layer.VProj, layer.OProj, layer.GateProj, layer.UpProj, layer.DownProj }.Sum(matrix => matrix.ByteLength);
 }
 
 /// <summary>One decoder layer's weights.</summary>

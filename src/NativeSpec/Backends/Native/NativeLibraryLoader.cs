@@ -41,14 +41,14 @@ internal static class NativeLibraryLoader
         {
             if (!NativeLibrary.TryLoad(path, out var chosen))
             {
-                return $"no native library could be loaded from '{path}' ({PathVariable}); the managed kernels serve";
+                return $"no native library could be loaded from '{path}' ({PathVariable})";
             }
 
             NativeLibrary.SetDllImportResolver(assembly, (name, _, _) => name == NativeMethods.Library ? chosen : 0);
         }
         else if (!NativeLibrary.TryLoad(NativeMethods.Library, assembly, null, out _))
         {
-            return $"no native library '{NativeMethods.Library}' was built for {RuntimeInformation.RuntimeIdentifier}; the managed kernels serve";
+            return $"no native library '{NativeMethods.Library}' was built for {RuntimeInformation.RuntimeIdentifier}";
         }
 
         NativeMethods.GetStructSizes(out var part, out var batch, out var kv);

@@ -4,17 +4,6 @@ using NativeSpec.Tensors;
 
 namespace NativeSpec.Backends.Native;
 
-/// <summary>How a backend holds the weights it multiplies with.</summary>
-public enum WeightFormat
-{
-    /// <summary>In place, in the file's element type.</summary>
-    AsStored = 0,
-    /// <summary>4 bits in blocks of 32 with a scale each: 4.5 bits per weight.</summary>
-    Q4 = 4,
-    /// <summary>8 bits in blocks of 64 with a scale each: 8.25 bits per weight.</summary>
-    Q8 = 8,
-}
-
 /// <summary>How the native kernels run.</summary>
 public sealed record NativeOptions
 {

@@ -1,0 +1,76 @@
+using System.CommandLine;
+using System.Diagnostics;
+using System.Globalization;
+using Microsoft.Extensions.Logging;
+using NativeSpec.Backends;
+using NativeSpec.Engine;
+using NativeSpec.Tensors;
+
+namespace NativeSpec.Cli;
+
+/// <summary>The options by which commands say what computes and how weights are held.</summary>
+internal sealed class ComputeFlags(Terminal terminal)
+{
+    private static readonly Dictionary<string, WeightFormat> Formats = new() { ["stored"] = WeightFormat.AsStored, ["q8"] = WeightFormat.Q8, ["q4"] = WeightFormat.Q4 };
+
+    private readonly Option<string?> _backend = Choice("--backend", "cpu are the managed kernels, native the C++ ones; by default native where its library is", ["cpu", "native"]);
+    private readonly Option<string?> _weights = Choice("--weights", "Keep weights as the checkpoint stores them (default), or pack them to 8 or 4 bits while loading", [.. Formats.Keys]);
+    private readonly Option<int?> _threads = CommonOptions.Threads();
+
+    /// <summary>All of them.</summary>
+    public Option[] All => [_threads, _backend, _weights];
+
+    /// <summary>The options with what the command line says; an engine that takes the managed kernels for want of a native library, and
+    /// one that packs weights for long, says so on standard error.</summary>
+    public EngineOptions Apply(ParseResult parsed, EngineOptions options) => options with
+    {
+        Threads = parsed.GetValue(_threads),
+        Backend = parsed.GetValue(_backend) switch { "cpu" => BackendKind.Cpu, "native" => BackendKind.Native, _ => null },
+        Weights = parsed.GetValue(_weights) is { } weights ? Formats[weights] : WeightFormat.AsStored,
+        Logger = !terminal.IsErrorRedirected || parsed.GetValue(CommonOptions.Verbose) ? new Notices(terminal) : null,
+        LoadProgress = terminal.IsErrorRedirected ? null : new Packing(terminal),
+    };
+
+    /// <summary>An option of a few words.</summary>
+    public static Option<string?> Choice(string name, string description, string[] words)
+    {
+        var option = new Option<string?>(name) { Description = description, HelpName = string.Join('|', words) };
+        return option.AcceptOnlyFromAmong(words);
+    }
+
+    /// <summary>Shows what the library warns of; its errors come as exceptions.</summary>
+    private sealed class Notices(Terminal terminal) : ILogger
+    {
+        public IDisposable? BeginScope<TState>(TState state)
+            where TState : notnull
+            => null;
+
+        public bool IsEnabled(LogLevel logLevel) => logLevel == LogLevel.Warning;
+
+        public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
+        {
+            if (IsEnabled(logLevel))
+            {
+                terminal.Error.WriteLine($"nativespec: {formatter(state, exception)}");
+            }
+        }
+    }
+
+    /// <summary>One line that counts, once loading has taken a second.</summary>
+    private sealed class Packing(Terminal terminal) : IProgress<double>
+    {
+        private readonly long _began = Stopwatch.GetTimestamp();
+        private bool _shown;
+
+        public void Report(double value)
+        {
+            if (!_shown && Stopwatch.GetElapsedTime(_began).TotalSeconds < 1)
+            {
+                return;
+            }
+
+            _shown = value < 1;
+            terminal.Error.Write(value < 1 ? string.Create(CultureInfo.InvariantCulture, $"\r[packing weights: {value:0%}]") : "\r                       \r");
+        }
+    }
+}

@@ -1,0 +1,10 @@
+namespace NativeSpec.Backends;
+
+/// <summary>The backends that an engine can be told to take.</summary>
+public enum BackendKind
+{
+    /// <summary>The managed kernels: there on every machine.</summary>
+    Cpu,
+    /// <summary>The C++ kernels: there where the native library was built for the machine.</summary>
+    Native,
+}
