@@ -75,6 +75,7 @@ internal static class CommandLine
             new TuneCommand(terminal),
             new TreeCommand(terminal),
             new ConvertCommand(terminal),
+            new TrainCommand(terminal),
             CommonOptions.Verbose,
             new VersionOption { Action = new PrintVersion() },
         };
