@@ -20,6 +20,7 @@ internal sealed record CheckpointReport(
     {
         json.WriteString("model", Model);
         json.WriteNumber("parameters", Config.ParameterCount);
+        json.WriteString("weights", Checkpoint.Format == WeightFormat.AsStored ? "stored" : Checkpoint.Format.ToString().ToLowerInvariant());
         WriteConfig(json);
         json.WriteStartObject("tokenizer");
         json.WriteString("description", Tokenizer.Description);
@@ -78,6 +79,7 @@ internal sealed record CheckpointReport(
             ["vocabulary", $"{Config.VocabSize}{(Config.TieWordEmbeddings ? ", output tied to the embedding" : "")}"],
             ["context", $"{Config.MaxPositionEmbeddings} positions, RoPE base {rope}"],
             ["begins, ends", $"{Config.BosTokenId?.ToString(System.Globalization.CultureInfo.InvariantCulture) ?? "none"}, {(eos.Length > 0 ? eos : "none")}"],
+            ["weights", Checkpoint.Format == WeightFormat.AsStored ? "as stored" : $"packed, {Checkpoint.Format.ToString().ToLowerInvariant()}"],
             ["tokenizer", Tokenizer.Description ?? Tokenizer.Problem!],
             ["memory", $"{Tables.Bytes(Memory.Weights)} weights + {Tables.Bytes(Memory.KeyValues)} keys and values of {Context} tokens + {Tables.Bytes(Memory.Buffers)} buffers = {Tables.Bytes(Memory.Total)}"],
         ];

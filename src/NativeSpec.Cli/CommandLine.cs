@@ -76,6 +76,7 @@ internal static class CommandLine
             new TreeCommand(terminal),
             new ConvertCommand(terminal),
             new TrainCommand(terminal),
+            new QuantizeCommand(terminal),
             CommonOptions.Verbose,
             new VersionOption { Action = new PrintVersion() },
         };

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.CommandLine.Parsing;
 using System.Diagnostics;
 using System.Globalization;
 using Microsoft.Extensions.Logging;
@@ -20,6 +21,9 @@ internal sealed class ComputeFlags(Terminal terminal)
     /// <summary>All of them.</summary>
     public Option[] All => [_threads, _backend, _weights];
 
+    /// <summary>Whether the command line asks for packed weights.</summary>
+    public bool Packs(CommandResult result) => result.GetValue(_weights) is { } weights && Formats[weights] != WeightFormat.AsStored;
+
     /// <summary>The options with what the command line says; an engine that takes the managed kernels for want of a native library, and
     /// one that packs weights for long, says so on standard error.</summary>
     public EngineOptions Apply(ParseResult parsed, EngineOptions options) => options with
@@ -28,8 +32,11 @@ internal sealed class ComputeFlags(Terminal terminal)
         Backend = parsed.GetValue(_backend) switch { "cpu" => BackendKind.Cpu, "native" => BackendKind.Native, _ => null },
         Weights = parsed.GetValue(_weights) is { } weights ? Formats[weights] : WeightFormat.AsStored,
         Logger = !terminal.IsErrorRedirected || parsed.GetValue(CommonOptions.Verbose) ? new Notices(terminal) : null,
-        LoadProgress = terminal.IsErrorRedirected ? null : new Packing(terminal),
+        LoadProgress = Progress(terminal),
     };
+
+    /// <summary>Counts on standard error while weights are packed, where somebody looks.</summary>
+    public static IProgress<double>? Progress(Terminal terminal) => terminal.IsErrorRedirected ? null : new Packing(terminal);
 
     /// <summary>An option of a few words.</summary>
     public static Option<string?> Choice(string name, string description, string[] words)

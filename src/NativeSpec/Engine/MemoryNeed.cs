@@ -5,7 +5,8 @@ using NativeSpec.Tensors;
 namespace NativeSpec.Engine;
 
 /// <summary>What an engine takes of the memory, known without starting it.</summary>
-/// <param name="Weights">Bytes of the weights. They stay in the files' pages, which the system shares between processes and may drop.</param>
+/// <param name="Weights">Bytes of the weights. As stored, they stay in the files' pages, which the system shares between processes and may
+/// drop; weights that are packed while loading are the process's own, beside the embedding's pages.</param>
 /// <param name="KeyValues">Bytes of keys and values for all tokens that the engine holds; taken from the system as they are used.</param>
 /// <param name="Buffers">Bytes of activations, logits and rotation angles.</param>
 public sealed record MemoryNeed(long Weights, long KeyValues, long Buffers)
@@ -30,8 +31,21 @@ public sealed record MemoryNeed(long Weights, long KeyValues, long Buffers)
         var limits = InferenceEngine.Limits(options, plan.MaxContext);
         var pages = (InferenceEngine.CacheTokens(options, plan.KvTokens) + Backends.RowBatch.PageSize - 1) / Backends.RowBatch.PageSize;
         return new MemoryNeed(
-            checkpoint.WeightBytes,
+            WeightBytes(checkpoint, options.Weights),
             checked(pages * Backends.RowBatch.PageSize * config.KvBytesPerToken(DType.F32)),
             LlamaModel.BufferBytes(config, limits));
+    }
+
+    private static long WeightBytes(LlamaCheckpoint checkpoint, WeightFormat format)
+    {
+        var tensors = checkpoint.Tensors;
+        if (format == WeightFormat.AsStored || checkpoint.Format != WeightFormat.AsStored)
+        {
+            return checkpoint.WeightBytes;
+        }
+
+        var matrices = tensors.Layers.SelectMany(layer => layer.Matrices).Append(tensors.LmHead).ToArray();
+        var kept = checkpoint.WeightBytes - matrices.Sum(matrix => ReferenceEquals(matrix, tensors.Embedding) ? 0 : matrix.ByteLength);
+        return checked(kept + matrices.Sum(matrix => PackedWeights.Bytes(matrix.Shape[0], matrix.Shape[1], format)));
     }
 }

@@ -68,7 +68,10 @@ public sealed class Checkpoint : IDisposable
     }
 
     /// <summary>The file that holds a tensor, for messages; the checkpoint itself when none does.</summary>
-    internal string FileOf(string tensor) => Files.FirstOrDefault(file => file.Tensors.ContainsKey(tensor))?.Path ?? Path;
+    internal string FileOf(string tensor) => HolderOf(tensor)?.Path ?? Path;
+
+    /// <summary>The file that holds a tensor, or null.</summary>
+    internal SafetensorsFile? HolderOf(string tensor) => Files.FirstOrDefault(file => file.Tensors.ContainsKey(tensor));
 
     private static Checkpoint OpenFile(string path, string file, LoadLimits limits)
     {

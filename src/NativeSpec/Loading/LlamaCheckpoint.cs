@@ -26,7 +26,8 @@ public sealed class LlamaCheckpoint : IDisposable
             Embedding = embedding,
             Layers = layers,
             FinalNorm = binder.Vector("model.norm.weight", config.HiddenSize),
-            LmHead = config.TieWordEmbeddings ? embedding : binder.Matrix("lm_head.weight", config.VocabSize, config.HiddenSize),
+            // A packed output matrix stands beside the embedding that it was made from, which is looked up and stays as it was.
+            LmHead = config.TieWordEmbeddings && !binder.IsPacked("lm_head.weight") ? embedding : binder.Weight("lm_head.weight", config.VocabSize, config.HiddenSize),
         };
         binder.Finish(IsHarmless);
         WeightBytes = binder.Bytes;
@@ -46,6 +47,9 @@ public sealed class LlamaCheckpoint : IDisposable
 
     /// <summary>The weights, by name; valid until the checkpoint is disposed.</summary>
     public LlamaTensors Tensors { get; }
+
+    /// <summary>How the matrices are stored: element by element, or packed by <c>nativespec quantize</c>.</summary>
+    public WeightFormat Format => Tensors.LmHead.Format;
 
     /// <summary>Bytes of all weights of the model, as they are stored; a tied output matrix is counted once.</summary>
     public long WeightBytes { get; }
@@ -94,18 +98,18 @@ public sealed class LlamaCheckpoint : IDisposable
         return new LlamaLayerTensors
         {
             InputNorm = binder.Vector($"{layer}input_layernorm.weight", hidden),
-            QProj = binder.Matrix($"{layer}self_attn.q_proj.weight", q, hidden),
-            KProj = binder.Matrix($"{layer}self_attn.k_proj.weight", kv, hidden),
-            VProj = binder.Matrix($"{layer}self_attn.v_proj.weight", kv, hidden),
-            OProj = binder.Matrix($"{layer}self_attn.o_proj.weight", hidden, q),
+            QProj = binder.Weight($"{layer}self_attn.q_proj.weight", q, hidden),
+            KProj = binder.Weight($"{layer}self_attn.k_proj.weight", kv, hidden),
+            VProj = binder.Weight($"{layer}self_attn.v_proj.weight", kv, hidden),
+            OProj = binder.Weight($"{layer}self_attn.o_proj.weight", hidden, q),
             QBias = binder.Vector($"{layer}self_attn.q_proj.bias", q, config.AttentionBias),
             KBias = binder.Vector($"{layer}self_attn.k_proj.bias", kv, config.AttentionBias),
             VBias = binder.Vector($"{layer}self_attn.v_proj.bias", kv, config.AttentionBias),
             OBias = binder.Vector($"{layer}self_attn.o_proj.bias", hidden, config.AttentionBias),
             PostAttentionNorm = binder.Vector($"{layer}post_attention_layernorm.weight", hidden),
-            GateProj = binder.Matrix($"{layer}mlp.gate_proj.weight", ff, hidden),
-            UpProj = binder.Matrix($"{layer}mlp.up_proj.weight", ff, hidden),
-            DownProj = binder.Matrix($"{layer}mlp.down_proj.weight", hidden, ff),
+            GateProj = binder.Weight($"{layer}mlp.gate_proj.weight", ff, hidden),
+            UpProj = binder.Weight($"{layer}mlp.up_proj.weight", ff, hidden),
+            DownProj = binder.Weight($"{layer}mlp.down_proj.weight", hidden, ff),
             GateBias = binder.Vector($"{layer}mlp.gate_proj.bias", ff, config.MlpBias),
             UpBias = binder.Vector($"{layer}mlp.up_proj.bias", ff, config.MlpBias),
             DownBias = binder.Vector($"{layer}mlp.down_proj.bias", hidden, config.MlpBias),

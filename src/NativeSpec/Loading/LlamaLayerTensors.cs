@@ -53,4 +53,7 @@ public sealed class LlamaLayerTensors
 
     /// <summary>Bias of the down projection, [hidden]; null unless <see cref="LlamaConfig.MlpBias"/>.</summary>
     public required TensorView? DownBias { get; init; }
+
+    /// <summary>The matrices, in the order of a forward; those of q·k·v and of gate·up, which are multiplied with together, are neighbours.</summary>
+    internal TensorView[] Matrices => [QProj, KProj, VProj, OProj, GateProj, UpProj, DownProj];
 }

@@ -56,6 +56,18 @@ public sealed class SafetensorsTensor
 
     internal Action<Stream> Write { get; }
 
+    /// <summary>Panels of a packed matrix: they come first in a file, where its data begin on a cache line, and each is whole cache lines.</summary>
+    internal bool IsPacked { get; private init; }
+
+    /// <summary>A matrix that is packed when its turn comes: U8 [panels, bytes of a panel].</summary>
+    /// <param name="name">Its name in the file.</param>
+    /// <param name="format">The packed format.</param>
+    /// <param name="outFeatures">Rows.</param>
+    /// <param name="inFeatures">Columns.</param>
+    /// <param name="write">Writes the panels.</param>
+    internal static SafetensorsTensor Packed(string name, WeightFormat format, long outFeatures, long inFeatures, Action<Stream> write)
+        => new(name, DType.U8, [PackedWeights.Panels(outFeatures), PackedWeights.PanelBytes(inFeatures, format)], write) { IsPacked = true };
+
     /// <summary>A tensor whose bytes are at hand.</summary>
     public static SafetensorsTensor FromBytes(string name, DType dtype, ReadOnlySpan<long> shape, ReadOnlyMemory<byte> bytes) =>
         new(name, dtype, shape, stream => stream.Write(bytes.Span));
@@ -68,6 +80,11 @@ public sealed class SafetensorsTensor
     public static SafetensorsTensor FromView(TensorView view, string? name = null)
     {
         ArgumentNullException.ThrowIfNull(view);
+        if (view.Format != WeightFormat.AsStored)
+        {
+            return Packed(name ?? view.Name, view.Format, view.Shape[0], view.Shape[1], stream => CopyTo(stream, view));
+        }
+
         return new SafetensorsTensor(name ?? view.Name, view.DType, view.Shape, stream => CopyTo(stream, view));
     }
 

@@ -7,7 +7,8 @@ namespace NativeSpec.Loading;
 
 /// <summary>Writes safetensors files. The same tensors give the same bytes: they are ordered by element size, largest first, then by name,
 /// as the reference implementation does, so that each is aligned to its elements; the header is padded with spaces so that the data
-/// begin at a multiple of 64 bytes.</summary>
+/// begin at a multiple of 64 bytes. Packed matrices come before all others, in the order given, because what a matmul stacks should lie
+/// side by side.</summary>
 public static class SafetensorsWriter
 {
     private const int DataAlignment = 64;
@@ -23,7 +24,7 @@ public static class SafetensorsWriter
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
         ArgumentNullException.ThrowIfNull(tensors);
-        SafetensorsTensor[] sorted = [.. tensors.OrderByDescending(t => t.DType.Size()).ThenBy(t => t.Name, StringComparer.Ordinal)];
+        SafetensorsTensor[] sorted = [.. tensors.OrderByDescending(t => t.IsPacked ? PackedWeights.Alignment : t.DType.Size()).ThenBy(t => t.IsPacked ? "" : t.Name, StringComparer.Ordinal)];
         var header = Header(sorted, metadata);
         var full = Path.GetFullPath(path);
         var temporary = Path.Combine(Path.GetDirectoryName(full)!, $".{Path.GetFileName(full)}.{Guid.NewGuid():N}.tmp");

@@ -19,6 +19,13 @@ internal sealed class WeightBinder(Checkpoint checkpoint)
     /// <summary>A matrix; its values are not looked at, because a large file must open in milliseconds.</summary>
     public TensorView Matrix(string name, long rows, long columns) => Take(name, [rows, columns]);
 
+    /// <summary>A matrix that is multiplied with, which a file may hold packed.</summary>
+    public TensorView Weight(string name, long rows, long columns) => IsPacked(name) ? TakePacked(name, rows, columns) : Matrix(name, rows, columns);
+
+    /// <summary>Whether the checkpoint holds the matrix packed.</summary>
+    public bool IsPacked(string name)
+        => _tensors.TryGetValue(name, out var view) && view.DType == DType.U8 && PackedMetadata.FormatOf(checkpoint.HolderOf(name)!) != WeightFormat.AsStored;
+
     /// <summary>A norm weight or bias: small, so its values are checked to be finite.</summary>
     public TensorView Vector(string name, long length)
     {
@@ -108,6 +115,26 @@ internal sealed class WeightBinder(Checkpoint checkpoint)
         _taken.Add(name);
         Bytes = checked(Bytes + view.ByteLength);
         return view;
+    }
+
+    private TensorView TakePacked(string name, long rows, long columns)
+    {
+        var view = _tensors[name];
+        var format = PackedMetadata.FormatOf(checkpoint.HolderOf(name)!);
+        long[] expected = [PackedWeights.Panels(rows), PackedWeights.PanelBytes(columns, format)];
+        if (!view.Shape.SequenceEqual(expected))
+        {
+            throw Error(view, $"is {view}; {format} panels of the [{rows}, {columns}] that config.json asks for are U8 [{expected[0]}, {expected[1]}]");
+        }
+
+        if (view.Data % PackedWeights.Alignment != 0)
+        {
+            throw Error(view, $"does not begin on a cache line ({PackedWeights.Alignment} bytes): pack the weights again with nativespec quantize");
+        }
+
+        _taken.Add(name);
+        Bytes = checked(Bytes + view.ByteLength);
+        return new TensorView(name, format, rows, columns, view.Data, view.ByteLength);
     }
 
     private ModelFormatException Error(TensorView view, string problem) =>

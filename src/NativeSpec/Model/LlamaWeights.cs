@@ -50,8 +50,7 @@ internal sealed class LlamaWeights : IDisposable
         LmHead.Dispose();
     }
 
-    private static long Bytes(LlamaLayerTensors layer)
-        => new[] { layer.QProj, layer.KProj, layer.VProj, layer.OProj, layer.GateProj, layer.UpProj, layer.DownProj }.Sum(matrix => matrix.ByteLength);
+    private static long Bytes(LlamaLayerTensors layer) => layer.Matrices.Sum(matrix => matrix.ByteLength);
 }
 
 /// <summary>One decoder layer's weights.</summary>

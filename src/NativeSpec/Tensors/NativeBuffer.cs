@@ -32,6 +32,16 @@ public sealed unsafe class NativeBuffer<T> : SafeHandle
         Pointer = (T*)((handle + Alignment - 1) & ~(Alignment - 1));
     }
 
+    /// <summary>Writes all bytes to a stream.</summary>
+    internal void CopyTo(Stream stream)
+    {
+        const long Piece = 1 << 24; // a span holds less than a buffer may
+        for (long at = 0, end = Length * sizeof(T); at < end; at += Piece)
+        {
+            stream.Write(new ReadOnlySpan<byte>((byte*)Pointer + at, (int)Math.Min(Piece, end - at)));
+        }
+    }
+
     /// <summary>Number of elements.</summary>
     public long Length { get; }
 

@@ -1,7 +1,8 @@
 namespace NativeSpec.Tensors;
 
 /// <summary>A named, shaped, read-only look at bytes that somebody else owns (a mapped file, or memory a test made).
-/// The view is valid while its owner lives.</summary>
+/// The view is valid while its owner lives. A matrix may be packed: then it has its extents still, but its bytes are a stream of panels
+/// (see <see cref="PackedWeights"/>).</summary>
 public sealed unsafe class TensorView
 {
     private readonly byte* _data;
@@ -29,10 +30,30 @@ public sealed unsafe class TensorView
         }
     }
 
+    /// <summary>Makes a view of a packed matrix [<paramref name="outFeatures"/>, <paramref name="inFeatures"/>].</summary>
+    /// <exception cref="ArgumentException">A packed matrix of these extents does not have <paramref name="byteLength"/> bytes.</exception>
+    public TensorView(string name, WeightFormat format, long outFeatures, long inFeatures, nint data, long byteLength)
+    {
+        Name = name;
+        DType = DType.U8;
+        Format = format;
+        _shape = [outFeatures, inFeatures];
+        _data = (byte*)data;
+        ByteLength = byteLength;
+        ElementCount = checked(outFeatures * inFeatures);
+        if (PackedWeights.Bytes(outFeatures, inFeatures, format) is var bytes && bytes != byteLength)
+        {
+            throw new ArgumentException($"tensor '{name}': {this} needs {bytes} bytes, the view has {byteLength}", nameof(byteLength));
+        }
+    }
+
     /// <summary>The tensor's name in its checkpoint.</summary>
     public string Name { get; }
 
-    /// <summary>The element type.</summary>
+    /// <summary>How the elements lie: one after another, or packed.</summary>
+    public WeightFormat Format { get; }
+
+    /// <summary>The element type; of a packed matrix, bytes.</summary>
     public DType DType { get; }
 
     /// <summary>The extents, outermost first; empty for a scalar.</summary>
@@ -52,5 +73,5 @@ public sealed unsafe class TensorView
     public ReadOnlySpan<byte> Bytes => new(_data, checked((int)ByteLength));
 
     /// <summary>For messages: <c>BF16 [32000, 2048]</c>.</summary>
-    public override string ToString() => $"{DType} [{string.Join(", ", _shape)}]";
+    public override string ToString() => $"{(Format == WeightFormat.AsStored ? DType : Format)} [{string.Join(", ", _shape)}]";
 }

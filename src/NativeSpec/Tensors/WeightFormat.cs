@@ -15,6 +15,12 @@ public enum WeightFormat
 /// outputs, each a stream of super-blocks of 128 columns (scales, then whole numbers).</summary>
 public static class PackedWeights
 {
+    /// <summary>Grows when the layout changes, so that files of another are refused.</summary>
+    public const int LayoutVersion = 1;
+
+    /// <summary>Packed matrices begin on a cache line, as their super-blocks do.</summary>
+    public const int Alignment = 64;
+
     /// <summary>Outputs of a panel.</summary>
     public const int PanelOutputs = 16;
 
@@ -22,6 +28,9 @@ public static class PackedWeights
     public const int SuperColumns = 128;
 
     private const int ScaleBytes = 2; // binary16
+
+    /// <summary>Bytes of the scales that a super-block begins with: [block][output].</summary>
+    public static int SuperScaleBytes(WeightFormat format) => SuperColumns / BlockColumns(format) * PanelOutputs * ScaleBytes;
 
     /// <summary>Columns that share a scale.</summary>
     public static int BlockColumns(WeightFormat format) => format switch
@@ -33,7 +42,7 @@ public static class PackedWeights
 
     /// <summary>Bytes of a super-block of a panel: a whole number of cache lines.</summary>
     public static int SuperBytes(WeightFormat format)
-        => PanelOutputs * ((SuperColumns / BlockColumns(format) * ScaleBytes) + (SuperColumns * (int)format / 8));
+        => SuperScaleBytes(format) + (PanelOutputs * SuperColumns * (int)format / 8);
 
     /// <summary>Panels of a matrix.</summary>
     public static long Panels(long outFeatures) => (outFeatures + PanelOutputs - 1) / PanelOutputs;

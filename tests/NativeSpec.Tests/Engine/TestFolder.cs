@@ -28,20 +28,23 @@ internal sealed class TestFolder : IDisposable
         });
         TensorView[] all = [model.Tensors.Embedding, .. layers, model.Tensors.FinalNorm, model.Tensors.LmHead];
         SafetensorsWriter.Write(System.IO.Path.Combine(Path, "model.safetensors"), all.Select(view => SafetensorsTensor.FromView(view)));
-        File.WriteAllText(System.IO.Path.Combine(Path, "config.json"), $$"""
-            {
-              "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_act": "silu",
-              "hidden_size": {{config.HiddenSize}}, "intermediate_size": {{config.IntermediateSize}},
-              "num_hidden_layers": {{config.NumHiddenLayers}}, "num_attention_heads": {{config.NumAttentionHeads}},
-              "num_key_value_heads": {{config.NumKeyValueHeads}}, "head_dim": {{config.HeadDim}}, "vocab_size": {{config.VocabSize}},
-              "max_position_embeddings": {{maxPositions}}, "rms_norm_eps": 1e-5, "rope_theta": 10000.0,
-              "tie_word_embeddings": false, "eos_token_id": {{(eos < 0 ? "null" : eos)}}
-            }
-            """);
+        File.WriteAllText(System.IO.Path.Combine(Path, "config.json"), ConfigJson(config, eos));
         TestTokenizers.WriteByteLevel(Path, config.VocabSize);
     }
 
     public string Path { get; }
+
+    /// <summary>config.json of a model without biases and scaled RoPE.</summary>
+    public static string ConfigJson(LlamaConfig config, int eos = -1) => $$"""
+        {
+          "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_act": "silu",
+          "hidden_size": {{config.HiddenSize}}, "intermediate_size": {{config.IntermediateSize}},
+          "num_hidden_layers": {{config.NumHiddenLayers}}, "num_attention_heads": {{config.NumAttentionHeads}},
+          "num_key_value_heads": {{config.NumKeyValueHeads}}, "head_dim": {{config.HeadDim}}, "vocab_size": {{config.VocabSize}},
+          "max_position_embeddings": {{config.MaxPositionEmbeddings}}, "rms_norm_eps": 1e-5, "rope_theta": 10000.0,
+          "tie_word_embeddings": {{(config.TieWordEmbeddings ? "true" : "false")}}, "eos_token_id": {{(eos < 0 ? "null" : eos)}}
+        }
+        """;
 
     public void Dispose() => Directory.Delete(Path, recursive: true);
 

@@ -251,7 +251,7 @@ internal sealed unsafe class CpuBackend<TSimd, TVector>(SimdLevel level, int thr
     {
         if (tensor.DType is not (DType.F32 or DType.F16 or DType.BF16))
         {
-            throw new ArgumentException($"'{tensor.Name}' is {tensor}; the cpu backend computes with F32, F16 and BF16 weights", nameof(tensor));
+            throw new ArgumentException($"'{tensor.Name}' is {tensor}; the cpu backend computes with F32, F16 and BF16 weights{(tensor.Format == WeightFormat.AsStored ? "" : ", packed ones need the native backend")}", nameof(tensor));
         }
     }
 

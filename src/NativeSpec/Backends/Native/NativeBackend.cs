@@ -79,21 +79,29 @@ public sealed unsafe class NativeBackend : IBackend
     {
         ArgumentNullException.ThrowIfNull(parts);
         ArgumentNullException.ThrowIfNull(biases);
-        var native = stackalloc NativePart[parts.Count];
         var outputs = 0;
-        for (var i = 0; i < parts.Count; i++)
+        foreach (var part in parts)
         {
-            var shape = parts[i].Shape;
-            native[i] = Part(parts[i], shape.Length > 0 ? shape[0] : 0);
-            if (shape.Length != 2 || shape[1] != parts[0].Shape[1])
+            if (part.Shape.Length != 2 || part.Shape[1] != parts[0].Shape[1] || part.Format != parts[0].Format)
             {
-                throw new ArgumentException($"'{parts[i].Name}' is {parts[i]}; stacked weights need two extents, the second {parts[0].Shape[^1]}", nameof(parts));
+                throw new ArgumentException($"'{part.Name}' is {part}; stacked weights need two extents, the second {parts[0].Shape[^1]}, and one format", nameof(parts));
             }
 
-            outputs = checked(outputs + (int)shape[0]);
+            outputs = checked(outputs + (int)part.Shape[0]);
         }
 
         using var bias = ImportBias(parts, biases, outputs);
+        if (parts[0].Format != WeightFormat.AsStored)
+        {
+            return ImportPacked(parts, bias, outputs);
+        }
+
+        var native = stackalloc NativePart[parts.Count];
+        for (var i = 0; i < parts.Count; i++)
+        {
+            native[i] = Part(parts[i], parts[i].Shape[0]);
+        }
+
         var inputs = checked((int)parts[0].Shape[1]);
         NativeMethods.Check(NativeMethods.CreateWeight(
             _handle, native, parts.Count, inputs, bias is null ? null : bias.Pointer, (int)_weights, out var handle));
@@ -107,6 +115,31 @@ public sealed unsafe class NativeBackend : IBackend
         return table.Shape.Length == 2
             ? new NativeWeight(checked((int)table.Shape[0]), checked((int)table.Shape[1]), Part(table, table.Shape[0]), null)
             : throw new ArgumentException($"'{table.Name}' is {table}; a table has two extents", nameof(table));
+    }
+
+    /// <summary>Packs a matrix, on all threads.</summary>
+    /// <param name="matrix">[out, in], element type F32, F16 or BF16.</param>
+    /// <param name="format">Q8 or Q4.</param>
+    /// <param name="packed">Takes the panels: <see cref="PackedWeights.Bytes"/> of them.</param>
+    /// <exception cref="ArgumentException">The matrix, the format or the room is not as said.</exception>
+    public void Pack(TensorView matrix, WeightFormat format, NativeBuffer<byte> packed)
+    {
+        ArgumentNullException.ThrowIfNull(matrix);
+        ArgumentNullException.ThrowIfNull(packed);
+        if (matrix.Shape.Length != 2)
+        {
+            throw new ArgumentException($"'{matrix.Name}' is {matrix}; a matrix has two extents", nameof(matrix));
+        }
+
+        var part = Part(matrix, matrix.Shape[0]);
+        NativeMethods.Check(NativeMethods.Quantize(_handle, &part, 1, matrix.Shape[1], (int)format, packed.Pointer, packed.Length));
+    }
+
+    /// <summary>Reads a tensor's bytes on all threads and does nothing with them: how fast a matmul could be at best.</summary>
+    public void Read(TensorView tensor)
+    {
+        ArgumentNullException.ThrowIfNull(tensor);
+        NativeMethods.Check(NativeMethods.Read(_handle, (void*)tensor.Data, tensor.ByteLength));
     }
 
     /// <inheritdoc/>
@@ -142,6 +175,11 @@ public sealed unsafe class NativeBackend : IBackend
     {
         ArgumentNullException.ThrowIfNull(table);
         var part = ((NativeWeight)table).Table;
+        if (part.Data is null)
+        {
+            throw new ArgumentException("packed weights cannot be looked up as embeddings", nameof(table));
+        }
+
         var batch = _batch;
         NativeMethods.Check(NativeMethods.Embed(_handle, &part, table.InFeatures, &batch, Floats(x, batch.Rows, table.InFeatures)));
     }
@@ -248,6 +286,23 @@ public sealed unsafe class NativeBackend : IBackend
         => rows * width <= buffer.Length
             ? ((NativeFloats)buffer).Pointer
             : throw new ArgumentException($"a buffer of {buffer.Length} floats cannot hold [{rows}, {width}]", nameof(buffer));
+
+    /// <summary>Weights that a checkpoint holds packed.</summary>
+    private NativeWeight ImportPacked(IReadOnlyList<TensorView> parts, NativeFloats? bias, int outputs)
+    {
+        var (first, format) = (parts[0], parts[0].Format);
+        if (_weights != WeightFormat.AsStored && _weights != format)
+        {
+            throw new ArgumentException(
+                $"'{first.Name}' is {first}; {_weights.ToString().ToLowerInvariant()} weights are made from a checkpoint that is not packed", nameof(parts));
+        }
+
+        var stacked = PackedStack.LiesTogether(parts) ? null : PackedStack.Copy(parts, format);
+        var bytes = PackedWeights.Bytes(outputs, first.Shape[1], format);
+        NativeMethods.Check(NativeMethods.WeightFromPacked(
+            stacked is null ? (void*)first.Data : stacked.Pointer, bytes, outputs, first.Shape[1], bias is null ? null : bias.Pointer, (int)format, out var handle));
+        return new NativeWeight(outputs, (int)first.Shape[1], default, handle, stacked);
+    }
 
     private float* Qkv(BackendBuffer qkv, in KvShape shape) => Floats(qkv, _batch.Rows, ((long)shape.Heads * shape.HeadDim) + (2L * shape.Width));
 

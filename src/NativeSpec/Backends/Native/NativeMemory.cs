@@ -15,7 +15,12 @@ internal sealed unsafe class NativeFloats(long length) : BackendBuffer(length)
 }
 
 /// <summary>Weights as the library holds them, and the first matrix where it lies in the file, for looking up embeddings.</summary>
-internal sealed class NativeWeight(int outFeatures, int inFeatures, NativePart table, NativeWeightHandle? handle)
+/// <param name="outFeatures">Rows.</param>
+/// <param name="inFeatures">Columns.</param>
+/// <param name="table">Where embeddings are looked up; without data in a packed matrix.</param>
+/// <param name="handle">Null for a table that is only looked up.</param>
+/// <param name="stacked">Memory of packed parts that had to be stacked; null where they are used in place.</param>
+internal sealed class NativeWeight(int outFeatures, int inFeatures, NativePart table, NativeWeightHandle? handle, NativeBuffer<byte>? stacked = null)
     : BackendWeight(outFeatures, inFeatures)
 {
     public NativePart Table { get; } = table;
@@ -23,7 +28,11 @@ internal sealed class NativeWeight(int outFeatures, int inFeatures, NativePart t
     /// <summary>Null for a table that is only looked up.</summary>
     public NativeWeightHandle? Handle { get; } = handle;
 
-    public override void Dispose() => Handle?.Dispose();
+    public override void Dispose()
+    {
+        Handle?.Dispose();
+        stacked?.Dispose();
+    }
 }
 
 /// <summary>Keys and values: [layer][keys | values][row][kvHead][headDim] of F32 or BF16.</summary>

@@ -44,6 +44,10 @@ internal static unsafe partial class NativeMethods
     public static partial int CreateWeight(
         NativeBackendHandle backend, NativePart* parts, int count, long inFeatures, float* bias, int format, out NativeWeightHandle weight);
 
+    [LibraryImport(Library, EntryPoint = "ns_weight_from_packed")]
+    public static partial int WeightFromPacked(
+        void* packed, long bytes, long outFeatures, long inFeatures, float* bias, int format, out NativeWeightHandle weight);
+
     [LibraryImport(Library, EntryPoint = "ns_weight_destroy")]
     public static partial void DestroyWeight(nint weight);
 
@@ -53,6 +57,9 @@ internal static unsafe partial class NativeMethods
     [LibraryImport(Library, EntryPoint = "ns_quantize")]
     public static partial int Quantize(
         NativeBackendHandle backend, NativePart* parts, int count, long inFeatures, int format, void* packed, long bytes);
+
+    [LibraryImport(Library, EntryPoint = "ns_read")]
+    public static partial int Read(NativeBackendHandle backend, void* data, long bytes);
 
     [LibraryImport(Library, EntryPoint = "ns_embed")]
     public static partial int Embed(NativeBackendHandle backend, NativePart* table, long width, NativeBatch* batch, float* x);
