@@ -121,7 +121,7 @@ switch ($Verb) {
     'run' {
         Build-Native
         Publish-Command
-        Invoke-NativeSpec $Rest
+        Invoke-NativeSpec $(if ($Rest.Count -gt 0) { $Rest } else { 'demo' })
     }
     'bench' {
         Build-Native
@@ -146,7 +146,7 @@ usage: ./build.ps1 [verb] [arguments]
   test [--levels]    run all tests, those of the native kernels first; with --levels the managed ones again, with managed kernels
                      alone, without AVX-512 and without any vector instructions
                      other arguments go to dotnet test, such as --filter Name~MatMul, and leave the native tests out
-  run [-- ARGS]      build, then run nativespec with ARGS
+  run [-- ARGS]      build, then run nativespec with ARGS; without any, nativespec demo: one text written plainly and with speculation
   bench [ARGS]       build, then run nativespec bench decode with ARGS
   format [--check]   format the source; with --check only say whether it is
   pack               put the packages into artifacts/packages

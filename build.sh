@@ -12,7 +12,7 @@ usage: ./build.sh [verb] [arguments]
   test [--levels]    run all tests, those of the native kernels first; with --levels the managed ones again, with managed kernels
                      alone, without AVX-512 and without any vector instructions
                      other arguments go to dotnet test, such as --filter Name~MatMul, and leave the native tests out
-  run [-- ARGS]      build, then run nativespec with ARGS
+  run [-- ARGS]      build, then run nativespec with ARGS; without any, nativespec demo: one text written plainly and with speculation
   bench [ARGS]       build, then run nativespec bench decode with ARGS
   format [--check]   format the source; with --check only say whether it is
   pack               put the packages into artifacts/packages
@@ -116,6 +116,7 @@ case "$verb" in
         build_native
         publish
         [ "${1:-}" = -- ] && shift
+        [ $# -gt 0 ] || set -- demo
         artifacts/nativespec "$@" ;;
     bench)
         build_native

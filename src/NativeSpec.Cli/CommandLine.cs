@@ -67,6 +67,7 @@ internal static class CommandLine
         // Not a RootCommand, which would call itself after the file it was started from.
         var root = new Command("nativespec", "Writes text with Llama-family models.")
         {
+            new DemoCommand(terminal),
             new GenerateCommand(terminal),
             new InspectCommand(terminal),
             new TokenizeCommand(terminal),
