@@ -14,8 +14,13 @@ internal sealed class TrainCorpusCommand : Command, IHasExamples
     /// <summary>The text of the namespaces that are held out.</summary>
     public const string HeldOutFile = "heldout.txt";
 
+    /// <summary>Signatures of members that are held out, to measure with.</summary>
+    public const string PromptsFile = "prompts.jsonl";
+
+    private const int Prompts = 48;
+
     private readonly Terminal _terminal;
-    private readonly Option<string> _output = new("--output") { Description = $"The folder to write {TrainFile} and {HeldOutFile} to; made if it is not there", HelpName = "DIR", Required = true };
+    private readonly Option<string> _output = new("--output") { Description = $"The folder to write {TrainFile}, {HeldOutFile} and {PromptsFile} (signatures that are held out) to; made if it is not there", HelpName = "DIR", Required = true };
     private readonly Option<string?> _packs = new("--packs") { Description = "The folder that holds Microsoft.NETCore.App.Ref and Microsoft.AspNetCore.App.Ref; by default packs/ of the .NET that runs this command", HelpName = "DIR" };
     private readonly Option<string?> _heldOut = new("--held-out") { Description = $"The namespaces to hold out, each with all below it (default {string.Join(",", DocumentationCorpus.DefaultHeldOut)})", HelpName = "LIST" };
     private readonly Option<string?> _leftOut = new("--leave-out") { Description = $"The namespaces to leave out, each with all below it (default {string.Join(",", DocumentationCorpus.DefaultLeftOut)})", HelpName = "LIST" };
@@ -43,6 +48,7 @@ internal sealed class TrainCorpusCommand : Command, IHasExamples
             Write("train", TrainFile, corpus.Train),
             Write("held_out", HeldOutFile, corpus.HeldOut),
         ];
+        PromptSet.Write(Path.Combine(folder, PromptsFile), PromptSet.Of(corpus.HeldOut, Prompts));
         var overlap = NGramOverlap.Share(corpus.Train, corpus.HeldOut);
         if (parsed.GetValue(_json))
         {

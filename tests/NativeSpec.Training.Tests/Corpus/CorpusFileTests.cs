@@ -71,4 +71,19 @@ public sealed class CorpusFileTests
         // Of the runs "a b", "b c" and "x y" only "a b" is known; "c x" stands across documents and is none.
         Assert.That(NGramOverlap.Share(["z a b\n"], ["a b c\n", "x y\n"], n: 2), Is.EqualTo(1.0 / 3).Within(1e-12));
     }
+
+    [Test]
+    public void Of_Documents_AreTheirBeginningsSpreadOverAll()
+    {
+        string[] documents = [.. Enumerable.Range(0, 9).Select(i => $"namespace N;\nA.B{i}(int x)\n/// <summary>S.</summary>\n/// <param name=\"x\">P.</param>\n"), "namespace N;\nA.C\n/// <summary>No parameter.</summary>\n"];
+        Assert.That(PromptSet.Of(documents, 3), Is.EqualTo(new[] { "namespace N;\nA.B0(int x)\n", "namespace N;\nA.B3(int x)\n", "namespace N;\nA.B6(int x)\n" }));
+        Assert.That(PromptSet.Of(documents, 100), Has.Count.EqualTo(9));
+    }
+
+    [Test]
+    public void WritePrompts_AreLinesOfJson()
+    {
+        PromptSet.Write(_file, ["a\n<T> \"x\"\n", "b"]);
+        Assert.That(File.ReadAllText(_file), Is.EqualTo("{\"prompt\":\"a\\n<T> \\\"x\\\"\\n\"}\n{\"prompt\":\"b\"}\n"));
+    }
 }
