@@ -1,0 +1,55 @@
+using System.Numerics.Tensors;
+using NativeSpec.Training.Compute;
+
+namespace NativeSpec.Training.Layers;
+
+/// <summary>y = silu(g) · u with silu(g) = g σ(g) (Shazeer, 2020). With dy = ∂loss/∂y:
+/// <code>
+/// du = dy · silu(g)        dg = dy · u · σ(g) · (1 + g · (1 − σ(g)))
+/// </code></summary>
+/// <remarks>gateUp: [rows, 2·width], g before u; y: [rows, width].</remarks>
+internal sealed class SwiGlu(Workbench bench, int width)
+{
+    public void Forward(Matrix gateUp, Matrix y, int rows) => bench.ForRanges(rows, (begin, end) =>
+    {
+        for (var row = begin; row < end; row++)
+        {
+            var gate = gateUp.Row(row)[..width];
+            var up = gateUp.Row(row)[width..];
+            TensorPrimitives.Sigmoid(gate, y.Row(row));
+            TensorPrimitives.Multiply(y.Row(row), gate, y.Row(row));
+            TensorPrimitives.Multiply(y.Row(row), up, y.Row(row));
+        }
+    });
+
+    public void Backward(Matrix gateUp, Matrix dy, Matrix dGateUp, int rows) => bench.ForRanges(rows, (begin, end) =>
+    {
+        Span<float> sigmoid = new float[width];
+        for (var row = begin; row < end; row++)
+        {
+            var gate = gateUp.Row(row)[..width];
+            var up = gateUp.Row(row)[width..];
+            var dGate = dGateUp.Row(row)[..width];
+            var dUp = dGateUp.Row(row)[width..];
+            TensorPrimitives.Sigmoid(gate, sigmoid);
+            Silu.Slope(gate, sigmoid, dGate);
+            TensorPrimitives.Multiply(dGate, up, dGate);
+            TensorPrimitives.Multiply(dGate, dy.Row(row), dGate);
+            TensorPrimitives.Multiply(gate, sigmoid, dUp);
+            TensorPrimitives.Multiply(dUp, dy.Row(row), dUp);
+        }
+    });
+}
+
+/// <summary>silu'(z) = σ(z) · (1 + z · (1 − σ(z))).</summary>
+internal static class Silu
+{
+    /// <summary>The slope at z, where σ(z) is known; the three spans have one length.</summary>
+    public static void Slope(ReadOnlySpan<float> z, ReadOnlySpan<float> sigmoid, Span<float> slope)
+    {
+        TensorPrimitives.Subtract(1f, sigmoid, slope);
+        TensorPrimitives.Multiply(slope, z, slope);
+        TensorPrimitives.Add(slope, 1f, slope);
+        TensorPrimitives.Multiply(slope, sigmoid, slope);
+    }
+}
