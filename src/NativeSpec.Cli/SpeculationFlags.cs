@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Globalization;
 using NativeSpec.Engine;
 using NativeSpec.Speculation;
+using NativeSpec.Speculation.Models;
 
 namespace NativeSpec.Cli;
 

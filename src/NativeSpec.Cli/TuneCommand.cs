@@ -1,7 +1,7 @@
 using System.CommandLine;
 using System.Text.Json;
 using NativeSpec.Engine;
-using NativeSpec.Speculation;
+using NativeSpec.Speculation.Models;
 
 namespace NativeSpec.Cli;
 

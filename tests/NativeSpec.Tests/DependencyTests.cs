@@ -20,15 +20,17 @@ public sealed class DependencyTests
         ["NativeSpec.Backends.Native"] = ["NativeSpec.Backends", "NativeSpec.Backends.Cpu", "NativeSpec.Tensors"],
         // The forward; it knows no text and no sampling.
         ["NativeSpec.Model"] = ["NativeSpec.Backends", "NativeSpec.Loading", "NativeSpec.Tensors"],
-        // Candidates and their acceptance; a draft model and heads are handed the backend that they are computed on.
-        ["NativeSpec.Speculation"] =
+        // Candidates and their acceptance: tokens and numbers, no device and no model.
+        ["NativeSpec.Speculation"] = ["NativeSpec.Loading", "NativeSpec.Sampling", "NativeSpec.Tokenization"],
+        // Drafters that compute: a draft model and Medusa heads are handed the backend to compute on.
+        ["NativeSpec.Speculation.Models"] =
         [
-            "NativeSpec.Backends", "NativeSpec.Loading", "NativeSpec.Model", "NativeSpec.Sampling", "NativeSpec.Tensors", "NativeSpec.Tokenization",
+            "NativeSpec.Backends", "NativeSpec.Loading", "NativeSpec.Model", "NativeSpec.Sampling", "NativeSpec.Speculation", "NativeSpec.Tensors", "NativeSpec.Tokenization",
         ],
         ["NativeSpec.Engine"] =
         [
             "NativeSpec.Backends", "NativeSpec.Backends.Cpu", "NativeSpec.Backends.Native", "NativeSpec.Loading", "NativeSpec.Model", "NativeSpec.Sampling",
-            "NativeSpec.Speculation", "NativeSpec.Tensors", "NativeSpec.Tokenization",
+            "NativeSpec.Speculation", "NativeSpec.Speculation.Models", "NativeSpec.Tensors", "NativeSpec.Tokenization",
         ],
     };
 

@@ -1,6 +1,7 @@
 using NativeSpec.Backends;
 using NativeSpec.Loading;
 using NativeSpec.Speculation;
+using NativeSpec.Speculation.Models;
 using NativeSpec.Tokenization;
 
 namespace NativeSpec.Engine;

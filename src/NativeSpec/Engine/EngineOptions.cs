@@ -2,6 +2,7 @@ using Microsoft.Extensions.Logging;
 using NativeSpec.Backends;
 using NativeSpec.Loading;
 using NativeSpec.Speculation;
+using NativeSpec.Speculation.Models;
 using NativeSpec.Tensors;
 
 namespace NativeSpec.Engine;

@@ -1,5 +1,6 @@
 using NativeSpec.Loading;
 using NativeSpec.Speculation;
+using NativeSpec.Speculation.Models;
 
 namespace NativeSpec.Engine;
 

@@ -2,6 +2,7 @@ using System.Buffers;
 using System.Text.Json;
 using NativeSpec.Loading;
 using NativeSpec.Speculation;
+using NativeSpec.Speculation.Models;
 
 namespace NativeSpec.Engine;
 

@@ -5,17 +5,33 @@ namespace NativeSpec.Engine;
 
 /// <summary>One turn of the engine: every sequence's drafters propose, the planner shares the nodes out, one forward computes the forest of
 /// all trees, every sequence walks along its own and commits the path. Allocates nothing once warm.</summary>
-internal sealed class Round(LlamaModel model, SpeculationCore speculation, int prefillChunk)
+internal sealed class Round
 {
-    private readonly Forest _forest = new(model.Limits.MaxSequences);
-    private readonly List<Sequence> _computed = new(model.Limits.MaxSequences);
+    private readonly LlamaModel _model;
+    private readonly SpeculationCore _speculation;
+    private readonly int _prefillChunk;
+    private readonly Forest _forest;
+    private readonly ComputedForest _results;
+    private readonly List<Sequence> _computed;
+
+    /// <summary>Rounds of a model.</summary>
+    /// <param name="model">The target.</param>
+    /// <param name="speculation">What its sequences share.</param>
+    /// <param name="prefillChunk">Most prompt tokens of a round.</param>
+    public Round(LlamaModel model, SpeculationCore speculation, int prefillChunk)
+    {
+        (_model, _speculation, _prefillChunk) = (model, speculation, prefillChunk);
+        _forest = new Forest(model.Limits.MaxSequences);
+        _results = new ComputedForest(model, _forest);
+        _computed = new List<Sequence>(model.Limits.MaxSequences);
+    }
 
     /// <summary>Computes the next step of <paramref name="active"/>: sequences that decode first, then prompts, in order, as far as the
     /// round's rows go. A sequence whose logits are unusable, or whose drafter throws, fails alone.</summary>
     /// <exception cref="OperationCanceledException">Nothing was computed or committed.</exception>
     public void Run(List<Sequence> active, CancellationToken cancellationToken)
     {
-        var began = speculation.Clock.GetTimestamp();
+        var began = _speculation.Clock.GetTimestamp();
         _forest.Clear();
         _computed.Clear();
         Plan(active);
@@ -26,9 +42,9 @@ internal sealed class Round(LlamaModel model, SpeculationCore speculation, int p
             return;
         }
 
-        var forwardBegan = speculation.Clock.GetTimestamp();
-        model.Forward(_forest, cancellationToken);
-        var forward = speculation.Clock.GetTimestamp() - forwardBegan;
+        var forwardBegan = _speculation.Clock.GetTimestamp();
+        _model.Forward(_forest, cancellationToken);
+        var forward = _speculation.Clock.GetTimestamp() - forwardBegan;
 
         var emitted = 0;
         for (var i = 0; i < _computed.Count; i++)
@@ -38,18 +54,18 @@ internal sealed class Round(LlamaModel model, SpeculationCore speculation, int p
 
         if (decoding > 0 && nodes == _forest.RowCount)
         {
-            speculation.ObserveRound(nodes, Seconds(forward), Seconds(speculation.Clock.GetTimestamp() - began), emitted);
+            _speculation.ObserveRound(nodes, Seconds(forward), Seconds(_speculation.Clock.GetTimestamp() - began), emitted);
         }
     }
 
-    private double Seconds(long ticks) => (double)ticks / speculation.Clock.TimestampFrequency;
+    private double Seconds(long ticks) => (double)ticks / _speculation.Clock.TimestampFrequency;
 
     /// <summary>Proposals and the planner's choice for all sequences that decode; adds their trees to the forest.</summary>
     private void Plan(List<Sequence> active)
     {
-        var planner = speculation.Planner;
+        var planner = _speculation.Planner;
         planner.Clear();
-        var share = speculation.MaxNodes / Math.Max(CountDecoding(active), 1);
+        var share = _speculation.MaxNodes / Math.Max(CountDecoding(active), 1);
         var (forced, gain) = (0, 0.0);
         foreach (var sequence in active)
         {
@@ -69,18 +85,18 @@ internal sealed class Round(LlamaModel model, SpeculationCore speculation, int p
             return;
         }
 
-        var began = speculation.Clock.GetTimestamp();
-        planner.Choose(_computed.Count, forced, gain, speculation.Cost);
+        var began = _speculation.Clock.GetTimestamp();
+        planner.Choose(_computed.Count, forced, gain, _speculation.Cost);
         foreach (var choice in planner.Chosen)
         {
             _computed[choice.Sequence].Speculator.Choose(choice.Node);
         }
 
-        var ticks = speculation.Clock.GetTimestamp() - began;
+        var ticks = _speculation.Clock.GetTimestamp() - began;
         foreach (var sequence in _computed)
         {
             sequence.Speculator.Stats.PlanTicks += ticks;
-            sequence.Speculator.FillForward(sequence.Tree);
+            sequence.TakeCandidates();
             _forest.Add(sequence.Kv!, sequence.Tree, firstLogitNode: 0);
         }
     }
@@ -114,7 +130,7 @@ internal sealed class Round(LlamaModel model, SpeculationCore speculation, int p
 
     private void AddPrompts(List<Sequence> active)
     {
-        var rowsLeft = Math.Min(prefillChunk, model.Limits.MaxRows - _forest.RowCount);
+        var rowsLeft = Math.Min(_prefillChunk, _model.Limits.MaxRows - _forest.RowCount);
         foreach (var sequence in active)
         {
             if (sequence.PromptRemaining > 0 && rowsLeft > 0)
@@ -144,7 +160,7 @@ internal sealed class Round(LlamaModel model, SpeculationCore speculation, int p
 
         try
         {
-            var emitted = sequence.Walk(model, _forest, index);
+            var emitted = sequence.Walk(_results, index);
             if (decodes)
             {
                 sequence.Kv!.Commit(speculator.CommittedPath);

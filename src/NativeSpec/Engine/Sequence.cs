@@ -102,12 +102,22 @@ internal sealed class Sequence : IDisposable
         _rounds++;
     }
 
+    /// <summary>Fills the tree with the candidates that were chosen, below the last token.</summary>
+    public void TakeCandidates()
+    {
+        Tree.Clear();
+        foreach (var node in Speculator.NodesToCompute())
+        {
+            Tree.Add(node.Parent, node.Token);
+        }
+    }
+
     /// <summary>Walks along the computed tree as far as it goes along with the text, and takes the tokens into the
     /// text; returns how many.</summary>
     /// <exception cref="NonFiniteLogitsException">The logits leave nothing to choose from.</exception>
-    public int Walk(LlamaModel model, Forest forest, int treeInForest)
+    public int Walk(IComputedTrees computed, int treeInRound)
     {
-        Speculator.BeginWalk(model, forest, treeInForest);
+        Speculator.BeginWalk(computed, treeInRound);
         var (before, node) = (_output.Count, 0);
         var typical = Speculator.FindTypicalPath();
         for (var i = 0; i < typical?.Count && !IsFinished; i++)

@@ -1,4 +1,3 @@
-using NativeSpec.Model;
 using NativeSpec.Sampling;
 
 namespace NativeSpec.Speculation;
@@ -22,6 +21,7 @@ internal sealed class Speculator : IDisposable
     private readonly TypicalPath? _typical;
     private readonly double[] _pathProbability;
     private readonly int[] _computedAs;
+    private readonly ComputedNode[] _computed;
     private readonly string[] _drafterNames;
     private readonly int _traceNumber;
     private (long Draft, long Plan) _traced;
@@ -39,6 +39,7 @@ internal sealed class Speculator : IDisposable
         _tree = new DraftTree(_drafters.Length == 0 ? 1 : Math.Max(CandidatesPerNode * MaxNodes, 256), core.VocabSize);
         _pathProbability = new double[_tree.Capacity];
         _computedAs = new int[_tree.Capacity];
+        _computed = new ComputedNode[_tree.Capacity];
         (_sampler, _history) = (sampler, history);
         _context = new DraftContext(sampler, history, options.DrawDrafts, seed);
         _walkChance = new CounterChance(seed);
@@ -126,10 +127,10 @@ internal sealed class Speculator : IDisposable
         }
     }
 
-    /// <summary>Fills the tree that is computed, in the order of the candidates.</summary>
-    public void FillForward(TokenTree forward)
+    /// <summary>What is to be computed: the root and the chosen candidates, parents before their children.</summary>
+    public ReadOnlySpan<ComputedNode> NodesToCompute()
     {
-        forward.Clear();
+        var count = 0;
         for (var node = 0; node < _tree.Count; node++)
         {
             if (_computedAs[node] < 0)
@@ -138,13 +139,16 @@ internal sealed class Speculator : IDisposable
             }
 
             var parent = node == 0 ? -1 : _computedAs[_tree.Parent(node)];
-            _computedAs[node] = forward.Add(parent, _tree.Token(node));
+            _computed[count] = new ComputedNode(parent, _tree.Token(node));
+            _computedAs[node] = count++;
             CountComputed(node);
         }
+
+        return _computed.AsSpan(0, count);
     }
 
     /// <summary>Begins the walk at the root of the computed tree.</summary>
-    public void BeginWalk(LlamaModel model, Forest forest, int treeInForest) => _outcome.Begin(model, forest, treeInForest);
+    public void BeginWalk(IComputedTrees computed, int treeInRound) => _outcome.Begin(computed, treeInRound);
 
     /// <summary>Chooses the token after a node, and the node to go on at.</summary>
     public WalkStep Step(int node)

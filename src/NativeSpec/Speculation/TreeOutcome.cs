@@ -1,5 +1,3 @@
-using NativeSpec.Model;
-
 namespace NativeSpec.Speculation;
 
 /// <summary>What became of a round's tree, while the walk finds it out and afterwards.</summary>
@@ -10,9 +8,8 @@ internal sealed class TreeOutcome(DraftTree tree, int[] computedAs) : RoundOutco
     private readonly int[] _emitted = new int[tree.Capacity + 1];
     private readonly int[] _path = new int[tree.Capacity];
     private readonly int[] _forwardPath = new int[tree.Capacity];
-    private LlamaModel? _model;
-    private Forest? _forest;
-    private int _treeInForest;
+    private IComputedTrees? _computed;
+    private int _treeInRound;
     private int _emittedCount;
     private int _pathCount;
 
@@ -24,9 +21,9 @@ internal sealed class TreeOutcome(DraftTree tree, int[] computedAs) : RoundOutco
 
     public ReadOnlySpan<int> ForwardPath => _forwardPath.AsSpan(0, _pathCount);
 
-    public void Begin(LlamaModel model, Forest forest, int treeInForest)
+    public void Begin(IComputedTrees computed, int treeInRound)
     {
-        (_model, _forest, _treeInForest) = (model, forest, treeInForest);
+        (_computed, _treeInRound) = (computed, treeInRound);
         (_emittedCount, _pathCount) = (0, 0);
         Accept(0);
     }
@@ -41,11 +38,11 @@ internal sealed class TreeOutcome(DraftTree tree, int[] computedAs) : RoundOutco
 
     public override bool WasComputed(int node) => (uint)node < (uint)tree.Count && computedAs[node] >= 0;
 
-    public override ReadOnlySpan<float> Logits(int node) => _model!.Logits(Row(node));
+    public override ReadOnlySpan<float> Logits(int node) => _computed!.Logits(_treeInRound, NumberOf(node));
 
-    public override ReadOnlySpan<float> Hidden(int node) => _model!.Hidden(Row(node));
+    public override ReadOnlySpan<float> Hidden(int node) => _computed!.Hidden(_treeInRound, NumberOf(node));
 
-    private int Row(int node) => WasComputed(node)
-        ? _forest!.LogitRow(_treeInForest, computedAs[node])
+    private int NumberOf(int node) => WasComputed(node)
+        ? computedAs[node]
         : throw new ArgumentException($"node {node} was not computed; ask {nameof(WasComputed)} first", nameof(node));
 }

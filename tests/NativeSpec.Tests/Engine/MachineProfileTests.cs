@@ -2,6 +2,7 @@ using System.Text;
 using NativeSpec.Backends.Cpu;
 using NativeSpec.Engine;
 using NativeSpec.Speculation;
+using NativeSpec.Speculation.Models;
 
 namespace NativeSpec.Tests.Engine;
 

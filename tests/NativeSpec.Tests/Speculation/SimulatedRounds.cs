@@ -1,5 +1,6 @@
 using NativeSpec.Backends;
 using NativeSpec.Backends.Cpu;
+using NativeSpec.Engine;
 using NativeSpec.Model;
 using NativeSpec.Sampling;
 using NativeSpec.Speculation;
@@ -89,12 +90,17 @@ internal sealed class SimulatedRounds : IDisposable
                 speculator.Choose(choice.Node);
             }
 
-            speculator.FillForward(tree);
+            tree.Clear();
+            foreach (var node in speculator.NodesToCompute())
+            {
+                tree.Add(node.Parent, node.Token);
+            }
+
             forest.Clear();
             forest.Add(kv, tree, 0);
             _model.Forward(forest);
             Clock.Pass(_trueCost[tree.Count]);
-            speculator.BeginWalk(_model, forest, 0);
+            speculator.BeginWalk(new ComputedForest(_model, forest), 0);
             var before = text.Count;
             for (var node = 0; node >= 0;)
             {

@@ -4,7 +4,7 @@ using NativeSpec.Loading;
 using NativeSpec.Sampling;
 using NativeSpec.Tensors;
 
-namespace NativeSpec.Speculation;
+namespace NativeSpec.Speculation.Models;
 
 /// <summary>Computes Medusa heads (Cai et al., 2024, section 2.1) for one hidden state:
 /// <code>

@@ -2,7 +2,7 @@ using NativeSpec.Loading;
 using NativeSpec.Speculation;
 using NativeSpec.Tensors;
 
-namespace NativeSpec.Tests.Speculation;
+namespace NativeSpec.Tests.Speculation.Models;
 
 /// <summary>Heads in memory, given by their matrices.</summary>
 internal sealed class MemoryHeads : IDisposable

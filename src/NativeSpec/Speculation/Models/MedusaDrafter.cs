@@ -2,7 +2,7 @@ using NativeSpec.Backends;
 using NativeSpec.Loading;
 using NativeSpec.Tensors;
 
-namespace NativeSpec.Speculation;
+namespace NativeSpec.Speculation.Models;
 
 /// <summary>How Medusa heads are turned into candidates.</summary>
 public sealed record MedusaOptions

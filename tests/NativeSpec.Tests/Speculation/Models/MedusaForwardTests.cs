@@ -1,10 +1,10 @@
 using NativeSpec.Backends;
 using NativeSpec.Backends.Cpu;
 using NativeSpec.Loading;
-using NativeSpec.Speculation;
+using NativeSpec.Speculation.Models;
 using NativeSpec.Tensors;
 
-namespace NativeSpec.Tests.Speculation;
+namespace NativeSpec.Tests.Speculation.Models;
 
 /// <summary>The arithmetic of the heads: x + SiLU(A x + b), block after block, then the vocabulary.</summary>
 public sealed class MedusaForwardTests

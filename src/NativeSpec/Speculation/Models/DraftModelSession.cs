@@ -3,7 +3,7 @@ using System.Runtime.InteropServices;
 using NativeSpec.Model;
 using NativeSpec.Sampling;
 
-namespace NativeSpec.Speculation;
+namespace NativeSpec.Speculation.Models;
 
 /// <summary>One request's drafts by a draft model: catch up with the text, then level by level the most probable continuations.</summary>
 internal sealed class DraftModelSession : IDrafter

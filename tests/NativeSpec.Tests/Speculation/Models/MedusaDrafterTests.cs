@@ -2,9 +2,10 @@ using NativeSpec.Backends;
 using NativeSpec.Backends.Cpu;
 using NativeSpec.Loading;
 using NativeSpec.Speculation;
+using NativeSpec.Speculation.Models;
 using NativeSpec.Tests.Model;
 
-namespace NativeSpec.Tests.Speculation;
+namespace NativeSpec.Tests.Speculation.Models;
 
 public sealed class MedusaDrafterTests
 {

@@ -2,10 +2,11 @@ using NativeSpec.Backends.Cpu;
 using NativeSpec.Engine;
 using NativeSpec.Loading;
 using NativeSpec.Speculation;
+using NativeSpec.Speculation.Models;
 using NativeSpec.Tests.Engine;
 using NativeSpec.Tests.Tokenization;
 
-namespace NativeSpec.Tests.Speculation;
+namespace NativeSpec.Tests.Speculation.Models;
 
 public sealed class DraftModelTests
 {

@@ -3,7 +3,7 @@ using NativeSpec.Loading;
 using NativeSpec.Model;
 using NativeSpec.Tokenization;
 
-namespace NativeSpec.Speculation;
+namespace NativeSpec.Speculation.Models;
 
 /// <summary>How a draft model drafts.</summary>
 public sealed record DraftModelOptions
