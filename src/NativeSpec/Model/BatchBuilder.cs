@@ -30,11 +30,10 @@ internal sealed class BatchBuilder(RopeTable rope, int headDim, int vocabSize)
         pages.CopyTo(batch.Pages.AsSpan(pageStart));
         batch.PageCount += pages.Length;
 
-        var first = batch.Count;
         var half = headDim / 2;
-        for (var node = 0; node < tree.Count; node++)
+        for (var node = entry.FirstNode; node < tree.Count; node++)
         {
-            var row = first + node;
+            var row = batch.Count++;
             var position = prefix + tree.Depths[node];
             var token = tree.Tokens[node];
             if ((uint)token >= (uint)vocabSize)
@@ -46,33 +45,38 @@ internal sealed class BatchBuilder(RopeTable rope, int headDim, int vocabSize)
             batch.Positions[row] = position;
             batch.KvRows[row] = sequence.Row(prefix + node);
             batch.PageStart[row] = pageStart;
-            See(batch, row, node == 0 ? -1 : first + tree.Parents[node], inOwnSlot: node == tree.Depths[node]);
+            See(batch, row, sequence, tree, node);
             rope.CopyTo(position, batch.Cos.AsSpan(row * half, half), batch.Sin.AsSpan(row * half, half));
             if (node >= entry.FirstLogitNode)
             {
                 batch.LogitRows[batch.LogitCount++] = row;
             }
         }
-
-        batch.Count += tree.Count;
     }
 
-    /// <summary>A row sees what its parent sees, and itself.</summary>
-    private static void See(RowBatch batch, int row, int parent, bool inOwnSlot)
+    /// <summary>A row sees the prefix, its ancestors and itself. A node at depth d lies in its own slot if it is node d; then so do all its
+    /// ancestors, because a node comes after its parent.</summary>
+    private static void See(RowBatch batch, int row, KvSequence sequence, TokenTree tree, int node)
     {
-        var position = batch.Positions[row];
-        batch.PathStart[row] = batch.PathCount;
-        if (inOwnSlot && (parent < 0 || batch.Trunk[parent] == position))
+        var (position, top) = (batch.Positions[row], node);
+        while (top != tree.Depths[top])
         {
-            batch.Trunk[row] = position + 1;
-            return;
+            top = tree.Parents[top];
         }
 
-        var trunk = batch.Trunk[parent];
+        var trunk = sequence.Length + top + 1;
+        var listed = position + 1 - trunk;
+        if (listed > batch.PathRows.Length - batch.PathCount)
+        {
+            throw new ArgumentException($"the branches of a tree that is computed in parts are too deep for a model of {batch.MaxRows} rows");
+        }
+
         batch.Trunk[row] = trunk;
-        var listed = position - trunk; // positions of the parent's list
-        Array.Copy(batch.PathRows, batch.PathStart[parent], batch.PathRows, batch.PathCount, listed);
-        batch.PathRows[batch.PathCount + listed] = batch.KvRows[row];
-        batch.PathCount += listed + 1;
+        batch.PathStart[row] = batch.PathCount;
+        batch.PathCount += listed;
+        for (var (at, seen) = (batch.PathCount, node); seen > top; seen = tree.Parents[seen])
+        {
+            batch.PathRows[--at] = sequence.Row(sequence.Length + seen);
+        }
     }
 }

@@ -15,7 +15,7 @@ public sealed class Forest
     /// <summary>Trees in the forest.</summary>
     public int Count { get; private set; }
 
-    /// <summary>Nodes of all trees.</summary>
+    /// <summary>Nodes of all trees that are to be computed.</summary>
     public int RowCount { get; private set; }
 
     /// <summary>Nodes whose logits are wanted.</summary>
@@ -35,20 +35,24 @@ public sealed class Forest
     /// <param name="tree">Its nodes; not changed until the forward is done.</param>
     /// <param name="firstLogitNode">Logits are computed for the nodes from this one on: 0 to verify a tree, Count − 1 for the last token of
     /// a prompt, Count for none.</param>
-    public int Add(KvSequence sequence, TokenTree tree, int firstLogitNode)
+    /// <param name="firstNode">The nodes before this one were computed by earlier forwards, with the same prefix, and nothing was committed
+    /// since: they are seen and not computed again. So a tree can grow level by level.</param>
+    public int Add(KvSequence sequence, TokenTree tree, int firstLogitNode, int firstNode = 0)
     {
         ArgumentNullException.ThrowIfNull(sequence);
         ArgumentNullException.ThrowIfNull(tree);
         ArgumentOutOfRangeException.ThrowIfZero(tree.Count);
-        ArgumentOutOfRangeException.ThrowIfNegative(firstLogitNode);
+        ArgumentOutOfRangeException.ThrowIfNegative(firstNode);
+        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(firstNode, tree.Count);
+        ArgumentOutOfRangeException.ThrowIfLessThan(firstLogitNode, firstNode);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(firstLogitNode, tree.Count);
         if (Count == _entries.Length)
         {
             throw new InvalidOperationException($"the forest is full: {Count} trees");
         }
 
-        _entries[Count] = new Entry(sequence, tree, firstLogitNode, LogitCount);
-        RowCount += tree.Count;
+        _entries[Count] = new Entry(sequence, tree, firstNode, firstLogitNode, LogitCount);
+        RowCount += tree.Count - firstNode;
         LogitCount += tree.Count - firstLogitNode;
         return Count++;
     }
@@ -66,5 +70,5 @@ public sealed class Forest
 
     internal ReadOnlySpan<Entry> Entries => _entries.AsSpan(0, Count);
 
-    internal readonly record struct Entry(KvSequence Sequence, TokenTree Tree, int FirstLogitNode, int FirstLogitRow);
+    internal readonly record struct Entry(KvSequence Sequence, TokenTree Tree, int FirstNode, int FirstLogitNode, int FirstLogitRow);
 }

@@ -76,7 +76,7 @@ public sealed class DraftContext
         _drafted++;
     }
 
-    /// <summary>Comes back to the end of the text.</summary>
+    /// <summary>Comes back to the end of the text, if drafted tokens were followed.</summary>
     internal void PopDrafted()
     {
         for (; _drafted > 0; _drafted--)

@@ -46,6 +46,39 @@ public sealed class BatchInvarianceTests(TestBackend backend)
     }
 
     [Test]
+    public void Forward_ATreeInParts_HasTheBitsOfTheWholeTree([Range(0, 5)] int seed)
+    {
+        var random = new Random(300 + seed);
+        int[] prompt = [.. Enumerable.Range(0, random.Next(1, 90)).Select(_ => random.Next(300))];
+        var tree = ModelRun.RandomTree(random, 12 + random.Next(30), 300);
+        using var sequence = _run.Open();
+        _run.Append(sequence, prompt, chunk: 64);
+        var whole = _run.Forward((sequence, tree))[0];
+
+        using var grown = _run.Open();
+        _run.Append(grown, prompt, chunk: 64);
+        var part = new TokenTree(tree.Count);
+        var forest = new Forest(1);
+        for (var node = 0; node < tree.Count;)
+        {
+            for (var (first, end) = (node, Math.Min(tree.Count, node + 1 + random.Next(6))); node < end; node++)
+            {
+                part.Add(tree.Parents[node], tree.Tokens[node]);
+                if (node + 1 == end)
+                {
+                    forest.Clear();
+                    forest.Add(grown, part, first, first);
+                    _run.Model.Forward(forest);
+                    for (var computed = first; computed < end; computed++)
+                    {
+                        Assert.That(_run.Model.Logits(forest.LogitRow(0, computed)).SequenceEqual(whole[computed]), $"node {computed} of a part from {first}");
+                    }
+                }
+            }
+        }
+    }
+
+    [Test]
     public void Forward_BesideOtherSequences_HasTheBitsItHasAlone([Range(0, 5)] int seed)
     {
         var random = new Random(100 + seed);

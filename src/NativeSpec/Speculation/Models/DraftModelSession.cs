@@ -6,8 +6,12 @@ using NativeSpec.Sampling;
 namespace NativeSpec.Speculation.Models;
 
 /// <summary>One request's drafts by a draft model: catch up with the text, then level by level the most probable continuations.</summary>
+/// <remarks>Every token goes through the model once. A draft's tree grows on the keys and values of the levels above it, and what the text
+/// takes of it stays in the cache: then only the last accepted candidate and the target's own token are new.</remarks>
 internal sealed class DraftModelSession : IDrafter
 {
+    private const int DeclinesPerTiming = 64;
+
     private readonly DraftModelSource _source;
     private readonly KvSequence _kv;
     private readonly Forest _forest = new(1);
@@ -18,14 +22,17 @@ internal sealed class DraftModelSession : IDrafter
     private readonly float[] _probabilities;    // [draft vocab]
     private readonly SampledChildren?[] _sampled;
     private readonly int[] _top;
+    private readonly List<int> _path = [];      // nodes of the last draft that the text has taken
     private int _textSeen;                      // target tokens that _text holds
-    private double _secondsPerForward;
+    private int _root;                          // node of the text's last token
+    private int _computed;                      // nodes whose keys and values are in the cache
+    private int _declined;
 
     public DraftModelSession(DraftModelSource source, KvSequence kv)
     {
         _source = source;
         _kv = kv;
-        _tree = new TokenTree(Math.Max(DraftModelSource.Chunk, 1 + (source.Options.Depth * source.Options.Width)));
+        _tree = new TokenTree(DraftModelSource.Chunk + (source.Options.Depth * source.Options.Width));
         _probabilities = new float[source.Model.Config.VocabSize];
         _sampled = new SampledChildren?[source.Options.Depth];
         _top = new int[source.Options.Width];
@@ -39,12 +46,33 @@ internal sealed class DraftModelSession : IDrafter
         }
 
         var depth = Math.Min(_source.Options.Depth, Math.Min(context.MaxDepth, context.Budget));
-        if (depth <= 0 || _text.Count == 0 || _text.Count + depth > _source.MaxContext)
+        if (depth <= 0 || _text.Count == 0 || _text.Count + depth > _source.MaxContext || !MayPay(context))
         {
             return;
         }
 
-        CatchUp();
+        try
+        {
+            CatchUp();
+            ProposeBelow(context, tree, depth);
+        }
+        catch (NonFiniteLogitsException)
+        {
+            // A draft model that breaks costs its candidates and nothing else.
+        }
+
+        context.PopDrafted();
+    }
+
+    public void Observe(RoundOutcome outcome)
+    {
+        // Nothing to learn: the next draft computes what the text has gained.
+    }
+
+    public void Dispose() => _kv.Dispose();
+
+    private void ProposeBelow(DraftContext context, DraftTree tree, int depth)
+    {
         if (!_source.Vocabulary.MapsTokens)
         {
             ProposeThroughText(tree, depth);
@@ -59,27 +87,72 @@ internal sealed class DraftModelSession : IDrafter
         }
     }
 
-    public void Observe(RoundOutcome outcome)
+    /// <summary>Whether a candidate would pay for its forward if it were certain. Where none can, the text is not even read; but the forward
+    /// is timed again now and then, lest one bad moment decide for good.</summary>
+    private bool MayPay(DraftContext context)
     {
-        // Nothing to learn: the next draft computes what the text has gained.
-    }
-
-    public void Dispose() => _kv.Dispose();
-
-    /// <summary>Computes the text up to, not with, its last token, which becomes the draft's root.</summary>
-    private void CatchUp()
-    {
-        while (_text.Count - 1 > _kv.Length)
+        if (Cost(context) < 1)
         {
-            var count = Math.Min(_text.Count - 1 - _kv.Length, DraftModelSource.Chunk);
-            _tree.Clear();
-            _tree.AddChain(CollectionsMarshal.AsSpan(_text).Slice(_kv.Length, count));
-            Forward(firstLogitNode: count);
-            _kv.CommitChain(count);
+            return true;
         }
 
+        if (++_declined % DeclinesPerTiming == 0)
+        {
+            StartTree(1);
+            Forward(_root);
+        }
+
+        return false;
+    }
+
+    /// <summary>Commits what the text has taken of the last draft, and computes what it has gained besides but for its last tokens, which are
+    /// the trunk that the next draft grows from.</summary>
+    private void CatchUp()
+    {
+        CommitDrafted();
+        while (_text.Count - _kv.Length > DraftModelSource.Chunk)
+        {
+            StartTree(DraftModelSource.Chunk);
+            Forward(firstLogitNode: _tree.Count);
+            _kv.CommitChain(_tree.Count);
+        }
+
+        StartTree(_text.Count - _kv.Length);
+    }
+
+    /// <summary>Begins a tree with the next tokens of the text; what was computed of another is forgotten.</summary>
+    private void StartTree(int tokens)
+    {
+        _computed = 0;
         _tree.Clear();
-        _tree.Add(-1, _text[^1]);
+        _tree.AddChain(CollectionsMarshal.AsSpan(_text).Slice(_kv.Length, tokens));
+        _root = tokens - 1;
+    }
+
+    /// <summary>Follows the text down the last tree. Its last token is left out: the next draft needs the logits after it.</summary>
+    private void CommitDrafted()
+    {
+        _path.Clear();
+        for (var node = _computed > 0 ? 0 : -1; node >= 0 && _kv.Length + _path.Count < _text.Count - 1;)
+        {
+            _path.Add(node);
+            node = ComputedChild(node, _text[_kv.Length + _path.Count]);
+        }
+
+        _kv.Commit(CollectionsMarshal.AsSpan(_path));
+    }
+
+    private int ComputedChild(int parent, int token)
+    {
+        for (var node = parent + 1; node < _computed; node++)
+        {
+            if (_tree.Parents[node] == parent && _tree.Tokens[node] == token)
+            {
+                return node;
+            }
+        }
+
+        return -1;
     }
 
     /// <summary>The most probable paths: at each level the best nodes by the product of probabilities, whatever their parents.</summary>
@@ -87,7 +160,7 @@ internal sealed class DraftModelSession : IDrafter
     {
         var (width, budget) = (_source.Options.Width, context.Budget);
         _frontier.Clear();
-        _frontier.Add(new Leaf(0, 0, 1, 0, 1, 0));
+        _frontier.Add(new Leaf(0, _root, 1, 0, 1, 0));
         for (var level = 0; level < depth && _frontier.Count > 0 && budget > 0; level++)
         {
             Forward(_frontier[0].DraftNode);
@@ -118,7 +191,11 @@ internal sealed class DraftModelSession : IDrafter
 
     /// <summary>A path is worth following while its probability pays for the draft's forward and the node's verification.</summary>
     private double Threshold(DraftContext context)
-        => Math.Max(_source.Options.StopBelow, (context.SecondsPerNode + _secondsPerForward) * context.TokensPerSecond);
+        => Math.Max(_source.Options.StopBelow, Cost(context));
+
+    /// <summary>What a candidate costs, in tokens that could be written meanwhile: its part of a forward of the draft and one more node to
+    /// verify.</summary>
+    private double Cost(DraftContext context) => (context.SecondsPerNode + _source.SecondsPerForward) * context.TokensPerSecond;
 
     private void Expand(Leaf leaf)
     {
@@ -136,7 +213,7 @@ internal sealed class DraftModelSession : IDrafter
     /// a token after it was drawn.</summary>
     private void Draw(DraftContext context, DraftTree tree, int depth)
     {
-        var (node, draftNode) = (0, 0);
+        var (node, draftNode) = (0, _root);
         for (var level = 0; level < depth; level++)
         {
             Forward(draftNode);
@@ -159,8 +236,6 @@ internal sealed class DraftModelSession : IDrafter
             draftNode = _tree.Add(draftNode, _source.Vocabulary.ToDraft(token));
             node = child;
         }
-
-        context.PopDrafted();
     }
 
     /// <summary>Another vocabulary: the draft writes text, which is tokenized anew.</summary>
@@ -170,12 +245,12 @@ internal sealed class DraftModelSession : IDrafter
         var confidence = 1f;
         for (var level = 0; level < depth; level++)
         {
-            Forward(level);
-            SoftmaxOf(_source.Model.Logits(_forest.LogitRow(0, level)));
+            Forward(_root + level);
+            SoftmaxOf(_source.Model.Logits(_forest.LogitRow(0, _root + level)));
             TopTokens.Select(_probabilities, _top);
             drafted[level] = _top[0];
             confidence *= _probabilities[drafted[level]];
-            _tree.Add(level, drafted[level]);
+            _tree.Add(_root + level, drafted[level]);
         }
 
         var node = 0;
@@ -189,16 +264,17 @@ internal sealed class DraftModelSession : IDrafter
         }
     }
 
+    /// <summary>Computes the nodes that are new.</summary>
     private void Forward(int firstLogitNode)
     {
-        var began = Stopwatch.GetTimestamp();
+        var (began, nodes) = (Stopwatch.GetTimestamp(), _tree.Count - _computed);
         _forest.Clear();
-        _forest.Add(_kv, _tree, firstLogitNode);
+        _forest.Add(_kv, _tree, firstLogitNode, _computed);
         _source.Model.Forward(_forest);
-        var seconds = Stopwatch.GetElapsedTime(began).TotalSeconds;
-        if (firstLogitNode < _tree.Count)
+        _computed = _tree.Count;
+        if (nodes <= Math.Max(_source.Options.Width, 2))
         {
-            _secondsPerForward = _secondsPerForward == 0 ? seconds : _secondsPerForward + (0.1 * (seconds - _secondsPerForward));
+            _source.ObserveForward(Stopwatch.GetElapsedTime(began).TotalSeconds);
         }
     }
 

@@ -87,10 +87,17 @@ public sealed class DraftModelSource : IDrafterSource
 
     internal int MaxContext { get; }
 
+    /// <summary>What a level of a draft takes, of late; 0 before the first.</summary>
+    internal double SecondsPerForward { get; private set; }
+
     /// <inheritdoc/>
     public IDrafter Start(ReadOnlyMemory<int> prompt)
         => new DraftModelSession(this, _cache.TryOpen(MaxContext + 1 + (Options.Depth * Options.Width))
             ?? throw new InvalidOperationException($"the drafter '{Name}' serves no more requests at once than it was made for"));
+
+    /// <summary>Learns what a level took.</summary>
+    internal void ObserveForward(double seconds)
+        => SecondsPerForward += (SecondsPerForward == 0 ? 1 : 0.1) * (seconds - SecondsPerForward);
 
     /// <inheritdoc/>
     public void Dispose()
