@@ -50,12 +50,12 @@ internal sealed class DrafterTuner(GenerationOptions options, IReadOnlyList<stri
         var drafter = SpeculationReport.Sum(texts.Select(stats => stats.Drafters.Single()));
         double[] accepted = [.. drafter.AcceptedPerPosition.Select(count => (double)count / Math.Max(drafter.Rounds, 1))];
         var level = drafter.Time.TotalSeconds / Math.Max(drafter.Rounds, 1) / MeasuredDepth;
-        var one = Seconds(engine, 1);
+        var one = Seconds(engine, 1, prompts);
         var best = new TunedDrafter(name, draftModels[number], 0, 0, level / one, accepted, 1, width);
         for (var depth = 1; depth <= MeasuredDepth; depth++)
         {
             var tokens = 1 + accepted.Take(depth).Sum();
-            var speedUp = tokens * one / (Seconds(engine, 1 + (depth * width)) + (depth * level));
+            var speedUp = tokens * one / (Seconds(engine, 1 + (depth * width), prompts) + (depth * level));
             best = speedUp > best.SpeedUp ? best with { SpeedUp = speedUp, TokensPerRound = tokens, Depth = depth } : best;
         }
 
@@ -67,10 +67,10 @@ internal sealed class DrafterTuner(GenerationOptions options, IReadOnlyList<stri
     {
         var texts = await RunAsync(engine, new SpeculationOptions { Drafters = [name], FollowsCost = true }, prompts, cancellationToken).ConfigureAwait(false);
         double rounds = Math.Max(texts.Sum(stats => stats.Rounds), 1);
-        var one = Seconds(engine, 1);
+        var one = Seconds(engine, 1, prompts);
         var tokens = texts.Sum(stats => stats.Emitted) / rounds;
         var overhead = texts.Sum(stats => (stats.DraftTime + stats.PlanTime).TotalSeconds) / rounds;
-        var forward = Seconds(engine, 1 + (int)Math.Round(texts.Sum(stats => stats.Drafted + stats.Probes) / rounds));
+        var forward = Seconds(engine, 1 + (int)Math.Round(texts.Sum(stats => stats.Drafted + stats.Probes) / rounds), prompts);
         var drafter = SpeculationReport.Sum(texts.Select(stats => stats.Drafters.Single()));
         return new TunedDrafter(name, null, tokens * one / (forward + overhead), tokens, overhead / one, [.. drafter.AcceptedPerPosition.Select(count => count / rounds)], null, null);
     }
@@ -82,7 +82,9 @@ internal sealed class DrafterTuner(GenerationOptions options, IReadOnlyList<stri
         return [.. all.Select(drafter => (drafter, new DrafterTuning(drafter.Name, drafter.Gains && (drafter.Path is null || drafter == best), drafter.Depth, drafter.Width)))];
     }
 
-    private static double Seconds(InferenceEngine engine, int nodes) => engine.ForwardTime(nodes).TotalSeconds;
+    /// <summary>T(nodes) in the middle of an average text.</summary>
+    private double Seconds(InferenceEngine engine, int nodes, IReadOnlyList<int[]> prompts)
+        => engine.ForwardTime(nodes, (int)prompts.Average(prompt => prompt.Length) + (options.MaxTokens!.Value / 2)).TotalSeconds;
 
     private async Task<List<SpeculationStats>> RunAsync(InferenceEngine engine, SpeculationOptions speculation, IReadOnlyList<int[]> prompts, CancellationToken cancellationToken)
     {

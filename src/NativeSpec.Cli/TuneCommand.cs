@@ -8,6 +8,8 @@ namespace NativeSpec.Cli;
 /// <summary><c>nativespec tune</c>: measures which drafters pay for a model on this machine, and notes it for <c>--speculate auto</c>.</summary>
 internal sealed class TuneCommand : Command, IHasExamples
 {
+    private static readonly int[] ShownContexts = [32, 512, 2048];
+
     private readonly Terminal _terminal;
     private readonly Option<string> _model = CommonOptions.Model();
     private readonly Option<string[]> _draftModels = new("--draft-model") { Description = "A smaller checkpoint to try; may be given several times", HelpName = "DIR" };
@@ -90,12 +92,16 @@ internal sealed class TuneCommand : Command, IHasExamples
         json.WriteString("backend", engine.Backend);
         json.WriteString("profile", file);
         json.WriteStartArray("forward_ms");
-        for (var nodes = 1; nodes <= 64; nodes *= 2)
+        foreach (var context in ShownContexts.Where(context => context <= engine.MaxContext))
         {
-            json.WriteStartObject();
-            json.WriteNumber("nodes", nodes);
-            json.WriteMeasured("ms", engine.ForwardTime(nodes).TotalMilliseconds);
-            json.WriteEndObject();
+            for (var nodes = 1; nodes <= 64; nodes *= 2)
+            {
+                json.WriteStartObject();
+                json.WriteNumber("context", context);
+                json.WriteNumber("nodes", nodes);
+                json.WriteMeasured("ms", engine.ForwardTime(nodes, context).TotalMilliseconds);
+                json.WriteEndObject();
+            }
         }
 
         json.WriteEndArray();

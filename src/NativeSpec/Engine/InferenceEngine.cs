@@ -138,10 +138,12 @@ public sealed partial class InferenceEngine : IDisposable
     /// <summary>How long a forward of some nodes takes, as measured on this machine and refined by every round. Ask while nothing is being
     /// generated.</summary>
     /// <param name="nodes">Nodes, 1 or more.</param>
-    public TimeSpan ForwardTime(int nodes)
+    /// <param name="context">Tokens before them.</param>
+    public TimeSpan ForwardTime(int nodes, int context = 0)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(nodes, 1);
-        return TimeSpan.FromSeconds(_speculation.Cost.At(nodes));
+        ArgumentOutOfRangeException.ThrowIfNegative(context);
+        return TimeSpan.FromSeconds(_speculation.Cost.At(nodes, context));
     }
 
     /// <summary>Notes in the machine's profile which of this engine's drafters pay and how draft models draft best: engines loaded later
@@ -226,13 +228,14 @@ public sealed partial class InferenceEngine : IDisposable
 
     private CostCurve KnownOrMeasuredCost()
     {
-        if (!_options.MeasureAnew && _profile.KnownCost(_options.MaxTreeNodes) is { } known)
+        var context = Math.Min(MaxContext, CostProbe.LongestContext);
+        if (!_options.MeasureAnew && _profile.KnownCost(_options.MaxTreeNodes, context) is { } known)
         {
             return known;
         }
 
         var measured = CostProbe.Measure(_model, _cache, _options.MaxTreeNodes);
-        _profile.KeepCost(measured, _options.MaxTreeNodes);
+        _profile.KeepCost(measured, _options.MaxTreeNodes, context);
         _profile.TrySave();
         return measured;
     }

@@ -37,7 +37,9 @@ internal sealed class MachineProfile
     }
 
     /// <summary>The curve as it was measured; null where none is kept that was asked to go as far.</summary>
-    public CostCurve? KnownCost(int maxNodes) => _content.Nodes.Length == 0 || _content.MaxNodes < maxNodes ? null : new CostCurve(_content.Nodes, _content.Seconds);
+    public CostCurve? KnownCost(int maxNodes, int maxContext)
+        => _content.Nodes.Length == 0 || _content.MaxNodes < maxNodes || _content.MaxContext < maxContext ? null
+            : new CostCurve(_content.Nodes, _content.Contexts, _content.Seconds);
 
     /// <summary>Reads the profile of a key; an empty one where there is none.</summary>
     public static MachineProfile Open(string? directory, string key)
@@ -48,9 +50,16 @@ internal sealed class MachineProfile
 
     /// <summary>Keeps a curve, as it is now.</summary>
     /// <param name="measured">The curve.</param>
-    /// <param name="maxNodes">How far it was asked to go; it may end before, where forwards are slow.</param>
-    public void KeepCost(CostCurve measured, int maxNodes)
-        => _content = _content with { MaxNodes = maxNodes, Nodes = measured.Nodes.ToArray(), Seconds = measured.Seconds.ToArray() };
+    /// <param name="maxNodes">How many nodes it was asked for; it may end before, where forwards are slow.</param>
+    /// <param name="maxContext">How long a context it was asked for; it may end before, where there is no room.</param>
+    public void KeepCost(CostCurve measured, int maxNodes, int maxContext) => _content = _content with
+    {
+        MaxNodes = maxNodes,
+        MaxContext = maxContext,
+        Nodes = measured.Nodes.ToArray(),
+        Contexts = measured.Contexts.ToArray(),
+        Seconds = measured.Seconds.ToArray(),
+    };
 
     /// <summary>What tuning noted about a drafter.</summary>
     public DrafterTuning? Tuned(string identity) => _content.Tuning.GetValueOrDefault(identity);
@@ -135,10 +144,16 @@ internal sealed record ProfileContent(string Key)
     /// <summary>How far the curve was asked to go.</summary>
     public int MaxNodes { get; init; }
 
+    /// <summary>The longest context that the curve was asked for.</summary>
+    public int MaxContext { get; init; }
+
     /// <summary>Numbers of nodes that were timed; empty where nothing was.</summary>
     public int[] Nodes { get; init; } = [];
 
-    /// <summary>The time of each.</summary>
+    /// <summary>Lengths of context that were timed.</summary>
+    public int[] Contexts { get; init; } = [];
+
+    /// <summary>[contexts, nodes] the times.</summary>
     public double[] Seconds { get; init; } = [];
 
     /// <summary>By drafter, <see cref="AcceptanceEstimates.Export"/>.</summary>

@@ -8,12 +8,13 @@ namespace NativeSpec.Engine;
 
 /// <summary>A profile as a file:
 /// <code>
-/// { "version": 1, "key": "…", "cost": { "max_nodes": 64, "nodes": [1, 2, …], "seconds": [0.01, …] },
+/// { "version": 2, "key": "…",
+///   "cost": { "max_nodes": 64, "max_context": 2048, "nodes": [1, 2, …], "contexts": [32, 1984], "seconds": [0.01, …, one row per context] },
 ///   "acceptance": { "lookup": [[cell, right, all], …] }, "tuning": { "draft /models/small": { "pays": true, "depth": 4, "width": 1 } } }
 /// </code></summary>
 internal static class ProfileJson
 {
-    private const int Version = 1;
+    private const int Version = 2;
     private const int MaxBytes = 1 << 22;
     private const int MaxDrafters = 256;
 
@@ -27,7 +28,9 @@ internal static class ProfileJson
             json.WriteString("key", content.Key);
             json.WriteStartObject("cost");
             json.WriteNumber("max_nodes", content.MaxNodes);
+            json.WriteNumber("max_context", content.MaxContext);
             WriteNumbers(json, "nodes", content.Nodes.Select(n => (double)n));
+            WriteNumbers(json, "contexts", content.Contexts.Select(n => (double)n));
             WriteNumbers(json, "seconds", content.Seconds);
             json.WriteEndObject();
             json.WriteStartObject("acceptance");
@@ -85,10 +88,13 @@ internal static class ProfileJson
         var content = new ProfileContent(key)
         {
             MaxNodes = cost.GetProperty("max_nodes").GetInt32(),
+            MaxContext = cost.GetProperty("max_context").GetInt32(),
             Nodes = [.. cost.GetProperty("nodes").EnumerateArray().Select(n => n.GetInt32())],
+            Contexts = [.. cost.GetProperty("contexts").EnumerateArray().Select(n => n.GetInt32())],
             Seconds = [.. cost.GetProperty("seconds").EnumerateArray().Select(s => s.GetDouble())],
         };
-        var isCurve = content.Nodes.Length == content.Seconds.Length
+        var isCurve = content.Nodes.Length * content.Contexts.Length == content.Seconds.Length
+            && content.Contexts.Select((n, i) => i == 0 ? n >= 0 : n > content.Contexts[i - 1]).All(ascends => ascends)
             && content.Nodes.Select((n, i) => i == 0 ? n == 1 : n > content.Nodes[i - 1]).All(ascends => ascends)
             && content.Seconds.All(s => s > 0 && double.IsFinite(s));
         Require(isCurve && root.GetProperty("acceptance").EnumerateObject().Count() <= MaxDrafters && root.GetProperty("tuning").EnumerateObject().Count() <= MaxDrafters);

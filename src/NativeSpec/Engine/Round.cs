@@ -13,6 +13,7 @@ internal sealed class Round
     private readonly Forest _forest;
     private readonly ComputedForest _results;
     private readonly List<Sequence> _computed;
+    private int _context; // tokens that the round's sequences have, on average
 
     /// <summary>Rounds of a model.</summary>
     /// <param name="model">The target.</param>
@@ -54,7 +55,7 @@ internal sealed class Round
 
         if (decoding > 0 && nodes == _forest.RowCount)
         {
-            _speculation.ObserveRound(nodes, Seconds(forward), Seconds(_speculation.Clock.GetTimestamp() - began), emitted);
+            _speculation.ObserveRound(nodes, _context, Seconds(forward), Seconds(_speculation.Clock.GetTimestamp() - began), emitted);
         }
     }
 
@@ -66,7 +67,7 @@ internal sealed class Round
         var planner = _speculation.Planner;
         planner.Clear();
         var share = _speculation.MaxNodes / Math.Max(CountDecoding(active), 1);
-        var (forced, gain) = (0, 0.0);
+        var (forced, gain, seen) = (0, 0.0, 0L);
         foreach (var sequence in active)
         {
             if (sequence.PromptRemaining > 0 || !TryPropose(sequence, share))
@@ -77,6 +78,7 @@ internal sealed class Round
             var offer = sequence.Speculator.Offer(_computed.Count, planner);
             forced += offer.Forced;
             gain += offer.Gain;
+            seen += sequence.Kv!.Length;
             _computed.Add(sequence);
         }
 
@@ -86,7 +88,8 @@ internal sealed class Round
         }
 
         var began = _speculation.Clock.GetTimestamp();
-        planner.Choose(_computed.Count, forced, gain, _speculation.Cost);
+        _context = (int)(seen / _computed.Count);
+        planner.Choose(_computed.Count, forced, gain, _speculation.Cost, _context);
         foreach (var choice in planner.Chosen)
         {
             _computed[choice.Sequence].Speculator.Choose(choice.Node);

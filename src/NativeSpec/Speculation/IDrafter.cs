@@ -9,7 +9,9 @@ public interface IDrafter : IDisposable
     /// <summary>Adds candidates below the root. May add nothing.</summary>
     void Propose(DraftContext context, DraftTree tree);
 
-    /// <summary>Sees what became of a round. The first round is the prompt's: its tree is the prompt's last token alone.</summary>
+    /// <summary>Sees what became of a round. The first round is the prompt's: its tree is the prompt's last token alone. Of rounds for which
+    /// the drafter was not asked it may see only some, but always the one before it is asked again; <see cref="DraftContext.Text"/> has
+    /// all of the text.</summary>
     void Observe(RoundOutcome outcome);
 }
 

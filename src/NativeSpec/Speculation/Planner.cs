@@ -1,7 +1,7 @@
 namespace NativeSpec.Speculation;
 
 /// <summary>Chooses which candidates of all sequences are computed: the set that maximises the expected tokens per second,
-/// (sequences + Σ path probability) / T(nodes).</summary>
+/// (sequences + Σ path probability) / T(nodes, context).</summary>
 /// <remarks>A path's probability never grows along the path, so taking nodes in descending order keeps every chosen node's parent
 /// chosen, and for each number of nodes the best set is a prefix of that order: the best number is read off the cost curve. One node per
 /// sequence is always among the choices, so speculation that does not pay is not done. With several sequences the same order shares the
@@ -28,16 +28,17 @@ internal sealed class Planner(int maxNodes)
     /// <param name="forced">Nodes that are computed anyway: roots, drawn children, probes.</param>
     /// <param name="forcedGain">Expected tokens from drawn children.</param>
     /// <param name="cost">The cost curve.</param>
-    public void Choose(int sequences, int forced, double forcedGain, CostCurve cost)
+    /// <param name="context">Tokens that a node sees, on average over the sequences.</param>
+    public void Choose(int sequences, int forced, double forcedGain, CostCurve cost, int context)
     {
         _candidates.Sort(Candidate.ByProbability);
-        var (gain, best, bestCount) = (sequences + forcedGain, (sequences + forcedGain) / cost.At(forced), 0);
+        var (gain, best, bestCount) = (sequences + forcedGain, (sequences + forcedGain) / cost.At(forced, context), 0);
         var most = Math.Min(_candidates.Count, maxNodes - forced);
         for (var i = 0; i < most; i++)
         {
             var isWanted = _candidates[i].PathProbability >= Wanted;
             gain += _candidates[i].PathProbability - (isWanted ? Wanted : 0);
-            var rate = gain / cost.At(forced + i + 1);
+            var rate = gain / cost.At(forced + i + 1, context);
             if (rate > best || isWanted)
             {
                 (best, bestCount) = (rate, i + 1);

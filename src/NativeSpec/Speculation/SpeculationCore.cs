@@ -64,9 +64,9 @@ internal sealed class SpeculationCore
     public void Remember(int number, DrafterControl control) => _controls[number] = control;
 
     /// <summary>Learns from a round.</summary>
-    public void ObserveRound(int nodes, double forwardSeconds, double roundSeconds, int tokens)
+    public void ObserveRound(int nodes, int context, double forwardSeconds, double roundSeconds, int tokens)
     {
-        Cost.Observe(nodes, forwardSeconds);
+        Cost.Observe(nodes, context, forwardSeconds);
         var rate = tokens / roundSeconds;
         TokensPerSecond = TokensPerSecond == 0 ? rate : TokensPerSecond + (0.05 * (rate - TokensPerSecond));
     }

@@ -18,6 +18,7 @@ internal sealed class Speculator : IDisposable
     private readonly TokenHistory _history;
     private readonly CounterChance _walkChance;
     private readonly TreeOutcome _outcome;
+    private readonly ProposalJudge _judge;
     private readonly TypicalPath? _typical;
     private readonly double[] _pathProbability;
     private readonly int[] _computedAs;
@@ -25,6 +26,8 @@ internal sealed class Speculator : IDisposable
     private readonly string[] _drafterNames;
     private readonly int _traceNumber;
     private (long Draft, long Plan) _traced;
+    private long _observed; // when the last round was over
+    private bool _hasObserved;
     private int _position;
     private int _chosen;
     private int _share;
@@ -44,6 +47,7 @@ internal sealed class Speculator : IDisposable
         _context = new DraftContext(sampler, history, options.DrawDrafts, seed);
         _walkChance = new CounterChance(seed);
         _outcome = new TreeOutcome(_tree, _computedAs);
+        _judge = new ProposalJudge(core.Estimates, _tree, _drafters);
         _typical = options.LossyTypicalAcceptance is { } rule ? new TypicalPath(core.VocabSize, rule) : null;
         _drafterNames = [.. _drafters.Select(slot => slot.Name)];
         _traceNumber = options.Trace?.BeginRequest() ?? 0;
@@ -70,14 +74,13 @@ internal sealed class Speculator : IDisposable
         _tree.Reset(_context.Text[^1], maxDepth);
         _context.MaxDepth = maxDepth;
         _context.TokensPerSecond = _options.FollowsCost ? _core.TokensPerSecond : 0;
-        _context.SecondsPerNode = _options.FollowsCost ? (_core.Cost.At(_share) - _core.Cost.At(1)) / _share : 0;
+        _context.SecondsPerNode = _options.FollowsCost ? (_core.Cost.At(_share, _position) - _core.Cost.At(1, _position)) / _share : 0;
         _context.Budget = _share - 1;
         _tree.ProbesLeft = _share - 1;
         for (var i = 0; i < _drafters.Length && maxDepth > 0; i++)
         {
             var slot = _drafters[i];
-            slot.WasAsked = !_options.FollowsCost || slot.Control.ShouldAsk(_core.TokensPerSecond);
-            if (slot.WasAsked)
+            if (slot.AsksNext)
             {
                 Ask(slot, i);
             }
@@ -99,7 +102,7 @@ internal sealed class Speculator : IDisposable
         for (var node = 1; node < _tree.Count; node++)
         {
             var parent = _tree.Parent(node);
-            _pathProbability[node] = _tree.IsProbe(node) ? 0 : _pathProbability[parent] * Estimate(node);
+            _pathProbability[node] = _tree.IsProbe(node) ? 0 : _pathProbability[parent] * _judge.Estimate(node);
             if (_tree.IsProbe(node) || IsDrawn(node))
             {
                 _computedAs[node] = 0;
@@ -186,24 +189,14 @@ internal sealed class Speculator : IDisposable
     {
         var began = _core.Clock.GetTimestamp();
         _context.Append(_outcome.Emitted);
-        LearnAcceptance();
+        _judge.Learn(_outcome.Emitted, Stats);
         for (var i = 0; i < _drafters.Length; i++)
         {
-            var slot = _drafters[i];
-            var start = _core.Clock.GetTimestamp();
-            slot.Drafter.Observe(_outcome);
-            slot.RoundTicks += _core.Clock.GetTimestamp() - start;
-            Stats.Of(i).Ticks += slot.RoundTicks;
-            if (slot.WasAsked)
-            {
-                slot.Control.Observe((double)slot.RoundTicks / _core.Clock.TimestampFrequency, Credit(i), _core.TokensPerSecond);
-            }
-
-            slot.RoundTicks = 0;
-            slot.WasAsked = false;
+            Observe(_drafters[i], i, Seconds(began - _observed));
         }
 
-        Stats.DraftTicks += _core.Clock.GetTimestamp() - began;
+        (_observed, _hasObserved) = (_core.Clock.GetTimestamp(), true);
+        Stats.DraftTicks += _observed - began;
     }
 
     /// <summary>Hands the round to the request's trace, if it has one.</summary>
@@ -234,8 +227,40 @@ internal sealed class Speculator : IDisposable
         }
     }
 
+    /// <summary>Shows a drafter the round, and decides whether to ask it in the next. One that rests is shown rounds while that costs next
+    /// to nothing, and in any case the one before it is asked.</summary>
+    private void Observe(DrafterSlot slot, int index, double secondsSinceLast)
+    {
+        if (slot.WasAsked)
+        {
+            slot.RoundTicks += Show(slot);
+            slot.Control.Observe(Seconds(slot.RoundTicks), _judge.Credit(index, _outcome.AcceptedPath), _core.TokensPerSecond);
+        }
+
+        slot.AsksNext = !_options.FollowsCost || slot.Control.ShouldAsk(_core.TokensPerSecond);
+        if (!slot.WasAsked && (slot.Learning.Allows(secondsSinceLast) || slot.AsksNext || !_hasObserved))
+        {
+            slot.RoundTicks = Show(slot);
+            slot.Learning.Spend(Seconds(slot.RoundTicks));
+        }
+
+        Stats.Of(index).Ticks += slot.RoundTicks;
+        slot.RoundTicks = 0;
+        slot.WasAsked = false;
+    }
+
+    private long Show(DrafterSlot slot)
+    {
+        var start = _core.Clock.GetTimestamp();
+        slot.Drafter.Observe(_outcome);
+        return _core.Clock.GetTimestamp() - start;
+    }
+
+    private double Seconds(long ticks) => (double)ticks / _core.Clock.TimestampFrequency;
+
     private void Ask(DrafterSlot slot, int index)
     {
+        slot.WasAsked = true;
         _tree.CurrentDrafter = index;
         _context.ProbeBudget = ProbeBudget(slot);
         var (before, start) = (_tree.ProposalCount, _core.Clock.GetTimestamp());
@@ -250,31 +275,19 @@ internal sealed class Speculator : IDisposable
     private int ProbeBudget(DrafterSlot slot)
     {
         var most = _tree.ProbesLeft;
-        var one = _core.Cost.At(1);
-        if (!_options.FollowsCost || slot.Control.TokensPerRound * one > _core.Cost.At(1 + most) - one)
+        var one = _core.Cost.At(1, _position);
+        if (!_options.FollowsCost || slot.Control.TokensPerRound * one > _core.Cost.At(1 + most, _position) - one)
         {
             return most;
         }
 
         var free = 0;
-        while (free < most && _core.Cost.At(2 + free) <= FreeCost * one)
+        while (free < most && _core.Cost.At(2 + free, _position) <= FreeCost * one)
         {
             free++;
         }
 
         return free;
-    }
-
-    /// <summary>The probability that a node is right if its parent is: its proposers' estimates as independent chances.</summary>
-    private double Estimate(int node)
-    {
-        var wrong = 1.0;
-        for (var i = _tree.FirstProposal(node); i >= 0; i = _tree.ProposalAt(i).Next)
-        {
-            wrong *= 1 - EstimateOf(_tree.ProposalAt(i), _tree.Depth(node));
-        }
-
-        return 1 - wrong;
     }
 
     private bool IsDrawn(int node)
@@ -314,62 +327,4 @@ internal sealed class Speculator : IDisposable
             Stats.Of(_tree.ProposalAt(i).Drafter).Drafted++;
         }
     }
-
-    /// <summary>Every candidate whose parent is text by now can be judged, computed or not: its token is the next one or it is not.</summary>
-    private void LearnAcceptance()
-    {
-        var emitted = _outcome.Emitted;
-        for (var node = 1; node < _tree.Count; node++)
-        {
-            var depth = _tree.Depth(node);
-            if (depth > emitted.Length || _tree.IsProbe(node) || !IsText(_tree.Parent(node), emitted))
-            {
-                continue;
-            }
-
-            var right = _tree.Token(node) == emitted[depth - 1];
-            for (var i = _tree.FirstProposal(node); i >= 0; i = _tree.ProposalAt(i).Next)
-            {
-                ref readonly var proposal = ref _tree.ProposalAt(i);
-                _core.Estimates.Observe(_drafters[proposal.Drafter].Number, depth, proposal.Rank, proposal.Confidence, right);
-                Stats.Of(proposal.Drafter).Judge(depth, proposal.Rank, right);
-            }
-        }
-    }
-
-    private bool IsText(int node, ReadOnlySpan<int> emitted)
-    {
-        for (; node > 0; node = _tree.Parent(node))
-        {
-            if (_tree.Token(node) != emitted[_tree.Depth(node) - 1])
-            {
-                return false;
-            }
-        }
-
-        return true;
-    }
-
-    /// <summary>This drafter's part of the accepted nodes: where several proposed one, they share it as they vouched for it.</summary>
-    private double Credit(int drafter)
-    {
-        var credit = 0.0;
-        foreach (var node in _outcome.AcceptedPath)
-        {
-            var (all, own) = (0.0, 0.0);
-            for (var i = _tree.FirstProposal(node); i >= 0; i = _tree.ProposalAt(i).Next)
-            {
-                var estimate = EstimateOf(_tree.ProposalAt(i), _tree.Depth(node));
-                all += estimate;
-                own += _tree.ProposalAt(i).Drafter == drafter ? estimate : 0;
-            }
-
-            credit += own > 0 ? own / all : 0;
-        }
-
-        return credit;
-    }
-
-    private double EstimateOf(in DraftTree.Proposal proposal, int depth)
-        => _core.Estimates.Estimate(_drafters[proposal.Drafter].Number, depth, proposal.Rank, proposal.Confidence);
 }

@@ -21,15 +21,17 @@ public sealed class MachineProfileTests
     public void Open_AfterSave_KnowsTheCurveAndTheTuning()
     {
         var written = MachineProfile.Open(Path.Combine(_folder, "new"), Key);
-        written.KeepCost(new CostCurve([1, 2, 4], [0.01, 0.0125, 0.02]), maxNodes: 6);
+        written.KeepCost(new CostCurve([1, 2, 4], [32, 900], [0.01, 0.0125, 0.02, 0.02, 0.025, 0.04]), maxNodes: 6, maxContext: 1000);
         written.Tune("draft /models/small", new DrafterTuning("draft", true, 4, 2));
         written.Tune("lookup", new DrafterTuning("lookup", false));
         written.Save();
 
         var read = MachineProfile.Open(Path.Combine(_folder, "new"), Key);
 
-        Assert.That(read.KnownCost(6)!.Seconds.ToArray(), Is.EqualTo(new[] { 0.01, 0.0125, 0.02 }));
-        Assert.That(read.KnownCost(7), Is.Null, "it was not asked to go so far");
+        Assert.That(read.KnownCost(6, 1000)!.Seconds.ToArray(), Is.EqualTo(new[] { 0.01, 0.0125, 0.02, 0.02, 0.025, 0.04 }));
+        Assert.That(read.KnownCost(6, 1000)!.Contexts.ToArray(), Is.EqualTo(new[] { 32, 900 }));
+        Assert.That(read.KnownCost(7, 1000), Is.Null, "it was not asked to go so far");
+        Assert.That(read.KnownCost(6, 1001), Is.Null, "nor for so long a context");
         Assert.That(read.TunedDraft("draft /models/small"), Is.EqualTo(new DraftModelOptions { Depth = 4, Width = 2 }));
         Assert.That(read.Tuned("lookup")!.Pays, Is.False);
         Assert.That(Directory.GetFiles(Path.Combine(_folder, "new")), Has.Length.EqualTo(1), "nothing unfinished is left behind");
@@ -39,11 +41,11 @@ public sealed class MachineProfileTests
     public void Open_ForAnotherKey_KnowsNothing()
     {
         Written();
-        Assert.That(MachineProfile.Open(_folder, Key + "!").KnownCost(1), Is.Null);
+        Assert.That(MachineProfile.Open(_folder, Key + "!").KnownCost(1, 1), Is.Null);
 
         // The same file name does not do either: the key inside counts.
         File.Move(Directory.GetFiles(_folder).Single(), Path.Combine(_folder, ProfileKey.FileName("another")));
-        Assert.That(MachineProfile.Open(_folder, "another").KnownCost(1), Is.Null);
+        Assert.That(MachineProfile.Open(_folder, "another").KnownCost(1, 1), Is.Null);
     }
 
     [Test]
@@ -53,18 +55,18 @@ public sealed class MachineProfileTests
         var whole = File.ReadAllBytes(file);
         string[] damaged =
         [
-            "", "{", "[]", "nonsense", "{\"version\":1}", "{\"version\":2,\"key\":\"a machine and a model\"}",
-            .. new[] { ("[1,2]", "[2,1]"), ("[1,2]", "[1]"), ("0.25", "-1"), ("0.25", "1e999"), ("\"pays\":true", "\"pays\":7"), ("\"depth\":4", "\"depth\":4000"), ("[[0,1,2]]", "[[99999,1,2]]"), ("[[0,1,2]]", "[[0,3,2]]"), ("[[0,1,2]]", "[[]]") }
+            "", "{", "[]", "nonsense", "{\"version\":2}", "{\"version\":3,\"key\":\"a machine and a model\"}",
+            .. new[] { ("[1,2]", "[2,1]"), ("[1,2]", "[1]"), ("[32]", "[32,64]"), ("[32]", "[-1]"), ("0.25", "-1"), ("0.25", "1e999"), ("\"pays\":true", "\"pays\":7"), ("\"depth\":4", "\"depth\":4000"), ("[[0,1,2]]", "[[99999,1,2]]"), ("[[0,1,2]]", "[[0,3,2]]"), ("[[0,1,2]]", "[[]]") }
                 .Select(change => Encoding.UTF8.GetString(whole).Replace("\"acceptance\":{}", "\"acceptance\":{\"lookup\":[[0,1,2]]}").Replace(change.Item1, change.Item2)),
         ];
         foreach (var text in damaged)
         {
             File.WriteAllText(file, text);
-            Assert.That(MachineProfile.Open(_folder, Key).KnownCost(1), Is.Null, text);
+            Assert.That(MachineProfile.Open(_folder, Key).KnownCost(1, 1), Is.Null, text);
         }
 
         File.WriteAllBytes(file, whole);
-        Assert.That(MachineProfile.Open(_folder, Key).KnownCost(1), Is.Not.Null, "so the damage is what was refused");
+        Assert.That(MachineProfile.Open(_folder, Key).KnownCost(1, 1), Is.Not.Null, "so the damage is what was refused");
     }
 
     [Test]
@@ -124,7 +126,7 @@ public sealed class MachineProfileTests
     private string Written()
     {
         var profile = MachineProfile.Open(_folder, Key);
-        profile.KeepCost(new CostCurve([1, 2], [0.25, 0.5]), maxNodes: 2);
+        profile.KeepCost(new CostCurve([1, 2], [32], [0.25, 0.5]), maxNodes: 2, maxContext: 64);
         profile.Tune("draft", new DrafterTuning("draft", true, 4, 1));
         return profile.Save();
     }

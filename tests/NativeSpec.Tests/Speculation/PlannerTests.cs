@@ -27,12 +27,12 @@ public sealed class PlannerTests
             planner.Add(sequence, node, path);
         }
 
-        planner.Choose(sequences, sequences, 0, cost);
+        planner.Choose(sequences, sequences, 0, cost, 0);
 
         var best = Enumerable.Range(0, 1 << nodes.Count)
             .Select(mask => nodes.Where((_, i) => (mask >> i & 1) != 0).ToList())
             .Where(set => set.All(n => n.Parent == 0 || set.Any(p => p.Sequence == n.Sequence && p.Node == n.Parent)))
-            .Max(set => (sequences + set.Sum(n => n.Path)) / cost.At(sequences + set.Count));
+            .Max(set => (sequences + set.Sum(n => n.Path)) / cost.At(sequences + set.Count, 0));
         Assert.That(planner.ExpectedRate, Is.EqualTo(best).Within(1e-9 * best));
         var chosen = planner.Chosen.ToArray();
         foreach (var choice in chosen)
@@ -51,7 +51,7 @@ public sealed class PlannerTests
             planner.Add(0, node, 0.05);
         }
 
-        planner.Choose(1, 1, 0, new CostCurve([1, 2, 4], [1, 2, 4]));
+        planner.Choose(1, 1, 0, new CostCurve([1, 2, 4], [1, 2, 4]), 0);
         Assert.That(planner.Chosen.Length, Is.Zero);
     }
 
@@ -64,7 +64,7 @@ public sealed class PlannerTests
             planner.Add(0, node, Planner.Wanted + (0.5 / node));
         }
 
-        planner.Choose(1, 1, 0, new CostCurve([1, 2, 4], [1, 100, 10_000]));
+        planner.Choose(1, 1, 0, new CostCurve([1, 2, 4], [1, 100, 10_000]), 0);
         Assert.That(planner.Chosen.ToArray().Select(choice => choice.Node), Is.EqualTo(new[] { 1, 2, 3 }));
     }
 
@@ -77,7 +77,7 @@ public sealed class PlannerTests
             planner.Add(0, node, 0.01);
         }
 
-        planner.Choose(1, 1, 0, new CostCurve([1, 64], [1, 1]));
+        planner.Choose(1, 1, 0, new CostCurve([1, 64], [1, 1]), 0);
         Assert.That(planner.Chosen.Length, Is.EqualTo(7));
     }
 

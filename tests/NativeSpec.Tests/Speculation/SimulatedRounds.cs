@@ -76,6 +76,9 @@ internal sealed class SimulatedRounds : IDisposable
         history.Start([prompt]);
         var sampler = new Sampler(Greedy, 1, new SamplerWorkspace(_weights.Config.VocabSize));
         using var speculator = new Speculator(_core, SpeculationOptions.Auto, 1, new[] { prompt }, sampler, history);
+        speculator.BeginText(0);
+        speculator.BeginWalk(new ComputedForest(_model, new Forest(1)), 0);
+        speculator.Observe();
         var (forest, tree, text, began) = (new Forest(1), new TokenTree(64), new List<int> { prompt }, Clock.Seconds);
         while (text.Count <= tokens)
         {
@@ -84,7 +87,7 @@ internal sealed class SimulatedRounds : IDisposable
             speculator.Propose(tokens, 64);
             _core.Planner.Clear();
             var (forced, gain) = speculator.Offer(0, _core.Planner);
-            _core.Planner.Choose(1, forced, gain, _core.Cost);
+            _core.Planner.Choose(1, forced, gain, _core.Cost, kv.Length);
             foreach (var choice in _core.Planner.Chosen)
             {
                 speculator.Choose(choice.Node);
@@ -113,7 +116,7 @@ internal sealed class SimulatedRounds : IDisposable
 
             kv.Commit(speculator.CommittedPath);
             speculator.Observe();
-            _core.ObserveRound(tree.Count, _trueCost[tree.Count], Clock.Seconds - roundBegan, text.Count - before);
+            _core.ObserveRound(tree.Count, kv.Length, _trueCost[tree.Count], Clock.Seconds - roundBegan, text.Count - before);
         }
 
         return ([.. text], (text.Count - 1) / (Clock.Seconds - began));
