@@ -137,11 +137,18 @@ internal static class AcceptanceFile
     }
 
     private static AcceptanceTable TableOf(RankCount[,] counts, string path)
+        => TableOf([.. Enumerable.Range(0, MaxDepth).Select(depth => (RankCount[])[.. Enumerable.Range(0, MaxRanks).Select(rank => counts[depth, rank])])], path);
+
+    /// <summary>The table of counts by depth and rank.</summary>
+    /// <param name="counts">[depth][rank]; what lies past the most that is kept is left out.</param>
+    /// <param name="source">Where they come from, for the message.</param>
+    /// <exception cref="InvalidDataException">Nothing was ever right.</exception>
+    public static AcceptanceTable TableOf(IReadOnlyList<IReadOnlyList<RankCount>> counts, string source)
     {
         List<double[]> table = [];
-        for (var depth = 0; depth < MaxDepth; depth++)
+        foreach (var depth in counts.Take(MaxDepth))
         {
-            double[] ranks = [.. Enumerable.Range(0, MaxRanks).Select(rank => counts[depth, rank]).Select(count => count.Judged == 0 ? 0 : (double)count.Right / count.Judged)];
+            double[] ranks = [.. depth.Take(MaxRanks).Select(count => count.Judged == 0 ? 0 : (double)count.Right / count.Judged)];
             if (ranks.Sum() == 0)
             {
                 break;
@@ -152,6 +159,6 @@ internal static class AcceptanceFile
             table.Add([.. ranks.Select(p => p / sum)]);
         }
 
-        return table.Count > 0 ? new AcceptanceTable(table) : throw new InvalidDataException($"{path}: no candidate of this drafter was ever right, so no tree is better than none");
+        return table.Count > 0 ? new AcceptanceTable(table) : throw new InvalidDataException($"{source}: no candidate of this drafter was ever right, so no tree is better than none");
     }
 }

@@ -1,7 +1,6 @@
 using System.CommandLine;
 using System.Globalization;
 using NativeSpec.Engine;
-using NativeSpec.Loading;
 
 namespace NativeSpec.Cli;
 
@@ -19,16 +18,8 @@ internal sealed class BenchCommand : Command
 /// <summary><c>nativespec bench decode</c>: tokens per second of one sequence, against how fast this machine reads memory.</summary>
 internal sealed class BenchDecodeCommand : Command, IHasExamples
 {
-    /// <summary>Shapes of known models; weights are random, which costs the same.</summary>
-    private static readonly Dictionary<string, LlamaConfig> Shapes = new()
-    {
-        ["110m"] = Shape(hidden: 768, intermediate: 2048, layers: 12, heads: 12, kvHeads: 12, tied: true),
-        ["15m"] = Shape(hidden: 288, intermediate: 768, layers: 6, heads: 6, kvHeads: 6, tied: true),
-        ["tinyllama-1.1b"] = Shape(hidden: 2048, intermediate: 5632, layers: 22, heads: 32, kvHeads: 4, tied: false),
-    };
-
     private readonly Terminal _terminal;
-    private readonly Option<string> _shape = new("--shape") { Description = "The model's shape (default 110m)", HelpName = string.Join('|', Shapes.Keys), DefaultValueFactory = _ => "110m" };
+    private readonly Option<string> _shape = new("--shape") { Description = "The model's shape (default 110m)", HelpName = string.Join('|', SyntheticCheckpoint.Shapes.Keys), DefaultValueFactory = _ => "110m" };
     private readonly Option<int> _tokens = new("--tokens") { Description = "Tokens to decode in each repeat (default 64)", HelpName = "N", DefaultValueFactory = _ => 64 };
     private readonly Option<int> _repeats = new("--repeats") { Description = "Measurements of each kind, of which the median counts (default 9)", HelpName = "N", DefaultValueFactory = _ => 9 };
     private readonly ComputeFlags _compute;
@@ -39,7 +30,7 @@ internal sealed class BenchDecodeCommand : Command, IHasExamples
     {
         _terminal = terminal;
         _compute = new ComputeFlags(terminal);
-        _shape.AcceptOnlyFromAmong([.. Shapes.Keys]);
+        _shape.AcceptOnlyFromAmong([.. SyntheticCheckpoint.Shapes.Keys]);
         Option[] options = [_shape, _tokens, _repeats, .. _compute.All, _json];
         Array.ForEach(options, Add);
         SetAction((parsed, cancellationToken) => Task.FromResult(Run(parsed, cancellationToken)));
@@ -47,25 +38,12 @@ internal sealed class BenchDecodeCommand : Command, IHasExamples
 
     public IReadOnlyList<string> Examples => ["nativespec bench decode", "nativespec bench decode --shape tinyllama-1.1b --tokens 16 --threads 1 --json"];
 
-    private static LlamaConfig Shape(int hidden, int intermediate, int layers, int heads, int kvHeads, bool tied) => new()
-    {
-        HiddenSize = hidden,
-        IntermediateSize = intermediate,
-        NumHiddenLayers = layers,
-        NumAttentionHeads = heads,
-        NumKeyValueHeads = kvHeads,
-        HeadDim = hidden / heads,
-        VocabSize = 32_000,
-        MaxPositionEmbeddings = 2048,
-        TieWordEmbeddings = tied,
-    };
-
     private int Run(ParseResult parsed, CancellationToken cancellationToken)
     {
         var (shape, tokens, repeats) = (parsed.GetValue(_shape)!, parsed.GetValue(_tokens), parsed.GetValue(_repeats));
         CommonOptions.RequireAtLeast("--tokens", tokens, 1);
         CommonOptions.RequireAtLeast("--repeats", repeats, 1);
-        var config = Shapes[shape];
+        var config = SyntheticCheckpoint.Shapes[shape];
         if (tokens > config.MaxPositionEmbeddings - DecodeBenchmark.PromptTokens)
         {
             throw new UsageException($"--tokens is {tokens}; expected at most {config.MaxPositionEmbeddings - DecodeBenchmark.PromptTokens}");

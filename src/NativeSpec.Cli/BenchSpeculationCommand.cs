@@ -10,12 +10,13 @@ internal sealed class BenchSpeculationCommand : Command, IHasExamples
 {
     private readonly Terminal _terminal;
     private readonly SpeculationFlags _drafters = new();
-    private readonly Option<string> _model = CommonOptions.Model();
+    private readonly Option<string?> _model = new("--model") { Description = "Folder of the checkpoint", HelpName = "DIR" };
+    private readonly Option<string?> _shape = new("--shape") { Description = "Instead of a checkpoint, random BF16 weights of a known shape: what drafters cost where a forward is bound by memory", HelpName = string.Join('|', SyntheticCheckpoint.Shapes.Keys) };
     private readonly Option<string> _prompts = MeasureOptions.Prompts();
     private readonly Option<int?> _limit = MeasureOptions.Limit();
     private readonly Option<int> _maxTokens = MeasureOptions.MaxTokens();
     private readonly Option<float?> _temperature = MeasureOptions.Temperature();
-    private readonly Option<string?> _methods = new("--methods") { Description = "A list of: auto (what pays), unplanned (all drafters, every candidate), a drafter, DRAFTER:unplanned; by default each drafter, auto and unplanned", HelpName = "LIST" };
+    private readonly Option<string?> _methods = new("--methods") { Description = "A list of: auto (what pays), unplanned (all drafters, every candidate), a drafter, DRAFTER:unplanned, never and returns (a drafter that is always wrong, or wrong until the middle of the output); by default each drafter, auto and unplanned", HelpName = "LIST" };
     private readonly Option<int> _maxNodes = new("--max-nodes") { Description = "Most candidates computed in a round (default 64)", HelpName = "N", DefaultValueFactory = _ => 64 };
     private readonly Option<int?> _context = CommonOptions.Context("Most tokens of prompt and output together; by default the model's limit");
     private readonly ComputeFlags _compute;
@@ -26,7 +27,8 @@ internal sealed class BenchSpeculationCommand : Command, IHasExamples
     {
         _terminal = terminal;
         _compute = new ComputeFlags(terminal);
-        Option[] options = [_model, .. _drafters.DrafterOptions, _prompts, _limit, _maxTokens, _temperature, _methods, _maxNodes, _context, .. _compute.All, _json];
+        _shape.AcceptOnlyFromAmong([.. SyntheticCheckpoint.Shapes.Keys]);
+        Option[] options = [_model, _shape, .. _drafters.DrafterOptions, _prompts, _limit, _maxTokens, _temperature, _methods, _maxNodes, _context, .. _compute.All, _json];
         Array.ForEach(options, Add);
         SetAction(RunAsync);
     }
@@ -34,6 +36,7 @@ internal sealed class BenchSpeculationCommand : Command, IHasExamples
     public IReadOnlyList<string> Examples =>
     [
         "nativespec bench speculation --model models/tinyllama --draft-model models/tiny --prompts spec-bench.jsonl --limit 20",
+        "nativespec bench speculation --shape 110m --prompts prompts.txt --temperature 1 --methods auto,never,returns",
         "nativespec bench speculation --model models/tinyllama --prompts HumanEval.jsonl.gz --methods lookup,lookup:unplanned,auto --temperature 0 --json",
     ];
 
@@ -48,7 +51,14 @@ internal sealed class BenchSpeculationCommand : Command, IHasExamples
         }
 
         var texts = PromptFile.Read(parsed.GetValue(_prompts)!, parsed.GetValue(_limit));
-        var path = parsed.GetValue(_model)!;
+        var (model, shape) = (parsed.GetValue(_model), parsed.GetValue(_shape));
+        if (model is null == shape is null)
+        {
+            throw new UsageException("give either --model DIR or --shape NAME");
+        }
+
+        using var synthetic = shape is null ? null : new SyntheticCheckpoint(shape);
+        var path = model ?? synthetic!.Path;
         var engineOptions = _compute.Apply(parsed, new EngineOptions { MaxSequences = 1, MaxContext = parsed.GetValue(_context), MaxTreeNodes = Math.Max(64, maxNodes + 1) });
         using var engine = InferenceEngine.Load(path, _drafters.Apply(parsed, engineOptions));
         string[] methods = parsed.GetValue(_methods)?.Split(',') ?? [.. engine.Drafters, "auto", "unplanned"];
@@ -66,7 +76,7 @@ internal sealed class BenchSpeculationCommand : Command, IHasExamples
 
         if (parsed.GetValue(_json))
         {
-            JsonOutput.Print(_terminal.Out, json => Write(json, CommonOptions.ModelName(path), engine, benchmark));
+            JsonOutput.Print(_terminal.Out, json => Write(json, shape ?? CommonOptions.ModelName(path), engine, benchmark));
         }
         else
         {

@@ -33,6 +33,9 @@ internal sealed class SpeculationBenchmark(InferenceEngine engine, GenerationOpt
 {
     private const int WarmUpTokens = 24;
 
+    /// <summary>Methods whose drafter knows the plain text: always wrong, or wrong until the output's middle.</summary>
+    private static readonly string[] Replays = ["never", "returns"];
+
     /// <summary>Tokens per second of plain decoding, for each prompt.</summary>
     public List<double> PlainSpeeds { get; } = [];
 
@@ -42,10 +45,16 @@ internal sealed class SpeculationBenchmark(InferenceEngine engine, GenerationOpt
     /// <summary>Texts that were compared: prompts that wrote more than one token.</summary>
     public int Compared => PlainSpeeds.Count;
 
-    /// <summary>What a method's name asks for: auto, unplanned, a drafter, or DRAFTER:unplanned.</summary>
+    /// <summary>What a method's name asks for: auto, unplanned, a drafter, or DRAFTER:unplanned; never and returns follow cost with a
+    /// drafter that <see cref="RunAsync"/> adds.</summary>
     /// <exception cref="UsageException">There is no such method.</exception>
     public static SpeculationOptions OptionsOf(string method, IReadOnlyCollection<string> drafters, int maxNodes)
     {
+        if (Replays.Contains(method))
+        {
+            return new SpeculationOptions { Drafters = [], FollowsCost = true, MaxNodes = maxNodes };
+        }
+
         var parts = method.Split(':');
         if (method is "auto" or "unplanned")
         {
@@ -54,7 +63,7 @@ internal sealed class SpeculationBenchmark(InferenceEngine engine, GenerationOpt
 
         return drafters.Contains(parts[0]) && (parts.Length == 1 || (parts.Length == 2 && parts[1] == "unplanned"))
             ? new SpeculationOptions { Drafters = [parts[0]], FollowsCost = parts.Length == 1, MaxNodes = maxNodes }
-            : throw new UsageException($"--methods: there is no '{method}'; expected auto, unplanned, or one of {string.Join(", ", drafters)}, with :unplanned or without");
+            : throw new UsageException($"--methods: there is no '{method}'; expected auto, unplanned, never, returns, or one of {string.Join(", ", drafters)}, with :unplanned or without");
     }
 
     /// <summary>Lets every method write a little, so that the first prompt does not pay for what comes with the first call.</summary>
@@ -70,11 +79,20 @@ internal sealed class SpeculationBenchmark(InferenceEngine engine, GenerationOpt
     public async Task RunAsync(int number, int[] prompt, int maxNodes, CancellationToken cancellationToken)
     {
         var request = options with { Seed = (ulong)number };
+        var known = methods.Any(Replays.Contains)
+            ? (await engine.CompleteAsync(prompt, request with { Speculation = SpeculationOptions.Off }, cancellationToken).ConfigureAwait(false)).Ids
+            : [];
         var results = new GenerationResult[methods.Count + 1]; // the last one plain
         for (var turn = 0; turn < results.Length; turn++)
         {
             var which = (turn + number) % results.Length; // nobody is always first
             var speculation = which == methods.Count ? SpeculationOptions.Off : OptionsOf(methods[which], engine.Drafters, maxNodes);
+            if (which < methods.Count && Replays.Contains(methods[which]))
+            {
+                var rightFrom = prompt.Length + (methods[which] == "never" ? known.Count : known.Count / 2);
+                speculation = speculation with { Sources = [new ReplayDrafter([.. prompt, .. known], rightFrom, engine.Config.VocabSize)] };
+            }
+
             results[which] = await engine.CompleteAsync(prompt, request with { Speculation = speculation }, cancellationToken).ConfigureAwait(false);
         }
 

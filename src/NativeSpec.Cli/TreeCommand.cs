@@ -43,45 +43,6 @@ internal sealed class TreeShowCommand : Command, IHasExamples
     public IReadOnlyList<string> Examples => [$"nativespec tree show {MedusaTrees.Default}", "nativespec tree show choices.py --format svg --out tree.svg"];
 }
 
-/// <summary><c>nativespec tree optimize</c>: the best layout for a number of nodes, from measured acceptance.</summary>
-internal sealed class TreeOptimizeCommand : Command, IHasExamples
-{
-    private readonly Option<string> _acceptance = new("--acceptance") { Description = "What was measured: the JSON of bench speculation or generate, a trace, or a table [[rank 1, rank 2, …], …] by depth", HelpName = "FILE", Required = true };
-    private readonly Option<string?> _drafter = new("--drafter") { Description = "Whose acceptance, where the file has several drafters'", HelpName = "NAME" };
-    private readonly Option<int> _nodes = new("--nodes") { Description = "Most nodes, the root included", HelpName = "N", Required = true };
-    private readonly Option<int?> _maxDepth = new("--max-depth") { Description = "Deepest node: the number of heads; by default as deep as was measured", HelpName = "N" };
-    private readonly Option<string> _method = new("--method") { Description = "dp, dynamic programming (default), or greedy, as Medusa does it", HelpName = "greedy|dp", DefaultValueFactory = _ => "dp" };
-    private readonly TreeOutput _output = new();
-
-    public TreeOptimizeCommand(Terminal terminal)
-        : base("optimize", "Find the tree that yields the most tokens per round")
-    {
-        _method.AcceptOnlyFromAmong("greedy", "dp");
-        Option[] options = [_acceptance, _drafter, _nodes, _maxDepth, _method];
-        Array.ForEach(options, Add);
-        _output.AddTo(this);
-        SetAction(parsed =>
-        {
-            var (nodes, depth) = (parsed.GetValue(_nodes), parsed.GetValue(_maxDepth) ?? TreeLayout.MaxDepth);
-            if (nodes is < 2 or > TreeLayout.MaxNodes || depth is < 1 or > TreeLayout.MaxDepth)
-            {
-                throw new UsageException($"--nodes is {nodes} and --max-depth is {depth}; expected 2 to {TreeLayout.MaxNodes} and 1 to {TreeLayout.MaxDepth}");
-            }
-
-            var acceptance = AcceptanceFile.Read(parsed.GetValue(_acceptance)!, parsed.GetValue(_drafter));
-            var layout = parsed.GetValue(_method) == "greedy" ? TreeOptimizer.Greedy(acceptance, nodes, depth) : new OptimalTrees(acceptance, nodes, depth).Layout(nodes);
-            _output.Write(parsed, terminal, layout ?? throw new InvalidDataException("no candidate was ever right, so no tree is better than none"), acceptance);
-            return CommandLine.Success;
-        });
-    }
-
-    public IReadOnlyList<string> Examples =>
-    [
-        "nativespec tree optimize --acceptance bench.json --drafter medusa --nodes 32 --format json --out tree.json",
-        "nativespec tree optimize --acceptance rounds.jsonl --nodes 16 --max-depth 4 --method greedy",
-    ];
-}
-
 /// <summary>How and where a tree is shown.</summary>
 internal sealed class TreeOutput
 {

@@ -131,6 +131,25 @@ public sealed class SpeculationCommandTests
     }
 
     [Test]
+    public async Task BenchSpeculation_AShape_MeasuresDraftersOfKnownQuality()
+    {
+        var json = (await CliRun.Of("bench", "speculation", "--shape", "15m", "--prompts", _prompts, "--limit", "1", "--max-tokens", "24", "--temperature", "1", "--methods", "never,returns", "--json")).Json();
+        var methods = json.GetProperty("methods").EnumerateArray().ToArray();
+        Assert.That(methods.Select(method => method.Number("texts_equal")), Has.All.EqualTo(1));
+        Assert.That(methods[0].Number("accepted"), Is.Zero);
+        Assert.That(methods.Select(method => method.GetProperty("drafters")[0].Text("name")), Has.All.EqualTo("replay"));
+    }
+
+    [TestCase]
+    [TestCase("--model", "somewhere", "--shape", "15m")]
+    public async Task BenchSpeculation_NeitherOrBothOfModelAndShape_IsAUsageError(params string[] args)
+    {
+        var run = await CliRun.Of(["bench", "speculation", "--prompts", _prompts, .. args]);
+        Assert.That(run.Code, Is.EqualTo(2));
+        Assert.That(run.Error, Does.Contain("--shape"));
+    }
+
+    [Test]
     public async Task Tune_NotesWhatAutoFollows()
     {
         var (model, other) = (SharedModels.Folder("stories260k"), SharedModels.Folder("stories-xs"));
@@ -188,6 +207,34 @@ public sealed class SpeculationCommandTests
         using var json = JsonDocument.Parse(File.ReadAllText(tree));
         Assert.That(json.RootElement.Number("expected_tokens"), Is.EqualTo(1 + 0.6 + 0.3 + 0.2).Within(1e-9), "[0], [0, 0] and [1]");
         Assert.That((await CliRun.Of("tree", "show", tree)).Code, Is.Zero);
+    }
+
+    [Test]
+    public async Task TreeOptimize_AModel_MeasuresAndFindsATree([Values("draft", "recycle")] string drafter)
+    {
+        var (model, other) = (SharedModels.Folder("stories260k"), SharedModels.Folder("stories-xs"));
+        var tree = (await CliRun.Of("tree", "optimize", "--model", model, "--draft-model", other, "--drafter", drafter, "--prompts", _prompts, "--max-tokens", "60", "--temperature", "0", "--nodes", "9", "--format", "json")).Json();
+
+        Assert.That(tree.Number("nodes"), Is.EqualTo(9));
+        Assert.That(tree.Number("expected_tokens"), Is.GreaterThan(drafter == "draft" ? 2.2 : 1.3));
+    }
+
+    [TestCase("--acceptance FILE, or --model")]
+    [TestCase("needs --prompts", "--model", "somewhere")]
+    [TestCase("--acceptance FILE, or --model", "--model", "somewhere", "--acceptance", "file")]
+    public async Task TreeOptimize_WithoutASource_IsAUsageError(string expected, params string[] args)
+    {
+        var run = await CliRun.Of(["tree", "optimize", "--nodes", "9", .. args]);
+        Assert.That(run.Code, Is.EqualTo(2));
+        Assert.That(run.Error, Does.Contain(expected));
+    }
+
+    [Test]
+    public async Task TreeOptimize_AModelWithoutHeadsOrDraft_AsksWhom()
+    {
+        var run = await CliRun.Of("tree", "optimize", "--model", _folder.Path, "--prompts", _prompts, "--nodes", "9");
+        Assert.That(run.Code, Is.EqualTo(2));
+        Assert.That(run.Error, Does.Contain("--drafter").And.Contain("lookup"));
     }
 
     [TestCase("{}")]

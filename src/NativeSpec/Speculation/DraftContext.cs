@@ -2,7 +2,7 @@ using NativeSpec.Sampling;
 
 namespace NativeSpec.Speculation;
 
-/// <summary>What a drafter may know when it proposes.</summary>
+/// <summary>What a drafter may know when it proposes. The engine makes it; make one yourself to try or test a drafter without an engine.</summary>
 public sealed class DraftContext
 {
     private readonly Sampler? _sampler;
@@ -12,6 +12,22 @@ public sealed class DraftContext
     private int[] _text = [];
     private int _length;
     private int _drafted;
+
+    /// <summary>Makes the context of one proposal. For the next one, make another with the longer text.</summary>
+    /// <param name="text">Prompt and output so far, at least one token; the last one is the tree's root.</param>
+    /// <param name="budget">The most nodes that it makes sense to add.</param>
+    /// <param name="maxDepth">The deepest node that can be used.</param>
+    /// <param name="probeBudget">The most probes to add.</param>
+    public DraftContext(ReadOnlySpan<int> text, int budget, int maxDepth, int probeBudget = 0)
+        : this()
+    {
+        ArgumentOutOfRangeException.ThrowIfZero(text.Length, nameof(text));
+        ArgumentOutOfRangeException.ThrowIfNegative(budget);
+        ArgumentOutOfRangeException.ThrowIfNegative(maxDepth);
+        ArgumentOutOfRangeException.ThrowIfNegative(probeBudget);
+        Append(text);
+        (Budget, MaxDepth, ProbeBudget) = (budget, maxDepth, probeBudget);
+    }
 
     internal DraftContext(Sampler? sampler = null, TokenHistory? history = null, bool drawsDrafts = false, ulong seed = 0)
     {

@@ -23,7 +23,9 @@ public sealed class DraftTree
     /// <summary>Makes a tree that holds only a root.</summary>
     /// <param name="capacity">Most nodes, the root and probes included.</param>
     /// <param name="vocabSize">Token ids are below this.</param>
-    public DraftTree(int capacity, int vocabSize)
+    /// <param name="root">The last token of the text.</param>
+    /// <param name="maxDepth">Nodes deeper than this cannot be added.</param>
+    public DraftTree(int capacity, int vocabSize, int root = 0, int maxDepth = 0)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(capacity, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(vocabSize, 1);
@@ -37,7 +39,7 @@ public sealed class DraftTree
         _isProbe = new bool[capacity];
         _sampled = new SampledChildren?[capacity];
         _proposals = new Proposal[2 * capacity];
-        Reset(0, 0);
+        Reset(root, maxDepth);
     }
 
     /// <summary>Most nodes.</summary>

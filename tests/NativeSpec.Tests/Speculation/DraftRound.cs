@@ -7,11 +7,8 @@ internal static class DraftRound
 {
     public static DraftTree Propose(IDrafter drafter, int[] text, int budget = 64, int maxDepth = 64, int probes = 0, int capacity = 256)
     {
-        var context = new DraftContext { Budget = budget, MaxDepth = maxDepth, ProbeBudget = probes };
-        context.Append(text);
-        var tree = new DraftTree(capacity, vocabSize: 1000);
-        tree.Reset(text[^1], maxDepth);
-        drafter.Propose(context, tree);
+        var tree = new DraftTree(capacity, vocabSize: 1000, text[^1], maxDepth);
+        drafter.Propose(new DraftContext(text, budget, maxDepth, probes), tree);
         return tree;
     }
 

@@ -1,8 +1,11 @@
 using NativeSpec.Backends.Cpu;
 using NativeSpec.Engine;
+using NativeSpec.Loading;
 using NativeSpec.Speculation;
+using NativeSpec.Speculation.Models;
 using NativeSpec.Tensors;
 using NativeSpec.Tests.Engine;
+using NativeSpec.Tests.Model;
 
 namespace NativeSpec.Tests.Speculation;
 
@@ -30,7 +33,33 @@ public sealed class SameTextTests
         Plain with { Temperature = 0.7f, TopK = 20, RepetitionPenalty = 1.2f, PresencePenalty = 0.3f, FrequencyPenalty = 0.2f },
     ];
 
-    private static readonly string[] Names = ["lookup", "recycle", "lookahead", "wrong", "garbage", "all"];
+    private static readonly string[] Names = ["lookup", "recycle", "lookahead", "draft", "draft2", "medusa", "wrong", "garbage", "all"];
+
+    private TestFolder _twin = null!;  // the same weights: a draft that is mostly right
+    private TestFolder _other = null!;
+    private string _heads = null!;
+
+    [OneTimeSetUp]
+    public void MakeDrafts()
+    {
+        (_twin, _other) = (new TestFolder(), new TestFolder(seed: 99));
+        _heads = Path.Combine(_other.Path, "heads.safetensors");
+        var (random, hidden, vocab) = (new Random(3), TestConfigs.Tiny.HiddenSize, TestConfigs.Tiny.VocabSize);
+        SafetensorsWriter.Write(_heads, Enumerable.Range(0, 3).SelectMany(h => new[]
+        {
+            Tensor($"{h}.0.linear.weight", hidden, hidden), Tensor($"{h}.0.linear.bias", hidden), Tensor($"{h}.1.weight", vocab, hidden),
+        }));
+
+        SafetensorsTensor Tensor(string name, params long[] shape)
+            => SafetensorsTensor.FromFloats(name, shape, Enumerable.Range(0, (int)shape.Aggregate((a, b) => a * b)).Select(_ => (float)random.NextDouble() - 0.5f).ToArray());
+    }
+
+    [OneTimeTearDown]
+    public void DeleteDrafts()
+    {
+        _twin.Dispose();
+        _other.Dispose();
+    }
 
     [Test]
     public async Task CompleteAsync_EveryDrafterAndTreeSize_WritesThePlainText(
@@ -43,6 +72,20 @@ public sealed class SameTextTests
             var plain = await engine.CompleteAsync(Prompt, kind);
             var fast = await engine.CompleteAsync(Prompt, kind with { Speculation = With(name, nodes) });
             AssertSame(fast, plain);
+        }
+    }
+
+    [Test]
+    public async Task CompleteAsync_AllInOneTreeOfAnySize_WritesThePlainText()
+    {
+        using var folder = new TestFolder();
+        using var engine = Open(folder);
+        var plain = await engine.CompleteAsync(Prompt, Plain);
+        for (var nodes = 1; nodes <= 64; nodes++)
+        {
+            var fast = await engine.CompleteAsync(Prompt, Plain with { Speculation = With("all", nodes) });
+            AssertSame(fast, plain);
+            Assert.That(fast.Speculation.Drafters.Select(drafter => drafter.Name), Is.EquivalentTo(Names.SkipLast(1)), "every drafter is in the tree");
         }
     }
 
@@ -185,8 +228,13 @@ public sealed class SameTextTests
         Assert.That(actual.LogProbs.Select(l => l.Chosen), Is.EqualTo(plain.LogProbs.Select(l => l.Chosen)), "bit for bit");
     }
 
-    private static InferenceEngine Open(TestFolder folder)
-        => InferenceEngine.Load(folder.Path, new EngineOptions { CreateBackend = _ => CpuBackend.Create(new CpuOptions { Threads = 2 }) });
+    private InferenceEngine Open(TestFolder folder) => InferenceEngine.Load(folder.Path, new EngineOptions
+    {
+        CreateBackend = _ => CpuBackend.Create(new CpuOptions { Threads = 2 }),
+        DraftModels = [_twin.Path, _other.Path],
+        DraftOptions = new DraftModelOptions { Depth = 4, Width = 2, StopBelow = 0 },
+        Medusa = _heads,
+    });
 
     private sealed class ThrowingDrafter() : StatelessDrafter("throwing")
     {

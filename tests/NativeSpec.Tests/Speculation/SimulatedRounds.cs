@@ -22,7 +22,7 @@ internal sealed class SimulatedClock : TimeProvider
 }
 
 /// <summary>Takes a given time to propose a chain: what the model will write, or anything else.</summary>
-internal sealed class SimulatedDrafter(SimulatedClock clock, double seconds, float confidence) : StatelessDrafter("simulated")
+internal sealed class SimulatedDrafter(SimulatedClock clock, double seconds, float confidence, string name = "simulated") : StatelessDrafter(name)
 {
     /// <summary>The whole text while it is right; null while it is wrong.</summary>
     public int[]? Knows { get; set; }
@@ -54,13 +54,13 @@ internal sealed class SimulatedRounds : IDisposable
     private readonly double[] _trueCost;
     private readonly SpeculationCore _core;
 
-    public SimulatedRounds(SimulatedClock clock, IDrafterSource drafter, double secondsOfOne, double secondsPerFurtherNode)
+    public SimulatedRounds(SimulatedClock clock, IReadOnlyList<IDrafterSource> drafters, double secondsOfOne, double secondsPerFurtherNode)
     {
         Clock = clock;
         _model = new LlamaModel(_weights.Config, _weights.Tensors, _backend, new ForwardLimits(64, 64, 1, 4096));
         _cache = _model.CreateCache(4096 + 256);
         _trueCost = [.. Enumerable.Range(0, 65).Select(nodes => secondsOfOne + (secondsPerFurtherNode * (nodes - 1)))];
-        _core = new SpeculationCore([drafter], new CostCurve([1, 2, 4, 8, 16, 32, 64], [.. new[] { 1, 2, 4, 8, 16, 32, 64 }.Select(n => _trueCost[n])]), _weights.Config.VocabSize, 64, clock);
+        _core = new SpeculationCore(drafters, new CostCurve([1, 2, 4, 8, 16, 32, 64], [.. new[] { 1, 2, 4, 8, 16, 32, 64 }.Select(n => _trueCost[n])]), _weights.Config.VocabSize, 64, clock);
     }
 
     public SimulatedClock Clock { get; }

@@ -1,18 +1,41 @@
+using NativeSpec.Engine;
+using NativeSpec.Speculation;
+using NativeSpec.Tests.Engine;
+
 namespace NativeSpec.Tests.Speculation;
 
-/// <summary>docs/writing-a-drafter.md holds the drafter that is compiled here, word for word.</summary>
+/// <summary>docs/writing-a-drafter.md holds the code that is compiled here, word for word.</summary>
 internal sealed class WritingADrafterTests
 {
     private static readonly string Root = FindRoot();
 
-    [Test]
-    public void Document_Code_IsTheDrafterThatIsCompiled()
+    [TestCase(0, "BigramDrafter.cs")]
+    [TestCase(1, "UsingADrafter.cs")]
+    public void Document_Code_IsWhatIsCompiled(int block, string file)
     {
         var document = Text("docs", "writing-a-drafter.md");
-        var source = Text("tests", "NativeSpec.Tests", "Speculation", "BigramDrafter.cs");
+        var source = Text("tests", "NativeSpec.Tests", "Speculation", file);
 
-        Assert.That(Fenced(document, "csharp"), Is.EqualTo(source.TrimEnd('\n')));
+        Assert.That(Fenced(document, "csharp", block), Is.EqualTo(source.TrimEnd('\n')));
     }
+
+    [Test]
+    public async Task UsingADrafter_EveryWay_Drafts()
+    {
+        using var folder = new TestFolder();
+        using var source = new MyDrafters.BigramDrafter();
+
+        using var engine = MyDrafters.UsingADrafter.Load(folder.Path);
+        Assert.That(engine.Drafters, Is.EqualTo(new[] { "bigram", "lookup" }));
+        using var other = InferenceEngine.Load(folder.Path);
+        var result = await MyDrafters.UsingADrafter.WriteAsync(other, "hello", source);
+        Assert.That(result.Speculation.Drafters.Select(drafter => drafter.Name), Does.Contain("bigram").And.Contain("lookup"));
+        var tree = MyDrafters.UsingADrafter.Propose(source, [5, 6, 7, 5], vocabSize: 10);
+        Assert.That(Enumerable.Range(0, tree.Count).Select(tree.Token), Is.EqualTo(new[] { 5, 6, 7, 5, 6, 7, 5, 6, 7 }));
+    }
+
+    [Test]
+    public void DraftContext_WithoutText_IsRefused() => Assert.Throws<ArgumentOutOfRangeException>(() => _ = new DraftContext([], 8, 8));
 
     [Test]
     public void Run_TextThatRepeats_IsDraftedByTheExample()
@@ -27,11 +50,11 @@ internal sealed class WritingADrafterTests
 
     private static string Text(params string[] path) => File.ReadAllText(Path.Combine([Root, .. path])).ReplaceLineEndings("\n");
 
-    /// <summary>The first block of code in a language.</summary>
-    private static string Fenced(string document, string language)
+    /// <summary>A block of code in a language, counted from 0.</summary>
+    private static string Fenced(string document, string language, int block)
     {
-        var start = document.IndexOf($"```{language}\n", StringComparison.Ordinal) + language.Length + 4;
-        return document[start..document.IndexOf("\n```", start, StringComparison.Ordinal)];
+        var code = document.Split($"```{language}\n")[1 + block];
+        return code[..code.IndexOf("\n```", StringComparison.Ordinal)];
     }
 
     private static string FindRoot()

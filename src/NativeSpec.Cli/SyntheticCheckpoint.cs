@@ -1,0 +1,130 @@
+using System.Text.Json;
+using NativeSpec.Loading;
+using NativeSpec.Model;
+using NativeSpec.Tensors;
+
+namespace NativeSpec.Cli;
+
+/// <summary>A checkpoint of a known model's shape with random BF16 weights, in a folder that is deleted when it is disposed: for measurements
+/// of time that need an engine and no sense in the text.</summary>
+internal sealed class SyntheticCheckpoint : IDisposable
+{
+    private const int VocabSize = 32_000, Context = 2048, Seed = 1;
+
+    /// <summary>Shapes of known models; weights are random, which costs the same.</summary>
+    public static readonly Dictionary<string, LlamaConfig> Shapes = new()
+    {
+        ["110m"] = Shape(hidden: 768, intermediate: 2048, layers: 12, heads: 12, kvHeads: 12, tied: true),
+        ["15m"] = Shape(hidden: 288, intermediate: 768, layers: 6, heads: 6, kvHeads: 6, tied: true),
+        ["tinyllama-1.1b"] = Shape(hidden: 2048, intermediate: 5632, layers: 22, heads: 32, kvHeads: 4, tied: false),
+    };
+
+    /// <summary>Writes the folder.</summary>
+    public SyntheticCheckpoint(string shape)
+    {
+        Path = Directory.CreateTempSubdirectory("nativespec-").FullName;
+        try
+        {
+            using var model = new SyntheticModel(Shapes[shape], DType.BF16, Seed);
+            SafetensorsWriter.Write(File("model.safetensors"), All(model.Tensors).Select(view => SafetensorsTensor.FromView(view)));
+            WriteJson("config.json", json => WriteConfig(json, model.Config));
+            WriteJson("tokenizer.json", WriteTokenizer);
+        }
+        catch
+        {
+            Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>The folder.</summary>
+    public string Path { get; }
+
+    public void Dispose() => Directory.Delete(Path, recursive: true);
+
+    private static LlamaConfig Shape(int hidden, int intermediate, int layers, int heads, int kvHeads, bool tied) => new()
+    {
+        HiddenSize = hidden,
+        IntermediateSize = intermediate,
+        NumHiddenLayers = layers,
+        NumAttentionHeads = heads,
+        NumKeyValueHeads = kvHeads,
+        HeadDim = hidden / heads,
+        VocabSize = VocabSize,
+        MaxPositionEmbeddings = Context,
+        TieWordEmbeddings = tied,
+    };
+
+    private static IEnumerable<TensorView> All(LlamaTensors tensors)
+    {
+        var layers = tensors.Layers.SelectMany(l => new[] { l.InputNorm, l.QProj, l.KProj, l.VProj, l.OProj, l.PostAttentionNorm, l.GateProj, l.UpProj, l.DownProj });
+        return new[] { tensors.Embedding, tensors.FinalNorm, tensors.LmHead }.Concat(layers).Distinct();
+    }
+
+    private static void WriteConfig(Utf8JsonWriter json, LlamaConfig config)
+    {
+        json.WriteString("model_type", "llama");
+        json.WriteString("hidden_act", "silu");
+        json.WriteNumber("hidden_size", config.HiddenSize);
+        json.WriteNumber("intermediate_size", config.IntermediateSize);
+        json.WriteNumber("num_hidden_layers", config.NumHiddenLayers);
+        json.WriteNumber("num_attention_heads", config.NumAttentionHeads);
+        json.WriteNumber("num_key_value_heads", config.NumKeyValueHeads);
+        json.WriteNumber("head_dim", config.HeadDim);
+        json.WriteNumber("vocab_size", config.VocabSize);
+        json.WriteNumber("max_position_embeddings", config.MaxPositionEmbeddings);
+        json.WriteNumber("rms_norm_eps", config.RmsNormEps);
+        json.WriteBoolean("tie_word_embeddings", config.TieWordEmbeddings);
+    }
+
+    /// <summary>A byte-level tokenizer: the first 256 tokens are the bytes, the others are names that no text is split into.</summary>
+    private static void WriteTokenizer(Utf8JsonWriter json)
+    {
+        json.WriteString("version", "1.0");
+        json.WriteStartArray("added_tokens");
+        json.WriteEndArray();
+        WriteByteLevel(json, "pre_tokenizer");
+        WriteByteLevel(json, "decoder");
+        json.WriteStartObject("model");
+        json.WriteString("type", "BPE");
+        json.WriteStartObject("vocab");
+        var others = 256;
+        for (var b = 0; b < 256; b++)
+        {
+            // GPT-2's alphabet: printable bytes stand for themselves, the others for the letters from 256 on.
+            var isPrintable = b is (>= '!' and <= '~') or (>= 0xA1 and <= 0xAC) or (>= 0xAE and <= 0xFF);
+            json.WriteNumber(((char)(isPrintable ? b : others++)).ToString(), b);
+        }
+
+        for (var token = 256; token < VocabSize; token++)
+        {
+            json.WriteNumber($"token{token}", token);
+        }
+
+        json.WriteEndObject();
+        json.WriteStartArray("merges");
+        json.WriteEndArray();
+        json.WriteEndObject();
+    }
+
+    private static void WriteByteLevel(Utf8JsonWriter json, string part)
+    {
+        json.WriteStartObject(part);
+        json.WriteString("type", "ByteLevel");
+        json.WriteBoolean("add_prefix_space", false);
+        json.WriteBoolean("trim_offsets", true);
+        json.WriteBoolean("use_regex", false);
+        json.WriteEndObject();
+    }
+
+    private void WriteJson(string name, Action<Utf8JsonWriter> write)
+    {
+        using var stream = System.IO.File.Create(File(name));
+        using var json = new Utf8JsonWriter(stream);
+        json.WriteStartObject();
+        write(json);
+        json.WriteEndObject();
+    }
+
+    private string File(string name) => System.IO.Path.Combine(Path, name);
+}
