@@ -73,7 +73,7 @@ function Invoke-NativeSpec([string[]] $Arguments) {
 
 # Runs every test project once and adds what its runner counted to $counts.
 function Invoke-TestsOnce([string] $Name, [string[]] $Arguments) {
-    foreach ($project in Get-ChildItem tests/*/*.csproj) {
+    foreach ($project in Get-ChildItem tests/*.Tests/*.csproj) {
         Write-Host "== $($project.BaseName), $Name"
         & dotnet test $project.FullName -c Release --no-build --nologo --logger 'console;verbosity=minimal' @Arguments 2>&1 | ForEach-Object {
             Write-Host $_
@@ -125,9 +125,19 @@ switch ($Verb) {
     }
     'bench' {
         Build-Native
-        Publish-Command
         if ($Rest.Count -gt 0 -and $Rest[0] -eq '--') { $Rest = @($Rest | Select-Object -Skip 1) }
-        Invoke-NativeSpec (@('bench', 'decode') + $Rest)
+        $name = 'decode'
+        if ($Rest.Count -gt 0 -and -not $Rest[0].StartsWith('-')) {
+            $name = $Rest[0]
+            $Rest = @($Rest | Select-Object -Skip 1)
+        }
+        if ($name -eq 'operations') {
+            Invoke-DotNet run -c Release --project tests/NativeSpec.Benchmarks -- --filter '*' @Rest
+        }
+        else {
+            Publish-Command
+            Invoke-NativeSpec (@('bench', $name) + $Rest)
+        }
     }
     'format' {
         if ($Rest -contains '--check') { Invoke-DotNet format NativeSpec.sln --verify-no-changes }
@@ -147,7 +157,9 @@ usage: ./build.ps1 [verb] [arguments]
                      alone, without AVX-512 and without any vector instructions
                      other arguments go to dotnet test, such as --filter Name~MatMul, and leave the native tests out
   run [-- ARGS]      build, then run nativespec with ARGS; without any, nativespec demo: one text written plainly and with speculation
-  bench [ARGS]       build, then run nativespec bench decode with ARGS
+  bench [NAME] [ARGS]
+                     build, then run nativespec bench NAME (decode, forward, kernels, speculation; by default decode) with ARGS;
+                     operations instead runs tests/NativeSpec.Benchmarks
   format [--check]   format the source; with --check only say whether it is
   pack               put the packages into artifacts/packages
 '@

@@ -13,7 +13,9 @@ usage: ./build.sh [verb] [arguments]
                      alone, without AVX-512 and without any vector instructions
                      other arguments go to dotnet test, such as --filter Name~MatMul, and leave the native tests out
   run [-- ARGS]      build, then run nativespec with ARGS; without any, nativespec demo: one text written plainly and with speculation
-  bench [ARGS]       build, then run nativespec bench decode with ARGS
+  bench [NAME] [ARGS]
+                     build, then run nativespec bench NAME (decode, forward, kernels, speculation; by default decode) with ARGS;
+                     operations instead runs tests/NativeSpec.Benchmarks
   format [--check]   format the source; with --check only say whether it is
   pack               put the packages into artifacts/packages
 TEXT
@@ -47,7 +49,7 @@ TEXT
 test_once() {
     local name=$1 project
     shift
-    for project in tests/*/*.csproj; do
+    for project in tests/*.Tests/*.csproj; do
         echo "== $(basename "$project" .csproj), $name"
         # The runner's last lines are "Passed:  12" and the like, in English whatever the machine speaks.
         DOTNET_CLI_UI_LANGUAGE=en dotnet test "$project" -c Release --no-build --nologo \
@@ -120,9 +122,15 @@ case "$verb" in
         artifacts/nativespec "$@" ;;
     bench)
         build_native
-        publish
         [ "${1:-}" = -- ] && shift
-        artifacts/nativespec bench decode "$@" ;;
+        name=decode
+        case "${1:-}" in '' | -*) ;; *) name=$1; shift ;; esac
+        if [ "$name" = operations ]; then
+            dotnet run -c Release --project tests/NativeSpec.Benchmarks -- --filter '*' "$@"
+        else
+            publish
+            artifacts/nativespec bench "$name" "$@"
+        fi ;;
     format)
         if [ "${1:-}" = --check ]; then dotnet format NativeSpec.sln --verify-no-changes; else dotnet format NativeSpec.sln; fi ;;
     pack)

@@ -11,6 +11,8 @@ internal sealed class BenchCommand : Command
         : base("bench", "Measure this machine, or a model on it")
     {
         Add(new BenchDecodeCommand(terminal));
+        Add(new BenchForwardCommand(terminal));
+        Add(new BenchKernelsCommand(terminal));
         Add(new BenchSpeculationCommand(terminal));
     }
 }
@@ -19,18 +21,17 @@ internal sealed class BenchCommand : Command
 internal sealed class BenchDecodeCommand : Command, IHasExamples
 {
     private readonly Terminal _terminal;
-    private readonly Option<string> _shape = new("--shape") { Description = "The model's shape (default 110m)", HelpName = string.Join('|', SyntheticCheckpoint.Shapes.Keys), DefaultValueFactory = _ => "110m" };
+    private readonly Option<string> _shape = new("--shape") { Description = "The model's shape, or a config.json (default 110m)", HelpName = $"{string.Join('|', BenchShapes.All.Keys)}|FILE", DefaultValueFactory = _ => "110m" };
     private readonly Option<int> _tokens = new("--tokens") { Description = "Tokens to decode in each repeat (default 64)", HelpName = "N", DefaultValueFactory = _ => 64 };
     private readonly Option<int> _repeats = new("--repeats") { Description = "Measurements of each kind, of which the median counts (default 9)", HelpName = "N", DefaultValueFactory = _ => 9 };
     private readonly ComputeFlags _compute;
     private readonly Option<bool> _json = CommonOptions.Json();
 
     public BenchDecodeCommand(Terminal terminal)
-        : base("decode", "Decode with random BF16 weights: tokens/s, and the share of the memory's read bandwidth that this is")
+        : base("decode", "Decode with random weights: tokens/s, and the share of the memory's read bandwidth that this is")
     {
         _terminal = terminal;
-        _compute = new ComputeFlags(terminal);
-        _shape.AcceptOnlyFromAmong([.. SyntheticCheckpoint.Shapes.Keys]);
+        _compute = ComputeFlags.ForRandomWeights(terminal);
         Option[] options = [_shape, _tokens, _repeats, .. _compute.All, _json];
         Array.ForEach(options, Add);
         SetAction((parsed, cancellationToken) => Task.FromResult(Run(parsed, cancellationToken)));
@@ -43,7 +44,7 @@ internal sealed class BenchDecodeCommand : Command, IHasExamples
         var (shape, tokens, repeats) = (parsed.GetValue(_shape)!, parsed.GetValue(_tokens), parsed.GetValue(_repeats));
         CommonOptions.RequireAtLeast("--tokens", tokens, 1);
         CommonOptions.RequireAtLeast("--repeats", repeats, 1);
-        var config = SyntheticCheckpoint.Shapes[shape];
+        var config = BenchShapes.Find(shape);
         if (tokens > config.MaxPositionEmbeddings - DecodeBenchmark.PromptTokens)
         {
             throw new UsageException($"--tokens is {tokens}; expected at most {config.MaxPositionEmbeddings - DecodeBenchmark.PromptTokens}");
@@ -61,24 +62,15 @@ internal sealed class BenchDecodeCommand : Command, IHasExamples
                 json.WriteNumber("tokens", tokens);
                 json.WriteNumber("repeats", repeats);
                 json.WriteNumber("bytes_per_token", benchmark.BytesPerToken);
-                Write("tokens_per_second", result.TokensPerSecond);
-                Write("decode_gb_per_second", result.DecodeGBPerSecond);
-                Write("read_gb_per_second", result.ReadGBPerSecond);
-                Write("fraction_of_read_bandwidth", result.Fraction);
-
-                void Write(string name, Measurement measured)
-                {
-                    json.WriteStartObject(name);
-                    json.WriteMeasured("median", measured.Median);
-                    json.WriteMeasured("min", measured.Min);
-                    json.WriteMeasured("max", measured.Max);
-                    json.WriteEndObject();
-                }
+                json.WriteMeasurement("tokens_per_second", result.TokensPerSecond);
+                json.WriteMeasurement("decode_gb_per_second", result.DecodeGBPerSecond);
+                json.WriteMeasurement("read_gb_per_second", result.ReadGBPerSecond);
+                json.WriteMeasurement("fraction_of_read_bandwidth", result.Fraction);
             });
             return CommandLine.Success;
         }
 
-        _terminal.Out.WriteLine($"{shape}: {Tables.Count(config.ParameterCount)} parameters in BF16, {Tables.Bytes(benchmark.BytesPerToken)} read per token; {benchmark.Backend}");
+        _terminal.Out.WriteLine($"{shape}: {Tables.Count(config.ParameterCount)} parameters, {Tables.Bytes(benchmark.BytesPerToken)} read per token; {benchmark.Backend}");
         Tables.Print(_terminal, [$"{repeats} × {tokens} tokens", "median", "min", "max"], 1,
         [
             Row("decode, tokens/s", "0.0", result.TokensPerSecond),

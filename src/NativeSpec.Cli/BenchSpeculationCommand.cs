@@ -11,7 +11,7 @@ internal sealed class BenchSpeculationCommand : Command, IHasExamples
     private readonly Terminal _terminal;
     private readonly SpeculationFlags _drafters = new();
     private readonly Option<string?> _model = new("--model") { Description = "Folder of the checkpoint", HelpName = "DIR" };
-    private readonly Option<string?> _shape = new("--shape") { Description = "Instead of a checkpoint, random BF16 weights of a known shape: what drafters cost where a forward is bound by memory", HelpName = string.Join('|', SyntheticCheckpoint.Shapes.Keys) };
+    private readonly Option<string?> _shape = new("--shape") { Description = "Instead of a checkpoint, random BF16 weights of a known shape: what drafters cost where a forward is bound by memory", HelpName = string.Join('|', BenchShapes.All.Keys) };
     private readonly Option<string> _prompts = MeasureOptions.Prompts();
     private readonly Option<int?> _limit = MeasureOptions.Limit();
     private readonly Option<int> _maxTokens = MeasureOptions.MaxTokens();
@@ -27,7 +27,7 @@ internal sealed class BenchSpeculationCommand : Command, IHasExamples
     {
         _terminal = terminal;
         _compute = new ComputeFlags(terminal);
-        _shape.AcceptOnlyFromAmong([.. SyntheticCheckpoint.Shapes.Keys]);
+        _shape.AcceptOnlyFromAmong([.. BenchShapes.All.Keys]);
         Option[] options = [_model, _shape, .. _drafters.DrafterOptions, _prompts, _limit, _maxTokens, _temperature, _methods, _maxNodes, _context, .. _compute.All, _json];
         Array.ForEach(options, Add);
         SetAction(RunAsync);

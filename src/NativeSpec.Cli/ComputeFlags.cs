@@ -10,13 +10,32 @@ using NativeSpec.Tensors;
 namespace NativeSpec.Cli;
 
 /// <summary>The options by which commands say what computes and how weights are held.</summary>
-internal sealed class ComputeFlags(Terminal terminal)
+internal sealed class ComputeFlags
 {
-    private static readonly Dictionary<string, WeightFormat> Formats = new() { ["stored"] = WeightFormat.AsStored, ["q8"] = WeightFormat.Q8, ["q4"] = WeightFormat.Q4 };
+    private static readonly Dictionary<string, WeightFormat> Formats = new()
+    {
+        ["stored"] = WeightFormat.AsStored,
+        ["bf16"] = WeightFormat.AsStored, // as random weights are stored
+        ["q8"] = WeightFormat.Q8,
+        ["q4"] = WeightFormat.Q4,
+    };
+
+    private readonly Terminal _terminal;
 
     private readonly Option<string?> _backend = Choice("--backend", "cpu are the managed kernels, native the C++ ones; by default native where its library is", ["cpu", "native"]);
-    private readonly Option<string?> _weights = Choice("--weights", "Keep weights as the checkpoint stores them (default), or pack them to 8 or 4 bits while loading", [.. Formats.Keys]);
+    private readonly Option<string?> _weights;
     private readonly Option<int?> _threads = CommonOptions.Threads();
+
+    /// <summary>For a checkpoint.</summary>
+    public ComputeFlags(Terminal terminal)
+        : this(terminal, Choice("--weights", "Keep weights as the checkpoint stores them (default), or pack them to 8 or 4 bits while loading", ["stored", "q8", "q4"]))
+    {
+    }
+
+    private ComputeFlags(Terminal terminal, Option<string?> weights) => (_terminal, _weights) = (terminal, weights);
+
+    /// <summary>For weights that are made up.</summary>
+    public static ComputeFlags ForRandomWeights(Terminal terminal) => new(terminal, Choice("--weights", "How the weights are held (default bf16)", ["bf16", "q8", "q4"]));
 
     /// <summary>All of them.</summary>
     public Option[] All => [_threads, _backend, _weights];
@@ -31,8 +50,8 @@ internal sealed class ComputeFlags(Terminal terminal)
         Threads = parsed.GetValue(_threads),
         Backend = parsed.GetValue(_backend) switch { "cpu" => BackendKind.Cpu, "native" => BackendKind.Native, _ => null },
         Weights = parsed.GetValue(_weights) is { } weights ? Formats[weights] : WeightFormat.AsStored,
-        Logger = !terminal.IsErrorRedirected || parsed.GetValue(CommonOptions.Verbose) ? new Notices(terminal) : null,
-        LoadProgress = Progress(terminal),
+        Logger = !_terminal.IsErrorRedirected || parsed.GetValue(CommonOptions.Verbose) ? new Notices(_terminal) : null,
+        LoadProgress = Progress(_terminal),
     };
 
     /// <summary>Counts on standard error while weights are packed, where somebody looks.</summary>

@@ -1,11 +1,8 @@
 using System.Diagnostics;
 using System.Numerics.Tensors;
-using NativeSpec.Backends;
-using NativeSpec.Backends.Cpu;
 using NativeSpec.Engine;
 using NativeSpec.Loading;
 using NativeSpec.Model;
-using NativeSpec.Tensors;
 
 namespace NativeSpec.Cli;
 
@@ -32,12 +29,10 @@ internal sealed class DecodeBenchmark : IDisposable
     /// <summary>Tokens before the first decoded one.</summary>
     public const int PromptTokens = 16;
 
-    private readonly IBackend _backend;
-    private readonly SyntheticModel _weights;
+    private readonly BenchModel _weights;
     private readonly LlamaModel _model;
     private readonly KvCache _cache;
     private readonly KvSequence _sequence;
-    private readonly ReadBandwidth _memory;
     private readonly TokenTree _tree = new(PromptTokens);
     private readonly Forest _forest = new(1);
     private readonly int _tokens;
@@ -45,20 +40,15 @@ internal sealed class DecodeBenchmark : IDisposable
     public DecodeBenchmark(LlamaConfig config, int tokens, EngineOptions options)
     {
         _tokens = tokens;
-        _backend = EngineBackend.Create(options);
-        _weights = new SyntheticModel(config, DType.BF16, seed: 1);
-        _model = new LlamaModel(config, _weights.Tensors, _backend, new ForwardLimits(PromptTokens, MaxLogitRows: 1, MaxSequences: 1, PromptTokens + tokens));
+        _weights = new BenchModel(config, options);
+        _model = new LlamaModel(config, _weights.Tensors, _weights.Backend, new ForwardLimits(PromptTokens, MaxLogitRows: 1, MaxSequences: 1, PromptTokens + tokens));
         _cache = _model.CreateCache(PromptTokens + tokens);
         _sequence = _cache.TryOpen(PromptTokens + tokens)!;
-        _memory = new ReadBandwidth(new CpuOptions { Threads = options.Threads }.ResolveThreads());
-        // The embedding is one row of a token unless it is also the output matrix.
-        var unread = config.TieWordEmbeddings ? 0 : (long)(config.VocabSize - 1) * config.HiddenSize * DType.BF16.Size();
-        var context = PromptTokens + (tokens / 2);
-        BytesPerToken = config.WeightBytes(DType.BF16) - unread + (context * config.KvBytesPerToken(DType.F32));
+        BytesPerToken = _weights.BytesPerToken(PromptTokens + (tokens / 2));
     }
 
     /// <summary>What computes.</summary>
-    public string Backend => _backend.Description;
+    public string Backend => _weights.Backend.Description;
 
     /// <summary>Weights, and keys and values at half the decoded length.</summary>
     public long BytesPerToken { get; }
@@ -67,13 +57,13 @@ internal sealed class DecodeBenchmark : IDisposable
     public DecodeResult Run(int repeats, CancellationToken cancellationToken)
     {
         Decode(cancellationToken);
-        _memory.Measure();
+        _weights.MeasureReading();
         var (reads, decodes) = (new double[repeats + 1], new double[repeats]);
-        reads[0] = _memory.Measure();
+        reads[0] = _weights.MeasureReading();
         for (var i = 0; i < repeats; i++)
         {
             decodes[i] = Decode(cancellationToken);
-            reads[i + 1] = _memory.Measure();
+            reads[i + 1] = _weights.MeasureReading();
         }
 
         double Rate(int i) => decodes[i] * BytesPerToken / 1e9;
@@ -87,12 +77,10 @@ internal sealed class DecodeBenchmark : IDisposable
 
     public void Dispose()
     {
-        _memory.Dispose();
         _sequence.Dispose();
         _cache.Dispose();
         _model.Dispose();
         _weights.Dispose();
-        _backend.Dispose();
     }
 
     /// <summary>Tokens per second after the prompt.</summary>

@@ -66,6 +66,16 @@ internal static class JsonOutput
     public static void WriteMeasured(this Utf8JsonWriter json, string name, double value)
         => json.WriteNumber(name, double.IsFinite(value) ? Math.Round(value, 3) : 0);
 
+    /// <summary>Median, least and most of repeated measurements.</summary>
+    public static void WriteMeasurement(this Utf8JsonWriter json, string name, Measurement measured)
+    {
+        json.WriteStartObject(name);
+        json.WriteMeasured("median", measured.Median);
+        json.WriteMeasured("min", measured.Min);
+        json.WriteMeasured("max", measured.Max);
+        json.WriteEndObject();
+    }
+
     /// <summary>The fields <c>id</c> and <c>piece</c> of a token.</summary>
     public static void WriteToken(this Utf8JsonWriter json, Tokenizer tokenizer, int id)
     {

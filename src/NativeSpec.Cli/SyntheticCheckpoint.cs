@@ -9,15 +9,7 @@ namespace NativeSpec.Cli;
 /// of time that need an engine and no sense in the text.</summary>
 internal sealed class SyntheticCheckpoint : IDisposable
 {
-    private const int VocabSize = 32_000, Context = 2048, Seed = 1;
-
-    /// <summary>Shapes of known models; weights are random, which costs the same.</summary>
-    public static readonly Dictionary<string, LlamaConfig> Shapes = new()
-    {
-        ["110m"] = Shape(hidden: 768, intermediate: 2048, layers: 12, heads: 12, kvHeads: 12, tied: true),
-        ["15m"] = Shape(hidden: 288, intermediate: 768, layers: 6, heads: 6, kvHeads: 6, tied: true),
-        ["tinyllama-1.1b"] = Shape(hidden: 2048, intermediate: 5632, layers: 22, heads: 32, kvHeads: 4, tied: false),
-    };
+    private const int VocabSize = 32_000, Seed = 1; // the vocabulary of all known shapes
 
     /// <summary>Writes the folder.</summary>
     public SyntheticCheckpoint(string shape)
@@ -25,7 +17,7 @@ internal sealed class SyntheticCheckpoint : IDisposable
         Path = Directory.CreateTempSubdirectory("nativespec-").FullName;
         try
         {
-            using var model = new SyntheticModel(Shapes[shape], DType.BF16, Seed);
+            using var model = new SyntheticModel(BenchShapes.All[shape], DType.BF16, Seed);
             SafetensorsWriter.Write(File("model.safetensors"), All(model.Tensors).Select(view => SafetensorsTensor.FromView(view)));
             WriteJson("config.json", json => WriteConfig(json, model.Config));
             WriteJson("tokenizer.json", WriteTokenizer);
@@ -41,19 +33,6 @@ internal sealed class SyntheticCheckpoint : IDisposable
     public string Path { get; }
 
     public void Dispose() => Directory.Delete(Path, recursive: true);
-
-    private static LlamaConfig Shape(int hidden, int intermediate, int layers, int heads, int kvHeads, bool tied) => new()
-    {
-        HiddenSize = hidden,
-        IntermediateSize = intermediate,
-        NumHiddenLayers = layers,
-        NumAttentionHeads = heads,
-        NumKeyValueHeads = kvHeads,
-        HeadDim = hidden / heads,
-        VocabSize = VocabSize,
-        MaxPositionEmbeddings = Context,
-        TieWordEmbeddings = tied,
-    };
 
     private static IEnumerable<TensorView> All(LlamaTensors tensors)
     {

@@ -120,19 +120,28 @@ public sealed unsafe class NativeBackend : IBackend
     /// <summary>Packs a matrix, on all threads.</summary>
     /// <param name="matrix">[out, in], element type F32, F16 or BF16.</param>
     /// <param name="format">Q8 or Q4.</param>
-    /// <param name="packed">Takes the panels: <see cref="PackedWeights.Bytes"/> of them.</param>
+    /// <param name="memory">Takes the panels: <see cref="PackedWeights.Bytes"/> of them.</param>
+    /// <param name="at">Where in the memory, a multiple of <see cref="PackedWeights.Alignment"/>.</param>
+    /// <returns>The packed matrix, which lies in that memory.</returns>
     /// <exception cref="ArgumentException">The matrix, the format or the room is not as said.</exception>
-    public void Pack(TensorView matrix, WeightFormat format, NativeBuffer<byte> packed)
+    public TensorView Pack(TensorView matrix, WeightFormat format, NativeBuffer<byte> memory, long at = 0)
     {
         ArgumentNullException.ThrowIfNull(matrix);
-        ArgumentNullException.ThrowIfNull(packed);
+        ArgumentNullException.ThrowIfNull(memory);
         if (matrix.Shape.Length != 2)
         {
             throw new ArgumentException($"'{matrix.Name}' is {matrix}; a matrix has two extents", nameof(matrix));
         }
 
+        var bytes = PackedWeights.Bytes(matrix.Shape[0], matrix.Shape[1], format);
+        if (at < 0 || at % PackedWeights.Alignment != 0 || bytes > memory.Length - at)
+        {
+            throw new ArgumentException($"{bytes} bytes at {at} of {memory.Length}; expected room, at a multiple of {PackedWeights.Alignment}", nameof(at));
+        }
+
         var part = Part(matrix, matrix.Shape[0]);
-        NativeMethods.Check(NativeMethods.Quantize(_handle, &part, 1, matrix.Shape[1], (int)format, packed.Pointer, packed.Length));
+        NativeMethods.Check(NativeMethods.Quantize(_handle, &part, 1, matrix.Shape[1], (int)format, memory.Pointer + at, bytes));
+        return new TensorView(matrix.Name, format, matrix.Shape[0], matrix.Shape[1], (nint)(memory.Pointer + at), bytes);
     }
 
     /// <summary>Reads a tensor's bytes on all threads and does nothing with them: how fast a matmul could be at best.</summary>
