@@ -12,8 +12,20 @@ internal sealed class TrainingFlags
 
     private readonly Terminal _terminal;
     private readonly TrainingOptions _defaults;
-    private readonly Option<string> _corpus = new("--corpus") { Description = "A folder with train.txt and perhaps heldout.txt, or a text file; <|endoftext|> on a line of its own ends a document", HelpName = "DIR|FILE", Required = true };
-    private readonly Option<string> _output = new("--output") { Description = "The folder to write to; its folder training keeps checkpoint, loss.csv and loss.svg", HelpName = "DIR", Required = true };
+    private readonly Option<string> _corpus = new("--corpus")
+    {
+        Description = "A folder with train.txt and perhaps heldout.txt, or a text file; <|endoftext|> on a line of its own ends a document",
+        HelpName = "DIR|FILE",
+        Required = true,
+    };
+
+    private readonly Option<string> _output = new("--output")
+    {
+        Description = "The folder to write to; its folder training keeps checkpoint, loss.csv and loss.svg",
+        HelpName = "DIR",
+        Required = true,
+    };
+
     private readonly Option<long?> _steps = new("--steps") { Description = "Steps of the run, in place of --epochs", HelpName = "N" };
     private readonly Option<double?> _epochs;
     private readonly Option<int?> _context;
@@ -99,7 +111,12 @@ internal sealed class TrainingFlags
 
     private static string Line(TrainingReport report) => string.Create(
         CultureInfo.InvariantCulture,
-        $"step {report.Step}/{report.Steps}  loss {report.Loss:0.000}{(report.HeldOutLoss is { } heldOut ? $"  held out {heldOut:0.000}" : "")}  {report.TokensPerSecond:0} tokens/s  {report.OperationsPerSecond / 1e9:0.0} GFLOP/s ({report.OperationsPerSecond / report.PeakOperationsPerSecond:0 %} of the matmul peak)  {report.Remaining:h\\:mm\\:ss} left");
+        $"step {report.Step}/{report.Steps}  loss {report.Loss:0.000}{(report.HeldOutLoss is { } heldOut ? $"  held out {heldOut:0.000}" : "")}  ")
+        + string.Create(CultureInfo.InvariantCulture, $"{report.TokensPerSecond:0} tokens/s  {Speed(report.OperationsPerSecond, report.PeakOperationsPerSecond)}  ")
+        + string.Create(CultureInfo.InvariantCulture, $"{report.Remaining:h\\:mm\\:ss} left");
+
+    private static string Speed(double operations, double peak)
+        => string.Create(CultureInfo.InvariantCulture, $"{operations / 1e9:0.0} GFLOP/s, {operations / peak:0 %} of the matmul peak");
 
     private async Task WriteLinesAsync(Task work, Latest latest)
     {
@@ -159,7 +176,8 @@ internal sealed class TrainingFlags
 
         _terminal.Out.WriteLine(string.Create(
             CultureInfo.InvariantCulture,
-            $"{Output(parsed)}: {Tables.Count(result.Parameters)} numbers learnt in {result.Steps} steps{(result.EndedEarly ? ", ended early" : "")}; training loss {result.Loss:0.000}"));
+            $"{Output(parsed)}: {Tables.Count(result.Parameters)} numbers learnt in {result.Steps} steps{(result.EndedEarly ? ", ended early" : "")}; ")
+            + string.Create(CultureInfo.InvariantCulture, $"training loss {result.Loss:0.000}"));
         if (result.HeldOut.Count > 0)
         {
             Tables.Print(_terminal, ["held out", "loss", "top-1 accuracy"], rightFrom: 1, result.HeldOut.Select(measured => new[]
@@ -172,9 +190,7 @@ internal sealed class TrainingFlags
 
         if (result.OperationsPerSecond > 0)
         {
-            _terminal.Out.WriteLine(string.Create(
-                CultureInfo.InvariantCulture,
-                $"{result.OperationsPerSecond / 1e9:0.0} GFLOP/s, {result.OperationsPerSecond / result.PeakOperationsPerSecond:0 %} of the matmul peak of {result.PeakOperationsPerSecond / 1e9:0.0} GFLOP/s"));
+            _terminal.Out.WriteLine(Speed(result.OperationsPerSecond, result.PeakOperationsPerSecond));
         }
     }
 

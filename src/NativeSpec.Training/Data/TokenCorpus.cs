@@ -25,10 +25,13 @@ internal static class TokenCorpus
     /// <exception cref="ModelFormatException">There is no text, or too little.</exception>
     public static (int[] Train, int[]? HeldOut) Read(string path, Tokenizer tokenizer, int needed)
     {
-        var train = Directory.Exists(path) ? Path.Combine(path, TrainFile) : path;
+        var train = TrainPath(path);
         var heldOut = Directory.Exists(path) ? Path.Combine(path, HeldOutFile) : null;
         return (Tokenize(train, tokenizer, needed), heldOut is not null && Path.Exists(heldOut) ? Tokenize(heldOut, tokenizer, needed) : null);
     }
+
+    /// <summary>The file with the training text.</summary>
+    public static string TrainPath(string path) => Directory.Exists(path) ? Path.Combine(path, TrainFile) : path;
 
     /// <summary>The token that stands between documents.</summary>
     /// <exception cref="ModelFormatException">The tokenizer has none.</exception>
@@ -43,16 +46,8 @@ internal static class TokenCorpus
             tokenizer.Description, $"has no token that ends a text; expected the control token {CorpusFile.Separator} or an eos_token");
     }
 
-    private static void Shuffle(int[][] documents)
-    {
-        for (var i = documents.Length - 1; i > 0; i--)
-        {
-            var j = (int)(CounterRandom.Uniform(ShuffleSeed, i, 0) * (i + 1));
-            (documents[i], documents[j]) = (documents[j], documents[i]);
-        }
-    }
-
-    private static int[] Tokenize(string file, Tokenizer tokenizer, int needed)
+    /// <summary>The tokens of a file of documents.</summary>
+    public static int[] Tokenize(string file, Tokenizer tokenizer, int needed)
     {
         var documents = CorpusFile.ReadDocuments(file);
         var encoded = new int[documents.Count][];
@@ -69,5 +64,14 @@ internal static class TokenCorpus
         return tokens.Count >= needed
             ? [.. tokens]
             : throw new ModelFormatException(file, $"has {tokens.Count} tokens; one training sequence takes {needed}: give more text, or a smaller --context");
+    }
+
+    private static void Shuffle(int[][] documents)
+    {
+        for (var i = documents.Length - 1; i > 0; i--)
+        {
+            var j = (int)(CounterRandom.Uniform(ShuffleSeed, i, 0) * (i + 1));
+            (documents[i], documents[j]) = (documents[j], documents[i]);
+        }
     }
 }

@@ -89,7 +89,7 @@ internal sealed class LossCurve
     {
         const int Width = 720, Height = 400, Left = 56, Right = 16, Top = 44, Bottom = 40;
         var last = Math.Max(1, _points.Count == 0 ? 1 : _points[^1].Step);
-        var smooth = _points.Select((point, i) => (point.Step, Loss: _points.Skip(Math.Max(0, i - Smoothed + 1)).Take(Math.Min(Smoothed, i + 1)).Average(p => p.Loss))).ToList();
+        var smooth = _points.Select((point, i) => (point.Step, Loss: _points[Math.Max(0, i - Smoothed + 1)..(i + 1)].Average(p => p.Loss))).ToList();
         var heldOut = _points.Where(point => point.HeldOut is not null).Select(point => (point.Step, Loss: point.HeldOut!.Value)).ToList();
         var all = smooth.Concat(heldOut).Select(point => point.Loss).DefaultIfEmpty(1).ToList();
         double low = Math.Floor(all.Min() * 2) / 2, high = Math.Max(low + 0.5, Math.Ceiling(all.Max() * 2) / 2);
@@ -102,14 +102,15 @@ internal sealed class LossCurve
         svg.Append(CultureInfo.InvariantCulture, $"<text x=\"{Left}\" y=\"24\" font-size=\"15\" font-weight=\"600\" fill=\"#1f2933\">{title}</text>\n");
         for (var line = 0; line <= 5; line++)
         {
-            var loss = low + ((high - low) * line / 5);
+            var (loss, step) = (low + ((high - low) * line / 5), last * line / 5);
             svg.Append(CultureInfo.InvariantCulture, $"<line x1=\"{Left}\" x2=\"{Width - Right}\" y1=\"{Y(loss)}\" y2=\"{Y(loss)}\" stroke=\"#e4e7eb\"/>");
-            svg.Append(CultureInfo.InvariantCulture, $"<text x=\"{Left - 6}\" y=\"{Y(loss)}\" text-anchor=\"end\" dominant-baseline=\"middle\" fill=\"#52606d\">{loss:0.0}</text>\n");
-            svg.Append(CultureInfo.InvariantCulture, $"<text x=\"{X(last * line / 5)}\" y=\"{Height - 16}\" text-anchor=\"middle\" fill=\"#52606d\">{last * line / 5}</text>\n");
+            svg.Append(CultureInfo.InvariantCulture, $"<text x=\"{Left - 6}\" y=\"{Y(loss)}\" text-anchor=\"end\" ");
+            svg.Append(CultureInfo.InvariantCulture, $"dominant-baseline=\"middle\" fill=\"#52606d\">{loss:0.0}</text>\n");
+            svg.Append(CultureInfo.InvariantCulture, $"<text x=\"{X(step)}\" y=\"{Height - 16}\" text-anchor=\"middle\" fill=\"#52606d\">{step}</text>\n");
         }
 
-        svg.Append(CultureInfo.InvariantCulture, $"<polyline fill=\"none\" stroke=\"#7b8794\" points=\"{string.Join(' ', smooth.Select(p => $"{X(p.Step)},{Y(p.Loss)}"))}\"/>\n");
-        svg.Append(CultureInfo.InvariantCulture, $"<polyline fill=\"none\" stroke=\"#d64545\" points=\"{string.Join(' ', heldOut.Select(p => $"{X(p.Step)},{Y(p.Loss)}"))}\"/>\n");
+        AppendLine(svg, "#7b8794", smooth.Select(point => $"{X(point.Step)},{Y(point.Loss)}"));
+        AppendLine(svg, "#d64545", heldOut.Select(point => $"{X(point.Step)},{Y(point.Loss)}"));
         foreach (var (step, loss) in heldOut)
         {
             svg.Append(CultureInfo.InvariantCulture, $"<circle cx=\"{X(step)}\" cy=\"{Y(loss)}\" r=\"2.5\" fill=\"#d64545\"/>\n");
@@ -119,6 +120,9 @@ internal sealed class LossCurve
         svg.Append("<tspan fill=\"#7b8794\">training</tspan>, <tspan fill=\"#d64545\">held out</tspan></text>\n");
         return svg.Append("</svg>\n").ToString();
     }
+
+    private static void AppendLine(StringBuilder svg, string colour, IEnumerable<string> points)
+        => svg.Append(CultureInfo.InvariantCulture, $"<polyline fill=\"none\" stroke=\"{colour}\" points=\"{string.Join(' ', points)}\"/>\n");
 
     private static string Number(double value) => value.ToString("0.##", CultureInfo.InvariantCulture);
 }

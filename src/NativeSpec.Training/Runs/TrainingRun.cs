@@ -1,6 +1,7 @@
 using NativeSpec.Loading;
 using NativeSpec.Tokenization;
 using NativeSpec.Training.Compute;
+using NativeSpec.Training.Corpus;
 using NativeSpec.Training.Data;
 using NativeSpec.Training.Networks;
 
@@ -97,15 +98,26 @@ public static class TrainingRun
         ArgumentNullException.ThrowIfNull(medusa);
         ArgumentNullException.ThrowIfNull(options);
         options.Validate();
-        if (medusa.Heads is < 1 or > 16 || medusa.ModelRateFactor is not (> 0 and <= 1) || medusa.HeadWarmup < 0)
-        {
-            throw new ArgumentException($"{medusa}: expected 1 to 16 heads, a model's rate above 0 and at most 1, and a warm-up of 0 steps or more", nameof(medusa));
-        }
+        medusa.Validate();
 
         var tokens = Tokenizer.Load(target);
         using var checkpoint = LlamaCheckpoint.Open(target);
         RequireRoom(options, checkpoint.Config);
-        var (train, heldOut) = TokenCorpus.Read(text, tokens, options.Context + medusa.Heads + 1);
+        var needed = options.Context + medusa.Heads + 1;
+        var (train, heldOut) = TokenCorpus.Read(text, tokens, needed);
+        if (medusa.SelfGenerated is { } wanted)
+        {
+            // Written once: a run that is resumed goes on with the same text.
+            var own = Path.Combine(output, Trainer.RecordsFolder, "self-generated.txt");
+            if (!options.Resume || !File.Exists(own))
+            {
+                var documents = CorpusFile.ReadDocuments(TokenCorpus.TrainPath(text));
+                SelfText.WriteAsync(own, documents, target, wanted, options.Seed, options.Threads, cancellationToken).GetAwaiter().GetResult();
+            }
+
+            train = TokenCorpus.Tokenize(own, tokens, needed);
+        }
+
         using var bench = new Workbench(options.Threads);
         using var objective = new MedusaObjective(bench, Learnt(bench, checkpoint, options), medusa, options.Sequences * options.Context);
         if (medusa.LearnModel)
@@ -170,8 +182,10 @@ public static class TrainingRun
         double there = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes;
         if (bytes * MostShareOfMemory > there || rows * models[0].VocabSize > int.MaxValue)
         {
-            throw new ArgumentException(FormattableString.Invariant($"{options.Sequences} sequences of {options.Context} tokens over a vocabulary of {models[0].VocabSize} need about {bytes / (1 << 20):0} MiB, ")
-                + FormattableString.Invariant($"and this machine has {there / (1 << 20):0} MiB: take fewer or shorter sequences, a smaller vocabulary or a smaller model"));
+            throw new ArgumentException(
+                FormattableString.Invariant($"{options.Sequences} sequences of {options.Context} tokens over a vocabulary of {models[0].VocabSize} need about ")
+                + FormattableString.Invariant($"{bytes / (1 << 20):0} MiB, and this machine has {there / (1 << 20):0} MiB: ")
+                + "take fewer or shorter sequences, a smaller vocabulary or a smaller model");
         }
     }
 
@@ -191,6 +205,6 @@ public static class TrainingRun
         }
     }
 
-    private static string Describe(LlamaConfig config)
-        => FormattableString.Invariant($"{config.NumHiddenLayers} x {config.HiddenSize}/{config.IntermediateSize}, heads {config.NumAttentionHeads}/{config.NumKeyValueHeads}, vocabulary {config.VocabSize}");
+    private static string Describe(LlamaConfig config) => FormattableString.Invariant($"{config.NumHiddenLayers} x {config.HiddenSize}/{config.IntermediateSize}, ")
+        + FormattableString.Invariant($"heads {config.NumAttentionHeads}/{config.NumKeyValueHeads}, vocabulary {config.VocabSize}");
 }

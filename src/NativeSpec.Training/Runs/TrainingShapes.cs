@@ -32,9 +32,24 @@ public sealed record MedusaTraining
     /// <summary>Whether the model learns too (Medusa-2); otherwise it stays as it is (Medusa-1).</summary>
     public bool LearnModel { get; init; }
 
+    /// <summary>Tokens that the model writes itself, from the beginnings of the corpus's documents, to learn from in their place; null for the
+    /// corpus as it is. Held-out text is the corpus's own in either case.</summary>
+    public long? SelfGenerated { get; init; }
+
     /// <summary>Medusa-2: the model's learning rate, as a share of the heads'.</summary>
     public double ModelRateFactor { get; init; } = 0.25;
 
     /// <summary>Medusa-2: steps in which the heads alone learn.</summary>
     public long HeadWarmup { get; init; } = 100;
+
+    /// <summary>Checks the values.</summary>
+    /// <exception cref="ArgumentException">A value is impossible; the message has them all.</exception>
+    internal void Validate()
+    {
+        if (Heads is < 1 or > 16 || SelfGenerated is < 1 || ModelRateFactor is not (> 0 and <= 1) || HeadWarmup < 0)
+        {
+            throw new ArgumentException($"{this}: expected 1 to 16 heads, 1 self-generated token or more, a model's rate above 0 and at most 1, "
+                + "and a warm-up of 0 steps or more");
+        }
+    }
 }

@@ -1,6 +1,7 @@
 using NativeSpec.Engine;
 using NativeSpec.Loading;
 using NativeSpec.Speculation;
+using NativeSpec.Training.Corpus;
 using NativeSpec.Training.Runs;
 
 namespace NativeSpec.Training.Tests.Runs;
@@ -83,6 +84,20 @@ public sealed class TrainingRunTests
         using var before = LlamaCheckpoint.Open(Model);
         Assert.That(checkpoint.Tensors.FinalNorm.Bytes.ToArray(), Is.Not.EqualTo(before.Tensors.FinalNorm.Bytes.ToArray()), "the model has learnt too");
         Assert.That(await TokensPerRoundAsync(output, output), Is.GreaterThan(1));
+    }
+
+    [Test]
+    public void TrainMedusa_SelfGeneratedText_IsWhatTheModelWrites()
+    {
+        var (first, second) = (_corpus.Output("self-1"), _corpus.Output("self-2"));
+        foreach (var output in new[] { first, second })
+        {
+            TrainingRun.TrainMedusa(_corpus.Path, Model, output, new MedusaTraining { Heads = 1, SelfGenerated = 2000 }, Options with { Steps = 2 });
+        }
+
+        var text = File.ReadAllText(Path.Combine(first, "training", "self-generated.txt"));
+        Assert.That(text, Is.EqualTo(File.ReadAllText(Path.Combine(second, "training", "self-generated.txt"))), "the same seed");
+        Assert.That(CorpusFile.ReadDocuments(Path.Combine(first, "training", "self-generated.txt")), Has.Count.GreaterThan(32).And.All.StartsWith("///"));
     }
 
     [Test]
