@@ -2,6 +2,10 @@
 
 #include <algorithm>
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
 #include "../kernels/cpu/quantized.h"
 
 using nativespec::ElementType;
@@ -11,6 +15,14 @@ using nativespec::MatrixPart;
 using nativespec::Work;
 
 namespace {
+
+/// Prepared activations that stay in a core's second-level cache while the weights pass by. More rows take several passes.
+constexpr int64_t kPreparedBytes = 1024 * 1024;
+
+constexpr size_t kCacheLine = 64;
+
+/// Streams of weights run over many small pages, and each costs a walk through the page tables, twice as long on a virtual machine.
+constexpr size_t kHugePage = 2 * 1024 * 1024;
 
 /// A matmul over stacked parts of one element type: outputs run through all of them.
 struct StackedArguments {
@@ -36,12 +48,46 @@ int64_t ChunkOutputs(const MatMulKernel& kernel, int64_t row_bytes, int64_t chun
 
 }  // namespace
 
+nativespec::AlignedBytes::Bytes nativespec::AlignedBytes::Allocate(int64_t size) {
+  const auto bytes = static_cast<size_t>(size);
+  const std::align_val_t alignment{bytes >= kHugePage ? kHugePage : kCacheLine};
+  Bytes allocated(static_cast<uint8_t*>(::operator new(bytes, alignment)), Free{alignment});
+#if defined(MADV_HUGEPAGE)
+  if (bytes >= kHugePage) {
+    // A wish: where it is refused the pages are small ones.
+    madvise(allocated.get(), bytes, MADV_HUGEPAGE);
+  }
+#endif
+  return allocated;
+}
+
 void ns_backend::Run(Work work, const void* arguments, int64_t items, int64_t work_per_item) {
   const int64_t grain = (fork_work + work_per_item) / std::max(work_per_item, int64_t{1});
   team.Run(work, arguments, items, std::max(grain, int64_t{1}));
 }
 
 void ns_backend::MatMul(const ns_weight& weight, const float* x, float* y, int64_t rows, bool accumulate) {
+  const int64_t row_bytes = PreparedBytes(weight);
+  const int64_t blocks = (rows * row_bytes + kPreparedBytes - 1) / kPreparedBytes, together = (rows + blocks - 1) / blocks;
+  for (int64_t row = 0; row < rows; row += together) {
+    MatMulBlock(weight, x + row * weight.in, y + row * weight.out, std::min(together, rows - row), accumulate);
+  }
+}
+
+int64_t ns_backend::PreparedBytes(const ns_weight& weight) const {
+  if (weight.packed != nullptr) {
+    return Kernel(weight.format).prepared_bytes(weight.in);
+  }
+  int64_t most = 1;
+  for (const MatrixPart& part : weight.parts) {
+    most = std::max(most, operations.float_matmul[static_cast<int>(part.type)].prepared_bytes(weight.in));
+  }
+  return most;
+}
+
+const MatMulKernel& ns_backend::Kernel(int32_t format) const { return format == 8 ? operations.q8_matmul : operations.q4_matmul; }
+
+void ns_backend::MatMulBlock(const ns_weight& weight, const float* x, float* y, int64_t rows, bool accumulate) {
   const auto prepare = [&](const MatMulKernel& kernel) {
     const nativespec::PrepareArguments a{x, prepared.Reserve(kernel.prepared_bytes(weight.in) * rows), weight.in, rows};
     Run(kernel.prepare, &a, rows, weight.in);
@@ -49,7 +95,7 @@ void ns_backend::MatMul(const ns_weight& weight, const float* x, float* y, int64
   const float* bias = weight.bias.empty() ? nullptr : weight.bias.data();
   MatMulArguments a{weight.packed, nullptr, y, bias, weight.in, weight.out, rows, weight.out, accumulate};
   if (weight.packed != nullptr) {
-    const MatMulKernel& kernel = weight.format == 8 ? operations.q8_matmul : operations.q4_matmul;
+    const MatMulKernel& kernel = Kernel(weight.format);
     prepare(kernel);
     a.x = prepared.data();
     team.Run(kernel.work, &a, weight.out, ChunkOutputs(kernel, weight.in * weight.format / 8, chunk_bytes));

@@ -11,7 +11,8 @@
 
 namespace nativespec {
 
-/// Bytes on a cache line's boundary. Their contents are not kept when they grow.
+/// Bytes on a cache line's boundary; large ones in huge pages where the system has them to give. Their contents are not kept when they
+/// grow.
 class AlignedBytes {
  public:
   AlignedBytes() = default;
@@ -22,7 +23,7 @@ class AlignedBytes {
     if (size > size_) {
       bytes_.reset();
       size_ = 0;
-      bytes_.reset(static_cast<uint8_t*>(::operator new(static_cast<size_t>(size), kAlignment)));
+      bytes_ = Allocate(size);
       size_ = size;
     }
     return bytes_.get();
@@ -31,12 +32,17 @@ class AlignedBytes {
   uint8_t* data() const { return bytes_.get(); }
 
  private:
-  static constexpr std::align_val_t kAlignment{64};
   struct Free {
-    void operator()(uint8_t* bytes) const { ::operator delete(bytes, kAlignment); }
+    Free() : alignment{64} {}
+    explicit Free(std::align_val_t given) : alignment(given) {}
+    std::align_val_t alignment;
+    void operator()(uint8_t* bytes) const { ::operator delete(bytes, alignment); }
   };
+  using Bytes = std::unique_ptr<uint8_t, Free>;
 
-  std::unique_ptr<uint8_t, Free> bytes_;
+  static Bytes Allocate(int64_t size);
+
+  Bytes bytes_;
   int64_t size_ = 0;
 };
 
@@ -71,4 +77,10 @@ struct ns_backend {
   nativespec::ThreadTeam team;
   const nativespec::Operations& operations;
   nativespec::AlignedBytes prepared;  // activations as the matmul kernels read them
+
+ private:
+  /// Bytes of a row as the weight's kernels read it.
+  int64_t PreparedBytes(const ns_weight& weight) const;
+  const nativespec::MatMulKernel& Kernel(int32_t format) const;
+  void MatMulBlock(const ns_weight& weight, const float* x, float* y, int64_t rows, bool accumulate);
 };

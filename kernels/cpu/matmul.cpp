@@ -8,10 +8,11 @@
 // reads one stream with fixed distances.
 //
 // Tiles of R outputs × T tokens keep R·T sums in registers: each converted weight serves T products and each loaded activation R.
-// While a tile computes, the next tile's weights are prefetched, at an even pace over the tiles of tokens. A core has few slots for lines
-// under way to its first-level cache, and weights on their way from memory hold them long; so the activations must not need any: they
-// are cut into stretches that stay in that cache, and the sums of a group of outputs wait in memory between stretches. From one token to
-// as many as the arithmetic keeps up with, the time is then that of reading the weights once.
+//
+// While one tile of tokens computes, the next outputs' weights are fetched, block by block; where several tiles of tokens pass over a group
+// of outputs, the next group is fetched meanwhile, from end to end and at an even pace. The activations of a tile are cut into stretches
+// that stay in the first-level cache, and the sums of the group wait in memory between stretches. From one token to as many as the
+// arithmetic keeps up with, the time is then that of reading the weights once.
 #include "level.h"
 #include "token_tiles.h"
 #include "weight_formats.h"
@@ -22,8 +23,8 @@ namespace {
 /// Most tokens of a tile, and the outputs that go with so many tokens: what the registers hold.
 constexpr int kMostTokens = kRegisters / 4;
 constexpr int OutputsFor(int64_t tokens) {
-  constexpr int kFor32[] = {0, 8, 8, 6, 6, 4, 4, 3, 3};
-  constexpr int kFor16[] = {0, 8, 4, 3, 3};
+  constexpr int kFor32[] = {0, 8, 8, 6, 4, 4, 3, 3, 3};
+  constexpr int kFor16[] = {0, 8, 4, 3, 2};
   constexpr int kFor8[] = {0, 4, 2};
   return kRegisters == 32 ? kFor32[tokens] : kRegisters == 16 ? kFor16[tokens] : kFor8[tokens];
 }
@@ -35,17 +36,21 @@ constexpr int64_t kStretchBytes = 24 * 1024;
 /// With one or two tokens a stretch is the whole row, and what comes next lies so many bytes ahead in each row.
 constexpr int64_t kAheadInRow = 1024;
 
-/// Tiles of tokens that share a stretch.
-constexpr int kTilesTogether = 2;
+constexpr int64_t kLine = 64;
 
 template <class Format, int R, int T>
 NATIVESPEC_INLINE void AddBlock(const uint8_t* weights, int64_t row_bytes, const uint8_t* x, Floats (&sums)[R][T]) {
+  typename Format::Fetched fetched[R];
+  NATIVESPEC_UNROLL
+  for (int r = 0; r < R; ++r) {
+    fetched[r] = Format::Fetch(weights + r * row_bytes);
+  }
   NATIVESPEC_UNROLL
   for (int step = 0; step < Format::kSteps; ++step) {
     typename Format::Register w[R];
     NATIVESPEC_UNROLL
     for (int r = 0; r < R; ++r) {
-      w[r] = Format::Weights(weights + r * row_bytes, step);
+      w[r] = Format::Weights(fetched[r], step);
     }
     NATIVESPEC_UNROLL
     for (int t = 0; t < T; ++t) {
@@ -100,6 +105,13 @@ NATIVESPEC_INLINE void Finish(const MatMulArguments& a, int64_t o, int64_t t0, c
 
 int64_t Blocks(int64_t in) { return (in + kBlock - 1) / kBlock; }
 
+/// The next group on its way to the second-level cache: where the stream stands, where it ends, and what it moves by per block.
+struct Ahead {
+  const uint8_t* at;
+  const uint8_t* end;
+  int64_t pace;
+};
+
 /// A stretch of blocks for a tile of outputs and a tile of tokens.
 struct Place {
   int64_t output;
@@ -108,16 +120,20 @@ struct Place {
   int64_t last;         // block
   const uint8_t* x;     // the tile's activations
   float* kept;          // [R, T] vectors of sums between stretches
-  const uint8_t* next;  // weights to prefetch: Lines rows, as long as the stretch
+  const uint8_t* next;  // weights that are wanted next: R rows, as long as the stretch
 };
 
-template <class Format, int R, int T, int Lines>
-void Tile(const MatMulArguments& a, const Place& place) {
+/// Alone says that no other tile of tokens passes over the group.
+template <class Format, int R, int T, bool Alone>
+void Tile(const MatMulArguments& a, const Place& place, Ahead& ahead) {
   constexpr int64_t kWeightBlock = kBlock * sizeof(typename Format::Element);
+  constexpr int kLines = R * static_cast<int>((kWeightBlock + kLine - 1) / kLine);
   const int64_t row_bytes = a.in * static_cast<int64_t>(sizeof(typename Format::Element));
   const uint8_t* w = a.weights + place.output * row_bytes + place.first * kWeightBlock;
   const uint8_t* x = place.x + place.first * T * Format::kBlockBytes;
-  const uint8_t* next = place.next;
+  const uint8_t* next = T <= 2 ? w + kAheadInRow : place.next;
+  // Past the end of the stream: what is in the cache already.
+  const uint8_t* far = ahead.at < ahead.end ? ahead.at : w;
   Floats sums[R][T];
   NATIVESPEC_UNROLL
   for (int i = 0; i < R * T; ++i) {
@@ -126,14 +142,16 @@ void Tile(const MatMulArguments& a, const Place& place) {
 
   for (int64_t block = Smaller(place.last, a.in / kBlock) - place.first; block > 0; --block) {
     NATIVESPEC_UNROLL
-    for (int line = 0; line < Lines; ++line) {
-      PrefetchNear(T <= 2 ? w + line * row_bytes + kAheadInRow : next + line * row_bytes);
+    for (int line = 0; line < (Alone ? R : (kLines + 1) / 2); ++line) {
+      Alone ? PrefetchNear(next + line * row_bytes) : PrefetchFar(far + line * kLine);
     }
     AddBlock<Format, R, T>(w, row_bytes, x, sums);
     w += kWeightBlock;
     x += T * Format::kBlockBytes;
     next += kWeightBlock;
+    far += ahead.pace;
   }
+  ahead.at += (place.last - place.first) * ahead.pace;
 
   if (place.last < Blocks(a.in)) {
     NATIVESPEC_UNROLL
@@ -163,92 +181,68 @@ void One(const MatMulArguments& a, int64_t output, int64_t token, const uint8_t*
   Finish<1, 1>(a, output, token, sums);
 }
 
-/// The tile for R outputs and so many tokens. Sharing says how many tiles of tokens divide the prefetching between them; where they do,
-/// the second may have a token less.
-template <class Format, int R, int Sharing, int T = kMostTokens>
-void TileOf(int64_t tokens, const MatMulArguments& a, const Place& place) {
-  constexpr bool kFits = R == OutputsFor(T) || (Sharing > 1 && T < kMostTokens && R == OutputsFor(T + 1));
-  if constexpr (kFits) {
-    if (tokens == T) {
-      return Tile<Format, R, T, (R + Sharing - 1) / Sharing>(a, place);
-    }
-  }
-  if constexpr (T > 1) {
-    TileOf<Format, R, Sharing, T - 1>(tokens, a, place);
-  }
-}
-
-/// Outputs [begin, end), at most a group, for a few tiles of tokens: stretch by stretch, so that their activations come from the
-/// first-level cache and leave the way from memory to the weights.
-template <class Format, int R, int Sharing>
-void Group(const MatMulArguments& a, const TokenTiles& tiles, int64_t first_tile, int64_t begin, int64_t end, int64_t chunk_end) {
-  alignas(64) float kept[kGroup * kTilesTogether * kMostTokens * kWidth];
-  const int64_t row_bytes = a.in * static_cast<int64_t>(sizeof(typename Format::Element));
-  const int64_t token_bytes = Blocks(a.in) * Format::kBlockBytes;
-  constexpr int kLines = (R + Sharing - 1) / Sharing;
+/// Outputs [begin, end), at most a group, for a tile of tokens: stretch by stretch, so that the activations come from the first-level
+/// cache.
+template <class Format, int R, int T, bool Alone>
+void Group(const MatMulArguments& a, int64_t token, int64_t begin, int64_t end, Ahead& ahead) {
+  alignas(64) float kept[kGroup * T * kWidth];
   constexpr int64_t kWeightBlock = kBlock * sizeof(typename Format::Element);
-  const int64_t first_token = tiles.First(first_tile), tokens = tiles.First(first_tile + Sharing) - first_token;
+  const int64_t row_bytes = a.in * static_cast<int64_t>(sizeof(typename Format::Element));
   const int64_t blocks = Blocks(a.in), tiled_end = end - (end - begin) % R;
-  const int64_t together = tokens <= 2 ? blocks : Larger(kStretchBytes / (tokens * Format::kBlockBytes), 1);
-  for (int64_t first = 0; first < blocks; first += together) {
-    const int64_t last = Smaller(first + together, blocks);
+  const uint8_t* x = a.x + token * blocks * Format::kBlockBytes;
+  const int64_t stretch = T <= 2 ? blocks : kStretchBytes / (T * Format::kBlockBytes);
+  for (int64_t first = 0; first < blocks; first += stretch) {
+    const int64_t last = Smaller(first + stretch, blocks);
     for (int64_t o = begin; o < tiled_end; o += R) {
-      // What the next tile reads: the next outputs, or else the first ones of the next stretch, or of the next group.
-      int64_t next_output = o + R, next_block = first;
-      if (next_output >= tiled_end && last < blocks) {
-        next_output = begin;
-        next_block = last;
-      } else if (next_output >= tiled_end) {
-        next_output = end < chunk_end ? end : begin;
-        next_block = 0;
+      // The next outputs, or else the first ones of the next stretch, or of the next group.
+      const uint8_t* next = ahead.at;
+      if (o + R < tiled_end) {
+        next = a.weights + (o + R) * row_bytes + first * kWeightBlock;
+      } else if (last < blocks) {
+        next = a.weights + begin * row_bytes + last * kWeightBlock;
       }
-
-      const uint8_t* next = a.weights + next_output * row_bytes + next_block * kWeightBlock;
-      float* sums = kept + (o - begin) * tokens * kWidth;
-      for (int i = 0; i < Sharing; ++i) {
-        const int64_t token = tiles.First(first_tile + i), size = tiles.Size(first_tile + i);
-        TileOf<Format, R, Sharing>(size, a, {o, token, first, last, a.x + token * token_bytes, sums, next});
-        sums += R * size * kWidth;
-        next += kLines * row_bytes;
-      }
+      Tile<Format, R, T, Alone>(a, {o, token, first, last, x, kept + (o - begin) * T * kWidth, next}, ahead);
     }
   }
 
   for (int64_t o = tiled_end; o < end; ++o) {
-    for (int i = 0; i < Sharing; ++i) {
-      const int64_t token = tiles.First(first_tile + i), size = tiles.Size(first_tile + i);
-      for (int64_t t = 0; t < size; ++t) {
-        One<Format>(a, o, token + t, a.x + token * token_bytes + t * Format::kBlockBytes, size * Format::kBlockBytes);
-      }
+    for (int64_t t = 0; t < T; ++t) {
+      One<Format>(a, o, token + t, x + t * Format::kBlockBytes, T * Format::kBlockBytes);
     }
   }
 }
 
-/// The group for the tile's number of tokens, together with the next tile where there is one.
+/// The group for the tile's number of tokens.
 template <class Format, int T>
-void GroupOf(const MatMulArguments& a, const TokenTiles& tiles, int64_t tile, int64_t begin, int64_t end, int64_t chunk_end) {
+void GroupOf(const MatMulArguments& a, const TokenTiles& tiles, int64_t tile, int64_t begin, int64_t end, Ahead& ahead) {
   if (tiles.Size(tile) == T) {
     // Tiles are alike, so where there are two they are at least half full.
     if constexpr (2 * T >= kMostTokens) {
-      if (tile + kTilesTogether <= tiles.count) {
-        return Group<Format, OutputsFor(T), kTilesTogether>(a, tiles, tile, begin, end, chunk_end);
+      if (tiles.count > 1) {
+        return Group<Format, OutputsFor(T), T, false>(a, tiles.First(tile), begin, end, ahead);
       }
     }
-    return Group<Format, OutputsFor(T), 1>(a, tiles, tile, begin, end, chunk_end);
+    return Group<Format, OutputsFor(T), T, true>(a, tiles.First(tile), begin, end, ahead);
   }
   if constexpr (T > 1) {
-    GroupOf<Format, T - 1>(a, tiles, tile, begin, end, chunk_end);
+    GroupOf<Format, T - 1>(a, tiles, tile, begin, end, ahead);
   }
 }
 
 template <class Format>
 void MatMul(const void* arguments, int64_t begin, int64_t end) {
   const auto& a = *static_cast<const MatMulArguments*>(arguments);
+  const int64_t row_bytes = a.in * static_cast<int64_t>(sizeof(typename Format::Element));
   const TokenTiles tiles(a.tokens, kMostTokens);
   for (int64_t o = begin; o < end; o += kGroup) {
-    const int64_t o_end = Smaller(o + kGroup, end);
-    for (int64_t tile = 0; tile < tiles.count; tile += kTilesTogether) {
-      GroupOf<Format, kMostTokens>(a, tiles, tile, o, o_end, end);
+    const int64_t o_end = Smaller(o + kGroup, end), next_end = Smaller(o_end + kGroup, end);
+    Ahead ahead{a.weights + o_end * row_bytes, a.weights + next_end * row_bytes, 0};
+    if (tiles.count > 1) {
+      // The next group's bytes, divided between all blocks that the tiles of tokens pass over.
+      ahead.pace = kBlock * static_cast<int64_t>(sizeof(typename Format::Element)) * OutputsFor(tiles.Size(0)) / tiles.count;
+    }
+    for (int64_t tile = 0; tile < tiles.count; ++tile) {
+      GroupOf<Format, kMostTokens>(a, tiles, tile, o, o_end, ahead);
     }
   }
 }

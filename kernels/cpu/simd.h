@@ -3,7 +3,7 @@
 // another's through the linker.
 //
 // Each level defines: Floats (kWidth lanes), kRegisters, Load, Store, Broadcast, Add, Subtract, Multiply, Divide, Max, Min, MultiplyAdd,
-// Round, PowerOfTwo, Sum, Sum8; the weight readers LoadF16, LoadEvenBF16, LoadOddBF16; and the integers of dot4.h.
+// Round, PowerOfTwo, Sum, Sum8; the weight readers LoadF16, LoadPairsBF16, EvenBF16, OddBF16; and the integers of dot4.h.
 //
 // Multiply-add is named explicitly and the compiler is told not to contract: an output's bits must not depend on the tile it is in.
 #pragma once
@@ -30,8 +30,8 @@
 #define NATIVESPEC_UNROLL
 #endif
 
-/// Stops the compiler from folding a load into each of its uses: one load for several multiply-adds is what tiles are for, and the load
-/// ports are as scarce as the multipliers.
+/// Stops the compiler from folding a load into each of its uses: one load for several multiply-adds is what tiles are for, the load
+/// ports are as scarce as the multipliers, and two loads of a line that is still on its way cost more than one.
 #if defined(__GNUC__) && (defined(__x86_64__) || defined(__i386__)) && (defined(NATIVESPEC_AVX512) || defined(NATIVESPEC_AVX2))
 #define NATIVESPEC_KEEP(value) asm("" : "+v"(value))
 #elif defined(__GNUC__) && defined(NATIVESPEC_NEON)

@@ -11,6 +11,7 @@ inline constexpr int kWidth = 8;
 inline constexpr int kRegisters = 16;
 
 NATIVESPEC_INLINE void PrefetchNear(const void* address) { _mm_prefetch(static_cast<const char*>(address), _MM_HINT_T0); }
+NATIVESPEC_INLINE void PrefetchFar(const void* address) { _mm_prefetch(static_cast<const char*>(address), _MM_HINT_T1); }
 
 NATIVESPEC_INLINE Floats Load(const float* source) { return _mm256_loadu_ps(source); }
 NATIVESPEC_INLINE void Store(float* target, Floats value) { _mm256_storeu_ps(target, value); }
@@ -37,15 +38,16 @@ NATIVESPEC_INLINE Floats LoadF16(const uint16_t* source) {
   return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(source)));
 }
 
-/// Of 2·kWidth bfloat16 the ones with even numbers: a float whose lower half is zero is a bfloat16.
-NATIVESPEC_INLINE Floats LoadEvenBF16(const uint16_t* source) {
-  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(source)), 16));
-}
+/// 2·kWidth bfloat16 as they lie.
+using PairsBF16 = __m256i;
+NATIVESPEC_INLINE PairsBF16 LoadPairsBF16(const uint16_t* source) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(source)); }
 
-/// Of 2·kWidth bfloat16 the ones with odd numbers.
-NATIVESPEC_INLINE Floats LoadOddBF16(const uint16_t* source) {
-  const __m256i mask = _mm256_set1_epi32(static_cast<int>(0xFFFF0000u));
-  return _mm256_castsi256_ps(_mm256_and_si256(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(source)), mask));
+/// The ones with even numbers: a float whose lower half is zero is a bfloat16.
+NATIVESPEC_INLINE Floats EvenBF16(PairsBF16 pairs) { return _mm256_castsi256_ps(_mm256_slli_epi32(pairs, 16)); }
+
+/// The ones with odd numbers.
+NATIVESPEC_INLINE Floats OddBF16(PairsBF16 pairs) {
+  return _mm256_castsi256_ps(_mm256_and_si256(pairs, _mm256_set1_epi32(static_cast<int>(0xFFFF0000u))));
 }
 
 NATIVESPEC_INLINE Floats LoadBF16(const uint16_t* source) {

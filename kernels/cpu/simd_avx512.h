@@ -11,6 +11,7 @@ inline constexpr int kWidth = 16;
 inline constexpr int kRegisters = 32;
 
 NATIVESPEC_INLINE void PrefetchNear(const void* address) { _mm_prefetch(static_cast<const char*>(address), _MM_HINT_T0); }
+NATIVESPEC_INLINE void PrefetchFar(const void* address) { _mm_prefetch(static_cast<const char*>(address), _MM_HINT_T1); }
 
 NATIVESPEC_INLINE Floats Load(const float* source) { return _mm512_loadu_ps(source); }
 NATIVESPEC_INLINE void Store(float* target, Floats value) { _mm512_storeu_ps(target, value); }
@@ -37,14 +38,16 @@ NATIVESPEC_INLINE Floats LoadF16(const uint16_t* source) {
   return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(source)));
 }
 
-/// Of 2·kWidth bfloat16 the ones with even numbers: a float whose lower half is zero is a bfloat16.
-NATIVESPEC_INLINE Floats LoadEvenBF16(const uint16_t* source) {
-  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_loadu_si512(source), 16));
-}
+/// 2·kWidth bfloat16 as they lie.
+using PairsBF16 = __m512i;
+NATIVESPEC_INLINE PairsBF16 LoadPairsBF16(const uint16_t* source) { return _mm512_loadu_si512(source); }
 
-/// Of 2·kWidth bfloat16 the ones with odd numbers.
-NATIVESPEC_INLINE Floats LoadOddBF16(const uint16_t* source) {
-  return _mm512_castsi512_ps(_mm512_and_si512(_mm512_loadu_si512(source), _mm512_set1_epi32(static_cast<int>(0xFFFF0000u))));
+/// The ones with even numbers: a float whose lower half is zero is a bfloat16.
+NATIVESPEC_INLINE Floats EvenBF16(PairsBF16 pairs) { return _mm512_castsi512_ps(_mm512_slli_epi32(pairs, 16)); }
+
+/// The ones with odd numbers.
+NATIVESPEC_INLINE Floats OddBF16(PairsBF16 pairs) {
+  return _mm512_castsi512_ps(_mm512_and_si512(pairs, _mm512_set1_epi32(static_cast<int>(0xFFFF0000u))));
 }
 
 NATIVESPEC_INLINE Floats LoadBF16(const uint16_t* source) {

@@ -14,6 +14,7 @@ struct Ints {
 };
 
 NATIVESPEC_INLINE void PrefetchNear(const void*) {}
+NATIVESPEC_INLINE void PrefetchFar(const void*) {}
 
 template <class Function>
 NATIVESPEC_INLINE Floats EachLane(Function function) {
@@ -69,14 +70,24 @@ NATIVESPEC_INLINE Floats LoadBF16(const uint16_t* source) {
   return EachLane([&](int i) { return BitsToFloat(static_cast<uint32_t>(source[i]) << 16); });
 }
 
-/// Of 2·kWidth bfloat16 the ones with even numbers.
-NATIVESPEC_INLINE Floats LoadEvenBF16(const uint16_t* source) {
-  return EachLane([&](int i) { return BitsToFloat(static_cast<uint32_t>(source[2 * i]) << 16); });
+/// 2·kWidth bfloat16 as they lie.
+struct PairsBF16 {
+  uint16_t at[2 * kWidth];
+};
+NATIVESPEC_INLINE PairsBF16 LoadPairsBF16(const uint16_t* source) {
+  PairsBF16 result;
+  std::memcpy(result.at, source, sizeof result.at);
+  return result;
 }
 
-/// Of 2·kWidth bfloat16 the ones with odd numbers.
-NATIVESPEC_INLINE Floats LoadOddBF16(const uint16_t* source) {
-  return EachLane([&](int i) { return BitsToFloat(static_cast<uint32_t>(source[2 * i + 1]) << 16); });
+/// The ones with even numbers.
+NATIVESPEC_INLINE Floats EvenBF16(const PairsBF16& pairs) {
+  return EachLane([&](int i) { return BitsToFloat(static_cast<uint32_t>(pairs.at[2 * i]) << 16); });
+}
+
+/// The ones with odd numbers.
+NATIVESPEC_INLINE Floats OddBF16(const PairsBF16& pairs) {
+  return EachLane([&](int i) { return BitsToFloat(static_cast<uint32_t>(pairs.at[2 * i + 1]) << 16); });
 }
 
 /// sums[i] = Σ lanes of v[i]: adds lanes 2 apart, then 1, for every i alike.

@@ -11,6 +11,7 @@ inline constexpr int kWidth = 4;
 inline constexpr int kRegisters = 32;
 
 NATIVESPEC_INLINE void PrefetchNear(const void* address) { __builtin_prefetch(address); }
+NATIVESPEC_INLINE void PrefetchFar(const void* address) { __builtin_prefetch(address, 0, 2); }
 
 NATIVESPEC_INLINE Floats Load(const float* source) { return vld1q_f32(source); }
 NATIVESPEC_INLINE void Store(float* target, Floats value) { vst1q_f32(target, value); }
@@ -37,15 +38,15 @@ NATIVESPEC_INLINE Floats LoadBF16(const uint16_t* source) {
   return vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(source), 16));
 }
 
-/// Of 2·kWidth bfloat16 the ones with even numbers: a float whose lower half is zero is a bfloat16.
-NATIVESPEC_INLINE Floats LoadEvenBF16(const uint16_t* source) {
-  return vreinterpretq_f32_u32(vshlq_n_u32(vreinterpretq_u32_u16(vld1q_u16(source)), 16));
-}
+/// 2·kWidth bfloat16 as they lie.
+using PairsBF16 = uint32x4_t;
+NATIVESPEC_INLINE PairsBF16 LoadPairsBF16(const uint16_t* source) { return vreinterpretq_u32_u16(vld1q_u16(source)); }
 
-/// Of 2·kWidth bfloat16 the ones with odd numbers.
-NATIVESPEC_INLINE Floats LoadOddBF16(const uint16_t* source) {
-  return vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_u16(vld1q_u16(source)), vdupq_n_u32(0xFFFF0000u)));
-}
+/// The ones with even numbers: a float whose lower half is zero is a bfloat16.
+NATIVESPEC_INLINE Floats EvenBF16(PairsBF16 pairs) { return vreinterpretq_f32_u32(vshlq_n_u32(pairs, 16)); }
+
+/// The ones with odd numbers.
+NATIVESPEC_INLINE Floats OddBF16(PairsBF16 pairs) { return vreinterpretq_f32_u32(vandq_u32(pairs, vdupq_n_u32(0xFFFF0000u))); }
 
 /// sums[i] = Σ lanes of v[i]: adds neighbours, then their sums, for every i alike.
 NATIVESPEC_INLINE void Sum8(const Floats v[8], float* sums) {
