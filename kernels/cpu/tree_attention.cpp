@@ -132,21 +132,31 @@ struct Softmax {
   float most = -INFINITY;
   float total = 0;
 
-  /// Takes a block's scores, leaves their weights, and returns what the earlier values shrink by.
-  float Add(float* scores, int64_t count) {
+  /// Takes a block's scores, -∞ past count, leaves their weights, and returns what the earlier values shrink by.
+  float Take(float* scores, int64_t count) {
+    alignas(64) float lanes[kWidth];
+    Floats largest = Broadcast(most);
+    for (int64_t j = 0; j < count; j += kWidth) {
+      largest = Max(largest, Load(scores + j));
+    }
+    Store(lanes, largest);
     float most_now = most;
-    for (int64_t j = 0; j < count; ++j) {
-      most_now = scores[j] > most_now ? scores[j] : most_now;
+    for (const float lane : lanes) {
+      most_now = lane > most_now ? lane : most_now;
     }
 
     const float shrink = ExpOne(most - most_now);
+    // Past count the weights are the smallest that Exp gives: nothing beside the largest, which is 1.
+    Floats sums = Broadcast(0.0f);
     for (int64_t j = 0; j < count; j += kWidth) {
-      Store(scores + j, Exp(Subtract(Load(scores + j), Broadcast(most_now))));
+      const Floats weights = Exp(Subtract(Load(scores + j), Broadcast(most_now)));
+      Store(scores + j, weights);
+      sums = Add(sums, weights);
     }
-
+    Store(lanes, sums);
     float sum = 0;
-    for (int64_t j = 0; j < count; ++j) {
-      sum += scores[j];
+    for (const float lane : lanes) {
+      sum += lane;
     }
 
     total = total * shrink + sum;
@@ -194,7 +204,7 @@ void Attend(const TreeAttentionArguments& a, int64_t kv_head, int64_t first_row,
             weights[j] = j < count ? weights[j] * scale : -INFINITY;
           }
 
-          const float shrink = query->Add(weights, count);
+          const float shrink = query->Take(weights, count);
           AddAllValues<Kv>(values, offsets, weights, count, shrink, a.y + (row * a.heads + head) * a.head_dim, a.head_dim);
         }
       }
