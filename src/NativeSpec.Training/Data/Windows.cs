@@ -1,5 +1,4 @@
 using NativeSpec.Sampling;
-using NativeSpec.Training.Networks;
 
 namespace NativeSpec.Training.Data;
 

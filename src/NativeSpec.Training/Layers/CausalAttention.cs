@@ -3,7 +3,7 @@ using NativeSpec.Loading;
 using NativeSpec.Sampling;
 using NativeSpec.Tensors;
 using NativeSpec.Training.Compute;
-using NativeSpec.Training.Networks;
+using NativeSpec.Training.Data;
 
 namespace NativeSpec.Training.Layers;
 

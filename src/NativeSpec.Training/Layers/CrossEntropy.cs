@@ -1,7 +1,7 @@
 using System.Numerics.Tensors;
 using NativeSpec.Sampling;
 using NativeSpec.Training.Compute;
-using NativeSpec.Training.Networks;
+using NativeSpec.Training.Data;
 
 namespace NativeSpec.Training.Layers;
 

@@ -1,6 +1,6 @@
 using System.Numerics.Tensors;
 using NativeSpec.Training.Compute;
-using NativeSpec.Training.Networks;
+using NativeSpec.Training.Data;
 
 namespace NativeSpec.Training.Layers;
 

@@ -1,6 +1,5 @@
 using System.Numerics.Tensors;
 using NativeSpec.Training.Compute;
-using NativeSpec.Training.Networks;
 
 namespace NativeSpec.Training.Layers;
 

@@ -2,7 +2,7 @@ using System.Numerics;
 using NativeSpec.Loading;
 using NativeSpec.Model;
 using NativeSpec.Training.Compute;
-using NativeSpec.Training.Networks;
+using NativeSpec.Training.Data;
 
 namespace NativeSpec.Training.Layers;
 

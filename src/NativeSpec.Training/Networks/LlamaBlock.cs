@@ -1,5 +1,6 @@
 using NativeSpec.Loading;
 using NativeSpec.Training.Compute;
+using NativeSpec.Training.Data;
 using NativeSpec.Training.Layers;
 
 namespace NativeSpec.Training.Networks;

@@ -1,6 +1,7 @@
 using NativeSpec.Loading;
 using NativeSpec.Tensors;
 using NativeSpec.Training.Compute;
+using NativeSpec.Training.Data;
 using NativeSpec.Training.Layers;
 
 namespace NativeSpec.Training.Networks;

@@ -2,6 +2,7 @@ using System.Runtime.InteropServices;
 using NativeSpec.Loading;
 using NativeSpec.Tensors;
 using NativeSpec.Training.Compute;
+using NativeSpec.Training.Layers;
 
 namespace NativeSpec.Training.Networks;
 

@@ -1,7 +1,7 @@
 using System.Numerics;
 using System.Numerics.Tensors;
 using NativeSpec.Training.Compute;
-using NativeSpec.Training.Networks;
+using NativeSpec.Training.Layers;
 
 namespace NativeSpec.Training.Optimisation;
 

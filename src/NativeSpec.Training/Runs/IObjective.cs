@@ -1,5 +1,5 @@
+using NativeSpec.Training.Data;
 using NativeSpec.Training.Layers;
-using NativeSpec.Training.Networks;
 
 namespace NativeSpec.Training.Runs;
 

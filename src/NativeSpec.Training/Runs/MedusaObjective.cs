@@ -1,4 +1,5 @@
 using NativeSpec.Training.Compute;
+using NativeSpec.Training.Data;
 using NativeSpec.Training.Layers;
 using NativeSpec.Training.Networks;
 

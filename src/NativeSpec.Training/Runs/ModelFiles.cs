@@ -1,5 +1,6 @@
 using System.Text.Json;
 using NativeSpec.Loading;
+using NativeSpec.Training.Layers;
 using NativeSpec.Training.Networks;
 
 namespace NativeSpec.Training.Runs;

@@ -4,7 +4,7 @@ using System.Text;
 using System.Text.Json;
 using NativeSpec.Loading;
 using NativeSpec.Tensors;
-using NativeSpec.Training.Networks;
+using NativeSpec.Training.Layers;
 
 namespace NativeSpec.Training.Runs;
 

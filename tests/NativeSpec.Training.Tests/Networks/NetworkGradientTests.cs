@@ -1,6 +1,7 @@
 using NativeSpec.Loading;
 using NativeSpec.Tests.Model;
 using NativeSpec.Training.Compute;
+using NativeSpec.Training.Data;
 using NativeSpec.Training.Networks;
 using NativeSpec.Training.Runs;
 

@@ -1,7 +1,7 @@
 using NativeSpec.Loading;
 using NativeSpec.Training.Compute;
+using NativeSpec.Training.Data;
 using NativeSpec.Training.Layers;
-using NativeSpec.Training.Networks;
 using NativeSpec.Training.Runs;
 
 namespace NativeSpec.Training.Tests.Runs;

@@ -1,4 +1,4 @@
-namespace NativeSpec.Training.Networks;
+namespace NativeSpec.Training.Data;
 
 /// <summary>Sequences of equal length side by side, with the tokens that follow them: row s · Length + t is position t of sequence s.</summary>
 internal sealed class TokenBatch

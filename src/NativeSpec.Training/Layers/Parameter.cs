@@ -2,7 +2,7 @@ using NativeSpec.Sampling;
 using NativeSpec.Tensors;
 using NativeSpec.Training.Compute;
 
-namespace NativeSpec.Training.Networks;
+namespace NativeSpec.Training.Layers;
 
 /// <summary>A tensor of a checkpoint that is a range of a parameter's rows.</summary>
 /// <param name="Name">Its name in the checkpoint.</param>
