@@ -9,7 +9,7 @@ internal sealed class AcceptanceEstimates(int drafters)
     private const int Depths = 5, Ranks = 4, Confidences = 8;
     private const int CellsPerDrafter = Depths * Ranks * Confidences;
     private const double RememberedWeight = 16;
-    private const double Fade = 0.995;
+    private const double Fade = 0.98;
     private const double PriorWeight = 4;
     private const double UnknownPrior = 0.25;
 

@@ -10,15 +10,17 @@ internal sealed class DrafterControl
 {
     private const double Learning = 0.1;
     private const int TrialRounds = 4;
+    private const int LongestTrial = 20;
     private const double MostLost = 1.5;
     private const double TokensPerLostToken = 64;
     private const int FirstPause = 8;
-    private const int LongestPause = 256;
+    private const int LongestPause = 128;
     private const int LongestForLoss = 1024;
 
     private double _tokensPerRound;
     private double _lost;
     private int _asked;
+    private int _trial = TrialRounds;
     private int _timed;
     private bool _catchesUp = true;
     private int _pause = FirstPause;
@@ -48,7 +50,7 @@ internal sealed class DrafterControl
             return false;
         }
 
-        var isTrial = _asked < TrialRounds && (_timed == 0 || _lost < MostLost);
+        var isTrial = _asked < _trial && (_timed == 0 || _lost < MostLost);
         if (isTrial || _tokensPerRound >= SecondsPerRound * tokensPerSecond)
         {
             return true;
@@ -56,16 +58,19 @@ internal sealed class DrafterControl
 
         _pausedFor = Math.Clamp(TokensPerLostToken * _lost, _pause, LongestForLoss);
         _pause = Math.Min(2 * _pause, LongestPause);
-        (_asked, _timed, _lost, _catchesUp) = (0, 0, 0, true);
+        (_asked, _trial, _timed, _lost, _catchesUp) = (0, TrialRounds, 0, 0, true);
         return false;
     }
 
     /// <summary>Learns what a round gave.</summary>
     /// <param name="seconds">The time it took.</param>
     /// <param name="tokens">Its part of the accepted tokens: those that several had proposed are shared among them.</param>
+    /// <param name="wasRight">Whether it had proposed the next token, computed or not. Where it was wrong for long the planner computes
+    /// nothing of it, so being right is all that a trial can show; then it goes on until the planner has taken notice.</param>
     /// <param name="tokensPerSecond">The rate at which the engine writes.</param>
-    public void Observe(double seconds, double tokens, double tokensPerSecond)
+    public void Observe(double seconds, double tokens, bool wasRight, double tokensPerSecond)
     {
+        _trial += wasRight && _trial < LongestTrial ? 1 : 0;
         // The first rounds after a pause count fully: what was learnt before it is old.
         _tokensPerRound += Math.Max(Learning, 1.0 / (_asked + 1)) * (tokens - _tokensPerRound);
         if (!_catchesUp || SecondsPerRound == 0)
@@ -77,7 +82,7 @@ internal sealed class DrafterControl
         _catchesUp = false;
         _lost = Math.Max(_lost + (seconds * tokensPerSecond) - tokens, 0);
         _asked++;
-        if (_asked > TrialRounds && _tokensPerRound > SecondsPerRound * tokensPerSecond)
+        if (_asked > _trial && _tokensPerRound > SecondsPerRound * tokensPerSecond)
         {
             _pause = FirstPause;
         }

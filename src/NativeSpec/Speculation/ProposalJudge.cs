@@ -59,6 +59,21 @@ internal sealed class ProposalJudge(AcceptanceEstimates estimates, DraftTree tre
         return credit;
     }
 
+    /// <summary>Whether a drafter had proposed the text's next token, computed or not.</summary>
+    public bool WasRight(int drafter, ReadOnlySpan<int> emitted)
+    {
+        var node = emitted.Length == 0 ? -1 : tree.FindChild(0, emitted[0]);
+        for (var i = node < 0 ? -1 : tree.FirstProposal(node); i >= 0; i = tree.ProposalAt(i).Next)
+        {
+            if (tree.ProposalAt(i).Drafter == drafter)
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+
     private bool IsText(int node, ReadOnlySpan<int> emitted)
     {
         for (; node > 0; node = tree.Parent(node))

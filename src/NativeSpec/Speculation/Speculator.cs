@@ -234,7 +234,8 @@ internal sealed class Speculator : IDisposable
         if (slot.WasAsked)
         {
             slot.RoundTicks += Show(slot);
-            slot.Control.Observe(Seconds(slot.RoundTicks), _judge.Credit(index, _outcome.AcceptedPath), _core.TokensPerSecond);
+            var credit = _judge.Credit(index, _outcome.AcceptedPath);
+            slot.Control.Observe(Seconds(slot.RoundTicks), credit, _judge.WasRight(index, _outcome.Emitted), _core.TokensPerSecond);
         }
 
         slot.AsksNext = !_options.FollowsCost || slot.Control.ShouldAsk(_core.TokensPerSecond);

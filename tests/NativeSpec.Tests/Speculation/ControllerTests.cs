@@ -59,6 +59,17 @@ public sealed class ControllerTests
         Assert.That(learner.Shown - learner.Asked, Is.InRange(5, 60), "of 1800 rounds");
     }
 
+    /// <summary>Probes are never accepted, so a window has to be free, or paid for by the n-grams that it finds.</summary>
+    [TestCase(0.0, true)]
+    [TestCase(0.3, false)]
+    public void Auto_Lookahead_HasAWindowOnlyWhereItPays(double costPerNode, bool hasWindow)
+    {
+        var clock = new SimulatedClock();
+        using var rounds = new SimulatedRounds(clock, [new LookaheadDrafter(new() { Window = 4, Level = 4, Guesses = 4 })], One, costPerNode * One);
+        rounds.Write(3, 200);
+        Assert.That(rounds.Probes, hasWindow ? Is.GreaterThan(400) : Is.Zero);
+    }
+
     [Test]
     public void Auto_WhenAcceptanceReturns_IsFastAgainSoon([Values(0.05, 0.3)] double draftCost)
     {

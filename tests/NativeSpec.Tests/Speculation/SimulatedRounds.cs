@@ -65,6 +65,9 @@ internal sealed class SimulatedRounds : IDisposable
 
     public SimulatedClock Clock { get; }
 
+    /// <summary>Probes computed in all texts.</summary>
+    public long Probes { get; private set; }
+
     /// <summary>Tokens that a wrong drafter proposes are never the text's.</summary>
     private static Dictionary<int, float> Unlikely => Enumerable.Range(TestConfigs.Tiny.VocabSize - 8, 8).ToDictionary(token => token, _ => -100f);
 
@@ -119,6 +122,7 @@ internal sealed class SimulatedRounds : IDisposable
             _core.ObserveRound(tree.Count, kv.Length, _trueCost[tree.Count], Clock.Seconds - roundBegan, text.Count - before);
         }
 
+        Probes += speculator.Stats.Probes;
         return ([.. text], (text.Count - 1) / (Clock.Seconds - began));
     }
 

@@ -1,3 +1,4 @@
+using System.Text.Json.Nodes;
 using NativeSpec.Backends.Cpu;
 using NativeSpec.Engine;
 using NativeSpec.Loading;
@@ -71,6 +72,22 @@ public sealed class DraftModelTests
 
         Assert.That(fast.Ids, Is.EqualTo(plain.Ids));
         Assert.That(fast.Speculation.Drafted, Is.GreaterThan(0));
+    }
+
+    [Test]
+    public void Load_ADraftWhoseVocabularyCannotWork_SaysWhatToDo()
+    {
+        using var folder = new TestFolder();
+        using var other = new TestFolder();
+        var tokenizer = TestTokenizers.Llama2();
+        tokenizer["model"]!["byte_fallback"] = false;
+        tokenizer["model"]!["vocab"] = new JsonObject { ["<unk>"] = 0, ["<s>"] = 1, ["</s>"] = 2, ["α"] = 3, ["ω"] = 4 };
+        tokenizer["model"]!["merges"] = new JsonArray();
+        File.WriteAllText(Path.Combine(other.Path, "tokenizer.json"), tokenizer.ToJsonString());
+
+        Assert.That(
+            () => Open(folder, other, new DraftModelOptions()),
+            Throws.ArgumentException.With.Message.Contains(other.Path).And.Message.Contains("take one with the target's vocabulary"));
     }
 
     [Test]
