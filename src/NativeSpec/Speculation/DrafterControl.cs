@@ -12,7 +12,7 @@ internal sealed class DrafterControl
     private const int TrialRounds = 4;
     private const int LongestTrial = 20;
     private const double MostLost = 1.5;
-    private const double TokensPerLostToken = 64;
+    private const double TokensPerLostToken = 160;
     private const int FirstPause = 8;
     private const int LongestPause = 128;
     private const int LongestForLoss = 1024;

@@ -98,10 +98,10 @@ public sealed class ControllerTests
         var drafter = new SimulatedDrafter(clock, 0.3 * One, 0.8f);
         using var rounds = new SimulatedRounds(clock, [drafter], One, 0.05 * One);
         drafter.Knows = [TestConfigs.Tiny.VocabSize - 9];
-        var text = rounds.Write(7, 300).Text;
+        var text = rounds.Write(7, 600).Text;
         drafter.Knows = [.. text, .. new int[8]];
 
-        Assert.That(rounds.Write(7, 300).Rate * One, Is.AtLeast(1.5), "also after a text in which it was always wrong");
+        Assert.That(rounds.Write(7, 600).Rate * One, Is.AtLeast(1.5), "also after a text in which it was always wrong");
     }
 
     /// <summary>Is always wrong, and takes its time to learn that.</summary>
