@@ -73,14 +73,14 @@ public sealed class DraftModelSessionTests
 
     /// <summary>A forward of the draft that is as slow as the target's cannot pay, however right it is.</summary>
     [Test]
-    public void Propose_ADraftAsSlowAsTheTarget_IsNotAskedToReadTheText()
+    public void Propose_ADraftTwiceAsSlowAsTheTarget_IsNotAskedToReadTheText()
     {
         using var source = Source(new DraftModelOptions { StopBelow = 0 });
         using var drafter = source.Start(default);
         Assert.That(Propose(drafter, [1, 2, 3], draws: false).Count, Is.GreaterThan(1));
         var forward = source.SecondsPerForward;
 
-        Assert.That(Propose(drafter, [1, 2, 3, 4], draws: false, tokensPerSecond: 1 / forward).Count, Is.EqualTo(1));
+        Assert.That(Propose(drafter, [1, 2, 3, 4], draws: false, tokensPerSecond: 2 / forward).Count, Is.EqualTo(1));
         Assert.That(source.SecondsPerForward, Is.EqualTo(forward), "nothing was computed");
     }
 
