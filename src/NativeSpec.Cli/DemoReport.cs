@@ -37,10 +37,10 @@ internal static class DemoReport
         var stats = run.Speculative.Speculation;
         Line(console, $"\nMerged speculation, the candidates of all drafters in one tree: {Middle(run.Speeds):0} tokens/s\n");
         console.Write(new Text(prompt, Prompt));
-        for (var i = 0; i < run.Texts.Length; i++)
+        var last = Array.FindLastIndex(run.Texts, text => !string.IsNullOrWhiteSpace(text));
+        for (var i = 0; i <= last; i++)
         {
-            var text = i == run.Texts.Length - 1 ? run.Texts[i].TrimEnd() : run.Texts[i];
-            console.Write(new Text(text, StyleOf(run.Sources[i])));
+            console.Write(new Text(i == last ? run.Texts[i].TrimEnd() : run.Texts[i], StyleOf(run.Sources[i])));
         }
 
         Line(console, "\n");

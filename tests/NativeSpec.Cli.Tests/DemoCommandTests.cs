@@ -94,6 +94,7 @@ public sealed class DemoCommandTests
 
     [TestCase("--repeats", "0")]
     [TestCase("--max-tokens", "1")]
+    [TestCase("--max-nodes", "0")]
     public async Task Demo_NumbersThatMakeNoSense_AreAWrongCommandLine(string option, string value)
         => Assert.That((await Demo(option, value)).Code, Is.EqualTo(2));
 
