@@ -1,8 +1,8 @@
 // How a matmul reads weights of one element type: a block of 2·kWidth of them is fetched, then taken in steps of one vector, and the
 // activations beside them in the same order. Every conversion of a weight is exact.
 //
-// A block is fetched by one load where it is one cache line: a second load of a line that is still on its way waits as the first does,
-// and with BF16 on their way from memory that cost a third of the bandwidth.
+// A block is fetched by one load where it is one cache line. Measured against two loads it gained nothing (docs/performance.md); it asks less
+// of the load ports.
 #pragma once
 
 #include "simd.h"
