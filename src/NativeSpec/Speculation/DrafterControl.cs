@@ -3,9 +3,10 @@ namespace NativeSpec.Speculation;
 /// <summary>Decides from measurements whether a drafter that takes time is worth asking. One that is not is asked again now and then, more
 /// and more rarely, so that it comes back when the text suits it and costs next to nothing until then.</summary>
 /// <remarks>What a trial has lost, in tokens that could have been written meanwhile, sets how long the pause after it is at least: so a
-/// drafter that never gives anything costs at most 1 token in <see cref="TokensPerLostToken"/>, unless a single trial loses so much that the
-/// pause reaches <see cref="LongestForLoss"/>. What one request has found out is where the next one begins. The first round of a trial or a request may hold a draft model's reading of the text so far,
-/// which is spent once whatever is decided; it says nothing about the rounds to come.</remarks>
+/// drafter that never gives anything costs at most 1 token in <see cref="TokensPerLostToken"/>, unless a single trial loses so much that
+/// the pause reaches <see cref="LongestForLoss"/>. What one request has found out is where the next one begins. The first round of a
+/// trial or a request may hold a draft model's reading of the text so far, which is spent once whatever is decided; it says nothing about
+/// the rounds to come.</remarks>
 internal sealed class DrafterControl
 {
     private const double Learning = 0.1;
