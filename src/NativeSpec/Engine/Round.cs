@@ -66,11 +66,11 @@ internal sealed class Round
     {
         var planner = _speculation.Planner;
         planner.Clear();
-        var share = _speculation.MaxNodes / Math.Max(CountDecoding(active), 1);
+        var decoding = Math.Max(CountDecoding(active), 1);
         var (forced, gain, seen) = (0, 0.0, 0L);
         foreach (var sequence in active)
         {
-            if (sequence.PromptRemaining > 0 || !TryPropose(sequence, share))
+            if (sequence.PromptRemaining > 0 || !TryPropose(sequence, decoding))
             {
                 continue;
             }
@@ -115,11 +115,11 @@ internal sealed class Round
         return count;
     }
 
-    private static bool TryPropose(Sequence sequence, int share)
+    private bool TryPropose(Sequence sequence, int decoding)
     {
         try
         {
-            sequence.Propose(share);
+            sequence.Propose(_speculation.MaxNodes / decoding, decoding - 1);
             return true;
         }
 #pragma warning disable CA1031 // A drafter may be anybody's code; what it throws is its request's, not its neighbours'.

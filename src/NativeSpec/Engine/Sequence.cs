@@ -96,9 +96,10 @@ internal sealed class Sequence : IDisposable
 
     /// <summary>Asks the drafters for candidates after the last token; none so deep that the text would be longer than asked for.</summary>
     /// <param name="share">Its part of the round's nodes.</param>
-    public void Propose(int share)
+    /// <param name="others">Other sequences that the round computes.</param>
+    public void Propose(int share, int others)
     {
-        Speculator.Propose(_request.MaxTokens - _output.Count - 1, share);
+        Speculator.Propose(_request.MaxTokens - _output.Count - 1, share, others);
         _rounds++;
     }
 

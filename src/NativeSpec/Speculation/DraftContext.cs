@@ -51,17 +51,37 @@ public sealed class DraftContext
     /// <summary>The most probes that pay at present, by measurement; 0 for a drafter that should add none.</summary>
     public int ProbeBudget { get; internal set; }
 
-    /// <summary>What one more node adds to a forward, in seconds; 0 where the request does not follow cost.</summary>
-    public double SecondsPerNode { get; internal set; }
-
     /// <summary>The rate at which text is written; with it, seconds are worth tokens. 0 where the request does not follow cost.</summary>
     public double TokensPerSecond { get; internal set; }
+
+    /// <summary>How much longer, in seconds, the round's forward takes with one node more than a tree has; 0 where the request does not
+    /// follow cost.</summary>
+    /// <param name="nodes">Nodes of the tree, the root included.</param>
+    public double SecondsOfNodeAfter(int nodes)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(nodes);
+        return Cost is { } cost ? cost.At(OtherNodes + nodes + 1, _length) - cost.At(OtherNodes + nodes, _length) : 0;
+    }
+
+    /// <summary>What forwards cost; null where the request does not follow cost.</summary>
+    internal CostCurve? Cost { get; set; }
+
+    /// <summary>Nodes that the round computes in any case for other requests.</summary>
+    internal int OtherNodes { get; set; }
+
+    /// <summary>How likely candidates are right, and the number under which that is known of the drafter that proposes; null where nothing
+    /// is known.</summary>
+    internal (AcceptanceEstimates Estimates, int Drafter)? Acceptance { get; set; }
 
     /// <summary>Whether draft models draw their tokens by chance.</summary>
     internal bool DrawsDrafts { get; }
 
     /// <summary>The random numbers of drafts.</summary>
     internal CounterChance DraftChance { get; }
+
+    /// <summary>The probability that a candidate is right if its parent is, by what became of others like it.</summary>
+    internal double ChanceOf(int depth, int rank, float confidence)
+        => Acceptance is { } known ? known.Estimates.Estimate(known.Drafter, depth, rank, confidence) : confidence;
 
     /// <summary>The distribution that the request asks for, of a draft model's logits after the text and the tokens drafted below it.</summary>
     /// <param name="draftLogits">[draft vocab].</param>

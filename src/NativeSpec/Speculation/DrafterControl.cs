@@ -3,8 +3,8 @@ namespace NativeSpec.Speculation;
 /// <summary>Decides from measurements whether a drafter that takes time is worth asking. One that is not is asked again now and then, more
 /// and more rarely, so that it comes back when the text suits it and costs next to nothing until then.</summary>
 /// <remarks>What a trial has lost, in tokens that could have been written meanwhile, sets how long the pause after it is at least: so a
-/// drafter that never gives anything costs at most 1 token in <see cref="TokensPerLostToken"/>, unless a single trial loses so much that
-/// the pause reaches <see cref="LongestForLoss"/>. What one request has found out is where the next one begins. The first round of a
+/// drafter that never gives anything costs at most 1 token in <see cref="TokensPerLostToken"/>. A round that took many times longer than
+/// usual was disturbed, and counts as a slow one; a drafter's very first compiles its code, and does not count. What one request has found out is where the next one begins. The first round of a
 /// trial or a request may hold a draft model's reading of the text so far, which is spent once whatever is decided; it says nothing about
 /// the rounds to come.</remarks>
 internal sealed class DrafterControl
@@ -16,7 +16,7 @@ internal sealed class DrafterControl
     private const double TokensPerLostToken = 160;
     private const int FirstPause = 8;
     private const int LongestPause = 128;
-    private const int LongestForLoss = 1024;
+    private const double MostOfUsual = 4;
 
     private double _tokensPerRound;
     private double _lost;
@@ -57,7 +57,7 @@ internal sealed class DrafterControl
             return true;
         }
 
-        _pausedFor = Math.Clamp(TokensPerLostToken * _lost, _pause, LongestForLoss);
+        _pausedFor = Math.Max(TokensPerLostToken * _lost, _pause);
         _pause = Math.Min(2 * _pause, LongestPause);
         (_asked, _trial, _timed, _lost, _catchesUp) = (0, TrialRounds, 0, 0, true);
         return false;
@@ -65,23 +65,25 @@ internal sealed class DrafterControl
 
     /// <summary>Learns what a round gave.</summary>
     /// <param name="seconds">The time it took.</param>
-    /// <param name="tokens">Its part of the accepted tokens: those that several had proposed are shared among them.</param>
+    /// <param name="tokens">The accepted tokens that are its merit: none that a cheaper drafter had proposed too.</param>
     /// <param name="wasRight">Whether it had proposed the next token, computed or not. Where it was wrong for long the planner computes
     /// nothing of it, so being right is all that a trial can show; then it goes on until the planner has taken notice.</param>
     /// <param name="tokensPerSecond">The rate at which the engine writes.</param>
     public void Observe(double seconds, double tokens, bool wasRight, double tokensPerSecond)
     {
+        var isFirst = SecondsPerRound == 0;
+        seconds = isFirst || _catchesUp ? seconds : Math.Min(seconds, MostOfUsual * SecondsPerRound);
         _trial += wasRight && _trial < LongestTrial ? 1 : 0;
         // The first rounds after a pause count fully: what was learnt before it is old.
         _tokensPerRound += Math.Max(Learning, 1.0 / (_asked + 1)) * (tokens - _tokensPerRound);
-        if (!_catchesUp || SecondsPerRound == 0)
+        if (!_catchesUp || isFirst)
         {
             SecondsPerRound += Math.Max(Learning, 1.0 / (_timed + 1)) * (seconds - SecondsPerRound);
             _timed += _catchesUp ? 0 : 1;
         }
 
         _catchesUp = false;
-        _lost = Math.Max(_lost + (seconds * tokensPerSecond) - tokens, 0);
+        _lost = isFirst ? 0 : Math.Max(_lost + (seconds * tokensPerSecond) - tokens, 0);
         _asked++;
         if (_asked > _trial && _tokensPerRound > SecondsPerRound * tokensPerSecond)
         {

@@ -39,21 +39,14 @@ internal sealed class ProposalJudge(AcceptanceEstimates estimates, DraftTree tre
         }
     }
 
-    /// <summary>This drafter's part of the accepted nodes: where several proposed one, they share it as they vouched for it.</summary>
-    public double Credit(int drafter, ReadOnlySpan<int> acceptedPath)
+    /// <summary>The accepted nodes that are this drafter's merit: where several proposed one, it would be there for the least that any of
+    /// them costs, so it is the merit of the cheapest.</summary>
+    public int Credit(int drafter, ReadOnlySpan<int> acceptedPath)
     {
-        var credit = 0.0;
+        var credit = 0;
         foreach (var node in acceptedPath)
         {
-            var (all, own) = (0.0, 0.0);
-            for (var i = tree.FirstProposal(node); i >= 0; i = tree.ProposalAt(i).Next)
-            {
-                var estimate = EstimateOf(tree.ProposalAt(i), tree.Depth(node));
-                all += estimate;
-                own += tree.ProposalAt(i).Drafter == drafter ? estimate : 0;
-            }
-
-            credit += own > 0 ? own / all : 0;
+            credit += node > 0 && CheapestProposer(node) == drafter ? 1 : 0;
         }
 
         return credit;
@@ -72,6 +65,18 @@ internal sealed class ProposalJudge(AcceptanceEstimates estimates, DraftTree tre
         }
 
         return false;
+    }
+
+    private int CheapestProposer(int node)
+    {
+        var cheapest = tree.ProposalAt(tree.FirstProposal(node)).Drafter;
+        for (var i = tree.FirstProposal(node); i >= 0; i = tree.ProposalAt(i).Next)
+        {
+            var other = tree.ProposalAt(i).Drafter;
+            cheapest = drafters[other].Control.SecondsPerRound < drafters[cheapest].Control.SecondsPerRound ? other : cheapest;
+        }
+
+        return cheapest;
     }
 
     private bool IsText(int node, ReadOnlySpan<int> emitted)

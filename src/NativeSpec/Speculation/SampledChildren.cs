@@ -31,7 +31,7 @@ internal sealed class SampledChildren(int vocabSize)
             Probabilities[draft.Ids[i]] = tree.FindChild(node, draft.Ids[i]) < 0 ? draft.Probabilities[i] : 0;
         }
 
-        var sum = Residual.Sum(Probabilities);
+        var sum = Softmax.Sum(Probabilities);
         if (sum <= 0)
         {
             return false;
@@ -39,7 +39,7 @@ internal sealed class SampledChildren(int vocabSize)
 
         Residual.Normalise(Probabilities, sum);
         Probabilities.CopyTo(_left, 0);
-        _total = Residual.Sum(_left);
+        _total = Softmax.Sum(_left);
         return true;
     }
 
@@ -54,7 +54,7 @@ internal sealed class SampledChildren(int vocabSize)
 
         var token = chance.Draw(_left, _total);
         _left[token] = 0;
-        _total = Residual.Sum(_left);
+        _total = Softmax.Sum(_left);
         var node = tree.AddSampled(parent, token, this);
         _drawn.Add((token, node));
         return node;

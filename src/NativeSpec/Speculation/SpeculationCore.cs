@@ -5,10 +5,14 @@ namespace NativeSpec.Speculation;
 internal sealed class SpeculationCore
 {
     private const int MostDrafters = 32;
+    private const double RateLearning = 0.05;
+    private const double MostOfUsual = 4;
 
     private readonly IReadOnlyList<IDrafterSource> _sources;
     private readonly List<string> _names = [];
     private readonly DrafterControl[] _controls = [.. Enumerable.Range(0, MostDrafters).Select(_ => new DrafterControl())];
+    private double _tokens;  // of a round, on average
+    private double _seconds; // of a round, on average
 
     public SpeculationCore(IReadOnlyList<IDrafterSource> sources, CostCurve cost, int vocabSize, int maxNodes, TimeProvider? clock = null)
     {
@@ -48,7 +52,7 @@ internal sealed class SpeculationCore
     public AcceptanceEstimates Estimates { get; } = new(MostDrafters);
 
     /// <summary>Tokens per second of late, all sequences together; 0 before the first round.</summary>
-    public double TokensPerSecond { get; private set; }
+    public double TokensPerSecond => _seconds == 0 ? 0 : _tokens / _seconds;
 
     /// <summary>The drafters of a request, with the numbers under which their acceptance is known.</summary>
     public IReadOnlyList<(int Number, IDrafterSource Source)> Select(SpeculationOptions options)
@@ -63,12 +67,13 @@ internal sealed class SpeculationCore
     /// <summary>Keeps what a request has found out about a drafter.</summary>
     public void Remember(int number, DrafterControl control) => _controls[number] = control;
 
-    /// <summary>Learns from a round.</summary>
+    /// <summary>Learns from a round. One that took many times longer than usual was disturbed, and counts as a slow one.</summary>
     public void ObserveRound(int nodes, int context, double forwardSeconds, double roundSeconds, int tokens)
     {
         Cost.Observe(nodes, context, forwardSeconds);
-        var rate = tokens / roundSeconds;
-        TokensPerSecond = TokensPerSecond == 0 ? rate : TokensPerSecond + (0.05 * (rate - TokensPerSecond));
+        var weight = _seconds == 0 ? 1 : RateLearning;
+        _tokens += weight * (tokens - _tokens);
+        _seconds += weight * ((_seconds == 0 ? roundSeconds : Math.Min(roundSeconds, MostOfUsual * _seconds)) - _seconds);
     }
 
     /// <summary>Drafters of one name share what is known; names past the most that are kept share the last number.</summary>

@@ -66,7 +66,8 @@ internal sealed class Speculator : IDisposable
     /// <summary>Asks the drafters for candidates below the text's last token.</summary>
     /// <param name="maxDepth">The deepest node that can be used.</param>
     /// <param name="share">This sequence's part of the round's nodes: what is computed in any case stays within it.</param>
-    public void Propose(int maxDepth, int share)
+    /// <param name="others">Other sequences that the round computes.</param>
+    public void Propose(int maxDepth, int share, int others = 0)
     {
         var began = _core.Clock.GetTimestamp();
         _share = Math.Min(share, MaxNodes);
@@ -74,7 +75,8 @@ internal sealed class Speculator : IDisposable
         _tree.Reset(_context.Text[^1], maxDepth);
         _context.MaxDepth = maxDepth;
         _context.TokensPerSecond = _options.FollowsCost ? _core.TokensPerSecond : 0;
-        _context.SecondsPerNode = _options.FollowsCost ? (_core.Cost.At(_share, _position) - _core.Cost.At(1, _position)) / _share : 0;
+        _context.Cost = _options.FollowsCost ? _core.Cost : null;
+        _context.OtherNodes = others;
         _context.Budget = _share - 1;
         _tree.ProbesLeft = _share - 1;
         for (var i = 0; i < _drafters.Length && maxDepth > 0; i++)
@@ -264,6 +266,7 @@ internal sealed class Speculator : IDisposable
         slot.WasAsked = true;
         _tree.CurrentDrafter = index;
         _context.ProbeBudget = ProbeBudget(slot);
+        _context.Acceptance = (_core.Estimates, slot.Number);
         var (before, start) = (_tree.ProposalCount, _core.Clock.GetTimestamp());
         slot.Drafter.Propose(_context, _tree);
         slot.RoundTicks = _core.Clock.GetTimestamp() - start;

@@ -1,15 +1,16 @@
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
+using NativeSpec.Sampling;
 
 namespace NativeSpec.Speculation;
 
-/// <summary>The k largest logits' ids in one pass.</summary>
+/// <summary>The k largest logits' ids, and what they are worth.</summary>
 internal static class TopTokens
 {
     /// <summary>The most that can be selected.</summary>
     public const int MaxCount = 64;
 
-    /// <summary>Writes the ids of the largest logits in descending order, equal logits by lowest id; −1 where there are fewer. NaN and −∞
+    /// <summary>Writes in one pass the ids of the largest logits in descending order, equal logits by lowest id; −1 where there are fewer. NaN and −∞
     /// are passed over.</summary>
     /// <param name="logits">[vocab]</param>
     /// <param name="ids">[k], at most <see cref="MaxCount"/>.</param>
@@ -40,6 +41,27 @@ internal static class TopTokens
         }
 
         Scan(logits[i..], i, best, ids);
+    }
+
+    /// <summary>The likeliest tokens with their probabilities, those of softmax(logits). Nothing but the answer is divided.</summary>
+    /// <param name="logits">[vocab]</param>
+    /// <param name="max">The largest logit, finite.</param>
+    /// <param name="weights">[vocab], to work in.</param>
+    /// <param name="ids">[k], at most <see cref="MaxCount"/>: receives the ids as <see cref="Select"/> writes them.</param>
+    /// <param name="probabilities">[k] receives their probabilities.</param>
+    /// <returns>How many there are: fewer than k where fewer logits are above −∞.</returns>
+    public static int SelectLikeliest(ReadOnlySpan<float> logits, float max, Span<float> weights, Span<int> ids, Span<float> probabilities)
+    {
+        Select(logits, ids);
+        Softmax.Weights(logits, max, 1, weights);
+        var sum = Softmax.Sum(weights);
+        var count = 0;
+        for (; count < ids.Length && ids[count] >= 0; count++)
+        {
+            probabilities[count] = (float)(weights[ids[count]] / sum);
+        }
+
+        return count;
     }
 
     private static void Scan(ReadOnlySpan<float> logits, int firstId, Span<float> best, Span<int> ids)

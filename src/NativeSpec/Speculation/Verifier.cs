@@ -90,14 +90,14 @@ internal sealed class Verifier(int vocabSize)
 
             Residual.Normalise(p, left);
             q[token] = 0;
-            var remaining = Residual.Sum(q);
+            var remaining = Softmax.Sum(q);
             if (remaining > 0)
             {
                 Residual.Normalise(q, remaining);
             }
         }
 
-        return new WalkStep(chance.Draw(p, Residual.Sum(p)), -1);
+        return new WalkStep(chance.Draw(p, Softmax.Sum(p)), -1);
     }
 
     /// <summary>The target walk over the node's deterministic children; takes them out of p when it chose none of them.</summary>
@@ -124,7 +124,7 @@ internal sealed class Verifier(int vocabSize)
             }
         }
 
-        Residual.Normalise(p, Residual.Sum(p));
+        Residual.Normalise(p, Softmax.Sum(p));
         return null;
     }
 

@@ -19,13 +19,15 @@ internal sealed class DraftModelSession : IDrafter
     private readonly List<int> _text = [];      // the text in the draft's tokens; the first _kv.Length of them are computed
     private readonly List<Leaf> _frontier = [];
     private readonly List<Leaf> _next = [];
-    private readonly float[] _probabilities;    // [draft vocab]
+    private readonly float[] _weights;          // [draft vocab]
+    private readonly int[] _top;                // [width] the likeliest tokens after a node
+    private readonly float[] _probabilities;    // [width] theirs
     private readonly SampledChildren?[] _sampled;
-    private readonly int[] _top;
     private readonly List<int> _path = [];      // nodes of the last draft that the text has taken
     private int _textSeen;                      // target tokens that _text holds
     private int _root;                          // node of the text's last token
     private int _computed;                      // nodes whose keys and values are in the cache
+    private int _levels;                        // forwards of the draft at hand
     private int _declined;
 
     public DraftModelSession(DraftModelSource source, KvSequence kv)
@@ -33,9 +35,9 @@ internal sealed class DraftModelSession : IDrafter
         _source = source;
         _kv = kv;
         _tree = new TokenTree(DraftModelSource.Chunk + (source.Options.Depth * source.Options.Width));
-        _probabilities = new float[source.Model.Config.VocabSize];
+        _weights = new float[source.Model.Config.VocabSize];
         _sampled = new SampledChildren?[source.Options.Depth];
-        _top = new int[source.Options.Width];
+        (_top, _probabilities) = (new int[source.Options.Width], new float[source.Options.Width]);
     }
 
     public void Propose(DraftContext context, DraftTree tree)
@@ -54,7 +56,9 @@ internal sealed class DraftModelSession : IDrafter
         try
         {
             CatchUp();
+            (_levels, var began) = (0, Stopwatch.GetTimestamp());
             ProposeBelow(context, tree, depth);
+            ObserveTime(began);
         }
         catch (NonFiniteLogitsException)
         {
@@ -91,7 +95,7 @@ internal sealed class DraftModelSession : IDrafter
     /// is timed again now and then, lest one bad moment decide for good.</summary>
     private bool MayPay(DraftContext context)
     {
-        if (Cost(context) < 1)
+        if (CostOfLevel(context) + CostOfNode(context, nodes: 1) < 1)
         {
             return true;
         }
@@ -99,7 +103,9 @@ internal sealed class DraftModelSession : IDrafter
         if (++_declined % DeclinesPerTiming == 0)
         {
             StartTree(1);
+            (_levels, var began) = (0, Stopwatch.GetTimestamp());
             Forward(_root);
+            ObserveTime(began);
         }
 
         return false;
@@ -155,26 +161,37 @@ internal sealed class DraftModelSession : IDrafter
         return -1;
     }
 
-    /// <summary>The most probable paths: at each level the best nodes by the product of probabilities, whatever their parents.</summary>
+    /// <summary>Learns what a level takes, unless the first one read a piece of text besides.</summary>
+    private void ObserveTime(long began)
+    {
+        if (_levels > 0 && _root < Math.Max(_source.Options.Width, 2))
+        {
+            _source.ObserveLevels(Stopwatch.GetElapsedTime(began).TotalSeconds / _levels);
+        }
+    }
+
+    /// <summary>The most probable paths: at each level the best nodes by the product of probabilities, whatever their parents. There is
+    /// a next level while it may be expected to pay.</summary>
     private void ProposeLevels(DraftContext context, DraftTree tree, int depth)
     {
         var (width, budget) = (_source.Options.Width, context.Budget);
         _frontier.Clear();
-        _frontier.Add(new Leaf(0, _root, 1, 0, 1, 0));
-        for (var level = 0; level < depth && _frontier.Count > 0 && budget > 0; level++)
+        _frontier.Add(new Leaf(0, _root, 1, 1, 0, 1, 0));
+        for (var level = 0; level < depth && budget > 0 && (level == 0 || NextLevelPays(context, tree)); level++)
         {
             Forward(_frontier[0].DraftNode);
             _next.Clear();
             foreach (var leaf in _frontier)
             {
-                Expand(leaf);
+                Expand(context, leaf, level + 1);
             }
 
             _next.Sort(Leaf.ByPath);
+            _source.ObserveChance(_next.Count == 0 ? 0 : _next[0].Chance / _frontier[0].Chance);
             _frontier.Clear();
             foreach (var leaf in _next)
             {
-                if (_frontier.Count == width || budget == 0 || leaf.Path < Threshold(context))
+                if (_frontier.Count == width || budget == 0 || leaf.Path < _source.Options.StopBelow)
                 {
                     break;
                 }
@@ -189,23 +206,40 @@ internal sealed class DraftModelSession : IDrafter
         }
     }
 
-    /// <summary>A path is worth following while its probability pays for the draft's forward and the node's verification.</summary>
-    private double Threshold(DraftContext context)
-        => Math.Max(_source.Options.StopBelow, Cost(context));
-
-    /// <summary>What a candidate costs, in tokens that could be written meanwhile: its part of a forward of the draft and one more node to
-    /// verify.</summary>
-    private double Cost(DraftContext context) => (context.SecondsPerNode + _source.SecondsPerForward) * context.TokensPerSecond;
-
-    private void Expand(Leaf leaf)
+    /// <summary>Drops the paths whose next candidate is not expected to be worth its verification, and says whether what the others may bring
+    /// is worth a level of the draft.</summary>
+    private bool NextLevelPays(DraftContext context, DraftTree tree)
     {
-        SoftmaxOf(_source.Model.Logits(_forest.LogitRow(0, leaf.DraftNode)));
-        TopTokens.Select(_probabilities, _top);
-        for (var rank = 0; rank < _top.Length && _top[rank] >= 0; rank++)
+        var (node, gain) = (CostOfNode(context, tree.Count), 0.0);
+        var kept = 0;
+        for (var i = 0; i < _frontier.Count; i++)
         {
-            var token = _top[rank];
-            var p = _probabilities[token];
-            _next.Add(new Leaf(leaf.TreeNode, leaf.DraftNode, leaf.Path * p, rank, p, token));
+            var surplus = (_frontier[i].Chance * _source.UsualChance) - node;
+            if (surplus > 0)
+            {
+                gain += surplus;
+                _frontier[kept++] = _frontier[i];
+            }
+        }
+
+        _frontier.RemoveRange(kept, _frontier.Count - kept);
+        return gain > CostOfLevel(context);
+    }
+
+    /// <summary>What a forward of the draft costs, in tokens that could be written meanwhile.</summary>
+    private double CostOfLevel(DraftContext context) => _source.SecondsPerLevel * context.TokensPerSecond;
+
+    /// <summary>What verifying one node more costs, in tokens that could be written meanwhile.</summary>
+    private static double CostOfNode(DraftContext context, int nodes) => context.SecondsOfNodeAfter(nodes) * context.TokensPerSecond;
+
+    private void Expand(DraftContext context, Leaf leaf, int depth)
+    {
+        var count = SelectLikeliest(leaf.DraftNode);
+        for (var rank = 0; rank < count; rank++)
+        {
+            var p = _probabilities[rank];
+            var chance = leaf.Chance * context.ChanceOf(depth, rank, p);
+            _next.Add(new Leaf(leaf.TreeNode, leaf.DraftNode, leaf.Path * p, chance, rank, p, _top[rank]));
         }
     }
 
@@ -246,10 +280,9 @@ internal sealed class DraftModelSession : IDrafter
         for (var level = 0; level < depth; level++)
         {
             Forward(_root + level);
-            SoftmaxOf(_source.Model.Logits(_forest.LogitRow(0, _root + level)));
-            TopTokens.Select(_probabilities, _top);
+            SelectLikeliest(_root + level);
             drafted[level] = _top[0];
-            confidence *= _probabilities[drafted[level]];
+            confidence *= _probabilities[0];
             _tree.Add(_root + level, drafted[level]);
         }
 
@@ -267,26 +300,29 @@ internal sealed class DraftModelSession : IDrafter
     /// <summary>Computes the nodes that are new.</summary>
     private void Forward(int firstLogitNode)
     {
-        var (began, nodes) = (Stopwatch.GetTimestamp(), _tree.Count - _computed);
         _forest.Clear();
         _forest.Add(_kv, _tree, firstLogitNode, _computed);
         _source.Model.Forward(_forest);
         _computed = _tree.Count;
-        if (nodes <= Math.Max(_source.Options.Width, 2))
-        {
-            _source.ObserveForward(Stopwatch.GetElapsedTime(began).TotalSeconds);
-        }
+        _levels++;
     }
 
-    private void SoftmaxOf(ReadOnlySpan<float> logits)
+    /// <summary>Finds the likeliest tokens after a node, and their probabilities; returns how many.</summary>
+    private int SelectLikeliest(int draftNode)
     {
-        var max = LogitScan.Max(logits, _text.Count);
-        Softmax.Weights(logits, max, 1, _probabilities);
-        Residual.Normalise(_probabilities, Softmax.Sum(_probabilities));
+        var logits = _source.Model.Logits(_forest.LogitRow(0, draftNode));
+        return TopTokens.SelectLikeliest(logits, LogitScan.Max(logits, _text.Count), _weights, _top, _probabilities);
     }
 
     /// <summary>A node that may be followed.</summary>
-    private readonly record struct Leaf(int TreeNode, int DraftNode, double Path, int Rank, float Confidence, int Token)
+    /// <param name="TreeNode">Its node in the round's tree; before it has one, its parent's.</param>
+    /// <param name="DraftNode">The same in the draft's own tree.</param>
+    /// <param name="Path">The product of the draft's probabilities along its path.</param>
+    /// <param name="Chance">How likely its path is right, by what became of others like it.</param>
+    /// <param name="Rank">Its place among its siblings.</param>
+    /// <param name="Confidence">The draft's probability of its token.</param>
+    /// <param name="Token">Its token in the draft's vocabulary.</param>
+    private readonly record struct Leaf(int TreeNode, int DraftNode, double Path, double Chance, int Rank, float Confidence, int Token)
     {
         public static readonly Comparison<Leaf> ByPath = (a, b) =>
         {

@@ -1,7 +1,6 @@
 using System.Numerics.Tensors;
 using NativeSpec.Backends;
 using NativeSpec.Loading;
-using NativeSpec.Sampling;
 using NativeSpec.Tensors;
 
 namespace NativeSpec.Speculation.Models;
@@ -26,7 +25,7 @@ internal sealed class MedusaForward : IDisposable
     private readonly BackendBuffer _features;   // [heads, hidden], where the vocabulary is shared
     private readonly BackendBuffer _logits;     // [heads or 1, rows]
     private readonly float[] _feature;
-    private readonly float[] _likelihoods;
+    private readonly float[] _weightOf;         // [rows]
     private readonly int[] _tokens;
     private readonly float[] _probabilities;
     private readonly int[] _found;
@@ -51,7 +50,7 @@ internal sealed class MedusaForward : IDisposable
         _features = backend.Allocate((long)atOnce * _hiddenSize);
         _logits = backend.Allocate((long)atOnce * _vocabs[0].OutFeatures);
         _feature = new float[_hiddenSize];
-        _likelihoods = new float[_vocabs[0].OutFeatures];
+        _weightOf = new float[_vocabs[0].OutFeatures];
         _tokens = new int[Count * TopK];
         _probabilities = new float[Count * TopK];
         _found = new int[Count];
@@ -142,16 +141,10 @@ internal sealed class MedusaForward : IDisposable
         }
 
         var tokens = _tokens.AsSpan(head * TopK, TopK);
-        TopTokens.Select(logits, tokens);
-        var count = Math.Min(tokens.Length, logits.Length);
-        Softmax.Weights(logits, max, 1, _likelihoods);
-        var sum = Softmax.Sum(_likelihoods);
-        for (var i = 0; i < count; i++)
+        _found[head] = TopTokens.SelectLikeliest(logits, max, _weightOf, tokens, _probabilities.AsSpan(head * TopK, TopK));
+        for (var i = 0; i < _found[head] && _tokenMap is not null; i++)
         {
-            _probabilities[(head * TopK) + i] = (float)(_likelihoods[tokens[i]] / sum);
-            tokens[i] = _tokenMap is null ? tokens[i] : _tokenMap[tokens[i]];
+            tokens[i] = _tokenMap[tokens[i]];
         }
-
-        _found[head] = count;
     }
 }
