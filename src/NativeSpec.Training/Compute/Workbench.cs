@@ -1,7 +1,11 @@
+using System.Collections.Concurrent;
 using System.Diagnostics;
+using System.Runtime.CompilerServices;
+using System.Runtime.ExceptionServices;
 using NativeSpec.Backends;
 using NativeSpec.Backends.Cpu;
 using NativeSpec.Backends.Native;
+using NativeSpec.Tensors;
 
 namespace NativeSpec.Training.Compute;
 
@@ -11,11 +15,12 @@ namespace NativeSpec.Training.Compute;
 internal sealed class Workbench : IDisposable
 {
     private const int RangesPerThread = 4;
-    private const int TransposeTile = 16;
+    private const int TransposeColumns = 2 * Transposition.Tile; // two cache lines of each source row, which the processor fetches together
 
     private readonly IBackend _backend;
-    private readonly ParallelOptions _parallel;
+    private readonly ThreadTeam _team;
     private readonly Dictionary<string, Matrix> _scratch = [];
+    private readonly ConcurrentBag<NativeBuffer<float>> _loans = [];
 
     /// <summary>Takes the native kernels where the library is there, the managed ones otherwise.</summary>
     /// <param name="threads">Threads that compute; null for all that the process may use.</param>
@@ -31,7 +36,7 @@ internal sealed class Workbench : IDisposable
     {
         _backend = backend;
         Threads = new CpuOptions { Threads = threads }.ResolveThreads();
-        _parallel = new ParallelOptions { MaxDegreeOfParallelism = Threads };
+        _team = new ThreadTeam(Threads);
     }
 
     /// <summary>Threads that compute.</summary>
@@ -62,15 +67,19 @@ internal sealed class Workbench : IDisposable
     {
         var target = Scratch(name, matrix.Columns, rows);
         var columns = matrix.Columns;
-        ForRanges((columns + TransposeTile - 1) / TransposeTile, (begin, end) =>
+        ForRanges((columns + TransposeColumns - 1) / TransposeColumns, (begin, end) =>
         {
-            for (var tile = begin; tile < end; tile++)
+            for (var first = begin * TransposeColumns; first < Math.Min(end * TransposeColumns, columns); first += TransposeColumns)
             {
-                TransposeColumns(matrix, target, rows, tile * TransposeTile, Math.Min((tile + 1) * TransposeTile, columns));
+                var count = Math.Min(TransposeColumns, columns - first);
+                Transposition.Turn(matrix.Pointer + first, columns, rows, count, target.Pointer + ((nint)first * rows), rows);
             }
         });
         return target;
     }
+
+    /// <summary>Zeroed memory for one thread's use, until it is disposed of.</summary>
+    public Loan Borrow(int length) => new(this, length);
 
     /// <summary>Scratch memory of a shape; not cleared. A name stands for one piece of memory.</summary>
     public Matrix Scratch(string name, int rows, int columns)
@@ -86,16 +95,17 @@ internal sealed class Workbench : IDisposable
     }
 
     /// <summary>Calls <paramref name="work"/>(begin, end) for ranges that together are [0, items), on all threads.</summary>
-    public void ForRanges(int items, Action<int, int> work)
+    public unsafe void ForRanges(int items, Action<int, int> work)
     {
-        var ranges = Threads == 1 ? 1 : Math.Min(items, Threads * RangesPerThread);
-        if (ranges <= 1)
+        if (items == 0)
         {
-            work(0, items);
             return;
         }
 
-        Parallel.For(0, ranges, _parallel, range => work((int)((long)items * range / ranges), (int)((long)items * (range + 1) / ranges)));
+        var ranges = Threads * RangesPerThread;
+        var job = new Job(work);
+        _team.Run(&RunRange, Unsafe.AsPointer(ref job), items, (items + ranges - 1) / ranges);
+        job.Failure?.Throw();
     }
 
     /// <summary>The fastest matmul of a size that training meets, in operations a second: what its throughput is measured against.</summary>
@@ -126,24 +136,62 @@ internal sealed class Workbench : IDisposable
             matrix.Dispose();
         }
 
+        foreach (var loan in _loans)
+        {
+            loan.Dispose();
+        }
+
+        _team.Dispose();
         _backend.Dispose();
     }
 
-    // A tile of 16 columns is a cache line of each source row, and the 16 target rows are written side by side.
-    private static unsafe void TransposeColumns(Matrix source, Matrix target, int rows, int begin, int end)
+    // The argument points at a reference on the stack of the caller, who waits.
+    private static unsafe void RunRange(void* argument, int begin, int end)
     {
-        for (var first = 0; first < rows; first += TransposeTile)
+        var job = Unsafe.AsRef<Job>(argument);
+        try
         {
-            var last = Math.Min(first + TransposeTile, rows);
-            for (var column = begin; column < end; column++)
-            {
-                var to = target.Pointer + ((nint)column * rows);
-                var from = source.Pointer + column;
-                for (var row = first; row < last; row++)
-                {
-                    to[row] = from[(nint)row * source.Columns];
-                }
-            }
+            job.Work(begin, end);
         }
+        catch (Exception failure)
+        {
+            // Must not end the thread it happens on; the caller throws it.
+            job.Failure = ExceptionDispatchInfo.Capture(failure);
+        }
+    }
+
+    private sealed class Job(Action<int, int> work)
+    {
+        public Action<int, int> Work => work;
+
+        public ExceptionDispatchInfo? Failure { get; set; }
+    }
+
+    /// <summary>Memory that goes back to its workbench, so that a piece of work seldom asks the system for any.</summary>
+    internal readonly unsafe struct Loan : IDisposable
+    {
+        private readonly Workbench _bench;
+        private readonly NativeBuffer<float> _memory;
+
+        public Loan(Workbench bench, int length)
+        {
+            _bench = bench;
+            if (bench._loans.TryTake(out var memory) && memory.Length >= length)
+            {
+                memory.Slice(0, length).Clear();
+            }
+            else
+            {
+                memory?.Dispose();
+                memory = new NativeBuffer<float>(length);
+            }
+
+            _memory = memory;
+        }
+
+        /// <summary>The first number.</summary>
+        public float* Pointer => _memory.Pointer;
+
+        public void Dispose() => _bench._loans.Add(_memory);
     }
 }

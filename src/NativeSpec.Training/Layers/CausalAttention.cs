@@ -1,7 +1,4 @@
-using System.Numerics.Tensors;
 using NativeSpec.Loading;
-using NativeSpec.Sampling;
-using NativeSpec.Tensors;
 using NativeSpec.Training.Compute;
 using NativeSpec.Training.Data;
 
@@ -19,7 +16,7 @@ namespace NativeSpec.Training.Layers;
 /// sequence, with the query heads that share it, is one piece of work; dk and dv are summed within it.</remarks>
 internal sealed unsafe class CausalAttention(Workbench bench, LlamaConfig config)
 {
-    private const int QueryBlock = 8;    // rows of p and ds that are multiplied with q and do at once; divides RowKernels.Block
+    private const int QueryBlock = 16;   // rows of p and ds that are multiplied with q and do at once; divides RowKernels.Block
     private const int StrideOffset = 16; // keeps the rows of turned keys and values from falling onto the same places of the cache
 
     private readonly int _headDim = config.HeadDim;
@@ -27,7 +24,6 @@ internal sealed unsafe class CausalAttention(Workbench bench, LlamaConfig config
     private readonly int _group = config.NumAttentionHeads / config.NumKeyValueHeads;
     private readonly int _heads = config.NumAttentionHeads;
     private readonly float _scale = 1 / MathF.Sqrt(config.HeadDim);
-    private readonly float _temperature = MathF.Sqrt(config.HeadDim);
 
     /// <summary>Rows and columns of p for a batch's extents.</summary>
     public static (int Rows, int Columns) ProbabilityShape(LlamaConfig config, int sequences, int length)
@@ -61,7 +57,7 @@ internal sealed unsafe class CausalAttention(Workbench bench, LlamaConfig config
     private void ForwardHead(Piece piece, Matrix qkv, Matrix probabilities, Matrix output)
     {
         var stride = probabilities.Columns + StrideOffset;
-        using var memory = new NativeBuffer<float>(((2L * _headDim) + 2) * stride);
+        using var memory = bench.Borrow(((2 * _headDim) + 2) * stride);
         float* keys = memory.Pointer, values = keys + (_headDim * stride), scores = values + (_headDim * stride);
         ReadColumns(qkv, piece, piece.KeyColumn, keys, stride);
         ReadColumns(qkv, piece, piece.ValueColumn, values, stride);
@@ -79,7 +75,7 @@ internal sealed unsafe class CausalAttention(Workbench bench, LlamaConfig config
                 RowKernels.Combine(q, second * qkv.Columns, 1, _headDim, keys, stride, scores, second * stride, padded, accumulate: false);
                 for (var r = 0; r <= second; r++)
                 {
-                    SoftmaxRow(new Span<float>(scores + (r * stride), padded), i + r + 1, new Span<float>(p + (r * probabilities.Columns), padded));
+                    SoftmaxKernels.Forward(scores + (r * stride), i + r + 1, _scale, p + (r * probabilities.Columns), padded);
                 }
 
                 RowKernels.Dots(p, second * probabilities.Columns, values, stride, _headDim, o, second * output.Columns, padded);
@@ -90,7 +86,7 @@ internal sealed unsafe class CausalAttention(Workbench bench, LlamaConfig config
     private void BackwardHead(Piece piece, Matrix qkv, Matrix probabilities, Matrix dOutput, Matrix dqkv)
     {
         var stride = probabilities.Columns + StrideOffset;
-        using var memory = new NativeBuffer<float>(((4L * _headDim) + QueryBlock) * stride);
+        using var memory = bench.Borrow(((4 * _headDim) + QueryBlock) * stride);
         float* keys = memory.Pointer, values = keys + (_headDim * stride);
         float* dKeys = values + (_headDim * stride), dValues = dKeys + (_headDim * stride), ds = dValues + (_headDim * stride);
         ReadColumns(qkv, piece, piece.KeyColumn, keys, stride);
@@ -113,8 +109,7 @@ internal sealed unsafe class CausalAttention(Workbench bench, LlamaConfig config
                         dOut + (i * dOutput.Columns), second * dOutput.Columns, 1, _headDim, values, stride, row, second * stride, padded, accumulate: false);
                     for (var r = 0; r <= second; r++)
                     {
-                        var weights = new ReadOnlySpan<float>(p + ((i + r) * probabilities.Columns), padded);
-                        SoftmaxGradient(weights, new Span<float>(row + (r * stride), padded));
+                        SoftmaxKernels.Backward(p + ((i + r) * probabilities.Columns), _scale, row + (r * stride), padded);
                     }
 
                     RowKernels.Dots(row, second * stride, keys, stride, _headDim, dq + (i * dqkv.Columns), second * dqkv.Columns, padded);
@@ -123,6 +118,10 @@ internal sealed unsafe class CausalAttention(Workbench bench, LlamaConfig config
                 for (var c = 0; c < _headDim; c += 2)
                 {
                     RowKernels.Combine(q + c, 1, qkv.Columns, count, ds, stride, dKeys + (c * stride), stride, padded, accumulate: true);
+                }
+
+                for (var c = 0; c < _headDim; c += 2)
+                {
                     RowKernels.Combine(dOut + c, 1, dOutput.Columns, count, p, probabilities.Columns, dValues + (c * stride), stride, padded, accumulate: true);
                 }
             }
@@ -132,46 +131,12 @@ internal sealed unsafe class CausalAttention(Workbench bench, LlamaConfig config
         WriteColumns(dValues, stride, dqkv, piece, piece.ValueColumn);
     }
 
-    /// <summary>The softmax of the first scores; zeros behind them.</summary>
-    private void SoftmaxRow(Span<float> scores, int seen, Span<float> p)
-    {
-        scores[seen..].Fill(float.NegativeInfinity);
-        Softmax.Weights(scores, TensorPrimitives.Max<float>(scores), _temperature, p);
-        TensorPrimitives.Multiply(p, (float)(1 / Softmax.Sum(p)), p);
-    }
-
-    /// <summary>ds from dp, in place; zero where p is, so also behind what is seen.</summary>
-    private void SoftmaxGradient(ReadOnlySpan<float> p, Span<float> ds)
-    {
-        TensorPrimitives.Subtract(ds, TensorPrimitives.Dot<float>(p, ds), ds);
-        TensorPrimitives.Multiply(ds, p, ds);
-        TensorPrimitives.Multiply(ds, _scale, ds);
-    }
-
     /// <summary>[length, headDim] of qkv as [headDim, stride].</summary>
     private void ReadColumns(Matrix qkv, Piece piece, int column, float* to, int stride)
-    {
-        for (var i = 0; i < piece.Length; i++)
-        {
-            var from = qkv.Pointer + ((nint)(piece.FirstRow + i) * qkv.Columns) + column;
-            for (var c = 0; c < _headDim; c++)
-            {
-                to[(c * stride) + i] = from[c];
-            }
-        }
-    }
+        => Transposition.Turn(qkv.Pointer + ((nint)piece.FirstRow * qkv.Columns) + column, qkv.Columns, piece.Length, _headDim, to, stride);
 
     private void WriteColumns(float* from, int stride, Matrix dqkv, Piece piece, int column)
-    {
-        for (var i = 0; i < piece.Length; i++)
-        {
-            var to = dqkv.Pointer + ((nint)(piece.FirstRow + i) * dqkv.Columns) + column;
-            for (var c = 0; c < _headDim; c++)
-            {
-                to[c] = from[(c * stride) + i];
-            }
-        }
-    }
+        => Transposition.Turn(from, stride, _headDim, piece.Length, dqkv.Pointer + ((nint)piece.FirstRow * dqkv.Columns) + column, dqkv.Columns);
 
     /// <summary>Where a key-value head of a sequence, and the query heads that share it, lie in the matrices.</summary>
     private readonly struct Piece(CausalAttention attention, TokenBatch batch, int item)

@@ -8,35 +8,24 @@ namespace NativeSpec.Training.Layers;
 /// du = dy · silu(g)        dg = dy · u · σ(g) · (1 + g · (1 − σ(g)))
 /// </code></summary>
 /// <remarks>gateUp: [rows, 2·width], g before u; y: [rows, width].</remarks>
-internal sealed class SwiGlu(Workbench bench, int width)
+internal sealed unsafe class SwiGlu(Workbench bench, int width)
 {
     public void Forward(Matrix gateUp, Matrix y, int rows) => bench.ForRanges(rows, (begin, end) =>
     {
         for (var row = begin; row < end; row++)
         {
-            var gate = gateUp.Row(row)[..width];
-            var up = gateUp.Row(row)[width..];
-            TensorPrimitives.Sigmoid(gate, y.Row(row));
-            TensorPrimitives.Multiply(y.Row(row), gate, y.Row(row));
-            TensorPrimitives.Multiply(y.Row(row), up, y.Row(row));
+            var gate = gateUp.Pointer + ((nint)row * gateUp.Columns);
+            SwiGluKernels.Forward(gate, gate + width, y.Pointer + ((nint)row * y.Columns), width);
         }
     });
 
     public void Backward(Matrix gateUp, Matrix dy, Matrix dGateUp, int rows) => bench.ForRanges(rows, (begin, end) =>
     {
-        Span<float> sigmoid = new float[width];
         for (var row = begin; row < end; row++)
         {
-            var gate = gateUp.Row(row)[..width];
-            var up = gateUp.Row(row)[width..];
-            var dGate = dGateUp.Row(row)[..width];
-            var dUp = dGateUp.Row(row)[width..];
-            TensorPrimitives.Sigmoid(gate, sigmoid);
-            Silu.Slope(gate, sigmoid, dGate);
-            TensorPrimitives.Multiply(dGate, up, dGate);
-            TensorPrimitives.Multiply(dGate, dy.Row(row), dGate);
-            TensorPrimitives.Multiply(gate, sigmoid, dUp);
-            TensorPrimitives.Multiply(dUp, dy.Row(row), dUp);
+            var gate = gateUp.Pointer + ((nint)row * gateUp.Columns);
+            var dGate = dGateUp.Pointer + ((nint)row * dGateUp.Columns);
+            SwiGluKernels.Backward(gate, gate + width, dy.Pointer + ((nint)row * dy.Columns), dGate, dGate + width, width);
         }
     });
 }

@@ -44,10 +44,11 @@ internal sealed class AdamW(Workbench bench, IReadOnlyList<Parameter> parameters
                     parameter.FirstMoment.Slice(first, count),
                     parameter.SecondMoment.Slice(first, count),
                     new Rates(own, decay, clip, firstCorrection, secondCorrection));
+                parameter.Gradient.All.Slice(first, count).Clear();
             });
         }
 
-        foreach (var parameter in parameters)
+        foreach (var parameter in parameters.Where(parameter => parameter.LearningRateFactor <= 0))
         {
             parameter.Gradient.All.Clear();
         }
