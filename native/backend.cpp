@@ -19,6 +19,9 @@ namespace {
 /// Prepared activations that stay in a core's second-level cache while the weights pass by. More rows take several passes.
 constexpr int64_t kPreparedBytes = 1024 * 1024;
 
+/// Laying out or quantising an activation takes about as long as so many multiply-adds.
+constexpr int64_t kPreparingWork = 4;
+
 constexpr size_t kCacheLine = 64;
 
 /// Streams of weights run over many small pages, and each costs a walk through the page tables, twice as long on a virtual machine.
@@ -90,7 +93,7 @@ const MatMulKernel& ns_backend::Kernel(int32_t format) const { return format == 
 void ns_backend::MatMulBlock(const ns_weight& weight, const float* x, float* y, int64_t rows, bool accumulate) {
   const auto prepare = [&](const MatMulKernel& kernel) {
     const nativespec::PrepareArguments a{x, prepared.Reserve(kernel.prepared_bytes(weight.in) * rows), weight.in, rows};
-    Run(kernel.prepare, &a, rows, weight.in);
+    Run(kernel.prepare, &a, rows, weight.in * kPreparingWork);
   };
   const float* bias = weight.bias.empty() ? nullptr : weight.bias.data();
   MatMulArguments a{weight.packed, nullptr, y, bias, weight.in, weight.out, rows, weight.out, accumulate};

@@ -17,10 +17,17 @@ namespace {
 constexpr int kVectors = kPanelOutputs / kWidth;  // per panel
 
 /// Most tokens of a tile: their integer sums, beside a weight vector or two, are what the registers hold.
-constexpr int kMostTokens = kVectors == 1 ? 8 : kVectors == 2 ? 4 : 2;
+constexpr int kMostTokens = kVectors == 2 ? 8 : 2;
 
-/// How far ahead in the stream weights are fetched: more than memory's latency at a core's share of its bandwidth.
-constexpr int64_t kAhead = 4096;
+/// Sums that a token and a vector of outputs are divided between, group after group in turn: a dot product waits some five cycles for the
+/// one before in its own sum, and two begin in each cycle. Whole numbers may be added in any order.
+template <int T>
+constexpr int kChains = kMostTokens >= 4 * T ? 4 : kMostTokens >= 2 * T ? 2 : 1;
+
+/// How far ahead in the stream weights are fetched, in bytes: into the second-level cache, which has many more requests to memory under way
+/// than the first, and from there into the first.
+constexpr int64_t kFarAhead = 16 * 1024;
+constexpr int64_t kNearAhead = 2 * 1024;
 
 /// Prepared activations that stay in the second-level cache while the weights pass by.
 constexpr int64_t kActivationBytes = 512 * 1024;
@@ -45,33 +52,43 @@ NATIVESPEC_INLINE float FloatAt(const uint8_t* at) {
   return value;
 }
 
-/// Adds groups First .. First + Count - 1 of columns to the integer sums.
+/// Adds a block's groups of columns, from `first` on, to the integer sums.
 template <class Layout, int T>
-NATIVESPEC_INLINE void AddGroups(const uint8_t* data, const uint8_t* x, int first, Ints (&sums)[kVectors][T]) {
+NATIVESPEC_INLINE void AddGroups(const uint8_t* data, const uint8_t* x, int first, Ints (&sums)[kChains<T>][kVectors][T]) {
   constexpr int kGroups = Layout::kBlockColumns / kGroupColumns;
-  constexpr int kTogether = Layout::kBits == 8 ? 1 : 2;  // groups in one vector of bytes
+  constexpr int kShared = Layout::kBits == 8 ? 1 : 2;  // groups that share their bytes
+  constexpr int kTogether = kChains<T> > kShared ? kChains<T> : kShared;
   for (int group = first; group < first + kGroups; group += kTogether) {
-    const uint8_t* line = data + group / kTogether * 64;
-    PrefetchNear(line + kAhead);
-
-    Bytes weights[kVectors][kTogether];
     NATIVESPEC_UNROLL
-    for (int v = 0; v < kVectors; ++v) {
-      const Bytes bytes = LoadBytes(line + v * 4 * kWidth);
-      weights[v][0] = WithoutOffset<Layout::kOffset>(kTogether == 1 ? bytes : LowNibbles(bytes));
-      if constexpr (kTogether == 2) {
-        weights[v][1] = WithoutOffset<Layout::kOffset>(HighNibbles(bytes));
-      }
-    }
-
-    NATIVESPEC_UNROLL
-    for (int half = 0; half < kTogether; ++half) {
+    for (int step = 0; step < kTogether; step += kShared) {
+      const uint8_t* bytes = data + (group + step) / kShared * kGroupBytes;
       NATIVESPEC_UNROLL
-      for (int t = 0; t < T; ++t) {
-        const Ints four = BroadcastInt(IntAt(x + ((group + half) * T + t) * 4));
+      for (int line = 0; line < kGroupBytes; line += 64) {
+        PrefetchFar(bytes + kFarAhead + line);
+        PrefetchNear(bytes + kNearAhead + line);
+      }
+
+      Bytes weights[kVectors][kShared];
+      NATIVESPEC_UNROLL
+      for (int v = 0; v < kVectors; ++v) {
+        const Bytes loaded = LoadBytes(bytes + v * 4 * kWidth);
+        weights[v][0] = WithoutOffset<Layout::kOffset>(kShared == 1 ? loaded : LowNibbles(loaded));
+        if constexpr (kShared == 2) {
+          weights[v][1] = WithoutOffset<Layout::kOffset>(HighNibbles(loaded));
+        }
+      }
+
+      NATIVESPEC_UNROLL
+      for (int half = 0; half < kShared; ++half) {
         NATIVESPEC_UNROLL
-        for (int v = 0; v < kVectors; ++v) {
-          sums[v][t] = Dot4(sums[v][t], weights[v][half], four);
+        for (int t = 0; t < T; ++t) {
+          const Ints four = BroadcastInt(IntAt(x + ((group + step + half) * T + t) * 4));
+          NATIVESPEC_UNROLL
+          for (int v = 0; v < kVectors; ++v) {
+            Ints& sum = sums[(step + half) % kChains<T>][v][t];
+            sum = Dot4(sum, weights[v][half], four);
+            NATIVESPEC_KEEP(sum);
+          }
         }
       }
     }
@@ -86,13 +103,17 @@ void Tile(const uint8_t* weights, const uint8_t* x, float* totals) {
   const auto* scales = reinterpret_cast<const uint16_t*>(weights);
   Floats shares[kVectors][T];
   for (int block = 0; block < Layout::kBlocks; ++block) {
-    Ints sums[kVectors][T];
+    Ints sums[kChains<T>][kVectors][T];
     NATIVESPEC_UNROLL
     for (int t = 0; t < T; ++t) {
       const Ints start = BroadcastInt(kWeightsKeepOffset ? IntAt(x + T * Part::kStartsAt + (block * T + t) * 4) : 0);
       NATIVESPEC_UNROLL
       for (int v = 0; v < kVectors; ++v) {
-        sums[v][t] = start;
+        sums[0][v][t] = start;
+        NATIVESPEC_UNROLL
+        for (int chain = 1; chain < kChains<T>; ++chain) {
+          sums[chain][v][t] = BroadcastInt(0);
+        }
       }
     }
 
@@ -102,7 +123,12 @@ void Tile(const uint8_t* weights, const uint8_t* x, float* totals) {
       const Floats scale = LoadF16(scales + block * kPanelOutputs + v * kWidth);
       NATIVESPEC_UNROLL
       for (int t = 0; t < T; ++t) {
-        const Floats sum = ToFloats(sums[v][t]);
+        Ints whole = sums[0][v][t];
+        NATIVESPEC_UNROLL
+        for (int chain = 1; chain < kChains<T>; ++chain) {
+          whole = AddInts(whole, sums[chain][v][t]);
+        }
+        const Floats sum = ToFloats(whole);
         shares[v][t] = block == 0 ? Multiply(sum, scale) : MultiplyAdd(sum, scale, shares[v][t]);
       }
     }
@@ -170,30 +196,33 @@ void MatMul(const void* arguments, int64_t begin, int64_t end) {
   }
 }
 
-/// Quantises one super-block of one token. A value that is not finite makes the scale so, and is seen in every output.
-void Quantize(const float* x, int8_t* q, float& scale) {
-  Floats most = Broadcast(0.0f), poison = Broadcast(0.0f);
+/// Quantises one super-block of one token: the whole numbers as bytes and, for their sums, as they are. A value that is not finite makes
+/// the scale so, and is seen in every output.
+void Quantize(const float* x, int8_t* q, int32_t* whole_numbers, float& scale) {
+  // As whole numbers the bits of magnitudes have the same order, and what is not a number comes last.
+  Ints most = BroadcastInt(0);
   for (int i = 0; i < kSuperColumns; i += kWidth) {
-    const Floats v = Load(x + i);
-    most = Max(Absolute(v), most);
-    poison = MultiplyAdd(v, Broadcast(0.0f), poison);
+    most = LargerInts(most, BitsOf(Absolute(Load(x + i))));
   }
 
-  alignas(64) float lanes[kWidth], poisons[kWidth];
-  Store(lanes, most);
-  Store(poisons, poison);
-  float largest = 0, poisoned = 0;
-  for (int i = 0; i < kWidth; ++i) {
-    largest = lanes[i] > largest ? lanes[i] : largest;
-    poisoned += poisons[i];
+  alignas(64) int32_t lanes[kWidth];
+  StoreInts(lanes, most);
+  int32_t bits = 0;
+  for (const int32_t lane : lanes) {
+    bits = lane > bits ? lane : bits;
   }
+  float largest;
+  std::memcpy(&largest, &bits, sizeof largest);
 
   // Below this the quotient would overflow, and nothing of the values would be left in a sum anyway.
-  const bool any = largest > 1e-30f;
-  const Floats inverse = Broadcast(any ? 127.0f / largest : 0.0f);
-  scale = (any ? largest / 127.0f : 0.0f) + poisoned;
+  const bool none = largest <= 1e-30f;
+  const Floats inverse = Broadcast(none ? 0.0f : 127.0f / largest);
+  scale = none ? 0.0f : largest / 127.0f;
   for (int i = 0; i < kSuperColumns; i += kWidth) {
-    StoreBytes(q + i, ToInts(Round(Multiply(Load(x + i), inverse))));
+    // What is not a number becomes the least of all: kept small, so that no sum overflows.
+    const Ints whole = LargerInts(ToInts(Round(Multiply(Load(x + i), inverse))), BroadcastInt(-128));
+    StoreBytes(q + i, whole);
+    StoreInts(whole_numbers + i, whole);
   }
 }
 
@@ -203,13 +232,14 @@ void PrepareToken(const float* x, int64_t in, uint8_t* target, int64_t token, in
   for (int64_t k = 0; k < in; k += kSuperColumns, target += tokens * Part::kTokenBytes) {
     alignas(64) float padded[kSuperColumns] = {};
     alignas(64) int8_t q[kSuperColumns];
-    const bool whole = k + kSuperColumns <= in;
-    if (!whole) {
+    alignas(64) int32_t whole[kSuperColumns];
+    const bool inside = k + kSuperColumns <= in;
+    if (!inside) {
       std::memcpy(padded, x + k, static_cast<size_t>(in - k) * sizeof(float));
     }
 
     float scale;
-    Quantize(whole ? x + k : padded, q, scale);
+    Quantize(inside ? x + k : padded, q, whole, scale);
     std::memcpy(target + tokens * Part::kScalesAt + token * 4, &scale, 4);
     for (int group = 0; group < kSuperColumns / kGroupColumns; ++group) {
       std::memcpy(target + (group * tokens + token) * 4, q + group * kGroupColumns, kGroupColumns);
@@ -218,7 +248,7 @@ void PrepareToken(const float* x, int64_t in, uint8_t* target, int64_t token, in
     for (int block = 0; block < Layout::kBlocks; ++block) {
       int32_t sum = 0;
       for (int i = 0; i < Layout::kBlockColumns; ++i) {
-        sum += q[block * Layout::kBlockColumns + i];
+        sum += whole[block * Layout::kBlockColumns + i];
       }
       const int32_t start = -Layout::kOffset * sum;
       std::memcpy(target + tokens * Part::kStartsAt + (block * tokens + token) * 4, &start, 4);

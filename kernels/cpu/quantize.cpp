@@ -1,4 +1,4 @@
-// Weights to packed panels of 8 or 4 bits (quantized.h). Lanes are outputs here too, so sixteen blocks are quantised side by side.
+// Weights to packed panels of 8 or 4 bits (quantized.h). Lanes are outputs here too, so as many blocks as a vector has lanes are quantised side by side.
 //
 // 8 bits: the scale is the block's largest magnitude over 127.
 // 4 bits: the largest magnitude m goes to -8 or beyond: the scale is tried at -m/c for c from 6.5 to 9, the one of least squared error is
@@ -65,7 +65,7 @@ NATIVESPEC_INLINE void SetScale(float scale, uint16_t& stored, float& inverse) {
   inverse = exact != 0.0f ? 1.0f / exact : 0.0f;
 }
 
-/// The scales of one block of sixteen outputs (for one vector of them) by the largest magnitude.
+/// The scales of one block, for one vector of outputs, by the largest magnitude.
 void ScalesByLargest(const Square& square, int first, int columns, int v, float* scales) {
   Floats most = Broadcast(0.0f), poison = Broadcast(0.0f);
   for (int k = first; k < first + columns; ++k) {
@@ -162,11 +162,12 @@ void PackSuper(const Square& square, uint8_t* target) {
     for (int i = 0; i < kPanelOutputs; ++i) {
       const int at = i * kGroupColumns + k % kGroupColumns;
       if constexpr (Layout::kBits == 8) {
-        data[group * 64 + at] = q[k][i];
+        data[group * kGroupBytes + at] = q[k][i];
       } else if (group % 2 == 0) {
-        data[group / 2 * 64 + at] = q[k][i] & 15;
+        data[group / 2 * kGroupBytes + at] = q[k][i] & 15;
       } else {
-        data[group / 2 * 64 + at] = static_cast<uint8_t>(data[group / 2 * 64 + at] | q[k][i] << 4);
+        uint8_t& low = data[group / 2 * kGroupBytes + at];
+        low = static_cast<uint8_t>(low | q[k][i] << 4);
       }
     }
   }

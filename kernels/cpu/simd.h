@@ -31,7 +31,8 @@
 #endif
 
 /// Stops the compiler from folding a load into each of its uses: one load for several multiply-adds is what tiles are for, the load
-/// ports are as scarce as the multipliers, and two loads of a line that is still on its way cost more than one.
+/// ports are as scarce as the multipliers, and two loads of a line that is still on its way cost more than one. On a sum that a loop
+/// carries it stops g++ from moving it to another register and back at each step.
 #if defined(__GNUC__) && (defined(__x86_64__) || defined(__i386__)) && (defined(NATIVESPEC_AVX512) || defined(NATIVESPEC_AVX2))
 #define NATIVESPEC_KEEP(value) asm("" : "+v"(value))
 #elif defined(__GNUC__) && defined(NATIVESPEC_NEON)

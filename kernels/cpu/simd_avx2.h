@@ -87,6 +87,10 @@ NATIVESPEC_INLINE Bytes LoadBytes(const uint8_t* source) { return _mm256_loadu_s
 NATIVESPEC_INLINE Bytes LowNibbles(Bytes pairs) { return _mm256_and_si256(pairs, _mm256_set1_epi8(15)); }
 NATIVESPEC_INLINE Bytes HighNibbles(Bytes pairs) { return _mm256_and_si256(_mm256_srli_epi16(pairs, 4), _mm256_set1_epi8(15)); }
 NATIVESPEC_INLINE Ints BroadcastInt(int32_t value) { return _mm256_set1_epi32(value); }
+NATIVESPEC_INLINE Ints AddInts(Ints a, Ints b) { return _mm256_add_epi32(a, b); }
+NATIVESPEC_INLINE Ints LargerInts(Ints a, Ints b) { return _mm256_max_epi32(a, b); }
+NATIVESPEC_INLINE Ints BitsOf(Floats a) { return _mm256_castps_si256(a); }
+NATIVESPEC_INLINE void StoreInts(int32_t* target, Ints value) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(target), value); }
 
 #if defined(NATIVESPEC_VNNI)
 inline constexpr bool kWeightsKeepOffset = true;

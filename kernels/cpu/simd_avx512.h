@@ -83,6 +83,10 @@ NATIVESPEC_INLINE Bytes LoadBytes(const uint8_t* source) { return _mm512_loadu_s
 NATIVESPEC_INLINE Bytes LowNibbles(Bytes pairs) { return _mm512_and_si512(pairs, _mm512_set1_epi8(15)); }
 NATIVESPEC_INLINE Bytes HighNibbles(Bytes pairs) { return _mm512_and_si512(_mm512_srli_epi16(pairs, 4), _mm512_set1_epi8(15)); }
 NATIVESPEC_INLINE Ints BroadcastInt(int32_t value) { return _mm512_set1_epi32(value); }
+NATIVESPEC_INLINE Ints AddInts(Ints a, Ints b) { return _mm512_add_epi32(a, b); }
+NATIVESPEC_INLINE Ints LargerInts(Ints a, Ints b) { return _mm512_max_epi32(a, b); }
+NATIVESPEC_INLINE Ints BitsOf(Floats a) { return _mm512_castps_si512(a); }
+NATIVESPEC_INLINE void StoreInts(int32_t* target, Ints value) { _mm512_storeu_si512(target, value); }
 
 #if defined(NATIVESPEC_VNNI)
 inline constexpr bool kWeightsKeepOffset = true;

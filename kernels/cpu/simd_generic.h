@@ -38,6 +38,24 @@ NATIVESPEC_INLINE Floats Load(const float* source) {
 }
 NATIVESPEC_INLINE void Store(float* target, Floats value) { std::memcpy(target, value.lane, sizeof value.lane); }
 NATIVESPEC_INLINE Floats Broadcast(float value) { return {{value, value, value, value}}; }
+NATIVESPEC_INLINE Ints AddInts(Ints a, Ints b) {
+  for (int i = 0; i < kWidth; ++i) {
+    a.lane[i] += b.lane[i];
+  }
+  return a;
+}
+NATIVESPEC_INLINE Ints LargerInts(Ints a, Ints b) {
+  for (int i = 0; i < kWidth; ++i) {
+    a.lane[i] = a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i];
+  }
+  return a;
+}
+NATIVESPEC_INLINE Ints BitsOf(Floats a) {
+  Ints result;
+  std::memcpy(&result, &a, sizeof result);
+  return result;
+}
+NATIVESPEC_INLINE void StoreInts(int32_t* target, Ints value) { std::memcpy(target, value.lane, sizeof value.lane); }
 NATIVESPEC_INLINE Floats Add(Floats a, Floats b) { return EachLane([&](int i) { return a.lane[i] + b.lane[i]; }); }
 NATIVESPEC_INLINE Floats Subtract(Floats a, Floats b) { return EachLane([&](int i) { return a.lane[i] - b.lane[i]; }); }
 NATIVESPEC_INLINE Floats Multiply(Floats a, Floats b) { return EachLane([&](int i) { return a.lane[i] * b.lane[i]; }); }

@@ -72,6 +72,10 @@ NATIVESPEC_INLINE Bytes LoadBytes(const uint8_t* source) { return vreinterpretq_
 NATIVESPEC_INLINE Bytes LowNibbles(Bytes pairs) { return vandq_s8(pairs, vdupq_n_s8(15)); }
 NATIVESPEC_INLINE Bytes HighNibbles(Bytes pairs) { return vreinterpretq_s8_u8(vshrq_n_u8(vreinterpretq_u8_s8(pairs), 4)); }
 NATIVESPEC_INLINE Ints BroadcastInt(int32_t value) { return vdupq_n_s32(value); }
+NATIVESPEC_INLINE Ints AddInts(Ints a, Ints b) { return vaddq_s32(a, b); }
+NATIVESPEC_INLINE Ints LargerInts(Ints a, Ints b) { return vmaxq_s32(a, b); }
+NATIVESPEC_INLINE Ints BitsOf(Floats a) { return vreinterpretq_s32_f32(a); }
+NATIVESPEC_INLINE void StoreInts(int32_t* target, Ints value) { vst1q_s32(target, value); }
 
 inline constexpr bool kWeightsKeepOffset = false;
 template <int Offset>

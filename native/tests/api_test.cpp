@@ -40,11 +40,11 @@ void Weights(ns_backend* backend) {
   }
   CHECK(weight == nullptr);
   CHECK(ns_backend_set_smallest_chunk(backend, 0) == NS_INVALID_ARGUMENT && ns_backend_set_smallest_chunk(nullptr, 1) == NS_INVALID_ARGUMENT);
-  CHECK(ns_packed_bytes(16, 128, NS_Q8) == 2112 && ns_packed_bytes(17, 129, NS_Q4) == 4 * 1152);
+  CHECK(ns_packed_bytes(32, 128, NS_Q8) == 4224 && ns_packed_bytes(33, 129, NS_Q4) == 4 * 2304);
   CHECK(ns_packed_bytes(0, 128, NS_Q8) == -1 && ns_packed_bytes(16, 128, NS_AS_STORED) == -1);
   CHECK(ns_weight_from_packed(values.data(), 2111, 16, 128, nullptr, NS_Q8, &weight) == NS_INVALID_ARGUMENT);
-  CHECK(std::strstr(ns_last_error(), "2112") != nullptr);
-  std::vector<uint8_t> packed(2112);
+  CHECK(std::strstr(ns_last_error(), "4224") != nullptr);
+  std::vector<uint8_t> packed(4224);
   CHECK(ns_quantize(backend, &part, 1, 4, NS_Q8, packed.data(), 100) == NS_INVALID_ARGUMENT);
   ns_weight_destroy(nullptr);
 }

@@ -32,12 +32,12 @@ std::vector<double> Unpack(const std::vector<uint8_t>& packed, int64_t out, int6
   std::vector<double> w(static_cast<size_t>(out * in));
   for (int64_t o = 0; o < out; ++o) {
     for (int64_t k = 0; k < in; ++k) {
-      const uint8_t* super = packed.data() + o / 16 * Layout::PanelBytes(in) + k / 128 * Layout::kSuperBytes;
+      const uint8_t* super = packed.data() + o / 32 * Layout::PanelBytes(in) + k / 128 * Layout::kSuperBytes;
       const int64_t column = k % 128, block = column / Layout::kBlockColumns, group = column / 4;
       uint16_t scale;
-      std::memcpy(&scale, super + (block * 16 + o % 16) * 2, 2);
-      const uint8_t* data = super + Layout::kScaleBytes + (Bits == 8 ? group : group / 2) * 64;
-      const uint8_t byte = data[o % 16 * 4 + column % 4];
+      std::memcpy(&scale, super + (block * 32 + o % 32) * 2, 2);
+      const uint8_t* data = super + Layout::kScaleBytes + (Bits == 8 ? group : group / 2) * 128;
+      const uint8_t byte = data[o % 32 * 4 + column % 4];
       const int q = Bits == 8 ? byte : group % 2 == 0 ? byte & 15 : byte >> 4;
       w[o * in + k] = HalfToDouble(scale) * (q - Layout::kOffset);
     }

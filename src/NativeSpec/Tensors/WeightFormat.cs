@@ -11,18 +11,18 @@ public enum WeightFormat
     Q8 = 8,
 }
 
-/// <summary>Extents of packed weights. kernels/cpu/quantized.h has the layout, which is the same for every instruction set: panels of 16
+/// <summary>Extents of packed weights. kernels/cpu/quantized.h has the layout, which is the same for every instruction set: panels of 32
 /// outputs, each a stream of super-blocks of 128 columns (scales, then whole numbers).</summary>
 public static class PackedWeights
 {
     /// <summary>Grows when the layout changes, so that files of another are refused.</summary>
-    public const int LayoutVersion = 1;
+    public const int LayoutVersion = 2;
 
     /// <summary>Packed matrices begin on a cache line, as their super-blocks do.</summary>
     public const int Alignment = 64;
 
     /// <summary>Outputs of a panel.</summary>
-    public const int PanelOutputs = 16;
+    public const int PanelOutputs = 32;
 
     /// <summary>Columns of a super-block.</summary>
     public const int SuperColumns = 128;

@@ -100,8 +100,8 @@ public sealed class CheckpointQuantizerTests
     }
 
     [TestCase("nativespec.weights", "q5", "q5")]
-    [TestCase("nativespec.layout", "2", "'1'")]
-    [TestCase("nativespec.weights", "q4", "U8 [4, 1152]")]
+    [TestCase("nativespec.layout", "1", "'2'")]
+    [TestCase("nativespec.weights", "q4", "U8 [2, 2304]")]
     [TestCase("nativespec.weights", null, "must be F32, F16 or BF16")]
     public void Open_MetadataThatDoesNotFit_IsRefused(string key, string? value, string expected)
     {

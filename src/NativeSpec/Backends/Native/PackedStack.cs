@@ -6,7 +6,7 @@ namespace NativeSpec.Backends.Native;
 /// which every output has moved to its lane of its panel.</summary>
 internal static unsafe class PackedStack
 {
-    private const int LaneGroupBytes = 4; // what an output has in one 64-byte group: four columns of q8, two times four of q4
+    private const int LaneGroupBytes = 4; // what an output has in one group: four columns of q8, two times four of q4
 
     /// <summary>Whether the parts together are one packed matrix already.</summary>
     public static bool LiesTogether(IReadOnlyList<TensorView> parts)
