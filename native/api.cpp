@@ -293,25 +293,21 @@ ns_status ns_tree_attention(ns_backend* backend, const ns_batch* batch, const fl
     return status;
   }
   return Guard([&] {
-    const TreeAttentionArguments a{qkv,
-                                   Planes(*kv, layer),
-                                   y,
-                                   batch->positions,
-                                   batch->trunk,
-                                   batch->page_start,
-                                   batch->pages,
-                                   batch->path_start,
-                                   batch->path_rows,
-                                   batch->rows,
-                                   kv->heads,
-                                   kv->kv_heads,
-                                   kv->head_dim};
-    int64_t seen = 0;
-    for (int32_t row = 0; row < batch->rows; ++row) {
-      seen += batch->positions[row] + 1;
-    }
-    const int64_t items = kv->kv_heads * ((batch->rows + kRowTile - 1) / kRowTile);
-    backend->Run(backend->operations.tree_attention, &a, items, items == 0 ? 1 : seen * kv->heads * kv->head_dim / items);
+    TreeAttentionArguments a{};
+    a.qkv = qkv;
+    a.kv = Planes(*kv, layer);
+    a.y = y;
+    a.positions = batch->positions;
+    a.trunk = batch->trunk;
+    a.page_start = batch->page_start;
+    a.pages = batch->pages;
+    a.path_start = batch->path_start;
+    a.path_rows = batch->path_rows;
+    a.rows = batch->rows;
+    a.heads = kv->heads;
+    a.kv_heads = kv->kv_heads;
+    a.head_dim = kv->head_dim;
+    backend->TreeAttention(a);
     return NS_OK;
   });
 }

@@ -128,6 +128,28 @@ void ns_backend::MatMulBlock(const ns_weight& weight, const float* x, float* y, 
   }
 }
 
+void ns_backend::TreeAttention(nativespec::TreeAttentionArguments& a) {
+  if (a.rows == 0) {
+    return;
+  }
+
+  // As many queries together as can be, for they share each key; but two items for every thread, so that none waits long for another.
+  // Query heads are cut only where threads would have nothing at all.
+  const auto tiles = [](int64_t wanted, int64_t of) { return (of + wanted - 1) / wanted; };
+  const int64_t group = a.heads / a.kv_heads, threads = team.threads();
+  const int64_t row_tiles = std::min(tiles(a.kv_heads, 2 * threads), a.rows);
+  const int64_t head_tiles = std::min(tiles(a.kv_heads * row_tiles, threads), group);
+  a.heads_together = std::min(tiles(head_tiles, group), nativespec::kMostQueries);
+  a.rows_together = std::min(tiles(row_tiles, a.rows), nativespec::kMostQueries / a.heads_together);
+
+  int64_t seen = 0;
+  for (int64_t row = 0; row < a.rows; ++row) {
+    seen += a.positions[row] + 1;
+  }
+  const int64_t items = a.kv_heads * a.HeadTiles() * a.RowTiles();
+  Run(operations.tree_attention, &a, items, seen * a.heads * a.head_dim / items);
+}
+
 void ns_backend::Quantize(const MatrixPart* parts, int64_t count, int64_t out, int64_t in, int32_t format, uint8_t* packed) {
   const nativespec::QuantizeArguments a{parts, count, in, packed};
   Run(format == 8 ? operations.quantize_q8 : operations.quantize_q4, &a, (out + nativespec::kPanelOutputs - 1) / nativespec::kPanelOutputs,

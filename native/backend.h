@@ -66,6 +66,8 @@ struct ns_backend {
   void Run(nativespec::Work work, const void* arguments, int64_t items, int64_t work_per_item);
 
   void MatMul(const ns_weight& weight, const float* x, float* y, int64_t rows, bool accumulate);
+  /// How the work is cut (rows_together, heads_together) is decided here.
+  void TreeAttention(nativespec::TreeAttentionArguments& a);
   void Quantize(const nativespec::MatrixPart* parts, int64_t count, int64_t out, int64_t in, int32_t format, uint8_t* packed);
 
   /// Floats worth a fork: a core needs a few microseconds for so many of the cheapest operations.

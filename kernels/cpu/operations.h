@@ -95,7 +95,11 @@ struct RopeArguments {
 /// Positions per page of cache rows, as the managed side's RowBatch has it.
 inline constexpr int64_t kPageSize = 64;
 
-/// softmax(q Kᵀ / sqrt(head_dim)) V over what each row sees. Items: kv_heads · tiles of kRowTile rows, all tiles of a head after one another.
+/// Queries (rows times query heads) of an item of tree attention.
+inline constexpr int64_t kMostQueries = 64;
+
+/// softmax(q Kᵀ / sqrt(head_dim)) V over what each row sees. Items: for each key-value head, tiles of its query heads, and for each of
+/// those, tiles of rows. How it is cut changes no result.
 struct TreeAttentionArguments {
   const float* qkv;  // [rows, (heads + 2·kv_heads)·head_dim]
   KvPlanes kv;
@@ -110,10 +114,12 @@ struct TreeAttentionArguments {
   int64_t heads;
   int64_t kv_heads;
   int64_t head_dim;
-};
+  int64_t rows_together;   // in an item; rows_together · heads_together is at most kMostQueries
+  int64_t heads_together;  // query heads
 
-/// Rows that share each load of a key or value.
-inline constexpr int64_t kRowTile = 4;
+  int64_t RowTiles() const { return (rows + rows_together - 1) / rows_together; }
+  int64_t HeadTiles() const { return (heads / kv_heads + heads_together - 1) / heads_together; }
+};
 
 /// y[row] = table[tokens[row]] as F32. Items: rows.
 struct EmbedArguments {

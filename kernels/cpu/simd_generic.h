@@ -98,6 +98,17 @@ NATIVESPEC_INLINE PairsBF16 LoadPairsBF16(const uint16_t* source) {
   return result;
 }
 
+NATIVESPEC_INLINE Floats BitsOfPairs(const PairsBF16& pairs) {
+  Floats result;
+  std::memcpy(result.lane, pairs.at, sizeof result.lane);
+  return result;
+}
+NATIVESPEC_INLINE PairsBF16 PairsOfBits(Floats bits) {
+  PairsBF16 result;
+  std::memcpy(result.at, bits.lane, sizeof result.at);
+  return result;
+}
+
 /// The ones with even numbers.
 NATIVESPEC_INLINE Floats EvenBF16(const PairsBF16& pairs) {
   return EachLane([&](int i) { return BitsToFloat(static_cast<uint32_t>(pairs.at[2 * i]) << 16); });
@@ -112,6 +123,26 @@ NATIVESPEC_INLINE Floats OddBF16(const PairsBF16& pairs) {
 NATIVESPEC_INLINE void Sum8(const Floats v[8], float* sums) {
   for (int i = 0; i < 8; ++i) {
     sums[i] = (v[i].lane[0] + v[i].lane[2]) + (v[i].lane[1] + v[i].lane[3]);
+  }
+}
+
+/// The largest lane, whatever their order.
+NATIVESPEC_INLINE float MaxLane(Floats v) {
+  float largest = v.lane[0];
+  for (const float lane : v.lane) {
+    largest = lane > largest ? lane : largest;
+  }
+  return largest;
+}
+
+/// Rows become columns.
+NATIVESPEC_INLINE void Transpose(Floats (&v)[kWidth]) {
+  for (int i = 0; i < kWidth; ++i) {
+    for (int j = 0; j < i; ++j) {
+      const float kept = v[i].lane[j];
+      v[i].lane[j] = v[j].lane[i];
+      v[j].lane[i] = kept;
+    }
   }
 }
 
