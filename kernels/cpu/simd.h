@@ -3,8 +3,7 @@
 // another's through the linker.
 //
 // Each level defines: Floats (kWidth lanes), kRegisters, Load, Store, Broadcast, Add, Subtract, Multiply, Divide, Max, Min, MultiplyAdd,
-// Round, PowerOfTwo, Sum8, MaxLane, Transpose; the readers LoadF16, LoadBF16, LoadPairsBF16, EvenBF16, OddBF16, and pairs as a vector's
-// bits and back (BitsOfPairs, PairsOfBits); and bytes for Dot4.
+// Round, PowerOfTwo, Sum8, MaxLane; the weight readers LoadF16, LoadBF16, LoadPairsBF16, EvenBF16, OddBF16; and the bytes of Dot4.
 //
 // Multiply-add is named explicitly and the compiler is told not to contract: an output's bits must not depend on the tile it is in.
 #pragma once

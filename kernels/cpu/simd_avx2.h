@@ -41,8 +41,6 @@ NATIVESPEC_INLINE Floats LoadF16(const uint16_t* source) {
 /// 2·kWidth bfloat16 as they lie.
 using PairsBF16 = __m256i;
 NATIVESPEC_INLINE PairsBF16 LoadPairsBF16(const uint16_t* source) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(source)); }
-NATIVESPEC_INLINE Floats BitsOfPairs(PairsBF16 pairs) { return _mm256_castsi256_ps(pairs); }
-NATIVESPEC_INLINE PairsBF16 PairsOfBits(Floats bits) { return _mm256_castps_si256(bits); }
 
 /// The ones with even numbers: a float whose lower half is zero is a bfloat16.
 NATIVESPEC_INLINE Floats EvenBF16(PairsBF16 pairs) { return _mm256_castsi256_ps(_mm256_slli_epi32(pairs, 16)); }
@@ -73,25 +71,6 @@ NATIVESPEC_INLINE float MaxLane(Floats v) {
   const __m128 halves = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
   const __m128 pairs = _mm_max_ps(halves, _mm_movehl_ps(halves, halves));
   return _mm_cvtss_f32(_mm_max_ss(pairs, _mm_shuffle_ps(pairs, pairs, 1)));
-}
-
-/// Rows become columns: first 4 by 4 within the halves of every four vectors, then the halves of both fours.
-NATIVESPEC_INLINE void Transpose(Floats (&v)[kWidth]) {
-  NATIVESPEC_UNROLL
-  for (int i = 0; i < kWidth; i += 4) {
-    const __m256 a = _mm256_unpacklo_ps(v[i], v[i + 1]), b = _mm256_unpackhi_ps(v[i], v[i + 1]);
-    const __m256 c = _mm256_unpacklo_ps(v[i + 2], v[i + 3]), d = _mm256_unpackhi_ps(v[i + 2], v[i + 3]);
-    v[i] = _mm256_shuffle_ps(a, c, 0x44);
-    v[i + 1] = _mm256_shuffle_ps(a, c, 0xEE);
-    v[i + 2] = _mm256_shuffle_ps(b, d, 0x44);
-    v[i + 3] = _mm256_shuffle_ps(b, d, 0xEE);
-  }
-  NATIVESPEC_UNROLL
-  for (int i = 0; i < 4; ++i) {
-    const __m256 low = _mm256_permute2f128_ps(v[i], v[i + 4], 0x20);
-    v[i + 4] = _mm256_permute2f128_ps(v[i], v[i + 4], 0x31);
-    v[i] = low;
-  }
 }
 
 NATIVESPEC_INLINE Ints ToInts(Floats rounded) { return _mm256_cvtps_epi32(rounded); }

@@ -41,8 +41,6 @@ NATIVESPEC_INLINE Floats LoadF16(const uint16_t* source) {
 /// 2·kWidth bfloat16 as they lie.
 using PairsBF16 = __m512i;
 NATIVESPEC_INLINE PairsBF16 LoadPairsBF16(const uint16_t* source) { return _mm512_loadu_si512(source); }
-NATIVESPEC_INLINE Floats BitsOfPairs(PairsBF16 pairs) { return _mm512_castsi512_ps(pairs); }
-NATIVESPEC_INLINE PairsBF16 PairsOfBits(Floats bits) { return _mm512_castps_si512(bits); }
 
 /// The ones with even numbers: a float whose lower half is zero is a bfloat16.
 NATIVESPEC_INLINE Floats EvenBF16(PairsBF16 pairs) { return _mm512_castsi512_ps(_mm512_slli_epi32(pairs, 16)); }
@@ -76,28 +74,6 @@ NATIVESPEC_INLINE float MaxLane(Floats v) {
   const __m512 quarters = _mm512_max_ps(halves, _mm512_shuffle_f32x4(halves, halves, 0xB1));
   const __m512 pairs = _mm512_max_ps(quarters, _mm512_shuffle_ps(quarters, quarters, 0x4E));
   return _mm512_cvtss_f32(_mm512_max_ps(pairs, _mm512_shuffle_ps(pairs, pairs, 0xB1)));
-}
-
-/// Rows become columns: first 4 by 4 within the quarters of every four vectors, then the quarters of all.
-NATIVESPEC_INLINE void Transpose(Floats (&v)[kWidth]) {
-  NATIVESPEC_UNROLL
-  for (int i = 0; i < kWidth; i += 4) {
-    const __m512 a = _mm512_unpacklo_ps(v[i], v[i + 1]), b = _mm512_unpackhi_ps(v[i], v[i + 1]);
-    const __m512 c = _mm512_unpacklo_ps(v[i + 2], v[i + 3]), d = _mm512_unpackhi_ps(v[i + 2], v[i + 3]);
-    v[i] = _mm512_shuffle_ps(a, c, 0x44);
-    v[i + 1] = _mm512_shuffle_ps(a, c, 0xEE);
-    v[i + 2] = _mm512_shuffle_ps(b, d, 0x44);
-    v[i + 3] = _mm512_shuffle_ps(b, d, 0xEE);
-  }
-  NATIVESPEC_UNROLL
-  for (int i = 0; i < 4; ++i) {
-    const __m512 a = _mm512_shuffle_f32x4(v[i], v[i + 4], 0x88), b = _mm512_shuffle_f32x4(v[i], v[i + 4], 0xDD);
-    const __m512 c = _mm512_shuffle_f32x4(v[i + 8], v[i + 12], 0x88), d = _mm512_shuffle_f32x4(v[i + 8], v[i + 12], 0xDD);
-    v[i] = _mm512_shuffle_f32x4(a, c, 0x88);
-    v[i + 4] = _mm512_shuffle_f32x4(b, d, 0x88);
-    v[i + 8] = _mm512_shuffle_f32x4(a, c, 0xDD);
-    v[i + 12] = _mm512_shuffle_f32x4(b, d, 0xDD);
-  }
 }
 
 NATIVESPEC_INLINE Ints ToInts(Floats rounded) { return _mm512_cvtps_epi32(rounded); }

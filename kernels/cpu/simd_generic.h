@@ -98,17 +98,6 @@ NATIVESPEC_INLINE PairsBF16 LoadPairsBF16(const uint16_t* source) {
   return result;
 }
 
-NATIVESPEC_INLINE Floats BitsOfPairs(const PairsBF16& pairs) {
-  Floats result;
-  std::memcpy(result.lane, pairs.at, sizeof result.lane);
-  return result;
-}
-NATIVESPEC_INLINE PairsBF16 PairsOfBits(Floats bits) {
-  PairsBF16 result;
-  std::memcpy(result.at, bits.lane, sizeof result.at);
-  return result;
-}
-
 /// The ones with even numbers.
 NATIVESPEC_INLINE Floats EvenBF16(const PairsBF16& pairs) {
   return EachLane([&](int i) { return BitsToFloat(static_cast<uint32_t>(pairs.at[2 * i]) << 16); });
@@ -133,17 +122,6 @@ NATIVESPEC_INLINE float MaxLane(Floats v) {
     largest = lane > largest ? lane : largest;
   }
   return largest;
-}
-
-/// Rows become columns.
-NATIVESPEC_INLINE void Transpose(Floats (&v)[kWidth]) {
-  for (int i = 0; i < kWidth; ++i) {
-    for (int j = 0; j < i; ++j) {
-      const float kept = v[i].lane[j];
-      v[i].lane[j] = v[j].lane[i];
-      v[j].lane[i] = kept;
-    }
-  }
 }
 
 NATIVESPEC_INLINE Ints ToInts(Floats rounded) {

@@ -41,8 +41,6 @@ NATIVESPEC_INLINE Floats LoadBF16(const uint16_t* source) {
 /// 2·kWidth bfloat16 as they lie.
 using PairsBF16 = uint32x4_t;
 NATIVESPEC_INLINE PairsBF16 LoadPairsBF16(const uint16_t* source) { return vreinterpretq_u32_u16(vld1q_u16(source)); }
-NATIVESPEC_INLINE Floats BitsOfPairs(PairsBF16 pairs) { return vreinterpretq_f32_u32(pairs); }
-NATIVESPEC_INLINE PairsBF16 PairsOfBits(Floats bits) { return vreinterpretq_u32_f32(bits); }
 
 /// The ones with even numbers: a float whose lower half is zero is a bfloat16.
 NATIVESPEC_INLINE Floats EvenBF16(PairsBF16 pairs) { return vreinterpretq_f32_u32(vshlq_n_u32(pairs, 16)); }
@@ -58,15 +56,6 @@ NATIVESPEC_INLINE void Sum8(const Floats v[8], float* sums) {
 
 /// The largest lane, whatever their order.
 NATIVESPEC_INLINE float MaxLane(Floats v) { return vmaxvq_f32(v); }
-
-/// Rows become columns.
-NATIVESPEC_INLINE void Transpose(Floats (&v)[kWidth]) {
-  const float32x4x2_t a = vtrnq_f32(v[0], v[1]), b = vtrnq_f32(v[2], v[3]);
-  v[0] = vcombine_f32(vget_low_f32(a.val[0]), vget_low_f32(b.val[0]));
-  v[1] = vcombine_f32(vget_low_f32(a.val[1]), vget_low_f32(b.val[1]));
-  v[2] = vcombine_f32(vget_high_f32(a.val[0]), vget_high_f32(b.val[0]));
-  v[3] = vcombine_f32(vget_high_f32(a.val[1]), vget_high_f32(b.val[1]));
-}
 
 NATIVESPEC_INLINE Ints ToInts(Floats rounded) { return vcvtq_s32_f32(rounded); }
 NATIVESPEC_INLINE Floats ToFloats(Ints value) { return vcvtq_f32_s32(value); }

@@ -4,85 +4,134 @@
 // A query head h reads key-value head h / (heads / kv_heads).
 //
 // The softmax runs online (Milakov and Gimelshein, 2018) over blocks of 32 positions, cut at fixed logical positions and visited in
-// order. What a block holds, and so every rounding, depends on positions alone: a score is summed over the columns in order in a lane of
-// its own, a value over the positions in order. Where a key lies (its own slot or that of a tree node) only decides which address is
-// read. Hence a node's result has the same bits in every tree.
+// order. What a block holds, and so every rounding, depends on positions alone; where a key lies (its own slot or that of a tree node)
+// only decides which address is read. Hence a node's result has the same bits in every tree.
 //
-// An item is one key-value head with a few rows and query heads. Nodes of one tree have most of their prefix in common, so a block is
-// converted once for all queries that see it at the same addresses (kv_block.h), and scores and values are computed for tiles of queries.
-#include "kv_block.h"
+// An item is one key-value head with some rows and query heads. Queries that see a block at the same addresses (all heads of a row, and all
+// rows whose trunk is the same) take it together, in tiles: each key and value loaded serves several of them.
 #include "level.h"
+#include "simd.h"
 
 namespace nativespec::NATIVESPEC_LEVEL {
 namespace {
 
-constexpr int kQueryTile = kRegisters / 8;                                     // queries that share each load of a key or value
-constexpr int kScoreVectors = kPositions / kWidth < 4 ? kPositions / kWidth : 4;  // of positions in a tile of scores
-constexpr int kValueVectors = 4;                                               // of columns in a tile of values
-constexpr int64_t kEight = 8;                                                  // queries whose sums go across lanes together
+constexpr int64_t kPositions = 32;  // per step of the online softmax
+constexpr int kEight = 8;           // keys, or queries, whose sums go across lanes together
 constexpr int64_t kEightOrVector = kWidth > kEight ? kWidth : kEight;
 
-/// Queries of one item, of which the softmax remembers the largest score and the sum of the weights so far.
-struct Queries {
-  const float* q[kMostQueries];
-  float* y[kMostQueries];
-  alignas(64) float most[kMostQueries];
-  alignas(64) float total[kMostQueries];
+// A tile's sums take half of the registers.
+constexpr int kScoreQueries = kRegisters < 32 ? 1 : kRegisters / 2 / kEight;
+constexpr int kValueVectors = 4;
+constexpr int kValueQueries = kRegisters / 2 / kValueVectors;
+
+struct F32Kv {
+  using Element = float;
+  NATIVESPEC_INLINE Floats Read(const Element* at) { return Load(at); }
+  NATIVESPEC_INLINE float ReadOne(Element value) { return value; }
 };
 
-/// scores[i][j] += q[i] · key j over the columns, for tiles of queries and vectors of positions.
-template <int Tile, int Vectors>
-NATIVESPEC_INLINE void ScoreTile(const float* const* q, int64_t column, int64_t columns, const float* keys, float* scores) {
-  Floats sums[Tile][Vectors];
-  NATIVESPEC_UNROLL
-  for (int i = 0; i < Tile; ++i) {
-    NATIVESPEC_UNROLL
-    for (int v = 0; v < Vectors; ++v) {
-      sums[i][v] = column == 0 ? Broadcast(0.0f) : Load(scores + i * kPositions + v * kWidth);
+struct BF16Kv {
+  using Element = uint16_t;
+  NATIVESPEC_INLINE Floats Read(const Element* at) { return LoadBF16(at); }
+  NATIVESPEC_INLINE float ReadOne(Element value) { return FromBF16(value); }
+};
+
+/// A block as some queries see it: `seen` positions, and where they lie in their plane; past the last the last again, so that eight can
+/// be read at a time.
+struct Block {
+  int64_t seen;
+  int64_t offsets[kPositions];
+
+  Block(const TreeAttentionArguments& a, int64_t row, int64_t start, int64_t kv_head) : seen(Seen(a, row, start)) {
+    const int64_t stride = a.kv_heads * a.head_dim, in_trunk = Smaller(a.trunk[row] - start, seen);
+    if (in_trunk > 0) {
+      const int64_t first = FirstRow(a, row, start) * stride + kv_head * a.head_dim;
+      for (int64_t j = 0; j < kPositions; ++j) {
+        offsets[j] = first + j * stride;
+      }
+    }
+    for (int64_t j = Larger(in_trunk, 0); j < seen; ++j) {
+      offsets[j] = a.path_rows[a.path_start[row] + start + j - a.trunk[row]] * stride + kv_head * a.head_dim;
+    }
+    for (int64_t j = seen; j < kPositions; ++j) {
+      offsets[j] = offsets[seen - 1];
     }
   }
 
-  for (int64_t d = 0; d < columns; ++d) {
-    Floats key[Vectors];
+  static int64_t Seen(const TreeAttentionArguments& a, int64_t row, int64_t start) {
+    return Smaller(a.positions[row] + 1 - start, kPositions);
+  }
+
+  /// A page is a multiple of a block.
+  static int64_t FirstRow(const TreeAttentionArguments& a, int64_t row, int64_t start) {
+    return a.pages[a.page_start[row] + start / kPageSize] * kPageSize + start % kPageSize;
+  }
+
+  /// Both rows see the same positions, all of them in their trunks, at the same addresses.
+  static bool Same(const TreeAttentionArguments& a, int64_t row, int64_t other, int64_t start) {
+    const int64_t end = start + Seen(a, row, start);
+    return Seen(a, other, start) == end - start && a.trunk[row] >= end && a.trunk[other] >= end &&
+           FirstRow(a, row, start) == FirstRow(a, other, start);
+  }
+};
+
+/// scores[i][j] = q[i] · key j for eight keys, in vectors of partial sums and then across their lanes.
+template <class Kv, int Tile>
+NATIVESPEC_INLINE void ScoreTile(const float* const* q, const typename Kv::Element* keys, const int64_t* offsets, int64_t head_dim,
+                                 float* scores) {
+  Floats sums[Tile][kEight];
+  NATIVESPEC_UNROLL
+  for (int i = 0; i < Tile; ++i) {
     NATIVESPEC_UNROLL
-    for (int v = 0; v < Vectors; ++v) {
-      key[v] = Load(keys + d * kPositions + v * kWidth);
-      NATIVESPEC_KEEP(key[v]);
+    for (int j = 0; j < kEight; ++j) {
+      sums[i][j] = Broadcast(0.0f);
     }
+  }
+
+  int64_t d = 0;
+  for (; d + kWidth <= head_dim; d += kWidth) {
+    Floats x[Tile];
     NATIVESPEC_UNROLL
     for (int i = 0; i < Tile; ++i) {
-      const Floats x = Broadcast(q[i][column + d]);
+      x[i] = Load(q[i] + d);
+      NATIVESPEC_KEEP(x[i]);
+    }
+    NATIVESPEC_UNROLL
+    for (int j = 0; j < kEight; ++j) {
+      Floats key = Kv::Read(keys + offsets[j] + d);
+      if constexpr (Tile > 1) {
+        NATIVESPEC_KEEP(key);
+      }
       NATIVESPEC_UNROLL
-      for (int v = 0; v < Vectors; ++v) {
-        sums[i][v] = MultiplyAdd(x, key[v], sums[i][v]);
+      for (int i = 0; i < Tile; ++i) {
+        sums[i][j] = MultiplyAdd(x[i], key, sums[i][j]);
       }
     }
   }
 
   NATIVESPEC_UNROLL
   for (int i = 0; i < Tile; ++i) {
-    NATIVESPEC_UNROLL
-    for (int v = 0; v < Vectors; ++v) {
-      Store(scores + i * kPositions + v * kWidth, sums[i][v]);
+    Sum8(sums[i], scores + i * kPositions);
+  }
+  for (; d < head_dim; ++d) {
+    for (int i = 0; i < Tile; ++i) {
+      for (int j = 0; j < kEight; ++j) {
+        scores[i * kPositions + j] += q[i][d] * Kv::ReadOne(keys[offsets[j] + d]);
+      }
     }
   }
 }
 
-template <int Tile = kQueryTile>
-void Scores(const float* const* q, int64_t queries, int64_t column, int64_t columns, const float* keys, int64_t count, float* scores) {
-  int64_t i = 0;
-  for (; i + Tile <= queries; i += Tile) {
-    int64_t j = 0;
-    for (; j + (kScoreVectors - 1) * kWidth < count; j += kScoreVectors * kWidth) {
-      ScoreTile<Tile, kScoreVectors>(q + i, column, columns, keys + j, scores + i * kPositions + j);
+/// scores: [queries, kPositions], to the next multiple of eight past those seen. Eight keys at a time stay near for all queries.
+template <class Kv>
+void Scores(const float* const* q, int64_t queries, const typename Kv::Element* keys, const Block& block, int64_t head_dim, float* scores) {
+  for (int64_t j = 0; j < block.seen; j += kEight) {
+    int64_t i = 0;
+    for (; i + kScoreQueries <= queries; i += kScoreQueries) {
+      ScoreTile<Kv, kScoreQueries>(q + i, keys, block.offsets + j, head_dim, scores + i * kPositions + j);
     }
-    for (; j < count; j += kWidth) {
-      ScoreTile<Tile, 1>(q + i, column, columns, keys + j, scores + i * kPositions + j);
-    }
-  }
-  if constexpr (Tile > 1) {
-    if (i < queries) {
-      Scores<Tile / 2>(q + i, queries - i, column, columns, keys, count, scores + i * kPositions);
+    for (; i < queries; ++i) {
+      ScoreTile<Kv, 1>(q + i, keys, block.offsets + j, head_dim, scores + i * kPositions + j);
     }
   }
 }
@@ -99,35 +148,44 @@ struct Limits {
 };
 constexpr Limits kLimits;
 
-/// Turns a block's scores into weights, and finds what the earlier values shrink by. most, total, shrinks: one per query.
-void Weigh(int64_t queries, int64_t count, float scale, float* scores, float* most, float* total, float* shrinks) {
-  const float* limits = kLimits.of + kPositions - count;
+/// What the online softmax remembers of each query of an item.
+struct Softmax {
+  float most[kMostQueries];
+  float total[kMostQueries];
+  float shrinks[kMostQueries];  // what the values before the last block shrink by
+};
+
+/// Turns a block's scores into weights, for queries from `query` on.
+void Weigh(Softmax& softmax, int64_t query, int64_t queries, int64_t seen, float scale, float* scores) {
+  const float* limits = kLimits.of + kPositions - seen;
   for (int64_t first = 0; first < queries; first += kEight) {
     const int64_t some = Smaller(queries - first, kEight);
+    float *most = softmax.most + query + first, *total = softmax.total + query + first, *shrinks = softmax.shrinks + query + first;
     float* block = scores + first * kPositions;
-    alignas(64) float most_now[kEightOrVector] = {};
-    alignas(64) float shrink[kEightOrVector] = {};
+    float most_now[kEight];
+    float differences[kEightOrVector] = {};
     for (int64_t i = 0; i < some; ++i) {
-      Floats largest = Broadcast(most[first + i]);
-      for (int64_t j = 0; j < count; j += kWidth) {
+      Floats largest = Broadcast(most[i]);
+      for (int64_t j = 0; j < seen; j += kWidth) {
+        // Past those seen the scores are of no key, whatever they are.
         float* at = block + i * kPositions + j;
-        // Past count lie other rows' keys: whatever they scored, it is -∞ here.
         const Floats score = Min(Load(limits + j), Multiply(Load(at), Broadcast(scale)));
         Store(at, score);
         largest = Max(largest, score);
       }
       most_now[i] = MaxLane(largest);
-      shrink[i] = most[first + i] - most_now[i];
+      differences[i] = most[i] - most_now[i];
+      most[i] = most_now[i];
     }
     for (int64_t i = 0; i < some; i += kWidth) {
-      Store(shrink + i, Exp(Load(shrink + i)));
+      Store(differences + i, Exp(Load(differences + i)));
     }
 
-    // Past count the weights are the smallest that Exp gives: nothing beside the largest, which is 1.
+    // Past those seen the weights are the smallest that Exp gives: nothing beside the largest, which is 1.
     Floats sums[kEight];
     for (int64_t i = 0; i < kEight; ++i) {
       sums[i] = Broadcast(0.0f);
-      for (int64_t j = 0; i < some && j < count; j += kWidth) {
+      for (int64_t j = 0; i < some && j < seen; j += kWidth) {
         float* at = block + i * kPositions + j;
         const Floats weights = Exp(Subtract(Load(at), Broadcast(most_now[i])));
         Store(at, weights);
@@ -137,17 +195,16 @@ void Weigh(int64_t queries, int64_t count, float scale, float* scores, float* mo
     float sum[kEight];
     Sum8(sums, sum);
     for (int64_t i = 0; i < some; ++i) {
-      total[first + i] = total[first + i] * shrink[i] + sum[i];
-      most[first + i] = most_now[i];
-      shrinks[first + i] = shrink[i];
+      shrinks[i] = differences[i];
+      total[i] = total[i] * shrinks[i] + sum[i];
     }
   }
 }
 
-/// y[i] = y[i] · shrinks[i] + Σ_j weights[i][j] · value j, positions in order, for a tile of queries and columns.
-template <int Tile, int Vectors>
-NATIVESPEC_INLINE void ValueTile(const float* values, int64_t columns, int64_t count, const float* weights, const float* shrinks,
-                                 float* const* y, int64_t d) {
+/// y[i] = y[i] · shrinks[i] + Σ_j weights[i][j] · value j, positions in order, for some vectors of columns from d on.
+template <class Kv, int Tile, int Vectors>
+NATIVESPEC_INLINE void ValueTile(float* const* y, const typename Kv::Element* values, const Block& block, int64_t d, const float* weights,
+                                 const float* shrinks) {
   Floats sums[Tile][Vectors];
   NATIVESPEC_UNROLL
   for (int i = 0; i < Tile; ++i) {
@@ -157,11 +214,11 @@ NATIVESPEC_INLINE void ValueTile(const float* values, int64_t columns, int64_t c
     }
   }
 
-  for (int64_t j = 0; j < count; ++j) {
+  for (int64_t j = 0; j < block.seen; ++j) {
     Floats value[Vectors];
     NATIVESPEC_UNROLL
     for (int v = 0; v < Vectors; ++v) {
-      value[v] = Load(values + j * columns + v * kWidth);
+      value[v] = Kv::Read(values + block.offsets[j] + d + v * kWidth);
       NATIVESPEC_KEEP(value[v]);
     }
     NATIVESPEC_UNROLL
@@ -183,118 +240,83 @@ NATIVESPEC_INLINE void ValueTile(const float* values, int64_t columns, int64_t c
   }
 }
 
-/// A tile's columns from `done` on; y's begin at `column`.
-template <int Tile, int Vectors = kValueVectors>
-NATIVESPEC_INLINE void AddColumns(const float* values, int64_t done, int64_t columns, int64_t count, const float* weights,
-                                  const float* shrinks, float* const* y, int64_t column) {
-  for (; done + Vectors * kWidth <= columns; done += Vectors * kWidth) {
-    ValueTile<Tile, Vectors>(values + done, columns, count, weights, shrinks, y, column + done);
-  }
-  if constexpr (Vectors > 1) {
-    AddColumns<Tile, Vectors / 2>(values, done, columns, count, weights, shrinks, y, column);
-  } else {
-    for (; done < columns; ++done) {
-      for (int i = 0; i < Tile; ++i) {
-        float sum = y[i][column + done] * shrinks[i];
-        for (int64_t j = 0; j < count; ++j) {
-          sum += weights[i * kPositions + j] * values[j * columns + done];
+template <class Kv, int Tile = kValueQueries>
+void AddValues(float* const* y, int64_t queries, const typename Kv::Element* values, const Block& block, int64_t head_dim,
+               const float* weights, const float* shrinks) {
+  int64_t i = 0;
+  for (; i + Tile <= queries; i += Tile, y += Tile, weights += Tile * kPositions, shrinks += Tile) {
+    int64_t d = 0;
+    for (; d + kValueVectors * kWidth <= head_dim; d += kValueVectors * kWidth) {
+      ValueTile<Kv, Tile, kValueVectors>(y, values, block, d, weights, shrinks);
+    }
+    for (; d + 2 * kWidth <= head_dim; d += 2 * kWidth) {
+      ValueTile<Kv, Tile, 2>(y, values, block, d, weights, shrinks);
+    }
+    for (; d + kWidth <= head_dim; d += kWidth) {
+      ValueTile<Kv, Tile, 1>(y, values, block, d, weights, shrinks);
+    }
+    for (; d < head_dim; ++d) {
+      for (int k = 0; k < Tile; ++k) {
+        float sum = y[k][d] * shrinks[k];
+        for (int64_t j = 0; j < block.seen; ++j) {
+          sum += weights[k * kPositions + j] * Kv::ReadOne(values[block.offsets[j] + d]);
         }
-        y[i][column + done] = sum;
+        y[k][d] = sum;
       }
     }
-  }
-}
-
-template <int Tile = kQueryTile>
-void AddValues(const float* values, int64_t columns, int64_t count, const float* weights, const float* shrinks, float* const* y,
-               int64_t queries, int64_t column) {
-  int64_t i = 0;
-  for (; i + Tile <= queries; i += Tile) {
-    AddColumns<Tile>(values, 0, columns, count, weights + i * kPositions, shrinks + i, y + i, column);
   }
   if constexpr (Tile > 1) {
     if (i < queries) {
-      AddValues<Tile / 2>(values, columns, count, weights + i * kPositions, shrinks + i, y + i, queries - i, column);
+      AddValues<Kv, Tile / 2>(y, queries - i, values, block, head_dim, weights, shrinks);
     }
   }
 }
 
+/// Rows [first_row, row_end) times query heads [first_head, head_end) of one key-value head.
 template <class Kv>
 void Attend(const TreeAttentionArguments& a, int64_t kv_head, int64_t first_row, int64_t row_end, int64_t first_head, int64_t head_end) {
-  using Element = typename Kv::Element;
-  const int64_t width = a.kv_heads * a.head_dim, stride = a.heads * a.head_dim + 2 * width, together = head_end - first_head;
-  const Plane<Kv> keys{static_cast<const Element*>(a.kv.keys) + kv_head * a.head_dim, width};
-  const Plane<Kv> values{static_cast<const Element*>(a.kv.values) + kv_head * a.head_dim, width};
+  const auto* keys = static_cast<const typename Kv::Element*>(a.kv.keys);
+  const auto* values = static_cast<const typename Kv::Element*>(a.kv.values);
+  const int64_t stride = (a.heads + 2 * a.kv_heads) * a.head_dim, together = head_end - first_head;
   const float scale = 1.0f / sqrtf(static_cast<float>(a.head_dim));
-  Queries all;
-  Held held_keys, held_values;
-  alignas(64) float scores[kMostQueries * kPositions];
-  float shrinks[kMostQueries];
-  int64_t last = 0, query = 0;
+  const float* q[kMostQueries];
+  float* y[kMostQueries];
+  Softmax softmax;
+  int64_t queries = 0, last = 0;
   for (int64_t row = first_row; row < row_end; ++row) {
-    for (int64_t head = first_head; head < head_end; ++head, ++query) {
-      all.q[query] = a.qkv + row * stride + head * a.head_dim;
-      all.y[query] = a.y + (row * a.heads + head) * a.head_dim;
-      all.most[query] = -INFINITY;
-      all.total[query] = 0;
-      std::memset(all.y[query], 0, static_cast<size_t>(a.head_dim) * sizeof(float));
+    for (int64_t head = first_head; head < head_end; ++head, ++queries) {
+      q[queries] = a.qkv + row * stride + head * a.head_dim;
+      y[queries] = a.y + (row * a.heads + head) * a.head_dim;
+      softmax.most[queries] = -INFINITY;
+      softmax.total[queries] = 0;
+      std::memset(y[queries], 0, static_cast<size_t>(a.head_dim) * sizeof(float));
     }
     last = Larger(last, a.positions[row]);
   }
-  const int64_t queries = query;
 
+  alignas(64) float scores[kMostQueries * kPositions];
   for (int64_t start = 0; start <= last; start += kPositions) {
-    const auto seen = [&](int64_t row) { return Smaller(kPositions, a.positions[row] + 1 - start); };
-    // Backwards: a row that comes later sees at least as much of a common path, so what it has converted serves those before.
-    for (int64_t end = row_end; end > first_row;) {
-      int64_t begin = end - 1;
-      const int64_t count = seen(begin);
-      if (count <= 0) {
-        --end;
+    for (int64_t row = first_row, end; row < row_end; row = end) {
+      end = row + 1;
+      if (Block::Seen(a, row, start) <= 0) {
         continue;
       }
-
-      const Places places = Places::Of(a, begin, start, count);
-      while (begin > first_row && seen(begin - 1) == count && places.BeginWith(Places::Of(a, begin - 1, start, count))) {
-        --begin;
+      while (end < row_end && Block::Same(a, row, end, start)) {
+        ++end;
       }
 
-      query = (begin - first_row) * together;
-      const int64_t some = (end - begin) * together;
-      for (int64_t column = 0; column < a.head_dim; column += kColumnsHeld) {
-        const int64_t columns = Smaller(a.head_dim - column, kColumnsHeld);
-        if (!held_keys.Has(places, start, column)) {
-          held_keys.places = places;
-          held_keys.start = start;
-          held_keys.column = column;
-          values.Prefetch(places, columns);
-          TurnKeys<Kv>({keys.data + column, width}, places, columns, held_keys.numbers);
-        }
-        Scores(all.q + query, some, column, columns, held_keys.numbers, count, scores);
-      }
-
-      Weigh(some, count, scale, scores, all.most + query, all.total + query, shrinks);
-      for (int64_t column = 0; column < a.head_dim; column += kColumnsHeld) {
-        const int64_t columns = Smaller(a.head_dim - column, kColumnsHeld);
-        if (!held_values.Has(places, start, column)) {
-          held_values.places = places;
-          held_values.start = start;
-          held_values.column = column;
-          if (const int64_t next = Smaller(kPositions, a.positions[begin] + 1 - start - kPositions); next > 0) {
-            keys.Prefetch(Places::Of(a, begin, start + kPositions, next), columns);
-          }
-          WidenValues<Kv>({values.data + column, width}, places, columns, held_values.numbers);
-        }
-        AddValues(held_values.numbers, columns, count, scores, shrinks, all.y + query, some, column);
-      }
-      end = begin;
+      const Block block(a, row, start, kv_head);
+      const int64_t query = (row - first_row) * together, some = (end - row) * together;
+      Scores<Kv>(q + query, some, keys, block, a.head_dim, scores);
+      Weigh(softmax, query, some, block.seen, scale, scores);
+      AddValues<Kv>(y + query, some, values, block, a.head_dim, scores, softmax.shrinks + query);
     }
   }
 
-  for (query = 0; query < queries; ++query) {
-    const float part = 1.0f / all.total[query];
+  for (int64_t query = 0; query < queries; ++query) {
+    const float part = 1.0f / softmax.total[query];
     for (int64_t d = 0; d < a.head_dim; ++d) {
-      all.y[query][d] *= part;
+      y[query][d] *= part;
     }
   }
 }
@@ -303,8 +325,7 @@ void Attend(const TreeAttentionArguments& a, int64_t kv_head, int64_t first_row,
 
 void TreeAttention(const void* arguments, int64_t begin, int64_t end) {
   const auto& a = *static_cast<const TreeAttentionArguments*>(arguments);
-  const int64_t group = a.heads / a.kv_heads;
-  const int64_t row_tiles = a.RowTiles(), head_tiles = a.HeadTiles();
+  const int64_t group = a.heads / a.kv_heads, row_tiles = a.RowTiles(), head_tiles = a.HeadTiles();
   for (int64_t item = begin; item < end; ++item) {
     const int64_t kv_head = item / (row_tiles * head_tiles), first_row = item % row_tiles * a.rows_together;
     const int64_t first_head = kv_head * group + item / row_tiles % head_tiles * a.heads_together;
