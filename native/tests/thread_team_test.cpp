@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <ctime>
 #include <thread>
 
 #include "check.h"
@@ -75,6 +76,20 @@ void ParkedThreadsWake() {
   }
 }
 
+#if !defined(_WIN32)
+/// There std::clock is the processor time of all threads.
+void TeamsAtRestUseNoProcessor() {
+  ThreadTeam team(3);
+  Counts counts;
+  team.Run(&Count, &counts, 64, 1);
+  std::this_thread::sleep_for(std::chrono::milliseconds(10));  // longer than they spin
+  const std::clock_t before = std::clock();
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  // Two threads that span would use up to twice the time that passed.
+  CHECK(std::clock() - before < CLOCKS_PER_SEC / 50);
+}
+#endif
+
 void NothingToDo() {
   ThreadTeam team(2);
   Counts counts;
@@ -98,6 +113,9 @@ int main() {
   }
   OperationsSeeTheOnesBefore();
   ParkedThreadsWake();
+#if !defined(_WIN32)
+  TeamsAtRestUseNoProcessor();
+#endif
   NothingToDo();
   TeamsComeAndGo();
   return check::Result();

@@ -17,6 +17,7 @@ struct Tree {
 struct Case {
   int prefix, nodes, head_dim, kv_heads, group;
   int32_t type;
+  bool prompt = false;  // the nodes are a prompt's tokens, each in its own slot, and not a tree's
 
   int heads() const { return kv_heads * group; }
   int stride() const { return (heads() + 2 * kv_heads) * head_dim; }
@@ -58,9 +59,10 @@ Batch MakeBatch(const Case& c, const Tree& tree, const std::vector<int32_t>& pag
     batch.kv_rows.push_back(Row(pages, c.prefix + node));
     batch.page_start.push_back(0);
     batch.path_start.push_back(static_cast<int32_t>(batch.path_rows.size()));
-    batch.trunk.push_back(node == 0 ? c.prefix + 1 : c.prefix);
+    const bool in_trunk = node == 0 || c.prompt;
+    batch.trunk.push_back(in_trunk ? c.prefix + node + 1 : c.prefix);
     std::vector<int32_t> path;
-    for (int at = node; node > 0 && at >= 0; at = tree.parents[at]) {
+    for (int at = node; !in_trunk && at >= 0; at = tree.parents[at]) {
       path.insert(path.begin(), Row(pages, c.prefix + at));
     }
     batch.path_rows.insert(batch.path_rows.end(), path.begin(), path.end());
@@ -139,7 +141,7 @@ void Check(ns_backend* backend, const std::string& level, const Case& c, Random&
 
   Tree tree;
   for (int node = 0; node < c.nodes; ++node) {
-    tree.parents.push_back(node == 0 ? -1 : static_cast<int32_t>(random.Below(node)));
+    tree.parents.push_back(node == 0 || c.prompt ? node - 1 : static_cast<int32_t>(random.Below(node)));
     tree.positions.push_back(node == 0 ? c.prefix : tree.positions[tree.parents[node]] + 1);
   }
 
@@ -172,6 +174,7 @@ void Check(ns_backend* backend, const std::string& level, const Case& c, Random&
 
 int main() {
   check::OnEveryLevel([](ns_backend* backend, const std::string& level) {
+    CHECK_OK(ns_backend_set_smallest_chunk(backend, 1));  // or these few queries would all be one thread's
     Random random(7);
     for (const int32_t type : {NS_F32, NS_BF16}) {
       for (const int prefix : {0, 31, 130}) {
@@ -181,6 +184,7 @@ int main() {
       }
       Check(backend, level, {70, 6, 64, 1, 20, type}, random);
       Check(backend, level, {33, 4, 80, 3, 1, type}, random);
+      Check(backend, level, {20, 70, 32, 1, 2, type, true}, random);
     }
   });
   return check::Result();
