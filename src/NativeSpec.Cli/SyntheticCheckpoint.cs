@@ -19,7 +19,7 @@ internal sealed class SyntheticCheckpoint : IDisposable
         {
             using var model = new SyntheticModel(BenchShapes.All[shape], DType.BF16, Seed);
             SafetensorsWriter.Write(File("model.safetensors"), All(model.Tensors).Select(view => SafetensorsTensor.FromView(view)));
-            WriteJson("config.json", json => WriteConfig(json, model.Config));
+            model.Config.Write(File("config.json"), DType.BF16);
             WriteJson("tokenizer.json", WriteTokenizer);
         }
         catch
@@ -38,22 +38,6 @@ internal sealed class SyntheticCheckpoint : IDisposable
     {
         var layers = tensors.Layers.SelectMany(l => new[] { l.InputNorm, l.QProj, l.KProj, l.VProj, l.OProj, l.PostAttentionNorm, l.GateProj, l.UpProj, l.DownProj });
         return new[] { tensors.Embedding, tensors.FinalNorm, tensors.LmHead }.Concat(layers).Distinct();
-    }
-
-    private static void WriteConfig(Utf8JsonWriter json, LlamaConfig config)
-    {
-        json.WriteString("model_type", "llama");
-        json.WriteString("hidden_act", "silu");
-        json.WriteNumber("hidden_size", config.HiddenSize);
-        json.WriteNumber("intermediate_size", config.IntermediateSize);
-        json.WriteNumber("num_hidden_layers", config.NumHiddenLayers);
-        json.WriteNumber("num_attention_heads", config.NumAttentionHeads);
-        json.WriteNumber("num_key_value_heads", config.NumKeyValueHeads);
-        json.WriteNumber("head_dim", config.HeadDim);
-        json.WriteNumber("vocab_size", config.VocabSize);
-        json.WriteNumber("max_position_embeddings", config.MaxPositionEmbeddings);
-        json.WriteNumber("rms_norm_eps", config.RmsNormEps);
-        json.WriteBoolean("tie_word_embeddings", config.TieWordEmbeddings);
     }
 
     /// <summary>A byte-level tokenizer: the first 256 tokens are the bytes, the others are names that no text is split into.</summary>

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Text;
+using NativeSpec.Loading;
 using NativeSpec.Training.Compute;
 using NativeSpec.Training.Data;
 using NativeSpec.Training.Layers;

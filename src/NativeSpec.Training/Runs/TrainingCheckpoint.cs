@@ -25,7 +25,6 @@ internal static class TrainingCheckpoint
     /// <param name="recipe">What must be the same for the run to go on: shapes, options, text.</param>
     public static void Write(string path, IReadOnlyList<Parameter> parameters, LossCurve curve, string recipe)
     {
-        Directory.CreateDirectory(Path.GetDirectoryName(Path.GetFullPath(path))!);
         var state = new ArrayBufferWriter<byte>();
         using (var json = new Utf8JsonWriter(state))
         {

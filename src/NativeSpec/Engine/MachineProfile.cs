@@ -118,19 +118,7 @@ internal sealed class MachineProfile
             throw new InvalidOperationException($"this engine keeps no profile: {nameof(EngineOptions)}.{nameof(EngineOptions.ProfileDirectory)} is null");
         }
 
-        Directory.CreateDirectory(Path.GetDirectoryName(_file)!);
-        var unfinished = $"{_file}.{Guid.NewGuid():n}";
-        try
-        {
-            File.WriteAllBytes(unfinished, ProfileJson.Render(_content));
-            File.Move(unfinished, _file, overwrite: true);
-        }
-        catch
-        {
-            File.Delete(unfinished);
-            throw;
-        }
-
+        AtomicFile.Write(_file, stream => stream.Write(ProfileJson.Render(_content)));
         return _file;
     }
 

@@ -95,6 +95,18 @@ public sealed record LlamaConfig
         return LlamaConfigReader.Parse(path, RegularFile.ReadAll(path, limits.MaxConfigBytes, nameof(LoadLimits.MaxConfigBytes)), limits);
     }
 
+    /// <summary>Writes a <c>config.json</c> that <see cref="Read"/> reads back; one that exists is replaced as a whole.</summary>
+    /// <param name="path">The file.</param>
+    /// <param name="weights">The element type of the model's weights, which other engines read from here: F32, F16 or BF16.</param>
+    /// <exception cref="ArgumentException">The element type is another, or a value is impossible.</exception>
+    /// <exception cref="IOException">The file cannot be written.</exception>
+    public void Write(string path, DType weights)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(path);
+        Validate();
+        LlamaConfigWriter.Write(path, this, weights);
+    }
+
     /// <summary>Checks that the values fit each other and the limits.</summary>
     /// <param name="limits">The most of each; <see cref="LoadLimits.Default"/> when null.</param>
     /// <exception cref="ArgumentException">A value is impossible; the message names it.</exception>

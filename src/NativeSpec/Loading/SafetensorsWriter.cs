@@ -26,31 +26,17 @@ public static class SafetensorsWriter
         ArgumentNullException.ThrowIfNull(tensors);
         SafetensorsTensor[] sorted = [.. tensors.OrderByDescending(t => t.IsPacked ? PackedWeights.Alignment : t.DType.Size()).ThenBy(t => t.IsPacked ? "" : t.Name, StringComparer.Ordinal)];
         var header = Header(sorted, metadata);
-        var full = Path.GetFullPath(path);
-        var temporary = Path.Combine(Path.GetDirectoryName(full)!, $".{Path.GetFileName(full)}.{Guid.NewGuid():N}.tmp");
-        try
+        AtomicFile.Write(path, stream =>
         {
-            using (var stream = new FileStream(temporary, FileMode.CreateNew, FileAccess.Write, FileShare.None, 1 << 20))
+            stream.Write(header);
+            foreach (var tensor in sorted)
             {
-                stream.Write(header);
-                foreach (var tensor in sorted)
-                {
-                    WriteTensor(stream, tensor);
-                }
-
-                stream.Flush(flushToDisk: true);
+                WriteTensor(stream, tensor);
             }
-
-            File.Move(temporary, full, overwrite: true);
-        }
-        catch
-        {
-            File.Delete(temporary);
-            throw;
-        }
+        });
     }
 
-    private static void WriteTensor(FileStream stream, SafetensorsTensor tensor)
+    private static void WriteTensor(Stream stream, SafetensorsTensor tensor)
     {
         var begin = stream.Position;
         tensor.Write(stream);
