@@ -8,13 +8,13 @@ namespace NativeSpec.Engine;
 
 /// <summary>A profile as a file:
 /// <code>
-/// { "version": 2, "key": "…",
+/// { "version": 3, "key": "…",
 ///   "cost": { "max_nodes": 64, "max_context": 2048, "nodes": [1, 2, …], "contexts": [32, 1984], "seconds": [0.01, …, one row per context] },
 ///   "acceptance": { "lookup": [[cell, right, all], …] }, "tuning": { "draft /models/small": { "pays": true, "depth": 4, "width": 1 } } }
 /// </code></summary>
 internal static class ProfileJson
 {
-    private const int Version = 2;
+    private const int Version = 3;
     private const int MaxBytes = 1 << 22;
     private const int MaxDrafters = 256;
 

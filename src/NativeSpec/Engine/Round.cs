@@ -89,7 +89,7 @@ internal sealed class Round
 
         var began = _speculation.Clock.GetTimestamp();
         _context = (int)(seen / _computed.Count);
-        planner.Choose(_computed.Count, forced, gain, _speculation.Cost, _context);
+        planner.Choose(_computed.Count, forced, gain, _speculation.Cost, _context, _speculation.TokensPerSecond);
         foreach (var choice in planner.Chosen)
         {
             _computed[choice.Sequence].Speculator.Choose(choice.Node);

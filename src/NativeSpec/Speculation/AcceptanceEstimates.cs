@@ -1,8 +1,9 @@
 namespace NativeSpec.Speculation;
 
-/// <summary>How likely a proposal is right, given that its parent is: learnt online for each drafter, by depth, rank and the drafter's own
-/// confidence.</summary>
-/// <remarks>Counts fade, so that the estimate follows the text. A cell that has seen little leans on its drafter's counts at that
+/// <summary>How likely a proposal is right, given that its parent is: learnt online for each drafter, by depth, rank, the drafter's own
+/// confidence, and whether another drafter proposes the same.</summary>
+/// <remarks>What one drafter proposes and the others do not is right far less often than it is on the whole: they are unsure at the same
+/// places, and where they are sure of something else one of them is wrong. So the two cases are counted apart. Counts fade, so that the estimate follows the text. A cell that has seen little leans on its drafter's counts at that
 /// confidence, and these on a prior: the confidence itself where there is one.</remarks>
 internal sealed class AcceptanceEstimates(int drafters)
 {
@@ -14,27 +15,27 @@ internal sealed class AcceptanceEstimates(int drafters)
     private const double UnknownPrior = 0.25;
 
     /// <summary>Length of what <see cref="Export"/> gives.</summary>
-    public const int CountsPerDrafter = Confidences + CellsPerDrafter;
+    public const int CountsPerDrafter = 2 * (Confidences + CellsPerDrafter);
 
-    private readonly Count[] _cells = new Count[drafters * CellsPerDrafter];
-    private readonly Count[] _drafterCells = new Count[drafters * Confidences];
+    private readonly Count[] _cells = new Count[drafters * 2 * CellsPerDrafter];     // [drafters, alone or agreed, cells]
+    private readonly Count[] _drafterCells = new Count[drafters * 2 * Confidences]; // [drafters, alone or agreed, confidences]
 
     /// <summary>The probability that a proposal is right if its parent is.</summary>
-    public double Estimate(int drafter, int depth, int rank, float confidence)
+    public double Estimate(int drafter, int depth, int rank, float confidence, bool isAgreed = false)
     {
         var prior = confidence > 0 ? confidence : UnknownPrior;
-        var wide = _drafterCells[WideIndex(drafter, confidence)].Mean(rank == 0 ? prior : prior / 2, PriorWeight);
-        return _cells[Index(drafter, depth, rank, confidence)].Mean(wide, PriorWeight);
+        var wide = _drafterCells[WideIndex(drafter, confidence, isAgreed)].Mean(rank == 0 ? prior : prior / 2, PriorWeight);
+        return _cells[Index(drafter, depth, rank, confidence, isAgreed)].Mean(wide, PriorWeight);
     }
 
     /// <summary>Learns whether a proposal was right, its parent having been so.</summary>
-    public void Observe(int drafter, int depth, int rank, float confidence, bool right)
+    public void Observe(int drafter, int depth, int rank, float confidence, bool right, bool isAgreed = false)
     {
-        _cells[Index(drafter, depth, rank, confidence)].Add(right, Fade);
-        _drafterCells[WideIndex(drafter, confidence)].Add(right, Fade);
+        _cells[Index(drafter, depth, rank, confidence, isAgreed)].Add(right, Fade);
+        _drafterCells[WideIndex(drafter, confidence, isAgreed)].Add(right, Fade);
     }
 
-    /// <summary>What is known about a drafter, for a profile: [8 + 160] counts, those of its confidences first.</summary>
+    /// <summary>What is known about a drafter, for a profile: [2·8 + 2·160] counts, those of its confidences first, of each those of what it proposed alone.</summary>
     public (double Right, double All)[] Export(int drafter)
         => [.. Wide(drafter).ToArray().Concat(Cells(drafter).ToArray()).Select(count => count.Values)];
 
@@ -44,18 +45,20 @@ internal sealed class AcceptanceEstimates(int drafters)
         for (var i = 0; i < CountsPerDrafter; i++)
         {
             var count = new Count(counts[i].Right, counts[i].All, RememberedWeight);
-            (i < Confidences ? ref Wide(drafter)[i] : ref Cells(drafter)[i - Confidences]) = count;
+            (i < 2 * Confidences ? ref Wide(drafter)[i] : ref Cells(drafter)[i - (2 * Confidences)]) = count;
         }
     }
 
-    private Span<Count> Wide(int drafter) => _drafterCells.AsSpan(drafter * Confidences, Confidences);
+    private Span<Count> Wide(int drafter) => _drafterCells.AsSpan(drafter * 2 * Confidences, 2 * Confidences);
 
-    private Span<Count> Cells(int drafter) => _cells.AsSpan(drafter * CellsPerDrafter, CellsPerDrafter);
+    private Span<Count> Cells(int drafter) => _cells.AsSpan(drafter * 2 * CellsPerDrafter, 2 * CellsPerDrafter);
 
-    private static int WideIndex(int drafter, float confidence) => (drafter * Confidences) + ConfidenceBucket(confidence);
+    private static int WideIndex(int drafter, float confidence, bool isAgreed) => (Case(drafter, isAgreed) * Confidences) + ConfidenceBucket(confidence);
 
-    private static int Index(int drafter, int depth, int rank, float confidence)
-        => (((((drafter * Depths) + DepthBucket(depth)) * Ranks) + Math.Min(rank, Ranks - 1)) * Confidences) + ConfidenceBucket(confidence);
+    private static int Index(int drafter, int depth, int rank, float confidence, bool isAgreed)
+        => (((((Case(drafter, isAgreed) * Depths) + DepthBucket(depth)) * Ranks) + Math.Min(rank, Ranks - 1)) * Confidences) + ConfidenceBucket(confidence);
+
+    private static int Case(int drafter, bool isAgreed) => (2 * drafter) + (isAgreed ? 1 : 0);
 
     private static int DepthBucket(int depth) => depth switch { <= 1 => 0, 2 => 1, 3 => 2, <= 6 => 3, _ => 4 };
 

@@ -80,8 +80,8 @@ public sealed class DraftContext
     internal CounterChance DraftChance { get; }
 
     /// <summary>The probability that a candidate is right if its parent is, by what became of others like it.</summary>
-    internal double ChanceOf(int depth, int rank, float confidence)
-        => Acceptance is { } known ? known.Estimates.Estimate(known.Drafter, depth, rank, confidence) : confidence;
+    internal double ChanceOf(int depth, int rank, float confidence, bool isAgreed)
+        => Acceptance is { } known ? known.Estimates.Estimate(known.Drafter, depth, rank, confidence, isAgreed) : confidence;
 
     /// <summary>The distribution that the request asks for, of a draft model's logits after the text and the tokens drafted below it.</summary>
     /// <param name="draftLogits">[draft vocab].</param>

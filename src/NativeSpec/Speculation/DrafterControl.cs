@@ -3,19 +3,21 @@ namespace NativeSpec.Speculation;
 /// <summary>Decides from measurements whether a drafter that takes time is worth asking. One that is not is asked again now and then, more
 /// and more rarely, so that it comes back when the text suits it and costs next to nothing until then.</summary>
 /// <remarks>What a trial has lost, in tokens that could have been written meanwhile, sets how long the pause after it is at least: so a
-/// drafter that never gives anything costs at most 1 token in <see cref="TokensPerLostToken"/>. A round that took many times longer than
+/// drafter that never gives anything costs at most 1 token in <see cref="TokensPerLostToken"/>. What it has gained of late is set
+/// off against that: a bad stretch does not send away for long who pays otherwise. A round that took many times longer than
 /// usual was disturbed, and counts as a slow one; a drafter's very first compiles its code, and does not count. What one request has found out is where the next one begins. The first round of a
 /// trial or a request may hold a draft model's reading of the text so far, which is spent once whatever is decided; it says nothing about
 /// the rounds to come.</remarks>
 internal sealed class DrafterControl
 {
-    private const double Learning = 0.1;
+    private const double Learning = 0.05;
     private const int TrialRounds = 4;
     private const int LongestTrial = 20;
     private const double MostLost = 1.5;
     private const double TokensPerLostToken = 160;
     private const int FirstPause = 8;
     private const int LongestPause = 128;
+    private const double MostSaved = 8;
     private const double MostOfUsual = 4;
 
     private double _tokensPerRound;
@@ -65,7 +67,7 @@ internal sealed class DrafterControl
 
     /// <summary>Learns what a round gave.</summary>
     /// <param name="seconds">The time it took.</param>
-    /// <param name="tokens">The accepted tokens that are its merit: none that a cheaper drafter had proposed too.</param>
+    /// <param name="tokens">Its part of the accepted tokens.</param>
     /// <param name="wasRight">Whether it had proposed the next token, computed or not. Where it was wrong for long the planner computes
     /// nothing of it, so being right is all that a trial can show; then it goes on until the planner has taken notice.</param>
     /// <param name="tokensPerSecond">The rate at which the engine writes.</param>
@@ -83,7 +85,7 @@ internal sealed class DrafterControl
         }
 
         _catchesUp = false;
-        _lost = isFirst ? 0 : Math.Max(_lost + (seconds * tokensPerSecond) - tokens, 0);
+        _lost = isFirst ? 0 : Math.Max(_lost + (seconds * tokensPerSecond) - tokens, -MostSaved);
         _asked++;
         if (_asked > _trial && _tokensPerRound > SecondsPerRound * tokensPerSecond)
         {

@@ -1,8 +1,9 @@
 namespace NativeSpec.Speculation;
 
-/// <summary>Chooses which candidates of all sequences are computed: the set that maximises the expected tokens per second,
-/// (sequences + Σ path probability) / T(nodes, context).</summary>
-/// <remarks>A path's probability never grows along the path, so taking nodes in descending order keeps every chosen node's parent
+/// <summary>Chooses which candidates of all sequences are computed: the set that maximises what the round is expected to write less what
+/// could be written in its time, sequences + Σ path probability − rate · T(nodes, context).</summary>
+/// <remarks>The rate is that of the rounds before this one, drafting and all: a node that earns less than the time it takes would lower it, however poor
+/// the rest of its round is. It is never below what the roots alone would give. A path's probability never grows along the path, so taking nodes in descending order keeps every chosen node's parent
 /// chosen, and for each number of nodes the best set is a prefix of that order: the best number is read off the cost curve. One node per
 /// sequence is always among the choices, so speculation that does not pay is not done. With several sequences the same order shares the
 /// nodes among them by marginal gain.</remarks>
@@ -29,31 +30,30 @@ internal sealed class Planner(int maxNodes)
     /// <param name="forcedGain">Expected tokens from drawn children.</param>
     /// <param name="cost">The cost curve.</param>
     /// <param name="context">Tokens that a node sees, on average over the sequences.</param>
-    public void Choose(int sequences, int forced, double forcedGain, CostCurve cost, int context)
+    /// <param name="tokensPerSecond">The rate at which the engine writes, all sequences together; 0 where it is not known.</param>
+    public void Choose(int sequences, int forced, double forcedGain, CostCurve cost, int context, double tokensPerSecond)
     {
         _candidates.Sort(Candidate.ByProbability);
-        var (gain, best, bestCount) = (sequences + forcedGain, (sequences + forcedGain) / cost.At(forced, context), 0);
+        var gain = sequences + forcedGain;
+        var rate = Math.Max(tokensPerSecond, gain / cost.At(forced, context));
+        var (best, bestCount) = (gain - (rate * cost.At(forced, context)), 0);
         var most = Math.Min(_candidates.Count, maxNodes - forced);
         for (var i = 0; i < most; i++)
         {
             var isWanted = _candidates[i].PathProbability >= Wanted;
             gain += _candidates[i].PathProbability - (isWanted ? Wanted : 0);
-            var rate = gain / cost.At(forced + i + 1, context);
-            if (rate > best || isWanted)
+            var surplus = gain - (rate * cost.At(forced + i + 1, context));
+            if (surplus > best || isWanted)
             {
-                (best, bestCount) = (rate, i + 1);
+                (best, bestCount) = (surplus, i + 1);
             }
         }
 
         _candidates.RemoveRange(bestCount, _candidates.Count - bestCount);
-        ExpectedRate = best;
     }
 
     /// <summary>The chosen nodes, most probable first, parents before their children.</summary>
     public ReadOnlySpan<Candidate> Chosen => System.Runtime.InteropServices.CollectionsMarshal.AsSpan(_candidates);
-
-    /// <summary>Tokens per second that the choice is expected to give, all sequences together.</summary>
-    public double ExpectedRate { get; private set; }
 
     /// <summary>A node that may be computed.</summary>
     internal readonly record struct Candidate(int Sequence, int Node, double PathProbability)

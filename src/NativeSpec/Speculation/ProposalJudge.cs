@@ -6,16 +6,16 @@ namespace NativeSpec.Speculation;
 /// <param name="drafters">Who proposes.</param>
 internal sealed class ProposalJudge(AcceptanceEstimates estimates, DraftTree tree, DrafterSlot[] drafters)
 {
-    /// <summary>The probability that a node is right if its parent is: its proposers' estimates as independent chances.</summary>
+    /// <summary>The probability that a node is right if its parent is: the estimate of the proposer that is surest, agreement counted in.</summary>
     public double Estimate(int node)
     {
-        var wrong = 1.0;
+        var surest = 0.0;
         for (var i = tree.FirstProposal(node); i >= 0; i = tree.ProposalAt(i).Next)
         {
-            wrong *= 1 - EstimateOf(tree.ProposalAt(i), tree.Depth(node));
+            surest = Math.Max(surest, EstimateOf(node, tree.ProposalAt(i)));
         }
 
-        return 1 - wrong;
+        return surest;
     }
 
     /// <summary>Every candidate whose parent is text by now can be judged, computed or not: its token is the next one or it is not.</summary>
@@ -33,23 +33,40 @@ internal sealed class ProposalJudge(AcceptanceEstimates estimates, DraftTree tre
             for (var i = tree.FirstProposal(node); i >= 0; i = tree.ProposalAt(i).Next)
             {
                 ref readonly var proposal = ref tree.ProposalAt(i);
-                estimates.Observe(drafters[proposal.Drafter].Number, depth, proposal.Rank, proposal.Confidence, right);
+                estimates.Observe(drafters[proposal.Drafter].Number, depth, proposal.Rank, proposal.Confidence, right, IsAgreed(node));
                 stats.Of(proposal.Drafter).Judge(depth, proposal.Rank, right);
             }
         }
     }
 
-    /// <summary>The accepted nodes that are this drafter's merit: where several proposed one, it would be there for the least that any of
-    /// them costs, so it is the merit of the cheapest.</summary>
-    public int Credit(int drafter, ReadOnlySpan<int> acceptedPath)
+    /// <summary>This drafter's part of the accepted nodes. Of the probability that a path is right, each of its drafters has what it adds to
+    /// those that cost less: who proposes what a cheaper one was sure of has no merit, and who is sure where that one guessed has most of it.</summary>
+    /// <param name="drafter">The drafter.</param>
+    /// <param name="acceptedPath">The path, the root first.</param>
+    /// <param name="price">What a node must promise to be computed: less is worth nothing.</param>
+    public double Credit(int drafter, ReadOnlySpan<int> acceptedPath, double price)
     {
-        var credit = 0;
-        foreach (var node in acceptedPath)
+        var (credit, all, with, without) = (0.0, 1.0, 1.0, 1.0);
+        foreach (var node in acceptedPath[1..])
         {
-            credit += node > 0 && CheapestProposer(node) == drafter ? 1 : 0;
+            var (surest, surestWith, surestWithout) = (0.0, 0.0, 0.0);
+            for (var i = tree.FirstProposal(node); i >= 0; i = tree.ProposalAt(i).Next)
+            {
+                var (other, estimate) = (tree.ProposalAt(i).Drafter, EstimateOf(node, tree.ProposalAt(i)));
+                surest = Math.Max(surest, estimate);
+                surestWithout = IsCheaper(other, drafter) ? Math.Max(surestWithout, estimate) : surestWithout;
+                surestWith = other == drafter || IsCheaper(other, drafter) ? Math.Max(surestWith, estimate) : surestWith;
+            }
+
+            all *= surest;
+            with *= surestWith;
+            without *= surestWithout;
+            credit += all > 0 ? (Worth(with) - Worth(without)) / all : 0;
         }
 
         return credit;
+
+        double Worth(double probability) => probability >= price ? probability : 0;
     }
 
     /// <summary>Whether a drafter had proposed the text's next token, computed or not.</summary>
@@ -67,16 +84,10 @@ internal sealed class ProposalJudge(AcceptanceEstimates estimates, DraftTree tre
         return false;
     }
 
-    private int CheapestProposer(int node)
+    private bool IsCheaper(int drafter, int than)
     {
-        var cheapest = tree.ProposalAt(tree.FirstProposal(node)).Drafter;
-        for (var i = tree.FirstProposal(node); i >= 0; i = tree.ProposalAt(i).Next)
-        {
-            var other = tree.ProposalAt(i).Drafter;
-            cheapest = drafters[other].Control.SecondsPerRound < drafters[cheapest].Control.SecondsPerRound ? other : cheapest;
-        }
-
-        return cheapest;
+        var order = drafters[drafter].Control.SecondsPerRound.CompareTo(drafters[than].Control.SecondsPerRound);
+        return order < 0 || (order == 0 && drafter < than);
     }
 
     private bool IsText(int node, ReadOnlySpan<int> emitted)
@@ -92,6 +103,8 @@ internal sealed class ProposalJudge(AcceptanceEstimates estimates, DraftTree tre
         return true;
     }
 
-    private double EstimateOf(in DraftTree.Proposal proposal, int depth)
-        => estimates.Estimate(drafters[proposal.Drafter].Number, depth, proposal.Rank, proposal.Confidence);
+    private bool IsAgreed(int node) => tree.ProposalAt(tree.FirstProposal(node)).Next >= 0;
+
+    private double EstimateOf(int node, in DraftTree.Proposal proposal)
+        => estimates.Estimate(drafters[proposal.Drafter].Number, tree.Depth(node), proposal.Rank, proposal.Confidence, IsAgreed(node));
 }

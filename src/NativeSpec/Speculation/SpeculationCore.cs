@@ -10,7 +10,7 @@ internal sealed class SpeculationCore
 
     private readonly IReadOnlyList<IDrafterSource> _sources;
     private readonly List<string> _names = [];
-    private readonly DrafterControl[] _controls = [.. Enumerable.Range(0, MostDrafters).Select(_ => new DrafterControl())];
+    private readonly Dictionary<(uint Set, int Number), DrafterControl> _controls = [];
     private double _tokens;  // of a round, on average
     private double _seconds; // of a round, on average
 
@@ -61,11 +61,14 @@ internal sealed class SpeculationCore
     /// <summary>Most nodes that a request with these options computes in a round. Safe to ask from any thread.</summary>
     public int MaxNodesOf(SpeculationOptions options) => SourcesOf(options).Any() ? Math.Min(MaxNodes, options.MaxNodes + 1) : 1;
 
-    /// <summary>Where a new request begins with a drafter: at what the last one found out.</summary>
-    public DrafterControl ControlOf(int number) => _controls[number].Clone();
+    /// <summary>Where a new request begins with a drafter: at what the last one with the same drafters found out. What one is worth depends
+    /// on who proposes besides.</summary>
+    /// <param name="set">The request's drafters: a bit for each number.</param>
+    /// <param name="number">The drafter's.</param>
+    public DrafterControl ControlOf(uint set, int number) => _controls.TryGetValue((set, number), out var control) ? control.Clone() : new DrafterControl();
 
     /// <summary>Keeps what a request has found out about a drafter.</summary>
-    public void Remember(int number, DrafterControl control) => _controls[number] = control;
+    public void Remember(uint set, int number, DrafterControl control) => _controls[(set, number)] = control;
 
     /// <summary>Learns from a round. One that took many times longer than usual was disturbed, and counts as a slow one.</summary>
     public void ObserveRound(int nodes, int context, double forwardSeconds, double roundSeconds, int tokens)

@@ -25,6 +25,7 @@ internal sealed class Speculator : IDisposable
     private readonly ComputedNode[] _computed;
     private readonly string[] _drafterNames;
     private readonly int _traceNumber;
+    private readonly uint _set; // its drafters, a bit for each number
     private (long Draft, long Plan) _traced;
     private long _observed; // when the last round was over
     private bool _hasObserved;
@@ -37,7 +38,9 @@ internal sealed class Speculator : IDisposable
     {
         _core = core;
         _options = options;
-        _drafters = [.. core.Select(options).Select(s => new DrafterSlot(s.Number, s.Source.Name, s.Source.Start(prompt), core.ControlOf(s.Number)))];
+        var selected = core.Select(options);
+        _set = selected.Aggregate(0u, (set, drafter) => set | (1u << drafter.Number));
+        _drafters = [.. selected.Select(s => new DrafterSlot(s.Number, s.Source.Name, s.Source.Start(prompt), core.ControlOf(_set, s.Number)))];
         MaxNodes = core.MaxNodesOf(options);
         _tree = new DraftTree(_drafters.Length == 0 ? 1 : Math.Max(CandidatesPerNode * MaxNodes, 256), core.VocabSize);
         _pathProbability = new double[_tree.Capacity];
@@ -224,7 +227,7 @@ internal sealed class Speculator : IDisposable
     {
         foreach (var slot in _drafters)
         {
-            _core.Remember(slot.Number, slot.Control);
+            _core.Remember(_set, slot.Number, slot.Control);
             slot.Drafter.Dispose();
         }
     }
@@ -236,7 +239,7 @@ internal sealed class Speculator : IDisposable
         if (slot.WasAsked)
         {
             slot.RoundTicks += Show(slot);
-            var credit = _judge.Credit(index, _outcome.AcceptedPath);
+            var credit = _judge.Credit(index, _outcome.AcceptedPath, _context.SecondsOfNodeAfter(_chosen) * _core.TokensPerSecond);
             slot.Control.Observe(Seconds(slot.RoundTicks), credit, _judge.WasRight(index, _outcome.Emitted), _core.TokensPerSecond);
         }
 

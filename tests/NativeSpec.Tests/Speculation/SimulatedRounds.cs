@@ -90,7 +90,7 @@ internal sealed class SimulatedRounds : IDisposable
             speculator.Propose(tokens, 64);
             _core.Planner.Clear();
             var (forced, gain) = speculator.Offer(0, _core.Planner);
-            _core.Planner.Choose(1, forced, gain, _core.Cost, kv.Length);
+            _core.Planner.Choose(1, forced, gain, _core.Cost, kv.Length, _core.TokensPerSecond);
             foreach (var choice in _core.Planner.Chosen)
             {
                 speculator.Choose(choice.Node);

@@ -183,7 +183,7 @@ internal sealed class DraftModelSession : IDrafter
             _next.Clear();
             foreach (var leaf in _frontier)
             {
-                Expand(context, leaf, level + 1);
+                Expand(context, tree, leaf);
             }
 
             _next.Sort(Leaf.ByPath);
@@ -232,13 +232,15 @@ internal sealed class DraftModelSession : IDrafter
     /// <summary>What verifying one node more costs, in tokens that could be written meanwhile.</summary>
     private static double CostOfNode(DraftContext context, int nodes) => context.SecondsOfNodeAfter(nodes) * context.TokensPerSecond;
 
-    private void Expand(DraftContext context, Leaf leaf, int depth)
+    private void Expand(DraftContext context, DraftTree tree, Leaf leaf)
     {
+        var depth = tree.Depth(leaf.TreeNode) + 1;
         var count = SelectLikeliest(leaf.DraftNode);
         for (var rank = 0; rank < count; rank++)
         {
             var p = _probabilities[rank];
-            var chance = leaf.Chance * context.ChanceOf(depth, rank, p);
+            var isAgreed = tree.FindChild(leaf.TreeNode, _source.Vocabulary.ToTarget(_top[rank])) >= 0;
+            var chance = leaf.Chance * context.ChanceOf(depth, rank, p, isAgreed);
             _next.Add(new Leaf(leaf.TreeNode, leaf.DraftNode, leaf.Path * p, chance, rank, p, _top[rank]));
         }
     }
