@@ -38,6 +38,20 @@ internal readonly record struct RankCut(float Score, int Ties)
 
             stays &= Vector256.GreaterThanOrEqual(Vector256.Create(values[start..]), least).ExtractMostSignificantBits();
 
+            // Where many stay, all are written and the next one writes over those that go. What is written to was read before: count ≤ i.
+            if (BitOperations.PopCount(stays) > BlockLength / 2)
+            {
+                for (var lane = 0; lane < BlockLength; lane++)
+                {
+                    var i = start + lane;
+                    ids[count] = areAllIds ? i : ids[i];
+                    kept[count] = values[i];
+                    count += (int)(stays >> lane) & 1;
+                }
+
+                continue;
+            }
+
             // Visiting the bits that are set costs one wrong guess for a block; a branch on each token would cost one for each change.
             for (; stays != 0; stays &= stays - 1)
             {

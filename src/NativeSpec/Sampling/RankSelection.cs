@@ -9,8 +9,8 @@ namespace NativeSpec.Sampling;
 /// <remarks>
 /// <para>Both ask where the running sum of something (one per token, or its probability mass) over the ranking first reaches a target.
 /// The sum over the head "all scores of at least t" needs one pass in wide vectors. So t falls from the maximum in doubling steps until
-/// its head reaches the target, then the bracket is halved until few tokens lie between its ends, and a radix selection on these finds
-/// the token. However the scores lie, the number of passes is bounded.</para>
+/// its head reaches the target, then the bracket is halved until few tokens lie between its ends; these are moved together whenever they
+/// are a quarter of what a pass looks at. A radix selection on the last of them finds the token. However the scores lie, the number of passes is bounded.</para>
 /// <para>Masses are integers small enough that float64 adds them exactly, so a sum is the same in any order, and the cut is exactly the
 /// one that adding up along a full stable sort finds.</para>
 /// </remarks>
@@ -22,8 +22,8 @@ internal static class RankSelection
     private const int DigitBits = 11;
     private const float FirstStride = 4;
     private const int MaxDoublings = 4;
-    private const int MaxHalvings = 7;
-    private const int FewTokens = 8192;
+    private const int MaxHalvings = 16;
+    private const int FewTokens = 256;
 
     /// <summary>A weight of 1 as a mass. A vocabulary is below 2²⁰, so sums stay below 2⁵² and float64 holds them exactly. A weight
     /// below 2⁻³³ of the largest has no mass and cannot move a cut.</summary>
@@ -69,22 +69,27 @@ internal static class RankSelection
         // The cut lies in [low, high): the head of low reaches the target, that of high does not.
         var (high, sumOfHigh, countOfHigh) = (float.PositiveInfinity, 0.0, 0);
         var (low, countOfLow) = (float.NegativeInfinity, scores.Length);
-        for (var (doublings, halvings) = (0, 0); countOfLow - countOfHigh > FewTokens;)
+        var (doublings, halvings) = (0, 0);
+        while (true)
         {
-            float bound;
-            if (float.IsFinite(low) && halvings++ < MaxHalvings)
+            var (isBounded, between) = (float.IsFinite(low), countOfLow - countOfHigh);
+            var isLast = between <= FewTokens || (isBounded ? halvings++ == MaxHalvings : doublings == MaxDoublings);
+            if (isLast || between <= scores.Length / 4)
             {
-                bound = (low / 2) + (Math.Min(high, max) / 2);
-            }
-            else if (!float.IsFinite(low) && doublings < MaxDoublings)
-            {
-                bound = max - (FirstStride * scale * (1 << doublings++));
-            }
-            else
-            {
-                break;
+                // What lies between the ends is moved together, so that the passes to come are short.
+                countOfLow = Gather(scores, weights, low, high, workspace.CandidateScores, workspace.CandidateWeights);
+                scores = workspace.CandidateScores.AsSpan(0, countOfLow);
+                weights = workspace.CandidateWeights.AsSpan(0, countOfLow);
+                target -= sumOfHigh;
+                (sumOfHigh, countOfHigh) = (0, 0);
             }
 
+            if (isLast)
+            {
+                return SelectByDigits<TMeasure>(scores, weights, target, workspace.Sums);
+            }
+
+            var bound = isBounded ? (low / 2) + (Math.Min(high, max) / 2) : max - (FirstStride * scale * (1 << doublings++));
             var (sum, count) = SumHead<TMeasure>(scores, weights, bound);
             if (sum >= target)
             {
@@ -95,9 +100,6 @@ internal static class RankSelection
                 (high, sumOfHigh, countOfHigh) = (bound, sum, count);
             }
         }
-
-        var candidates = Gather(scores, low, high, workspace.Candidates);
-        return SelectByDigits<TMeasure>(scores, weights, candidates, target - sumOfHigh, workspace.Sums);
     }
 
     /// <summary>What all tokens with a score of at least <paramref name="bound"/> add up to, and their number.</summary>
@@ -131,8 +133,10 @@ internal static class RankSelection
         return (sum, count);
     }
 
-    /// <summary>The tokens with a score in [low, high), in order.</summary>
-    private static ReadOnlySpan<int> Gather(ReadOnlySpan<float> scores, float low, float high, Span<int> candidates)
+    /// <summary>Moves scores and weights of the tokens with a score in [low, high) to the front, in order; returns how many. May write over
+    /// what it reads from.</summary>
+    private static int Gather(
+        ReadOnlySpan<float> scores, ReadOnlySpan<float> weights, float low, float high, Span<float> intoScores, Span<float> intoWeights)
     {
         var count = 0;
         var (lows, highs) = (Vector256.Create(low), Vector256.Create(high));
@@ -143,7 +147,9 @@ internal static class RankSelection
             var inside = (Vector256.GreaterThanOrEqual(block, lows) & Vector256.LessThan(block, highs)).ExtractMostSignificantBits();
             for (; inside != 0; inside &= inside - 1)
             {
-                candidates[count++] = start + BitOperations.TrailingZeroCount(inside);
+                var i = start + BitOperations.TrailingZeroCount(inside);
+                (intoScores[count], intoWeights[count]) = (scores[i], weights[i]);
+                count++;
             }
         }
 
@@ -151,17 +157,17 @@ internal static class RankSelection
         {
             if (scores[start] >= low && scores[start] < high)
             {
-                candidates[count++] = start;
+                (intoScores[count], intoWeights[count]) = (scores[start], weights[start]);
+                count++;
             }
         }
 
-        return candidates[..count];
+        return count;
     }
 
     /// <summary>Radix selection: sums by the leading digit of the key, walks the sums from the top to the digit in which the target is
     /// reached, and looks into that digit with the next one.</summary>
-    private static RankCut SelectByDigits<TMeasure>(
-        ReadOnlySpan<float> scores, ReadOnlySpan<float> weights, ReadOnlySpan<int> candidates, double remaining, Span<double> workspace)
+    private static RankCut SelectByDigits<TMeasure>(ReadOnlySpan<float> scores, ReadOnlySpan<float> weights, double remaining, Span<double> workspace)
         where TMeasure : struct, IMeasure
     {
         var prefix = 0u; // the digits found so far
@@ -171,7 +177,7 @@ internal static class RankSelection
             below = Math.Max(0, below - DigitBits);
             var sums = workspace[..(1 << (above - below))];
             sums.Clear();
-            foreach (var token in candidates)
+            for (var token = 0; token < scores.Length; token++)
             {
                 var key = KeyOf(scores[token]);
                 if ((ulong)key >> above == prefix)
@@ -190,7 +196,7 @@ internal static class RankSelection
         }
 
         // Tokens at the cut have equal scores and therefore equal masses.
-        foreach (var token in candidates)
+        for (var token = 0; token < scores.Length; token++)
         {
             if (KeyOf(scores[token]) == prefix)
             {

@@ -10,7 +10,8 @@ internal sealed class SamplerWorkspace
     {
         Distribution = new TokenDistribution(vocabSize);
         Scores = new float[vocabSize];
-        Candidates = new int[vocabSize];
+        CandidateScores = new float[vocabSize];
+        CandidateWeights = new float[vocabSize];
     }
 
     /// <summary>The distribution that <see cref="Sampler.Sample"/> fills.</summary>
@@ -22,6 +23,9 @@ internal sealed class SamplerWorkspace
     /// <summary>Sums of a <see cref="RankSelection"/>. [<see cref="RankSelection.SumCount"/>]</summary>
     public double[] Sums { get; } = new double[RankSelection.SumCount];
 
-    /// <summary>The tokens among which a <see cref="RankSelection"/> looks. [vocab]</summary>
-    public int[] Candidates { get; }
+    /// <summary>Scores of the tokens among which a <see cref="RankSelection"/> looks. [vocab]</summary>
+    public float[] CandidateScores { get; }
+
+    /// <summary>Their weights. [vocab]</summary>
+    public float[] CandidateWeights { get; }
 }
