@@ -2,8 +2,9 @@
 //
 //     nativespec_bench [--shape 1.1b|110m|15m] [--weights f32|f16|bf16|q8|q4] [--nodes 1,2,4,8,16] [--threads 2] [--level NAME] [--repeats 7]
 //
-// Cases are interleaved matrix by matrix, with the machine's read bandwidth among them, and the medians of each pass's ratios printed:
-// memory, like the clock, moves from second to second on shared machines, and only ratios within a pass mean anything.
+// Cases are interleaved matrix by matrix, with the machine's read bandwidth and the peak of its arithmetic among them, and the medians of
+// each pass's ratios printed: memory, like the clock, moves from second to second on shared machines, and only ratios within a pass mean
+// anything. The floor of a case is the longer of reading the weights and multiplying at that peak.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -121,6 +122,8 @@ class Model {
     Require(ns_read(backend, memory_[matrix].data.data(), memory_[matrix].bytes));
   }
 
+  /// Whether products are of bytes.
+  bool bytewise() const { return bytewise_; }
   size_t matrices() const { return weights_.size(); }
   int64_t bytes() const { return bytes_; }
   int64_t weights() const { return count_; }
@@ -133,6 +136,7 @@ class Model {
 
   void Add(ns_backend* backend, const std::string& format, int64_t out, int64_t in) {
     const bool packed = format == "q8" || format == "q4";
+    bytewise_ = packed;
     const int32_t type = format == "f32" ? NS_F32 : format == "f16" ? NS_F16 : NS_BF16;
     if (!packed && format != "f32" && format != "f16" && format != "bf16") {
       Stop("no weights " + format);
@@ -171,9 +175,16 @@ class Model {
 
   std::vector<Memory> memory_;
   std::vector<ns_weight*> weights_;
+  bool bytewise_ = false;
   int64_t bytes_ = 0;
   int64_t count_ = 0;
 };
+
+void Multiply(ns_backend* backend, bool bytes, int64_t items) {
+  float seen = 0;
+  const nativespec::PeakArguments a{bytes, static_cast<int32_t>(items % 7 + 1), &seen};
+  backend->Run(backend->operations.peak, &a, items, nativespec::kPeakMultiplyAdds);
+}
 
 }  // namespace
 
@@ -186,36 +197,49 @@ int main(int count, char** arguments) {
   std::vector<float> x(static_cast<size_t>(most * std::max(options.shape.inner, options.shape.hidden)), 0.5f);
   std::vector<float> y(static_cast<size_t>(most * std::max(options.shape.vocabulary, 2 * options.shape.inner)));
 
-  // Case 0 reads; the others multiply. In each step every case takes another matrix, as far apart as can be: a pass takes each case over
-  // the whole model, all see the same weather, and between two uses of a matrix the whole model's bytes have gone through the caches.
-  const size_t cases = options.nodes.size() + 1;
-  std::vector<std::vector<double>> times(cases), bandwidth(cases), growth(cases);
+  // Case 0 reads, case 1 is arithmetic alone; the others multiply. In each step every case takes another matrix, as far apart as can be: a
+  // pass takes each case over the whole model, all see the same weather, and between two uses of a matrix the whole model's bytes have
+  // gone through the caches.
+  constexpr size_t kFirst = 2;
+  const size_t cases = options.nodes.size() + kFirst;
+  std::vector<std::vector<double>> times(cases), bandwidth(cases), growth(cases), floors(cases);
+  const int64_t peak_items = 48 * options.threads;
+  const double step_arithmetic = static_cast<double>(peak_items * nativespec::kPeakMultiplyAdds);
   for (int repeat = -1; repeat < options.repeats; ++repeat) {
     std::vector<double> spent(cases);
     for (size_t step = 0; step < model.matrices(); ++step) {
       for (size_t c = 0; c < cases; ++c) {
         const size_t matrix = (step + c * model.matrices() / cases) % model.matrices();
         const auto began = Clock::now();
-        c == 0 ? model.Read(backend, matrix) : model.MatMul(backend, matrix, x.data(), y.data(), options.nodes[c - 1]);
+        if (c == 0) {
+          model.Read(backend, matrix);
+        } else if (c == 1) {
+          Multiply(backend, model.bytewise(), peak_items);
+        } else {
+          model.MatMul(backend, matrix, x.data(), y.data(), options.nodes[c - kFirst]);
+        }
         spent[c] += Seconds(began);
       }
     }
+    const double arithmetic = spent[1] / (step_arithmetic * static_cast<double>(model.matrices())) * static_cast<double>(model.weights());
     for (size_t c = 0; repeat >= 0 && c < cases; ++c) {
       times[c].push_back(spent[c]);
       bandwidth[c].push_back(spent[0] / spent[c]);
-      growth[c].push_back(spent[c] / spent[1]);
+      growth[c].push_back(spent[c] / spent[kFirst]);
+      floors[c].push_back(std::max(spent[0], c < kFirst ? 0 : arithmetic * static_cast<double>(options.nodes[c - kFirst])) / spent[c]);
     }
   }
 
   const double read = Median(times[0]);
-  std::printf("%s %s %s, %d threads: %.0f MB of weights, read at %.1f GB/s\n", options.shape.name, options.weights.c_str(),
-              ns_level_name(options.level), options.threads, static_cast<double>(model.bytes()) / 1e6,
-              static_cast<double>(model.bytes()) / read / 1e9);
-  std::printf("%6s %10s %14s %10s %12s\n", "nodes", "ms", "of bandwidth", "T(n)/T(1)", "G mul-add/s");
-  for (size_t c = 1; c < cases; ++c) {
+  std::printf("%s %s %s, %d threads: %.0f MB of weights, read at %.1f GB/s; arithmetic alone %.0f G mul-add/s\n", options.shape.name,
+              options.weights.c_str(), ns_level_name(options.level), options.threads, static_cast<double>(model.bytes()) / 1e6,
+              static_cast<double>(model.bytes()) / read / 1e9, step_arithmetic * static_cast<double>(model.matrices()) / Median(times[1]) / 1e9);
+  std::printf("%6s %10s %14s %10s %10s %12s\n", "nodes", "ms", "of bandwidth", "of floor", "T(n)/T(1)", "G mul-add/s");
+  for (size_t c = kFirst; c < cases; ++c) {
     const double time = Median(times[c]);
-    std::printf("%6lld %10.2f %14.3f %10.2f %12.1f\n", static_cast<long long>(options.nodes[c - 1]), time * 1e3, Median(bandwidth[c]),
-                Median(growth[c]), static_cast<double>(model.weights() * options.nodes[c - 1]) / time / 1e9);
+    const int64_t nodes = options.nodes[c - kFirst];
+    std::printf("%6lld %10.2f %14.3f %10.3f %10.2f %12.1f\n", static_cast<long long>(nodes), time * 1e3, Median(bandwidth[c]), Median(floors[c]),
+                Median(growth[c]), static_cast<double>(model.weights() * nodes) / time / 1e9);
   }
   ns_backend_destroy(backend);
   return 0;

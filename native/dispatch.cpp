@@ -22,12 +22,14 @@ const Operations& Table();
 }
 namespace avx2vnni {
 MatMulKernel QuantizedMatMul(int bits);
+void Peak(const void* arguments, int64_t begin, int64_t end);
 }
 namespace avx512 {
 const Operations& Table();
 }
 namespace avx512vnni {
 MatMulKernel QuantizedMatMul(int bits);
+void Peak(const void* arguments, int64_t begin, int64_t end);
 }
 namespace avx512bf16 {
 MatMulKernel BF16DotMatMul();
@@ -118,20 +120,21 @@ const Features& Cpu() {
 }
 
 #if defined(NATIVESPEC_HAS_X64)
-Operations With(Operations base, const char* name, MatMulKernel (*quantized)(int)) {
+Operations With(Operations base, const char* name, MatMulKernel (*quantized)(int), Work peak) {
   base.name = name;
   base.q8_matmul = quantized(8);
   base.q4_matmul = quantized(4);
+  base.peak = peak;
   return base;
 }
 
 const Operations& Avx2Vnni() {
-  static const Operations table = With(avx2::Table(), "avx2vnni", &avx2vnni::QuantizedMatMul);
+  static const Operations table = With(avx2::Table(), "avx2vnni", &avx2vnni::QuantizedMatMul, &avx2vnni::Peak);
   return table;
 }
 
 const Operations& Avx512Vnni() {
-  static const Operations table = With(avx512::Table(), "avx512vnni", &avx512vnni::QuantizedMatMul);
+  static const Operations table = With(avx512::Table(), "avx512vnni", &avx512vnni::QuantizedMatMul, &avx512vnni::Peak);
   return table;
 }
 

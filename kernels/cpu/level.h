@@ -16,6 +16,7 @@ void Rope(const void* arguments, int64_t begin, int64_t end);
 void TreeAttention(const void* arguments, int64_t begin, int64_t end);
 void Embed(const void* arguments, int64_t begin, int64_t end);
 void Read(const void* arguments, int64_t begin, int64_t end);
+void Peak(const void* arguments, int64_t begin, int64_t end);
 
 /// The table of a level that has everything.
 const Operations& Table();

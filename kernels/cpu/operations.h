@@ -139,6 +139,15 @@ struct ReadArguments {
 
 inline constexpr int64_t kReadFloats = 4096;
 
+/// Multiplies and adds in registers, for the peak of the arithmetic. Items: kPeakMultiplyAdds each.
+struct PeakArguments {
+  bool bytes;    // dot products of bytes, or else multiply-adds of F32
+  int32_t seed;  // small and positive; not known to the compiler
+  float* seen;
+};
+
+inline constexpr int64_t kPeakMultiplyAdds = 12 * 64 * 1024;
+
 /// A matmul kernel and what goes before it.
 struct MatMulKernel {
   Work prepare;
@@ -162,6 +171,7 @@ struct Operations {
   Work tree_attention;
   Work embed;
   Work read;
+  Work peak;
 };
 
 }  // namespace nativespec

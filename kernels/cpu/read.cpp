@@ -5,7 +5,7 @@
 namespace nativespec::NATIVESPEC_LEVEL {
 
 void Read(const void* arguments, int64_t begin, int64_t end) {
-  constexpr int64_t kAhead = 2048;  // bytes
+  constexpr int64_t kFarAhead = 16 * 1024, kNearAhead = 2048;  // bytes
   const auto& a = *static_cast<const ReadArguments*>(arguments);
   const float* data = a.data + begin * kReadFloats;
   const float* last = a.data + end * kReadFloats;
@@ -13,7 +13,8 @@ void Read(const void* arguments, int64_t begin, int64_t end) {
   for (; data < last; data += 64) {
     NATIVESPEC_UNROLL
     for (int line = 0; line < 4; ++line) {
-      PrefetchNear(data + line * 16 + kAhead / 4);
+      PrefetchFar(data + line * 16 + kFarAhead / 4);
+      PrefetchNear(data + line * 16 + kNearAhead / 4);
     }
     NATIVESPEC_UNROLL
     for (int i = 0; i < 64; i += kWidth) {

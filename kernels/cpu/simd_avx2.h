@@ -34,6 +34,13 @@ NATIVESPEC_INLINE Floats PowerOfTwo(Floats n) {
   return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23));
 }
 
+/// Of two vectors one after the other: the lanes with even numbers, and those with odd ones.
+NATIVESPEC_INLINE void Separate(Floats& even, Floats& odd) {
+  const __m256 evens = _mm256_shuffle_ps(even, odd, 0x88), odds = _mm256_shuffle_ps(even, odd, 0xDD);
+  even = _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(evens), 0xD8));
+  odd = _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(odds), 0xD8));
+}
+
 NATIVESPEC_INLINE Floats LoadF16(const uint16_t* source) {
   return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(source)));
 }

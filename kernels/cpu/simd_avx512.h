@@ -34,6 +34,14 @@ NATIVESPEC_INLINE Floats PowerOfTwo(Floats n) {
   return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127)), 23));
 }
 
+/// Of two vectors one after the other: the lanes with even numbers, and those with odd ones.
+NATIVESPEC_INLINE void Separate(Floats& even, Floats& odd) {
+  const __m512i numbers = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
+  const Floats first = even;
+  even = _mm512_permutex2var_ps(first, numbers, odd);
+  odd = _mm512_permutex2var_ps(first, _mm512_add_epi32(numbers, _mm512_set1_epi32(1)), odd);
+}
+
 NATIVESPEC_INLINE Floats LoadF16(const uint16_t* source) {
   return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(source)));
 }

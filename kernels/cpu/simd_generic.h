@@ -83,6 +83,15 @@ NATIVESPEC_INLINE Floats PowerOfTwo(Floats n) {
 
 NATIVESPEC_INLINE float FromF16(uint16_t value);
 
+/// Of two vectors one after the other: the lanes with even numbers, and those with odd ones.
+NATIVESPEC_INLINE void Separate(Floats& even, Floats& odd) {
+  const Floats both[2] = {even, odd};
+  for (int i = 0; i < kWidth; ++i) {
+    even.lane[i] = both[2 * i / kWidth].lane[2 * i % kWidth];
+    odd.lane[i] = both[2 * i / kWidth].lane[2 * i % kWidth + 1];
+  }
+}
+
 NATIVESPEC_INLINE Floats LoadF16(const uint16_t* source) { return EachLane([&](int i) { return FromF16(source[i]); }); }
 NATIVESPEC_INLINE Floats LoadBF16(const uint16_t* source) {
   return EachLane([&](int i) { return BitsToFloat(static_cast<uint32_t>(source[i]) << 16); });

@@ -33,6 +33,13 @@ NATIVESPEC_INLINE Floats PowerOfTwo(Floats n) {
   return vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(vcvtq_s32_f32(n), vdupq_n_s32(127)), 23));
 }
 
+/// Of two vectors one after the other: the lanes with even numbers, and those with odd ones.
+NATIVESPEC_INLINE void Separate(Floats& even, Floats& odd) {
+  const Floats first = even;
+  even = vuzp1q_f32(first, odd);
+  odd = vuzp2q_f32(first, odd);
+}
+
 NATIVESPEC_INLINE Floats LoadF16(const uint16_t* source) { return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(source))); }
 NATIVESPEC_INLINE Floats LoadBF16(const uint16_t* source) {
   return vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(source), 16));

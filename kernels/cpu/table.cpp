@@ -21,6 +21,7 @@ const Operations& Table() {
       &TreeAttention,
       &Embed,
       &Read,
+      &Peak,
   };
   return table;
 }

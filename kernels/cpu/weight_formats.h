@@ -52,10 +52,10 @@ struct BF16Weights : FloatActivations {
   NATIVESPEC_INLINE Floats Weights(const Fetched& block, int step) { return step == 0 ? EvenBF16(block) : OddBF16(block); }
   NATIVESPEC_INLINE void Place(const float* x, uint8_t* block) {
     auto* target = reinterpret_cast<float*>(block);
-    for (int i = 0; i < kWidth; ++i) {
-      target[i] = x[2 * i];
-      target[kWidth + i] = x[2 * i + 1];
-    }
+    Floats even = Load(x), odd = Load(x + kWidth);
+    Separate(even, odd);
+    Store(target, even);
+    Store(target + kWidth, odd);
   }
 };
 
