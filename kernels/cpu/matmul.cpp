@@ -33,9 +33,6 @@ constexpr int OutputsFor(int64_t tokens) {
 constexpr int kGroup = 24;
 constexpr int64_t kStretchBytes = 24 * 1024;
 
-/// With one or two tokens a stretch is the whole row, and what comes next lies so many bytes ahead in each row.
-constexpr int64_t kAheadInRow = 1024;
-
 constexpr int64_t kLine = 64;
 
 template <class Format, int R, int T>
@@ -131,7 +128,7 @@ void Tile(const MatMulArguments& a, const Place& place, Ahead& ahead) {
   const int64_t row_bytes = a.in * static_cast<int64_t>(sizeof(typename Format::Element));
   const uint8_t* w = a.weights + place.output * row_bytes + place.first * kWeightBlock;
   const uint8_t* x = place.x + place.first * T * Format::kBlockBytes;
-  const uint8_t* next = T <= 2 ? w + kAheadInRow : place.next;
+  const uint8_t* next = place.next;
   // Past the end of the stream: what is in the cache already.
   const uint8_t* far = ahead.at < ahead.end ? ahead.at : w;
   Floats sums[R][T];
