@@ -2,8 +2,10 @@
 // its own compiler flags and NATIVESPEC_LEVEL as the namespace; nothing here has external linkage, so no level's code can leak into
 // another's through the linker.
 //
-// Each level defines: Floats (kWidth lanes), kRegisters, Load, Store, Broadcast, Add, Subtract, Multiply, Divide, Max, Min, MultiplyAdd,
-// Round, PowerOfTwo, Sum8, MaxLane; the weight readers LoadF16, LoadBF16, LoadPairsBF16, EvenBF16, OddBF16; and the bytes of Dot4.
+// Each level defines: Floats (kWidth lanes), kRegisters, Load, Store, Broadcast, Add, Subtract, Multiply, Divide, Max, Min, Absolute,
+// MultiplyAdd, Round, PowerOfTwo, Separate, Sum8, MaxLane; the weight readers LoadF16, LoadBF16, LoadPairsBF16, EvenBF16, OddBF16; Ints
+// with BroadcastInt, AddInts, LargerInts, BitsOf, ToInts, ToFloats, StoreInts; Bytes with LoadBytes, StoreBytes, LowNibbles, HighNibbles,
+// WithoutOffset, Dot4; and PrefetchNear, PrefetchFar.
 //
 // Multiply-add is named explicitly and the compiler is told not to contract: an output's bits must not depend on the tile it is in.
 #pragma once

@@ -94,35 +94,7 @@ internal sealed record CheckpointReport(
     private void WriteConfig(Utf8JsonWriter json)
     {
         json.WriteStartObject("config");
-        json.WriteString("model_type", Config.ModelType);
-        json.WriteNumber("hidden_size", Config.HiddenSize);
-        json.WriteNumber("intermediate_size", Config.IntermediateSize);
-        json.WriteNumber("num_hidden_layers", Config.NumHiddenLayers);
-        json.WriteNumber("num_attention_heads", Config.NumAttentionHeads);
-        json.WriteNumber("num_key_value_heads", Config.NumKeyValueHeads);
-        json.WriteNumber("head_dim", Config.HeadDim);
-        json.WriteNumber("vocab_size", Config.VocabSize);
-        json.WriteNumber("max_position_embeddings", Config.MaxPositionEmbeddings);
-        json.WriteFloat("rms_norm_eps", Config.RmsNormEps);
-        json.WriteNumber("rope_theta", Config.RopeTheta);
-        if (Config.RopeScaling is { } scaling)
-        {
-            json.WriteStartObject("rope_scaling");
-            json.WriteString("rope_type", scaling.Kind == RopeScalingKind.Linear ? "linear" : "llama3");
-            json.WriteNumber("factor", scaling.Factor);
-            if (scaling.Kind == RopeScalingKind.Llama3)
-            {
-                json.WriteNumber("low_freq_factor", scaling.LowFreqFactor);
-                json.WriteNumber("high_freq_factor", scaling.HighFreqFactor);
-                json.WriteNumber("original_max_position_embeddings", scaling.OriginalMaxPositionEmbeddings);
-            }
-
-            json.WriteEndObject();
-        }
-
-        json.WriteBoolean("tie_word_embeddings", Config.TieWordEmbeddings);
-        json.WriteBoolean("attention_bias", Config.AttentionBias);
-        json.WriteBoolean("mlp_bias", Config.MlpBias);
+        Config.WriteFields(json);
         if (Config.BosTokenId is { } bos)
         {
             json.WriteNumber("bos_token_id", bos);

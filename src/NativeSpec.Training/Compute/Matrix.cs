@@ -1,6 +1,4 @@
 using NativeSpec.Backends;
-using NativeSpec.Backends.Cpu;
-using NativeSpec.Backends.Native;
 using NativeSpec.Tensors;
 
 namespace NativeSpec.Training.Compute;
@@ -20,12 +18,9 @@ internal sealed unsafe class Matrix : IDisposable
     private Matrix(BackendBuffer buffer, int rows, int columns, bool isOwner)
     {
         (_buffer, Rows, Columns, _isOwner) = (buffer, rows, columns, isOwner);
-        Pointer = buffer switch
-        {
-            NativeFloats floats => floats.Pointer,
-            CpuBuffer floats => floats.Pointer,
-            _ => throw new ArgumentException($"{buffer.GetType().Name} does not lie in this process's memory", nameof(buffer)),
-        };
+        Pointer = buffer is HostBuffer host
+            ? host.Pointer
+            : throw new ArgumentException($"{buffer.GetType().Name} does not lie in this process's memory", nameof(buffer));
     }
 
     /// <summary>Rows there are.</summary>

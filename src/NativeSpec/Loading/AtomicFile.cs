@@ -27,9 +27,9 @@ internal static class AtomicFile
 
             File.Move(temporary, full, overwrite: true);
         }
-        catch (ArgumentOutOfRangeException error) when (error.ParamName == "value")
+        catch (ArgumentOutOfRangeException error) when (error is { ParamName: "value", ActualValue: null })
         {
-            // So .NET reports EFBIG: a file longer than the file system or the process's limit allows.
+            // So .NET reports EFBIG, a file longer than the file system or the process's limit allows: it names no value, as a bad argument would.
             File.Delete(temporary);
             throw new IOException($"File too large : '{full}'", error);
         }

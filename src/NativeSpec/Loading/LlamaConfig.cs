@@ -1,3 +1,4 @@
+using System.Text.Json;
 using NativeSpec.Tensors;
 
 namespace NativeSpec.Loading;
@@ -105,6 +106,15 @@ public sealed record LlamaConfig
         ArgumentException.ThrowIfNullOrEmpty(path);
         Validate();
         LlamaConfigWriter.Write(path, this, weights);
+    }
+
+    /// <summary>Writes the model's extents and constants as fields of a <c>config.json</c>, into an object that the writer is in: what
+    /// <see cref="Read"/> reads, but for the tokens that begin and end a text.</summary>
+    /// <param name="json">The writer.</param>
+    public void WriteFields(Utf8JsonWriter json)
+    {
+        ArgumentNullException.ThrowIfNull(json);
+        LlamaConfigWriter.WriteFields(json, this);
     }
 
     /// <summary>Checks that the values fit each other and the limits.</summary>

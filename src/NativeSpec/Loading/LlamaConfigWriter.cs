@@ -15,16 +15,24 @@ internal static class LlamaConfigWriter
         {
             using var json = new Utf8JsonWriter(stream, new JsonWriterOptions { Indented = true, NewLine = "\n" });
             json.WriteStartObject();
-            WriteFields(json, config, torchName);
+            json.WriteStartArray("architectures");
+            json.WriteStringValue(config.ModelType == "mistral" ? "MistralForCausalLM" : "LlamaForCausalLM");
+            json.WriteEndArray();
+            WriteFields(json, config);
+            json.WriteString("torch_dtype", torchName);
+            if (config.BosTokenId is { } bos)
+            {
+                json.WriteNumber("bos_token_id", bos);
+            }
+
+            WriteEosTokens(json, config.EosTokenIds);
             json.WriteEndObject();
         });
     }
 
-    private static void WriteFields(Utf8JsonWriter json, LlamaConfig config, string torchName)
+    /// <summary>Writes the extents and constants, without the tokens that begin and end a text.</summary>
+    public static void WriteFields(Utf8JsonWriter json, LlamaConfig config)
     {
-        json.WriteStartArray("architectures");
-        json.WriteStringValue(config.ModelType == "mistral" ? "MistralForCausalLM" : "LlamaForCausalLM");
-        json.WriteEndArray();
         json.WriteString("model_type", config.ModelType);
         json.WriteString("hidden_act", "silu");
         json.WriteNumber("hidden_size", config.HiddenSize);
@@ -45,13 +53,6 @@ internal static class LlamaConfigWriter
         json.WriteBoolean("tie_word_embeddings", config.TieWordEmbeddings);
         json.WriteBoolean("attention_bias", config.AttentionBias);
         json.WriteBoolean("mlp_bias", config.MlpBias);
-        json.WriteString("torch_dtype", torchName);
-        if (config.BosTokenId is { } bos)
-        {
-            json.WriteNumber("bos_token_id", bos);
-        }
-
-        WriteEosTokens(json, config.EosTokenIds);
     }
 
     private static void WriteRopeScaling(Utf8JsonWriter json, RopeScaling scaling)

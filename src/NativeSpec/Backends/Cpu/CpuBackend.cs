@@ -42,12 +42,12 @@ internal sealed unsafe class CpuBackend<TSimd, TVector>(SimdLevel level, int thr
 
     public string Description => $"cpu: managed kernels, {level}, {_team.Threads} thread{(_team.Threads == 1 ? "" : "s")}";
 
-    public BackendBuffer Allocate(long length) => new CpuBuffer(length);
+    public BackendBuffer Allocate(long length) => new HostBuffer(length);
 
     public BackendBuffer ImportVector(TensorView vector)
     {
         RequireFloat(vector);
-        var buffer = new CpuBuffer(vector.ElementCount);
+        var buffer = new HostBuffer(vector.ElementCount);
         for (var i = 0; i < vector.ElementCount; i++)
         {
             buffer.Pointer[i] = LoadOne(vector.DType, (byte*)vector.Data, i);
@@ -67,7 +67,7 @@ internal sealed unsafe class CpuBackend<TSimd, TVector>(SimdLevel level, int thr
             }
         }
 
-        return new CpuWeight(parts, ImportBias(parts, biases));
+        return new CpuWeight(parts, HostBuffer.OfBiases(this, parts, biases));
     }
 
     public BackendKv AllocateKv(in KvShape shape) => new CpuKv(shape);
@@ -78,7 +78,7 @@ internal sealed unsafe class CpuBackend<TSimd, TVector>(SimdLevel level, int thr
     {
         var segment = ((CpuWeight)table).Segments[0];
         var width = table.InFeatures;
-        var target = Floats(x, _batch.Count, width);
+        var target = HostBuffer.Of(x, _batch.Count, width);
         var rowBytes = (nint)width * segment.DType.Size();
         for (var row = 0; row < _batch.Count; row++)
         {
@@ -97,9 +97,9 @@ internal sealed unsafe class CpuBackend<TSimd, TVector>(SimdLevel level, int thr
         var width = (int)gain.Length;
         var arguments = new RmsNorm.Arguments
         {
-            X = Floats(x, rows, width),
-            Gain = Floats(gain, 1, width),
-            Y = Floats(y, rows, width),
+            X = HostBuffer.Of(x, rows, width),
+            Gain = HostBuffer.Of(gain, 1, width),
+            Y = HostBuffer.Of(y, rows, width),
             Width = width,
             Epsilon = eps,
         };
@@ -109,8 +109,8 @@ internal sealed unsafe class CpuBackend<TSimd, TVector>(SimdLevel level, int thr
     public void MatMul(BackendWeight weight, BackendBuffer x, BackendBuffer y, int rows, bool accumulate)
     {
         var w = (CpuWeight)weight;
-        var input = Floats(x, rows, w.InFeatures);
-        var output = Floats(y, rows, w.OutFeatures);
+        var input = HostBuffer.Of(x, rows, w.InFeatures);
+        var output = HostBuffer.Of(y, rows, w.OutFeatures);
         foreach (var segment in w.Segments)
         {
             var arguments = new MatMul.Arguments
@@ -142,7 +142,7 @@ internal sealed unsafe class CpuBackend<TSimd, TVector>(SimdLevel level, int thr
         var cache = (CpuKv)kv;
         var arguments = new Rope.Arguments
         {
-            Qkv = Floats(qkv, _batch.Count, (shape.Heads * shape.HeadDim) + (2 * shape.Width)),
+            Qkv = HostBuffer.Of(qkv, _batch.Count, (shape.Heads * shape.HeadDim) + (2 * shape.Width)),
             Keys = cache.Keys(layer),
             Values = cache.Values(layer),
             Cos = Pin(_batch.Cos),
@@ -161,10 +161,10 @@ internal sealed unsafe class CpuBackend<TSimd, TVector>(SimdLevel level, int thr
         var cache = (CpuKv)kv;
         var arguments = new TreeAttention.Arguments
         {
-            Qkv = Floats(qkv, _batch.Count, (shape.Heads * shape.HeadDim) + (2 * shape.Width)),
+            Qkv = HostBuffer.Of(qkv, _batch.Count, (shape.Heads * shape.HeadDim) + (2 * shape.Width)),
             Keys = cache.Keys(layer),
             Values = cache.Values(layer),
-            Y = Floats(y, _batch.Count, shape.Heads * shape.HeadDim),
+            Y = HostBuffer.Of(y, _batch.Count, shape.Heads * shape.HeadDim),
             Positions = Pin(_batch.Positions),
             Trunk = Pin(_batch.Trunk),
             PageStart = Pin(_batch.PageStart),
@@ -187,19 +187,19 @@ internal sealed unsafe class CpuBackend<TSimd, TVector>(SimdLevel level, int thr
 
     public void SwiGlu(BackendBuffer gateUp, BackendBuffer y, int rows, int width)
     {
-        var arguments = new SwiGlu.Arguments { GateUp = Floats(gateUp, rows, 2L * width), Y = Floats(y, rows, width), Width = width };
+        var arguments = new SwiGlu.Arguments { GateUp = HostBuffer.Of(gateUp, rows, 2L * width), Y = HostBuffer.Of(y, rows, width), Width = width };
         _team.Run(&Cpu.SwiGlu.Work<TSimd, TVector>, &arguments, rows, Grain(rows, 16L * width));
     }
 
     public void AddSilu(BackendBuffer x, BackendBuffer y, int rows, int width)
     {
-        var arguments = new AddSilu.Arguments { X = Floats(x, rows, width), Y = Floats(y, rows, width), Width = width };
+        var arguments = new AddSilu.Arguments { X = HostBuffer.Of(x, rows, width), Y = HostBuffer.Of(y, rows, width), Width = width };
         _team.Run(&Cpu.AddSilu.Work<TSimd, TVector>, &arguments, rows, Grain(rows, 16L * width));
     }
 
     public void GatherLogitRows(BackendBuffer x, BackendBuffer y, int width)
     {
-        float* from = Floats(x, _batch.Count, width), to = Floats(y, _batch.LogitCount, width);
+        float* from = HostBuffer.Of(x, _batch.Count, width), to = HostBuffer.Of(y, _batch.LogitCount, width);
         for (var i = 0; i < _batch.LogitCount; i++)
         {
             Copy(from + ((nint)_batch.LogitRows[i] * width), to + ((nint)i * width), width);
@@ -221,9 +221,9 @@ internal sealed unsafe class CpuBackend<TSimd, TVector>(SimdLevel level, int thr
         }
     }
 
-    public ReadOnlySpan<float> Download(BackendBuffer buffer, long start, int length) => ((CpuBuffer)buffer).Span(start, length);
+    public ReadOnlySpan<float> Download(BackendBuffer buffer, long start, int length) => ((HostBuffer)buffer).Span(start, length);
 
-    public void Write(BackendBuffer buffer, long start, ReadOnlySpan<float> values) => values.CopyTo(((CpuBuffer)buffer).Span(start, values.Length));
+    public void Write(BackendBuffer buffer, long start, ReadOnlySpan<float> values) => values.CopyTo(((HostBuffer)buffer).Span(start, values.Length));
 
     public void Dispose() => _team.Dispose();
 
@@ -233,12 +233,6 @@ internal sealed unsafe class CpuBackend<TSimd, TVector>(SimdLevel level, int thr
     private static T* Pin<T>(T[] pinned)
         where T : unmanaged
         => (T*)Unsafe.AsPointer(ref System.Runtime.InteropServices.MemoryMarshal.GetArrayDataReference(pinned));
-
-    /// <summary>The floats of a buffer that must hold [rows, width].</summary>
-    private static float* Floats(BackendBuffer buffer, long rows, long width)
-        => rows * width <= buffer.Length
-            ? ((CpuBuffer)buffer).Pointer
-            : throw new ArgumentException($"a buffer of {buffer.Length} floats cannot hold [{rows}, {width}]", nameof(buffer));
 
     private static float LoadOne(DType dtype, byte* data, int index) => dtype switch
     {
@@ -253,34 +247,6 @@ internal sealed unsafe class CpuBackend<TSimd, TVector>(SimdLevel level, int thr
         {
             throw new ArgumentException($"'{tensor.Name}' is {tensor}; the cpu backend computes with F32, F16 and BF16 weights{(tensor.Format == WeightFormat.AsStored ? "" : ", packed ones need the native backend")}", nameof(tensor));
         }
-    }
-
-    private CpuBuffer? ImportBias(IReadOnlyList<TensorView> parts, IReadOnlyList<TensorView?> biases)
-    {
-        if (biases.All(bias => bias is null))
-        {
-            return null;
-        }
-
-        var all = new CpuBuffer(parts.Sum(part => part.Shape[0]));
-        var at = 0L;
-        for (var i = 0; i < parts.Count; i++)
-        {
-            if (biases[i] is { } bias)
-            {
-                if (bias.ElementCount != parts[i].Shape[0])
-                {
-                    throw new ArgumentException($"'{bias.Name}' is {bias}; '{parts[i].Name}' has {parts[i].Shape[0]} outputs", nameof(biases));
-                }
-
-                using var one = ImportVector(bias);
-                ((CpuBuffer)one).Span(0, (int)one.Length).CopyTo(all.Span(at, (int)one.Length));
-            }
-
-            at += parts[i].Shape[0];
-        }
-
-        return all;
     }
 
     /// <summary>The widest attention whose vectors a head fills: with wider ones a small head would be all remainder.</summary>

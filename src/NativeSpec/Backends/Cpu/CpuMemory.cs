@@ -2,22 +2,10 @@ using NativeSpec.Tensors;
 
 namespace NativeSpec.Backends.Cpu;
 
-/// <summary>Floats in this process's memory.</summary>
-internal sealed unsafe class CpuBuffer(long length) : BackendBuffer(length)
-{
-    private readonly NativeBuffer<float> _memory = new(length);
-
-    public float* Pointer => _memory.Pointer;
-
-    public Span<float> Span(long start, int length) => _memory.Slice(start, length);
-
-    public override void Dispose() => _memory.Dispose();
-}
-
 /// <summary>Weights where they lie: the mapped file's pages, read by the kernels in the file's own element type.</summary>
 internal sealed unsafe class CpuWeight : BackendWeight
 {
-    public CpuWeight(IReadOnlyList<TensorView> parts, CpuBuffer? bias)
+    public CpuWeight(IReadOnlyList<TensorView> parts, HostBuffer? bias)
         : base(checked((int)parts.Sum(part => part.Shape[0])), checked((int)parts[0].Shape[1]))
     {
         Bias = bias;
@@ -35,7 +23,7 @@ internal sealed unsafe class CpuWeight : BackendWeight
     public CpuSegment[] Segments { get; }
 
     /// <summary>[out] or null.</summary>
-    public CpuBuffer? Bias { get; }
+    public HostBuffer? Bias { get; }
 
     public override void Dispose() => Bias?.Dispose();
 }

@@ -59,14 +59,14 @@ public sealed unsafe class NativeBackend : IBackend
     }
 
     /// <inheritdoc/>
-    public BackendBuffer Allocate(long length) => new NativeFloats(length);
+    public BackendBuffer Allocate(long length) => new HostBuffer(length);
 
     /// <inheritdoc/>
     public BackendBuffer ImportVector(TensorView vector)
     {
         ArgumentNullException.ThrowIfNull(vector);
         // A vector is a table of one row.
-        var buffer = new NativeFloats(vector.ElementCount);
+        var buffer = new HostBuffer(vector.ElementCount);
         var token = 0;
         var part = Part(vector, 1);
         var batch = new NativeBatch { Tokens = &token, Rows = 1 };
@@ -90,7 +90,7 @@ public sealed unsafe class NativeBackend : IBackend
             outputs = checked(outputs + (int)part.Shape[0]);
         }
 
-        using var bias = ImportBias(parts, biases, outputs);
+        using var bias = HostBuffer.OfBiases(this, parts, biases);
         if (parts[0].Format != WeightFormat.AsStored)
         {
             return ImportPacked(parts, bias, outputs);
@@ -190,7 +190,7 @@ public sealed unsafe class NativeBackend : IBackend
         }
 
         var batch = _batch;
-        NativeMethods.Check(NativeMethods.Embed(_handle, &part, table.InFeatures, &batch, Floats(x, batch.Rows, table.InFeatures)));
+        NativeMethods.Check(NativeMethods.Embed(_handle, &part, table.InFeatures, &batch, HostBuffer.Of(x, batch.Rows, table.InFeatures)));
     }
 
     /// <inheritdoc/>
@@ -198,7 +198,7 @@ public sealed unsafe class NativeBackend : IBackend
     {
         ArgumentNullException.ThrowIfNull(gain);
         var width = gain.Length;
-        NativeMethods.Check(NativeMethods.RmsNorm(_handle, Floats(x, rows, width), Floats(gain, 1, width), eps, Floats(y, rows, width), rows, width));
+        NativeMethods.Check(NativeMethods.RmsNorm(_handle, HostBuffer.Of(x, rows, width), HostBuffer.Of(gain, 1, width), eps, HostBuffer.Of(y, rows, width), rows, width));
     }
 
     /// <inheritdoc/>
@@ -207,7 +207,7 @@ public sealed unsafe class NativeBackend : IBackend
         ArgumentNullException.ThrowIfNull(weight);
         var handle = ((NativeWeight)weight).Handle ?? throw new ArgumentException("a table that was imported to be looked up cannot be multiplied with", nameof(weight));
         NativeMethods.Check(NativeMethods.MatMul(
-            _handle, handle, Floats(x, rows, weight.InFeatures), Floats(y, rows, weight.OutFeatures), rows, accumulate ? 1 : 0));
+            _handle, handle, HostBuffer.Of(x, rows, weight.InFeatures), HostBuffer.Of(y, rows, weight.OutFeatures), rows, accumulate ? 1 : 0));
     }
 
     /// <inheritdoc/>
@@ -223,23 +223,23 @@ public sealed unsafe class NativeBackend : IBackend
     {
         ArgumentNullException.ThrowIfNull(kv);
         var (batch, view) = (_batch, ((NativeKv)kv).View);
-        var output = Floats(y, batch.Rows, (long)kv.Shape.Heads * kv.Shape.HeadDim);
+        var output = HostBuffer.Of(y, batch.Rows, (long)kv.Shape.Heads * kv.Shape.HeadDim);
         NativeMethods.Check(NativeMethods.TreeAttention(_handle, &batch, Qkv(qkv, kv.Shape), &view, layer, output));
     }
 
     /// <inheritdoc/>
     public void SwiGlu(BackendBuffer gateUp, BackendBuffer y, int rows, int width)
-        => NativeMethods.Check(NativeMethods.SwiGlu(_handle, Floats(gateUp, rows, 2L * width), Floats(y, rows, width), rows, width));
+        => NativeMethods.Check(NativeMethods.SwiGlu(_handle, HostBuffer.Of(gateUp, rows, 2L * width), HostBuffer.Of(y, rows, width), rows, width));
 
     /// <inheritdoc/>
     public void AddSilu(BackendBuffer x, BackendBuffer y, int rows, int width)
-        => NativeMethods.Check(NativeMethods.AddSilu(_handle, Floats(x, rows, width), Floats(y, rows, width), rows, width));
+        => NativeMethods.Check(NativeMethods.AddSilu(_handle, HostBuffer.Of(x, rows, width), HostBuffer.Of(y, rows, width), rows, width));
 
     /// <inheritdoc/>
     public void GatherLogitRows(BackendBuffer x, BackendBuffer y, int width)
     {
         var batch = _batch;
-        NativeMethods.Check(NativeMethods.GatherRows(&batch, Floats(x, batch.Rows, width), Floats(y, batch.LogitCount, width), width));
+        NativeMethods.Check(NativeMethods.GatherRows(&batch, HostBuffer.Of(x, batch.Rows, width), HostBuffer.Of(y, batch.LogitCount, width), width));
     }
 
     /// <inheritdoc/>
@@ -258,14 +258,14 @@ public sealed unsafe class NativeBackend : IBackend
     public ReadOnlySpan<float> Download(BackendBuffer buffer, long start, int length)
     {
         ArgumentNullException.ThrowIfNull(buffer);
-        return ((NativeFloats)buffer).Span(start, length);
+        return ((HostBuffer)buffer).Span(start, length);
     }
 
     /// <inheritdoc/>
     public void Write(BackendBuffer buffer, long start, ReadOnlySpan<float> values)
     {
         ArgumentNullException.ThrowIfNull(buffer);
-        values.CopyTo(((NativeFloats)buffer).Span(start, values.Length));
+        values.CopyTo(((HostBuffer)buffer).Span(start, values.Length));
     }
 
     /// <inheritdoc/>
@@ -290,14 +290,8 @@ public sealed unsafe class NativeBackend : IBackend
             ? new NativePart { Data = (void*)tensor.Data, Rows = rows, Type = ElementType(tensor.DType) }
             : throw new ArgumentException($"'{tensor.Name}' is {tensor}; the native backend computes with F32, F16 and BF16 weights", nameof(tensor));
 
-    /// <summary>The floats of a buffer that must hold [rows, width].</summary>
-    private static float* Floats(BackendBuffer buffer, long rows, long width)
-        => rows * width <= buffer.Length
-            ? ((NativeFloats)buffer).Pointer
-            : throw new ArgumentException($"a buffer of {buffer.Length} floats cannot hold [{rows}, {width}]", nameof(buffer));
-
     /// <summary>Weights that a checkpoint holds packed.</summary>
-    private NativeWeight ImportPacked(IReadOnlyList<TensorView> parts, NativeFloats? bias, int outputs)
+    private NativeWeight ImportPacked(IReadOnlyList<TensorView> parts, HostBuffer? bias, int outputs)
     {
         var (first, format) = (parts[0], parts[0].Format);
         if (_weights != WeightFormat.AsStored && _weights != format)
@@ -313,34 +307,5 @@ public sealed unsafe class NativeBackend : IBackend
         return new NativeWeight(outputs, (int)first.Shape[1], default, handle, stacked);
     }
 
-    private float* Qkv(BackendBuffer qkv, in KvShape shape) => Floats(qkv, _batch.Rows, ((long)shape.Heads * shape.HeadDim) + (2L * shape.Width));
-
-    /// <summary>All parts' biases side by side, zero where a part has none.</summary>
-    private NativeFloats? ImportBias(IReadOnlyList<TensorView> parts, IReadOnlyList<TensorView?> biases, int outputs)
-    {
-        if (biases.All(bias => bias is null))
-        {
-            return null;
-        }
-
-        var all = new NativeFloats(outputs);
-        var at = 0L;
-        for (var i = 0; i < parts.Count; i++)
-        {
-            if (biases[i] is { } bias)
-            {
-                if (bias.ElementCount != parts[i].Shape[0])
-                {
-                    throw new ArgumentException($"'{bias.Name}' is {bias}; '{parts[i].Name}' has {parts[i].Shape[0]} outputs", nameof(biases));
-                }
-
-                using var one = (NativeFloats)ImportVector(bias);
-                one.Span(0, (int)one.Length).CopyTo(all.Span(at, (int)one.Length));
-            }
-
-            at += parts[i].Shape[0];
-        }
-
-        return all;
-    }
+    private float* Qkv(BackendBuffer qkv, in KvShape shape) => HostBuffer.Of(qkv, _batch.Rows, ((long)shape.Heads * shape.HeadDim) + (2L * shape.Width));
 }

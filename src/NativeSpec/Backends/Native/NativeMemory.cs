@@ -2,18 +2,6 @@ using NativeSpec.Tensors;
 
 namespace NativeSpec.Backends.Native;
 
-/// <summary>Floats in this process's memory.</summary>
-internal sealed unsafe class NativeFloats(long length) : BackendBuffer(length)
-{
-    private readonly NativeBuffer<float> _memory = new(length);
-
-    public float* Pointer => _memory.Pointer;
-
-    public Span<float> Span(long start, int length) => _memory.Slice(start, length);
-
-    public override void Dispose() => _memory.Dispose();
-}
-
 /// <summary>Weights as the library holds them, and the first matrix where it lies in the file, for looking up embeddings.</summary>
 /// <param name="outFeatures">Rows.</param>
 /// <param name="inFeatures">Columns.</param>
