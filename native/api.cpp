@@ -267,6 +267,18 @@ ns_status ns_matmul(ns_backend* backend, const ns_weight* weight, const float* x
   });
 }
 
+ns_status ns_gemm(const ns_backend* backend, int64_t m, int64_t n, int64_t k, const float* a, int64_t a_stride, int32_t a_by_columns, const float* b,
+                  int64_t b_stride, int64_t b_panel, float* c, int64_t c_stride, int32_t accumulate) {
+  NS_REQUIRE(backend != nullptr && a != nullptr && b != nullptr && c != nullptr && Extent(m) && Extent(n) && Extent(k));
+  NS_REQUIRE(a_stride >= (a_by_columns != 0 ? m : k) && b_panel >= kGemmPanel && c_stride >= n);
+  NS_REQUIRE(b_stride >= (b_panel == kGemmPanel || n < kGemmPanel ? n : kGemmPanel));
+  return Guard([&] {
+    const GemmArguments g{a, b, c, n, k, a_stride, b_stride, b_panel, c_stride, a_by_columns != 0, accumulate != 0};
+    backend->operations.gemm(&g, 0, m);
+    return NS_OK;
+  });
+}
+
 ns_status ns_rope(ns_backend* backend, const ns_batch* batch, float* qkv, const ns_kv* kv, int32_t layer) {
   NS_REQUIRE(backend != nullptr && batch != nullptr && qkv != nullptr);
   if (const ns_status status = CheckKv(kv, layer); status != NS_OK) {

@@ -19,7 +19,7 @@ extern "C" {
 #endif
 
 /* Grows when anything below changes. ns_abi_version itself never does. */
-#define NS_ABI_VERSION 2
+#define NS_ABI_VERSION 3
 
 typedef int32_t ns_status;
 enum { NS_OK = 0, NS_INVALID_ARGUMENT = 1, NS_OUT_OF_RANGE = 2, NS_OUT_OF_MEMORY = 3, NS_FAILED = 4 };
@@ -119,6 +119,11 @@ NS_API ns_status ns_embed(ns_backend* backend, const ns_part* table, int64_t wid
 NS_API ns_status ns_rms_norm(ns_backend* backend, const float* x, const float* gain, float epsilon, float* y, int64_t rows, int64_t width);
 /* y = W x + bias, or y += ... when accumulate is not 0; x [rows, in], y [rows, out]. */
 NS_API ns_status ns_matmul(ns_backend* backend, const ns_weight* weight, const float* x, float* y, int64_t rows, int32_t accumulate);
+/* c = a b, or c += a b when accumulate is not 0; c [m, n], all F32, rows as far apart as the strides say. a is [m, k], or [k, m] when a_by_columns
+ * is not 0. b is [k, n] in panels of 64 columns: b[j / 64 * b_panel + i * b_stride + j % 64], so that a b_panel of 64 is row-major. Computes
+ * on the calling thread alone, and several threads may compute with one backend at once. */
+NS_API ns_status ns_gemm(const ns_backend* backend, int64_t m, int64_t n, int64_t k, const float* a, int64_t a_stride, int32_t a_by_columns,
+                         const float* b, int64_t b_stride, int64_t b_panel, float* c, int64_t c_stride, int32_t accumulate);
 /* Turns q and k in qkv [rows, (heads + 2·kv_heads)·head_dim]; k and v go to the cache. */
 NS_API ns_status ns_rope(ns_backend* backend, const ns_batch* batch, float* qkv, const ns_kv* kv, int32_t layer);
 NS_API ns_status ns_tree_attention(ns_backend* backend, const ns_batch* batch, const float* qkv, const ns_kv* kv, int32_t layer, float* y);

@@ -9,6 +9,7 @@ MatMulKernel FloatMatMul(ElementType type);
 MatMulKernel BF16DotMatMul();
 MatMulKernel QuantizedMatMul(int bits);
 Work QuantizeWork(int bits);
+void Gemm(const void* arguments, int64_t begin, int64_t end);
 void RmsNorm(const void* arguments, int64_t begin, int64_t end);
 void SwiGlu(const void* arguments, int64_t begin, int64_t end);
 void AddSilu(const void* arguments, int64_t begin, int64_t end);

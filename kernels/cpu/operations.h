@@ -33,6 +33,24 @@ struct PrepareArguments {
   int64_t tokens;
 };
 
+/// Columns of b that lie side by side.
+inline constexpr int64_t kGemmPanel = 64;
+
+/// c[i, j] = Σ_k a[i, k] b[k, j] (+ c[i, j] when accumulating), all F32. Items: rows of c.
+struct GemmArguments {
+  const float* a;     // [m, k], rows a_stride apart; or [k, m], by columns
+  const float* b;     // b[j / kGemmPanel · b_panel + k · b_stride + j % kGemmPanel]: row-major where b_panel is kGemmPanel
+  float* c;           // [m, n], rows c_stride apart
+  int64_t n;
+  int64_t k;
+  int64_t a_stride;
+  int64_t b_stride;
+  int64_t b_panel;
+  int64_t c_stride;
+  bool a_by_columns;
+  bool accumulate;
+};
+
 /// Rows of a matrix where they lie.
 struct MatrixPart {
   const uint8_t* data;  // [rows, in]
@@ -162,6 +180,7 @@ struct Operations {
   MatMulKernel float_matmul[kElementTypes];
   MatMulKernel q8_matmul;
   MatMulKernel q4_matmul;
+  Work gemm;
   Work quantize_q8;
   Work quantize_q4;
   Work rms_norm;

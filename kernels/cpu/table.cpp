@@ -12,6 +12,7 @@ const Operations& Table() {
       {FloatMatMul(ElementType::kF32), FloatMatMul(ElementType::kF16), FloatMatMul(ElementType::kBF16)},
       QuantizedMatMul(8),
       QuantizedMatMul(4),
+      &Gemm,
       QuantizeWork(8),
       QuantizeWork(4),
       &RmsNorm,

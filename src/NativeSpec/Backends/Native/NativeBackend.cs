@@ -210,6 +210,13 @@ public sealed unsafe class NativeBackend : IBackend
             _handle, handle, HostBuffer.Of(x, rows, weight.InFeatures), HostBuffer.Of(y, rows, weight.OutFeatures), rows, accumulate ? 1 : 0));
     }
 
+    /// <summary>c = a b, or c += a b, on the calling thread alone; several threads may compute with one backend at once. native/nativespec.h has
+    /// the arrangement of the operands.</summary>
+    internal void Gemm(
+        int m, int n, int k, float* a, int aStride, bool aByColumns, float* b, int bStride, int bPanel, float* c, int cStride, bool accumulate)
+        => NativeMethods.Check(NativeMethods.Gemm(
+            _handle, m, n, k, a, aStride, aByColumns ? 1 : 0, b, bStride, bPanel, c, cStride, accumulate ? 1 : 0));
+
     /// <inheritdoc/>
     public void Rope(BackendBuffer qkv, BackendKv kv, int layer)
     {

@@ -11,7 +11,7 @@ internal static unsafe partial class NativeMethods
     public const string Library = "nativespec";
 
     /// <summary>The interface that this file describes; the library says which one it has.</summary>
-    public const int AbiVersion = 2;
+    public const int AbiVersion = 3;
 
     [LibraryImport(Library, EntryPoint = "ns_abi_version")]
     public static partial int GetAbiVersion();
@@ -69,6 +69,11 @@ internal static unsafe partial class NativeMethods
 
     [LibraryImport(Library, EntryPoint = "ns_matmul")]
     public static partial int MatMul(NativeBackendHandle backend, NativeWeightHandle weight, float* x, float* y, long rows, int accumulate);
+
+    [LibraryImport(Library, EntryPoint = "ns_gemm")]
+    public static partial int Gemm(
+        NativeBackendHandle backend, long m, long n, long k, float* a, long aStride, int aByColumns, float* b, long bStride, long bPanel, float* c, long cStride,
+        int accumulate);
 
     [LibraryImport(Library, EntryPoint = "ns_rope")]
     public static partial int Rope(NativeBackendHandle backend, NativeBatch* batch, float* qkv, NativeKvView* kv, int layer);
