@@ -112,11 +112,11 @@ internal sealed class TrainingFlags
     private static string Line(TrainingReport report) => string.Create(
         CultureInfo.InvariantCulture,
         $"step {report.Step}/{report.Steps}  loss {report.Loss:0.000}{(report.HeldOutLoss is { } heldOut ? $"  held out {heldOut:0.000}" : "")}  ")
-        + string.Create(CultureInfo.InvariantCulture, $"{report.TokensPerSecond:0} tokens/s  {Speed(report.OperationsPerSecond, report.PeakOperationsPerSecond)}  ")
+        + string.Create(CultureInfo.InvariantCulture, $"{report.TokensPerSecond:0} tokens/s  {Speed(report.OperationsPerSecond, report.ShareOfPeak)}  ")
         + string.Create(CultureInfo.InvariantCulture, $"{report.Remaining:h\\:mm\\:ss} left");
 
-    private static string Speed(double operations, double peak)
-        => string.Create(CultureInfo.InvariantCulture, $"{operations / 1e9:0.0} GFLOP/s, {operations / peak:0 %} of the matmul peak");
+    private static string Speed(double operations, double share)
+        => string.Create(CultureInfo.InvariantCulture, $"{operations / 1e9:0.0} GFLOP/s, {share:0 %} of the matmul peak");
 
     private async Task WriteLinesAsync(Task work, Latest latest)
     {
@@ -169,7 +169,7 @@ internal sealed class TrainingFlags
 
                 json.WriteEndArray();
                 json.WriteMeasured("gflops", result.OperationsPerSecond / 1e9);
-                json.WriteMeasured("share_of_peak", result.OperationsPerSecond / result.PeakOperationsPerSecond);
+                json.WriteMeasured("share_of_peak", result.ShareOfPeak);
             });
             return;
         }
@@ -190,7 +190,7 @@ internal sealed class TrainingFlags
 
         if (result.OperationsPerSecond > 0)
         {
-            _terminal.Out.WriteLine(Speed(result.OperationsPerSecond, result.PeakOperationsPerSecond));
+            _terminal.Out.WriteLine(Speed(result.OperationsPerSecond, result.ShareOfPeak));
         }
     }
 

@@ -1,81 +1,52 @@
 using System.Collections.Concurrent;
-using System.Diagnostics;
 using System.Runtime.CompilerServices;
 using System.Runtime.ExceptionServices;
-using NativeSpec.Backends;
 using NativeSpec.Backends.Cpu;
 using NativeSpec.Backends.Native;
 using NativeSpec.Tensors;
 
 namespace NativeSpec.Training.Compute;
 
-/// <summary>What layers compute on: a backend for matmuls, the processor's threads for everything else, scratch memory, and a count of
-/// the arithmetic done.</summary>
+/// <summary>What layers compute on: a kernel for products, the processor's threads, scratch memory, and a count of the arithmetic done.</summary>
 /// <remarks>Work is split by rows or columns and never within a sum, so results do not depend on the number of threads.</remarks>
 internal sealed class Workbench : IDisposable
 {
     private const int RangesPerThread = 4;
-    private const int TransposeColumns = 2 * Transposition.Tile; // two cache lines of each source row, which the processor fetches together
 
-    private readonly IBackend _backend;
+    private readonly NativeBackend? _native;
     private readonly ThreadTeam _team;
     private readonly Dictionary<string, Matrix> _scratch = [];
     private readonly ConcurrentBag<NativeBuffer<float>> _loans = [];
 
-    /// <summary>Takes the native kernels where the library is there, the managed ones otherwise.</summary>
+    /// <summary>Takes the native kernel where the library is there, the managed one otherwise.</summary>
     /// <param name="threads">Threads that compute; null for all that the process may use.</param>
-    public Workbench(int? threads = null)
-        : this(
-            NativeBackend.TryCreate(new NativeOptions { Threads = threads }, out _) ?? (IBackend)CpuBackend.Create(new CpuOptions { Threads = threads }),
-            threads)
+    /// <param name="managed">Whether to take the managed one in any case.</param>
+    public Workbench(int? threads = null, bool managed = false)
     {
-    }
-
-    /// <summary>Computes on a backend, which from then on is the workbench's own.</summary>
-    public Workbench(IBackend backend, int? threads)
-    {
-        _backend = backend;
         Threads = new CpuOptions { Threads = threads }.ResolveThreads();
         _team = new ThreadTeam(Threads);
+        _native = managed ? null : NativeBackend.TryCreate(new NativeOptions { Threads = 1 }, out _);
     }
 
     /// <summary>Threads that compute.</summary>
     public int Threads { get; }
 
-    /// <summary>The backend of the matmuls, for people.</summary>
-    public string Description => _backend.Description;
-
-    /// <summary>Multiplications and additions done so far, in matmuls and attention.</summary>
+    /// <summary>Multiplications and additions done so far: 2·m·n·k of every product of matrices, and of attention the half that is seen.</summary>
     public double Operations { get; private set; }
-
-    /// <summary>A zeroed matrix; the caller's to dispose of.</summary>
-    public Matrix Allocate(int rows, int columns) => new(_backend, rows, columns);
-
-    /// <summary>y = x wᵀ, or y += x wᵀ when <paramref name="accumulate"/>: x is [rows, k], w is [n, k], y is [rows, n].</summary>
-    public void MatMul(Matrix x, Matrix w, Matrix y, int rows, bool accumulate = false)
-    {
-        using var weight = _backend.ImportWeight([w.AsWeight()], [null]);
-        _backend.MatMul(weight, x.Buffer, y.Buffer, rows, accumulate);
-        Count(2.0 * rows * w.Rows * w.Columns);
-    }
 
     /// <summary>Adds to <see cref="Operations"/>.</summary>
     public void Count(double operations) => Operations += operations;
 
-    /// <summary>The first <paramref name="rows"/> rows of a matrix as columns, in scratch memory that lives until the name is used again.</summary>
-    public unsafe Matrix Transposed(Matrix matrix, int rows, string name)
+    /// <summary>Computes a product on the calling thread; several threads may do so at once. Not counted.</summary>
+    public void Compute(in Product product)
     {
-        var target = Scratch(name, matrix.Columns, rows);
-        var columns = matrix.Columns;
-        ForRanges((columns + TransposeColumns - 1) / TransposeColumns, (begin, end) =>
+        if (_native is null)
         {
-            for (var first = begin * TransposeColumns; first < Math.Min(end * TransposeColumns, columns); first += TransposeColumns)
-            {
-                var count = Math.Min(TransposeColumns, columns - first);
-                Transposition.Turn(matrix.Pointer + first, columns, rows, count, target.Pointer + ((nint)first * rows), rows);
-            }
-        });
-        return target;
+            ManagedProduct.Compute(product);
+            return;
+        }
+
+        Native(product);
     }
 
     /// <summary>Zeroed memory for one thread's use, until it is disposed of.</summary>
@@ -87,7 +58,7 @@ internal sealed class Workbench : IDisposable
         if (!_scratch.TryGetValue(name, out var matrix) || (long)matrix.Rows * matrix.Columns < (long)rows * columns)
         {
             matrix?.Dispose();
-            matrix = Allocate(rows, columns);
+            matrix = new Matrix(rows, columns);
             _scratch[name] = matrix;
         }
 
@@ -95,38 +66,23 @@ internal sealed class Workbench : IDisposable
     }
 
     /// <summary>Calls <paramref name="work"/>(begin, end) for ranges that together are [0, items), on all threads.</summary>
-    public unsafe void ForRanges(int items, Action<int, int> work)
+    public void ForRanges(int items, Action<int, int> work)
+    {
+        var ranges = Threads * RangesPerThread;
+        ForRanges(items, (items + ranges - 1) / ranges, work);
+    }
+
+    /// <summary>The same in ranges of a given length; the last may be shorter.</summary>
+    public unsafe void ForRanges(int items, int length, Action<int, int> work)
     {
         if (items == 0)
         {
             return;
         }
 
-        var ranges = Threads * RangesPerThread;
         var job = new Job(work);
-        _team.Run(&RunRange, Unsafe.AsPointer(ref job), items, (items + ranges - 1) / ranges);
+        _team.Run(&RunRange, Unsafe.AsPointer(ref job), items, length);
         job.Failure?.Throw();
-    }
-
-    /// <summary>The fastest matmul of a size that training meets, in operations a second: what its throughput is measured against.</summary>
-    public double MeasurePeak()
-    {
-        const int Size = 768;
-        const int Rounds = 12;
-        var x = Scratch("peak x", Size, Size);
-        var w = Scratch("peak w", Size, Size);
-        var y = Scratch("peak y", Size, Size);
-        var best = double.MaxValue;
-        for (var round = 0; round < Rounds; round++)
-        {
-            var start = Stopwatch.GetTimestamp();
-            MatMul(x, w, y, Size);
-            best = Math.Min(best, Stopwatch.GetElapsedTime(start).TotalSeconds);
-        }
-
-        const double Done = 2.0 * Size * Size * Size;
-        Operations -= Rounds * Done;
-        return Done / best;
     }
 
     public void Dispose()
@@ -142,8 +98,12 @@ internal sealed class Workbench : IDisposable
         }
 
         _team.Dispose();
-        _backend.Dispose();
+        _native?.Dispose();
     }
+
+    private unsafe void Native(in Product p)
+        => _native!.Gemm(
+            p.Rows, p.Columns, p.Depth, p.A.First, p.A.Stride, p.Turned, p.B.First, p.B.Stride, p.B.Panel, p.C.First, p.C.Stride, p.Accumulate);
 
     // The argument points at a reference on the stack of the caller, who waits.
     private static unsafe void RunRange(void* argument, int begin, int end)

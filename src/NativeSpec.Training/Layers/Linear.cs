@@ -4,8 +4,7 @@ using NativeSpec.Training.Compute;
 namespace NativeSpec.Training.Layers;
 
 /// <summary>y = x Wᵀ + b. With dy = ∂loss/∂y: dx = dy W, dW = dyᵀ x, db = Σ_rows dy.</summary>
-/// <remarks>x: [rows, in]; W: [out, in]; y: [rows, out]. The backend multiplies with the transpose of a matrix, so dx takes Wᵀ as its weight,
-/// and dW takes xᵀ: two small copies for two large matmuls.</remarks>
+/// <remarks>x: [rows, in]; W: [out, in]; y: [rows, out].</remarks>
 internal sealed class Linear(Workbench bench, Parameter weight, Parameter? bias = null)
 {
     /// <summary>W, which tied layers share.</summary>
@@ -14,7 +13,7 @@ internal sealed class Linear(Workbench bench, Parameter weight, Parameter? bias 
     /// <summary>Computes y, or adds to it.</summary>
     public void Forward(Matrix x, Matrix y, int rows, bool accumulate = false)
     {
-        bench.MatMul(x, weight.Value, y, rows, accumulate);
+        bench.Multiply(x, weight.Value, y, rows, accumulate);
         if (bias is not null)
         {
             bench.ForRanges(rows, (begin, end) =>
@@ -32,8 +31,7 @@ internal sealed class Linear(Workbench bench, Parameter weight, Parameter? bias 
     {
         if (dx is not null)
         {
-            var byInput = bench.Transposed(weight.Value, weight.Value.Rows, "weight, transposed");
-            bench.MatMul(dy, byInput, dx, rows, accumulate);
+            bench.MultiplyBack(dy, weight.Value, dx, rows, accumulate);
         }
 
         if (weight.LearningRateFactor == 0)
@@ -41,16 +39,18 @@ internal sealed class Linear(Workbench bench, Parameter weight, Parameter? bias 
             return;
         }
 
-        var xByColumn = bench.Transposed(x, rows, "input, transposed");
-        var dyByColumn = bench.Transposed(dy, rows, "gradient, transposed");
-        bench.MatMul(dyByColumn, xByColumn, weight.Gradient, dy.Columns, accumulate: true);
+        bench.AddOuter(dy, x, weight.Gradient, rows);
         if (bias is not null)
         {
-            var gradient = bias.Gradient.All;
-            for (var column = 0; column < gradient.Length; column++)
+            // Threads share it by columns, so that each sum has one order.
+            bench.ForRanges(dy.Columns, (begin, end) =>
             {
-                gradient[column] += TensorPrimitives.Sum<float>(dyByColumn.Row(column));
-            }
+                var gradient = bias.Gradient.All[begin..end];
+                for (var row = 0; row < rows; row++)
+                {
+                    TensorPrimitives.Add(gradient, dy.Row(row)[begin..end], gradient);
+                }
+            });
         }
     }
 }

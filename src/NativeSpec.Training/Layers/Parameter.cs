@@ -24,8 +24,8 @@ internal sealed class Parameter : IDisposable
         IsVector = !decays;
         Decays = decays;
         var rows = parts.Sum(part => part.Rows);
-        Value = bench.Allocate(rows, columns);
-        Gradient = bench.Allocate(rows, columns);
+        Value = new Matrix(rows, columns);
+        Gradient = new Matrix(rows, columns);
         FirstMoment = new NativeBuffer<float>((long)rows * columns);
         SecondMoment = new NativeBuffer<float>((long)rows * columns);
     }

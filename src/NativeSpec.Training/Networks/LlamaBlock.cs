@@ -56,15 +56,15 @@ internal sealed class LlamaBlock : IDisposable
         _swiGlu = new SwiGlu(bench, inner);
         _downProj = new Linear(bench, Matrix(inner, new ParameterPart($"{at}.mlp.down_proj.weight", hidden)));
 
-        _normed = bench.Allocate(rows, hidden);
-        _qkv = bench.Allocate(rows, query + (2 * key));
+        _normed = new Matrix(rows, hidden);
+        _qkv = new Matrix(rows, query + (2 * key));
         var shape = CausalAttention.ProbabilityShape(config, sequences, length);
-        _probabilities = bench.Allocate(shape.Rows, shape.Columns);
-        _attended = bench.Allocate(rows, query);
-        _middle = bench.Allocate(rows, hidden);
-        _middleNormed = bench.Allocate(rows, hidden);
-        _gateUp = bench.Allocate(rows, 2 * inner);
-        _activated = bench.Allocate(rows, inner);
+        _probabilities = new Matrix(shape.Rows, shape.Columns);
+        _attended = new Matrix(rows, query);
+        _middle = new Matrix(rows, hidden);
+        _middleNormed = new Matrix(rows, hidden);
+        _gateUp = new Matrix(rows, 2 * inner);
+        _activated = new Matrix(rows, inner);
     }
 
     /// <summary>Everything that is learnt here.</summary>

@@ -50,8 +50,8 @@ internal sealed class LlamaNetwork : IDisposable
         Output = new Linear(bench, config.TieWordEmbeddings
             ? _embeddingTable
             : Add(new Parameter(bench, [new("lm_head.weight", config.VocabSize)], hidden, decays: true)));
-        _residuals = [.. Enumerable.Range(0, _blocks.Length + 1).Select(_ => bench.Allocate(rows, hidden))];
-        _hidden = bench.Allocate(rows, hidden);
+        _residuals = [.. Enumerable.Range(0, _blocks.Length + 1).Select(_ => new Matrix(rows, hidden))];
+        _hidden = new Matrix(rows, hidden);
     }
 
     /// <summary>The shape.</summary>

@@ -33,8 +33,8 @@ internal sealed class MedusaHeadNetwork : IDisposable
         _block = new Linear(bench, weight, bias);
         _residual = new ResidualSilu(bench);
         _vocab = new Linear(bench, vocab);
-        _inner = bench.Allocate(rows, hidden);
-        _feature = bench.Allocate(rows, hidden);
+        _inner = new Matrix(rows, hidden);
+        _feature = new Matrix(rows, hidden);
     }
 
     /// <summary>A, b and W.</summary>

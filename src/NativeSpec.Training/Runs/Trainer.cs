@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Text;
 using NativeSpec.Loading;
 using NativeSpec.Training.Compute;
@@ -66,8 +65,7 @@ internal sealed class Trainer
     /// <exception cref="IOException">The output cannot be written; the last checkpoint is as it was.</exception>
     public TrainingResult Run(IProgress<TrainingReport>? progress, CancellationToken cancellationToken)
     {
-        var peak = _bench.MeasurePeak();
-        var (firstStep, firstOperations, clock) = (Step, _bench.Operations, Stopwatch.StartNew());
+        var (firstStep, throughput) = (Step, new Throughput(_bench));
         while (Step < _steps && !HasEndedEarly)
         {
             if (cancellationToken.IsCancellationRequested)
@@ -77,8 +75,8 @@ internal sealed class Trainer
             }
 
             TakeStep(Step + 1);
-            var seconds = clock.Elapsed.TotalSeconds;
-            var pace = (Step - firstStep) / seconds;
+            throughput.Mark();
+            var pace = (Step - firstStep) / throughput.Seconds;
             progress?.Report(new TrainingReport
             {
                 Step = Step,
@@ -86,13 +84,13 @@ internal sealed class Trainer
                 Loss = _curve.Recent,
                 HeldOutLoss = _curve.LastHeldOut,
                 TokensPerSecond = pace * _options.Sequences * _options.Context,
-                OperationsPerSecond = (_bench.Operations - firstOperations) / seconds,
-                PeakOperationsPerSecond = peak,
+                OperationsPerSecond = throughput.OperationsPerSecond,
+                ShareOfPeak = throughput.ShareOfPeak,
                 Remaining = TimeSpan.FromSeconds((_steps - Step) / pace),
             });
         }
 
-        var operations = (_bench.Operations - firstOperations) / clock.Elapsed.TotalSeconds;
+        var (operations, share) = (Step == firstStep ? 0 : throughput.OperationsPerSecond, throughput.ShareOfPeak);
         _objective.Reload(_output);
         return new TrainingResult
         {
@@ -102,7 +100,7 @@ internal sealed class Trainer
             EndedEarly = Step < _steps,
             Parameters = _objective.Parameters.Sum(parameter => (long)parameter.Value.All.Length),
             OperationsPerSecond = operations,
-            PeakOperationsPerSecond = peak,
+            ShareOfPeak = share,
         };
     }
 

@@ -18,11 +18,11 @@ public sealed record TrainingReport
     /// <summary>Tokens learnt from in a second, since this process began.</summary>
     public required double TokensPerSecond { get; init; }
 
-    /// <summary>Multiplications and additions in a second, in matmuls and attention.</summary>
+    /// <summary>Multiplications and additions in a second, in matmuls and attention, since this process began.</summary>
     public required double OperationsPerSecond { get; init; }
 
-    /// <summary>The same of the fastest matmul, measured before the run.</summary>
-    public required double PeakOperationsPerSecond { get; init; }
+    /// <summary>These as a share of the fastest matmul's, which is measured again about every half second: the median until now.</summary>
+    public required double ShareOfPeak { get; init; }
 
     /// <summary>Time left at this pace.</summary>
     public required TimeSpan Remaining { get; init; }
@@ -52,11 +52,11 @@ public sealed record TrainingResult
     /// <summary>Numbers that were learnt.</summary>
     public required long Parameters { get; init; }
 
-    /// <summary>Multiplications and additions in a second.</summary>
+    /// <summary>Multiplications and additions in a second, in matmuls and attention; 0 where no step was left to do.</summary>
     public required double OperationsPerSecond { get; init; }
 
-    /// <summary>The same of the fastest matmul.</summary>
-    public required double PeakOperationsPerSecond { get; init; }
+    /// <summary>These as a share of the fastest matmul's, which was measured again about every half second: the median.</summary>
+    public required double ShareOfPeak { get; init; }
 }
 
 /// <summary>The loss or the gradient is no longer a number. The last checkpoint is as it was.</summary>

@@ -6,22 +6,6 @@ namespace NativeSpec.Training.Tests.Compute;
 public sealed class WorkbenchTests
 {
     [Test]
-    public void Transposed_AnyShape_IsTheTranspose([Values(1, 15, 16, 50)] int rows, [Values(1, 16, 33, 128)] int columns)
-    {
-        using var bench = new Workbench(threads: 2);
-        using var matrix = bench.Allocate(rows, columns);
-        for (var i = 0; i < matrix.All.Length; i++)
-        {
-            matrix.All[i] = i;
-        }
-
-        var turned = bench.Transposed(matrix, rows, "turned");
-
-        var expected = Enumerable.Range(0, columns).SelectMany(column => Enumerable.Range(0, rows).Select(row => (float)((row * columns) + column)));
-        Assert.That(turned.All[..(rows * columns)].ToArray(), Is.EqualTo(expected));
-    }
-
-    [Test]
     public void ForRanges_AnyNumberOfThreads_VisitsEveryItemOnce([Values(1, 2, 3)] int threads, [Values(0, 1, 7, 1000)] int items)
     {
         using var bench = new Workbench(threads);

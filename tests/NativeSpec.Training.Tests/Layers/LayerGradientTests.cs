@@ -5,12 +5,14 @@ using NativeSpec.Training.Layers;
 
 namespace NativeSpec.Training.Tests.Layers;
 
-/// <summary>Every layer's backward against the slopes of its forward.</summary>
-public sealed class LayerGradientTests
+/// <summary>Every layer's backward against the slopes of its forward, with the native kernel and without.</summary>
+[TestFixture(false)]
+[TestFixture(true)]
+public sealed class LayerGradientTests(bool managed)
 {
     private const int Rows = 5;
 
-    private readonly Workbench _bench = new(threads: 2);
+    private readonly Workbench _bench = new(threads: 2, managed);
 
     [OneTimeTearDown]
     public void Dispose() => _bench.Dispose();
@@ -22,7 +24,7 @@ public sealed class LayerGradientTests
         using var weight = Parameter(9, 7, decays: true);
         using var bias = Parameter(1, 9, decays: false);
         var linear = new Linear(_bench, weight, bias);
-        var (y, dx) = (_bench.Allocate(Rows, 9), _bench.Allocate(Rows, 7));
+        var (y, dx) = (new Matrix(Rows, 9), new Matrix(Rows, 7));
         double Loss()
         {
             linear.Forward(x, y, Rows);
@@ -54,7 +56,7 @@ public sealed class LayerGradientTests
         var (x, w) = (Random(70, 6, 3), Random(70, 6, 4));
         using var gain = Parameter(1, 6, decays: false);
         var norm = new RmsNorm(_bench, gain, 1e-5f);
-        var (y, dx) = (_bench.Allocate(70, 6), _bench.Allocate(70, 6));
+        var (y, dx) = (new Matrix(70, 6), new Matrix(70, 6));
         double Loss()
         {
             norm.Forward(x, y, 70);
@@ -72,7 +74,7 @@ public sealed class LayerGradientTests
     {
         var (gateUp, w) = (Random(Rows, 14, 5), Random(Rows, 7, 6));
         var layer = new SwiGlu(_bench, 7);
-        var (y, d) = (_bench.Allocate(Rows, 7), _bench.Allocate(Rows, 14));
+        var (y, d) = (new Matrix(Rows, 7), new Matrix(Rows, 14));
         double Loss()
         {
             layer.Forward(gateUp, y, Rows);
@@ -88,7 +90,7 @@ public sealed class LayerGradientTests
     {
         var (x, z, w) = (Random(Rows, 6, 7), Random(Rows, 6, 8), Random(Rows, 6, 9));
         var layer = new ResidualSilu(_bench);
-        var (y, dz) = (_bench.Allocate(Rows, 6), _bench.Allocate(Rows, 6));
+        var (y, dz) = (new Matrix(Rows, 6), new Matrix(Rows, 6));
         double Loss()
         {
             layer.Forward(x, z, y, Rows);
@@ -106,7 +108,7 @@ public sealed class LayerGradientTests
         var (batch, w) = (Batch(2, 4, 6), Random(8, 5, 10));
         using var table = Parameter(6, 5, decays: true);
         var layer = new Embedding(_bench, table);
-        var x = _bench.Allocate(8, 5);
+        var x = new Matrix(8, 5);
         double Loss()
         {
             layer.Forward(batch, x);
@@ -123,7 +125,7 @@ public sealed class LayerGradientTests
         var (batch, config) = (Batch(2, 4, 6), Heads(4, 2));
         var (qkv, w) = (Random(8, 32, 11), Random(8, 32, 12));
         var rope = new Rope(_bench, config, 4);
-        var turned = _bench.Allocate(8, 32);
+        var turned = new Matrix(8, 32);
         double Loss()
         {
             qkv.All.CopyTo(turned.All);
@@ -131,7 +133,7 @@ public sealed class LayerGradientTests
             return GradientCheck.Weighted(turned, w);
         }
 
-        var d = _bench.Allocate(8, 32);
+        var d = new Matrix(8, 32);
         w.All.CopyTo(d.All);
         rope.Backward(d, batch);
         GradientCheck.Verify("qkv", qkv, d, Loss);
@@ -154,7 +156,7 @@ public sealed class LayerGradientTests
 
         var attention = new CausalAttention(_bench, config);
         var shape = CausalAttention.ProbabilityShape(config, 2, length);
-        var (p, o, d) = (_bench.Allocate(shape.Rows, shape.Columns), _bench.Allocate(rows, width), _bench.Allocate(rows, qkv.Columns));
+        var (p, o, d) = (new Matrix(shape.Rows, shape.Columns), new Matrix(rows, width), new Matrix(rows, qkv.Columns));
         p.All.Fill(float.NaN); // what an older batch left there must not matter
         double Loss()
         {
@@ -172,7 +174,7 @@ public sealed class LayerGradientTests
     {
         var (batch, logits) = (Batch(2, 4, 6), Random(8, 6, 15));
         var loss = new CrossEntropy(_bench, 6);
-        var d = _bench.Allocate(8, 6);
+        var d = new Matrix(8, 6);
         logits.All.CopyTo(d.All);
         loss.Forward(d, batch, shift: 1, 0.125);
         GradientCheck.Verify("logits", logits, d, () => loss.Forward(logits, batch, shift: 1, factor: null).Mean);
@@ -185,7 +187,7 @@ public sealed class LayerGradientTests
     {
         var (batch, logits, teacher) = (Batch(2, 4, 6), Random(8, 6, 16), Random(8, 6, 17));
         var loss = new CrossEntropy(_bench, 6);
-        var (d, copy) = (_bench.Allocate(8, 6), _bench.Allocate(8, 6));
+        var (d, copy) = (new Matrix(8, 6), new Matrix(8, 6));
         double Loss(Matrix z, double? factor)
         {
             teacher.All.CopyTo(copy.All);
@@ -201,7 +203,7 @@ public sealed class LayerGradientTests
     public void Distillation_FromOneself_LosesNothing()
     {
         var (batch, logits) = (Batch(2, 4, 6), Random(8, 6, 18));
-        var same = _bench.Allocate(8, 6);
+        var same = new Matrix(8, 6);
         logits.All.CopyTo(same.All);
         var sum = new CrossEntropy(_bench, 6).Distill(logits, same, batch, share: 1, factor: null);
         Assert.That(sum.Nats, Is.EqualTo(0).Within(1e-5));
@@ -234,7 +236,7 @@ public sealed class LayerGradientTests
         return new TokenBatch([.. Enumerable.Range(0, sequences * (length + 1)).Select(_ => random.Next(vocabulary))], sequences, lookahead: 1);
     }
 
-    private Matrix Random(int rows, int columns, int seed) => GradientCheck.Random(_bench, rows, columns, seed);
+    private static Matrix Random(int rows, int columns, int seed) => GradientCheck.Random(rows, columns, seed);
 
     private Parameter Parameter(int rows, int columns, bool decays)
     {

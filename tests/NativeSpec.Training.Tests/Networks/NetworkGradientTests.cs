@@ -28,7 +28,7 @@ public sealed class NetworkGradientTests
         ModelFiles.WriteModel(folder.Path, config, network.Parameters);
         using var written = LlamaCheckpoint.Open(folder.Path);
         network.Load(written.Checkpoint.Tensors); // rounded, as the reference reads them
-        var logits = _bench.Allocate(batch.Rows, config.VocabSize);
+        var logits = new Matrix(batch.Rows, config.VocabSize);
         network.Output.Forward(network.Forward(batch), logits, batch.Rows);
         for (var sequence = 0; sequence < 2; sequence++)
         {
@@ -81,7 +81,7 @@ public sealed class NetworkGradientTests
         var network = Network(Config, batch);
         using var objective = new MedusaObjective(_bench, network, new MedusaTraining { Heads = 4 }, batch.Rows);
         var measured = objective.Measure(batch);
-        var logits = _bench.Allocate(batch.Rows, Config.VocabSize);
+        var logits = new Matrix(batch.Rows, Config.VocabSize);
         network.Output.Forward(network.Forward(batch), logits, batch.Rows);
         for (var head = 0; head < 4; head++)
         {
