@@ -7,8 +7,8 @@
 // rows, columns and threads go together changes no bit.
 //
 // A stretch of one strip of b (kDepth rows of a tile's columns) comes from the second-level cache while a tile passes over it, and so
-// does a's block of rows. Where a is read by columns, the block is first copied: its columns lie a whole row apart, mostly a power of two,
-// and fall onto a few places of the caches.
+// does a's block of rows. Where a is read by columns and several strips pass over it, the block is first copied: its columns lie a whole row
+// apart, mostly a power of two, and fall onto a few places of the caches.
 #include "level.h"
 #include "simd.h"
 
@@ -156,7 +156,9 @@ void Gemm(const void* arguments, int64_t begin, int64_t end) {
     for (int64_t column = 0; column < g.n; column += kColumns) {
       for (int64_t k = 0; k < g.k; k += kDepth) {
         Rows rows{g.a + row * g.a_stride + k, g.a_stride, 1, count, Smaller(kDepth, g.k - k)};
-        if (g.a_by_columns) {
+        if (g.a_by_columns && g.n <= kTileVectors * kWidth) {
+          rows = {g.a + row + k * g.a_stride, 1, g.a_stride, count, rows.depth};
+        } else if (g.a_by_columns) {
           for (int64_t i = 0; i < rows.depth; ++i) {
             std::memcpy(copy + i * kCopyStride, g.a + (k + i) * g.a_stride + row, static_cast<size_t>(count) * sizeof(float));
           }

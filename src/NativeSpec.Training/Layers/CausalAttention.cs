@@ -1,3 +1,4 @@
+using System.Numerics.Tensors;
 using NativeSpec.Loading;
 using NativeSpec.Training.Compute;
 using NativeSpec.Training.Data;
@@ -7,17 +8,17 @@ namespace NativeSpec.Training.Layers;
 /// <summary>Causal self-attention with grouped key-value heads (Vaswani et al., 2017; Ainslie et al., 2023). For a query head, with
 /// rows i, j of one sequence and c = 1/sqrt(headDim):
 /// <code>
-/// p_ij = softmax_j(c · q_i·k_j), j ≤ i          o_i = Σ_j p_ij v_j
-/// dv_j = Σ_i p_ij do_i        dp_ij = do_i·v_j        ds_ij = c · p_ij (dp_ij − Σ_m p_im dp_im)
-/// dq_i = Σ_j ds_ij k_j        dk_j  = Σ_i ds_ij q_i
+/// s_ij = c · q_i·k_j, j ≤ i        l_i = ln Σ_j exp(s_ij)        p_ij = exp(s_ij − l_i)        o_i = Σ_j p_ij v_j
+/// dv_j = Σ_i p_ij do_i             dp_ij = do_i·v_j              ds_ij = c · p_ij (dp_ij − do_i·o_i)
+/// dq_i = Σ_j ds_ij k_j             dk_j  = Σ_i ds_ij q_i
 /// </code></summary>
-/// <remarks>qkv: [rows, (heads + 2·kvHeads)·headDim]; o: [rows, heads·headDim]; p: [sequences·heads·length, padded length], kept for the
-/// gradient. Keys and values are turned to [headDim, length] first, so that every sum runs over long rows. A key-value head of a
-/// sequence, with the query heads that share it, is one piece of work; dk and dv are summed within it.</remarks>
+/// <remarks>qkv: [rows, (heads + 2·kvHeads)·headDim]; o: [rows, heads·headDim]; l: [sequences·heads, length], all that is kept of p, which is
+/// computed again for the gradient (Dao et al., 2022). A key-value head of a sequence, with the query heads that share it, is one piece of work;
+/// dk and dv are summed within it. Within a piece everything is a product of a block of queries with the keys that its last one sees.</remarks>
 internal sealed unsafe class CausalAttention(Workbench bench, LlamaConfig config)
 {
-    private const int QueryBlock = 16;   // rows of p and ds that are multiplied with q and do at once; divides RowKernels.Block
-    private const int StrideOffset = 16; // keeps the rows of turned keys and values from falling onto the same places of the cache
+    private const int QueryBlock = 48;   // queries of a block, of whose scores a triangle is computed in vain
+    private const int StrideOffset = 16; // keeps the rows of scores from falling onto the same places of the cache
 
     private readonly int _headDim = config.HeadDim;
     private readonly int _kvHeads = config.NumKeyValueHeads;
@@ -25,118 +26,127 @@ internal sealed unsafe class CausalAttention(Workbench bench, LlamaConfig config
     private readonly int _heads = config.NumAttentionHeads;
     private readonly float _scale = 1 / MathF.Sqrt(config.HeadDim);
 
-    /// <summary>Rows and columns of p for a batch's extents.</summary>
-    public static (int Rows, int Columns) ProbabilityShape(LlamaConfig config, int sequences, int length)
-        => (checked(sequences * config.NumAttentionHeads * length), RowKernels.Pad(length));
-
-    public void Forward(Matrix qkv, Matrix probabilities, Matrix output, TokenBatch batch)
+    /// <summary>Writes o and l.</summary>
+    public void Forward(Matrix qkv, Matrix logSums, Matrix output, TokenBatch batch)
     {
-        bench.ForRanges(batch.Sequences * _kvHeads, (begin, end) =>
+        bench.ForRanges(batch.Sequences * _kvHeads, 1, (begin, end) =>
         {
             for (var item = begin; item < end; item++)
             {
-                ForwardHead(new Piece(this, batch, item), qkv, probabilities, output);
+                ForwardHead(new Piece(this, batch, item), qkv, logSums, output);
             }
         });
         bench.Count(2.0 * batch.Rows * batch.Length * _heads * _headDim); // two products over the half that is seen
     }
 
-    /// <summary>Writes dqkv, all of it.</summary>
-    public void Backward(Matrix qkv, Matrix probabilities, Matrix dOutput, Matrix dqkv, TokenBatch batch)
+    /// <summary>Writes dqkv, all of it, from o and l of the forward.</summary>
+    public void Backward(Matrix qkv, Matrix logSums, Matrix output, Matrix dOutput, Matrix dqkv, TokenBatch batch)
     {
-        bench.ForRanges(batch.Sequences * _kvHeads, (begin, end) =>
+        bench.ForRanges(batch.Sequences * _kvHeads, 1, (begin, end) =>
         {
             for (var item = begin; item < end; item++)
             {
-                BackwardHead(new Piece(this, batch, item), qkv, probabilities, dOutput, dqkv);
+                BackwardHead(new Piece(this, batch, item), qkv, logSums, output, dOutput, dqkv);
             }
         });
-        bench.Count(4.0 * batch.Rows * batch.Length * _heads * _headDim);
+        bench.Count(4.0 * batch.Rows * batch.Length * _heads * _headDim); // four; the fifth, for p, is not counted
     }
 
-    private void ForwardHead(Piece piece, Matrix qkv, Matrix probabilities, Matrix output)
+    private void ForwardHead(Piece piece, Matrix qkv, Matrix logSums, Matrix output)
     {
-        var stride = probabilities.Columns + StrideOffset;
-        using var memory = bench.Borrow(((2 * _headDim) + 2) * stride);
-        float* keys = memory.Pointer, values = keys + (_headDim * stride), scores = values + (_headDim * stride);
-        ReadColumns(qkv, piece, piece.KeyColumn, keys, stride);
-        ReadColumns(qkv, piece, piece.ValueColumn, values, stride);
+        var padded = SoftmaxKernels.Pad(piece.Length);
+        int stride = padded + StrideOffset, panels = PanelFloats(piece.Length), rows = padded * _headDim;
+        using var memory = bench.Borrow(panels + rows + (QueryBlock * stride));
+        var values = new Block(memory.Pointer + panels, _headDim);
+        var scores = new Block(values.First + rows, stride);
+        var keys = Turn(qkv, piece, piece.KeyColumn, memory.Pointer);
+        var sums = stackalloc float[QueryBlock];
+        CopyRows(piece.In(qkv, 0, piece.ValueColumn), values, piece.Length);
         for (var head = 0; head < _group; head++)
         {
-            for (var i = 0; i < piece.Length; i += 2)
-            {
-                // Two rows at once; the last one alone is computed twice, into the same place.
-                var second = i + 1 < piece.Length ? 1 : 0;
-                var padded = RowKernels.Pad(i + 1 + second);
-                var row = (nint)(piece.FirstRow + i);
-                var q = qkv.Pointer + (row * qkv.Columns) + piece.QueryColumn(head);
-                var p = probabilities.Pointer + ((nint)(piece.ProbabilityRow(head) + i) * probabilities.Columns);
-                var o = output.Pointer + (row * output.Columns) + piece.OutputColumn(head);
-                RowKernels.Combine(q, second * qkv.Columns, 1, _headDim, keys, stride, scores, second * stride, padded, accumulate: false);
-                for (var r = 0; r <= second; r++)
-                {
-                    SoftmaxKernels.Forward(scores + (r * stride), i + r + 1, _scale, p + (r * probabilities.Columns), padded);
-                }
-
-                RowKernels.Dots(p, second * probabilities.Columns, values, stride, _headDim, o, second * output.Columns, padded);
-            }
-        }
-    }
-
-    private void BackwardHead(Piece piece, Matrix qkv, Matrix probabilities, Matrix dOutput, Matrix dqkv)
-    {
-        var stride = probabilities.Columns + StrideOffset;
-        using var memory = bench.Borrow(((4 * _headDim) + QueryBlock) * stride);
-        float* keys = memory.Pointer, values = keys + (_headDim * stride);
-        float* dKeys = values + (_headDim * stride), dValues = dKeys + (_headDim * stride), ds = dValues + (_headDim * stride);
-        ReadColumns(qkv, piece, piece.KeyColumn, keys, stride);
-        ReadColumns(qkv, piece, piece.ValueColumn, values, stride);
-        for (var head = 0; head < _group; head++)
-        {
+            var l = logSums.Pointer + ((nint)piece.LogSumRow(head) * logSums.Columns);
             for (var first = 0; first < piece.Length; first += QueryBlock)
             {
                 var count = Math.Min(QueryBlock, piece.Length - first);
-                var padded = RowKernels.Pad(first + count);
-                var p = probabilities.Pointer + ((nint)(piece.ProbabilityRow(head) + first) * probabilities.Columns);
-                var q = qkv.Pointer + ((nint)(piece.FirstRow + first) * qkv.Columns) + piece.QueryColumn(head);
-                var dq = dqkv.Pointer + ((nint)(piece.FirstRow + first) * dqkv.Columns) + piece.QueryColumn(head);
-                var dOut = dOutput.Pointer + ((nint)(piece.FirstRow + first) * dOutput.Columns) + piece.OutputColumn(head);
-                for (var i = 0; i < count; i += 2)
+                var seen = SoftmaxKernels.Pad(first + count);
+                var o = piece.In(output, first, piece.QueryColumn(head));
+                bench.Compute(new Product(count, seen, _headDim, piece.In(qkv, first, piece.QueryColumn(head)), keys, scores));
+                for (var i = 0; i < count; i++)
                 {
-                    var second = i + 1 < count ? 1 : 0;
-                    var row = ds + (i * stride);
-                    RowKernels.Combine(
-                        dOut + (i * dOutput.Columns), second * dOutput.Columns, 1, _headDim, values, stride, row, second * stride, padded, accumulate: false);
-                    for (var r = 0; r <= second; r++)
-                    {
-                        SoftmaxKernels.Backward(p + ((i + r) * probabilities.Columns), _scale, row + (r * stride), padded);
-                    }
-
-                    RowKernels.Dots(row, second * stride, keys, stride, _headDim, dq + (i * dqkv.Columns), second * dqkv.Columns, padded);
+                    (l[first + i], sums[i]) = SoftmaxKernels.Forward(scores.At(i, 0).First, first + i + 1, _scale, seen);
                 }
 
-                for (var c = 0; c < _headDim; c += 2)
+                bench.Compute(new Product(count, _headDim, seen, scores, values, o));
+                for (var i = 0; i < count; i++)
                 {
-                    RowKernels.Combine(q + c, 1, qkv.Columns, count, ds, stride, dKeys + (c * stride), stride, padded, accumulate: true);
-                }
-
-                for (var c = 0; c < _headDim; c += 2)
-                {
-                    RowKernels.Combine(dOut + c, 1, dOutput.Columns, count, p, probabilities.Columns, dValues + (c * stride), stride, padded, accumulate: true);
+                    var row = new Span<float>(o.At(i, 0).First, _headDim);
+                    TensorPrimitives.Multiply(row, 1 / sums[i], row);
                 }
             }
         }
-
-        WriteColumns(dKeys, stride, dqkv, piece, piece.KeyColumn);
-        WriteColumns(dValues, stride, dqkv, piece, piece.ValueColumn);
     }
 
-    /// <summary>[length, headDim] of qkv as [headDim, stride].</summary>
-    private void ReadColumns(Matrix qkv, Piece piece, int column, float* to, int stride)
-        => Transposition.Turn(qkv.Pointer + ((nint)piece.FirstRow * qkv.Columns) + column, qkv.Columns, piece.Length, _headDim, to, stride);
+    private void BackwardHead(Piece piece, Matrix qkv, Matrix logSums, Matrix output, Matrix dOutput, Matrix dqkv)
+    {
+        var padded = SoftmaxKernels.Pad(piece.Length);
+        int stride = padded + StrideOffset, panels = PanelFloats(piece.Length), rows = padded * _headDim;
+        using var memory = bench.Borrow((2 * panels) + (3 * rows) + (2 * QueryBlock * stride));
+        var keys = new Block(memory.Pointer + (2 * panels), _headDim);
+        Block dKeys = new(keys.First + rows, _headDim), dValues = new(dKeys.First + rows, _headDim);
+        Block p = new(dValues.First + rows, stride), ds = new(p.First + (QueryBlock * stride), stride);
+        var keysTurned = Turn(qkv, piece, piece.KeyColumn, memory.Pointer);
+        var valuesTurned = Turn(qkv, piece, piece.ValueColumn, memory.Pointer + panels);
+        CopyRows(piece.In(qkv, 0, piece.KeyColumn), keys, piece.Length);
+        for (var head = 0; head < _group; head++)
+        {
+            var l = logSums.Pointer + ((nint)piece.LogSumRow(head) * logSums.Columns);
+            for (var first = 0; first < piece.Length; first += QueryBlock)
+            {
+                var count = Math.Min(QueryBlock, piece.Length - first);
+                var seen = SoftmaxKernels.Pad(first + count);
+                var q = piece.In(qkv, first, piece.QueryColumn(head));
+                var (o, dOut) = (piece.In(output, first, piece.QueryColumn(head)), piece.In(dOutput, first, piece.QueryColumn(head)));
+                bench.Compute(new Product(count, seen, _headDim, q, keysTurned, p));
+                bench.Compute(new Product(count, seen, _headDim, dOut, valuesTurned, ds));
+                for (var i = 0; i < count; i++)
+                {
+                    var along = TensorPrimitives.Dot(new ReadOnlySpan<float>(dOut.At(i, 0).First, _headDim), new ReadOnlySpan<float>(o.At(i, 0).First, _headDim));
+                    SoftmaxKernels.Backward(p.At(i, 0).First, ds.At(i, 0).First, l[first + i], along, first + i + 1, _scale, seen);
+                }
 
-    private void WriteColumns(float* from, int stride, Matrix dqkv, Piece piece, int column)
-        => Transposition.Turn(from, stride, _headDim, piece.Length, dqkv.Pointer + ((nint)piece.FirstRow * dqkv.Columns) + column, dqkv.Columns);
+                bench.Compute(new Product(count, _headDim, seen, ds, keys, piece.In(dqkv, first, piece.QueryColumn(head))));
+                bench.Compute(new Product(first + count, _headDim, count, ds, q, dKeys, turned: true, accumulate: true));
+                bench.Compute(new Product(first + count, _headDim, count, p, dOut, dValues, turned: true, accumulate: true));
+            }
+        }
+
+        CopyRows(dKeys, piece.In(dqkv, 0, piece.KeyColumn), piece.Length);
+        CopyRows(dValues, piece.In(dqkv, 0, piece.ValueColumn), piece.Length);
+    }
+
+    /// <summary>Room for [headDim, length] in panels, the last one whole.</summary>
+    private int PanelFloats(int length) => (length + Product.Panel - 1) / Product.Panel * Product.Panel * _headDim;
+
+    /// <summary>A head's [length, headDim] of qkv turned to [headDim, length], in panels; the columns behind stay zero.</summary>
+    private Block Turn(Matrix qkv, Piece piece, int column, float* to)
+    {
+        for (var first = 0; first < piece.Length; first += Product.Panel)
+        {
+            var from = piece.In(qkv, first, column);
+            Transposition.Turn(
+                from.First, from.Stride, Math.Min(Product.Panel, piece.Length - first), _headDim, to + ((nint)first * _headDim), Product.Panel);
+        }
+
+        return new Block(to, Product.Panel, Product.Panel * _headDim);
+    }
+
+    private void CopyRows(Block from, Block to, int rows)
+    {
+        for (var row = 0; row < rows; row++)
+        {
+            new ReadOnlySpan<float>(from.At(row, 0).First, _headDim).CopyTo(new Span<float>(to.At(row, 0).First, _headDim));
+        }
+    }
 
     /// <summary>Where a key-value head of a sequence, and the query heads that share it, lie in the matrices.</summary>
     private readonly struct Piece(CausalAttention attention, TokenBatch batch, int item)
@@ -146,16 +156,16 @@ internal sealed unsafe class CausalAttention(Workbench bench, LlamaConfig config
 
         public int Length { get; } = batch.Length;
 
-        public int FirstRow => _sequence * Length;
-
         public int KeyColumn => (attention._heads + _kvHead) * attention._headDim;
 
         public int ValueColumn => (attention._heads + attention._kvHeads + _kvHead) * attention._headDim;
 
+        /// <summary>Of q in qkv, and of o in the output.</summary>
         public int QueryColumn(int head) => ((_kvHead * attention._group) + head) * attention._headDim;
 
-        public int OutputColumn(int head) => QueryColumn(head);
+        public int LogSumRow(int head) => (_sequence * attention._heads) + (_kvHead * attention._group) + head;
 
-        public int ProbabilityRow(int head) => ((_sequence * attention._heads) + (_kvHead * attention._group) + head) * Length;
+        /// <summary>A matrix from a row of the sequence and a column on.</summary>
+        public Block In(Matrix matrix, int row, int column) => new(matrix.Pointer + ((nint)((_sequence * Length) + row) * matrix.Columns) + column, matrix.Columns);
     }
 }

@@ -22,7 +22,7 @@ internal sealed class LlamaBlock : IDisposable
     private readonly Linear _downProj;
     private readonly Matrix _normed;          // [rows, hidden]
     private readonly Matrix _qkv;             // [rows, (heads + 2·kvHeads)·headDim], turned
-    private readonly Matrix _probabilities;   // of the attention
+    private readonly Matrix _logSums;         // [sequences·heads, length] of the attention
     private readonly Matrix _attended;        // [rows, heads·headDim]
     private readonly Matrix _middle;          // [rows, hidden] m
     private readonly Matrix _middleNormed;    // [rows, hidden]
@@ -58,8 +58,7 @@ internal sealed class LlamaBlock : IDisposable
 
         _normed = new Matrix(rows, hidden);
         _qkv = new Matrix(rows, query + (2 * key));
-        var shape = CausalAttention.ProbabilityShape(config, sequences, length);
-        _probabilities = new Matrix(shape.Rows, shape.Columns);
+        _logSums = new Matrix(sequences * config.NumAttentionHeads, length);
         _attended = new Matrix(rows, query);
         _middle = new Matrix(rows, hidden);
         _middleNormed = new Matrix(rows, hidden);
@@ -80,7 +79,7 @@ internal sealed class LlamaBlock : IDisposable
         _inputNorm.Forward(x, _normed, rows);
         _qkvProj.Forward(_normed, _qkv, rows);
         _rope.Forward(_qkv, batch);
-        _attention.Forward(_qkv, _probabilities, _attended, batch);
+        _attention.Forward(_qkv, _logSums, _attended, batch);
         x.RowRange(0, rows).CopyTo(_middle.All);
         _oProj.Forward(_attended, _middle, rows, accumulate: true);
 
@@ -106,7 +105,7 @@ internal sealed class LlamaBlock : IDisposable
         var dAttended = bench.Scratch("d attended", _attended.Rows, _attended.Columns);
         var dQkv = bench.Scratch("d qkv", _qkv.Rows, _qkv.Columns);
         _oProj.Backward(_attended, gradient, dAttended, rows);
-        _attention.Backward(_qkv, _probabilities, dAttended, dQkv, batch);
+        _attention.Backward(_qkv, _logSums, _attended, dAttended, dQkv, batch);
         _rope.Backward(dQkv, batch);
         _qkvProj.Backward(_normed, dQkv, dNormed, rows);
         _inputNorm.Backward(x, dNormed, gradient, rows);
@@ -115,7 +114,7 @@ internal sealed class LlamaBlock : IDisposable
     public void Dispose()
     {
         Parameters.ForEach(parameter => parameter.Dispose());
-        Matrix[] kept = [_normed, _qkv, _probabilities, _attended, _middle, _middleNormed, _gateUp, _activated];
+        Matrix[] kept = [_normed, _qkv, _logSums, _attended, _middle, _middleNormed, _gateUp, _activated];
         Array.ForEach(kept, matrix => matrix.Dispose());
     }
 

@@ -175,7 +175,7 @@ public static class TrainingRun
         double rows = (double)options.Sequences * options.Context, bytes = 0;
         foreach (var config in models)
         {
-            double layer = (8.0 * config.HiddenSize) + (4.0 * config.IntermediateSize) + ((double)config.NumAttentionHeads * options.Context);
+            double layer = (8.0 * config.HiddenSize) + (4.0 * config.IntermediateSize) + config.NumAttentionHeads;
             bytes += 4 * ((4.0 * config.ParameterCount) + (rows * ((2.0 * config.VocabSize) + (config.NumHiddenLayers * layer))));
         }
 
