@@ -16,6 +16,7 @@ internal sealed class BenchSpeculationCommand : Command, IHasExamples
     private readonly Option<int?> _limit = MeasureOptions.Limit();
     private readonly Option<int> _maxTokens = MeasureOptions.MaxTokens();
     private readonly Option<float?> _temperature = MeasureOptions.Temperature();
+    private readonly Option<float?> _topP = new("--top-p") { Description = "Keep the likeliest tokens up to this probability; by default what the checkpoint recommends", HelpName = "P" };
     private readonly Option<string?> _methods = new("--methods") { Description = "A list of: auto (what pays), unplanned (all drafters, every candidate), a drafter, DRAFTER:unplanned, never and returns (a drafter that is always wrong, or wrong until the middle of the output); by default each drafter, auto and unplanned", HelpName = "LIST" };
     private readonly Option<int> _maxNodes = new("--max-nodes") { Description = "Most candidates computed in a round (default 64)", HelpName = "N", DefaultValueFactory = _ => 64 };
     private readonly Option<int?> _context = CommonOptions.Context("Most tokens of prompt and output together; by default the model's limit");
@@ -28,7 +29,7 @@ internal sealed class BenchSpeculationCommand : Command, IHasExamples
         _terminal = terminal;
         _compute = new ComputeFlags(terminal);
         _shape.AcceptOnlyFromAmong([.. BenchShapes.All.Keys]);
-        Option[] options = [_model, _shape, .. _drafters.DrafterOptions, _prompts, _limit, _maxTokens, _temperature, _methods, _maxNodes, _context, .. _compute.All, _json];
+        Option[] options = [_model, _shape, .. _drafters.DrafterOptions, _prompts, _limit, _maxTokens, _temperature, _topP, _methods, _maxNodes, _context, .. _compute.All, _json];
         Array.ForEach(options, Add);
         SetAction(RunAsync);
     }
@@ -65,7 +66,7 @@ internal sealed class BenchSpeculationCommand : Command, IHasExamples
         Array.ForEach(methods, method => SpeculationBenchmark.OptionsOf(method, engine.Drafters, maxNodes));
 
         var prompts = MeasureOptions.Fitting(engine, texts, parsed.GetValue(_maxTokens), _terminal);
-        var options = new GenerationOptions { MaxTokens = parsed.GetValue(_maxTokens), Temperature = parsed.GetValue(_temperature) };
+        var options = new GenerationOptions { MaxTokens = parsed.GetValue(_maxTokens), Temperature = parsed.GetValue(_temperature), TopP = parsed.GetValue(_topP) };
         var benchmark = new SpeculationBenchmark(engine, options, methods);
         await benchmark.WarmUpAsync(prompts[0], maxNodes, cancellationToken).ConfigureAwait(false);
         for (var i = 0; i < prompts.Count; i++)
@@ -100,8 +101,8 @@ internal sealed class BenchSpeculationCommand : Command, IHasExamples
     private void Print(InferenceEngine engine, SpeculationBenchmark benchmark)
     {
         var plain = Quartiles.Of(benchmark.PlainSpeeds);
-        _terminal.Out.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{engine.Backend}; {benchmark.Compared} prompts; plain decoding {plain.Median:0.0} tokens/s"));
-        Tables.Print(_terminal, ["method", "× plain", "middle half", "tokens/s", "tokens/round", "accepted", "draft ms", "verify ms", "plan ms", "same text"], 1, benchmark.Results.Select(result =>
+        _terminal.Out.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{engine.Backend}; {benchmark.Compared} prompts; plain decoding {plain.Median:0.0} tokens/s, {Quartiles.Of(benchmark.PlainOutsideForwards).Median:0.0 %} of the time outside forwards"));
+        Tables.Print(_terminal, ["method", "× plain", "middle half", "tokens/s", "tokens/round", "accepted", "draft ms", "verify ms", "plan ms", "outside forwards", "same text"], 1, benchmark.Results.Select(result =>
         {
             var ratio = Quartiles.Of(result.Ratios);
             return new[]
@@ -109,7 +110,7 @@ internal sealed class BenchSpeculationCommand : Command, IHasExamples
                 result.Name, Number(ratio.Median, "0.00"), $"{Number(ratio.Lower, "0.00")}–{Number(ratio.Upper, "0.00")}", Number(Quartiles.Of(result.Speeds).Median, "0.0"),
                 Number(result.TokensPerRound, "0.00"), Number(result.AcceptanceRate, "0.00"),
                 Number(result.Stats.Sum(s => s.DraftTime.TotalMilliseconds), "0"), Number(result.Stats.Sum(s => s.VerifyTime.TotalMilliseconds), "0"),
-                Number(result.Stats.Sum(s => s.PlanTime.TotalMilliseconds), "0"), $"{result.Ratios.Count - result.Different.Count} of {result.Ratios.Count}",
+                Number(result.Stats.Sum(s => s.PlanTime.TotalMilliseconds), "0"), Number(Quartiles.Of(result.OutsideForwards).Median, "0.0 %"), $"{result.Ratios.Count - result.Different.Count} of {result.Ratios.Count}",
             };
         }));
 
@@ -122,6 +123,7 @@ internal sealed class BenchSpeculationCommand : Command, IHasExamples
         json.WriteString("backend", engine.Backend);
         json.WriteNumber("prompts", benchmark.Compared);
         WriteQuartiles(json, "plain_tokens_per_second", benchmark.PlainSpeeds);
+        WriteQuartiles(json, "plain_outside_forwards", benchmark.PlainOutsideForwards);
         json.WriteStartArray("methods");
         foreach (var result in benchmark.Results)
         {
@@ -129,6 +131,7 @@ internal sealed class BenchSpeculationCommand : Command, IHasExamples
             json.WriteString("method", result.Name);
             WriteQuartiles(json, "ratio", result.Ratios);
             WriteQuartiles(json, "tokens_per_second", result.Speeds);
+            WriteQuartiles(json, "outside_forwards", result.OutsideForwards);
             json.WriteMeasured("tokens_per_round", result.TokensPerRound);
             json.WriteMeasured("acceptance_rate", result.AcceptanceRate);
             json.WriteNumber("drafted", result.Stats.Sum(s => s.Drafted));

@@ -13,6 +13,9 @@ internal sealed record MethodResult(string Name)
     /// <summary>For each prompt, tokens per second.</summary>
     public List<double> Speeds { get; } = [];
 
+    /// <summary>For each prompt, the share of the time that no forward of the target took.</summary>
+    public List<double> OutsideForwards { get; } = [];
+
     /// <summary>For each prompt, the statistics.</summary>
     public List<SpeculationStats> Stats { get; } = [];
 
@@ -38,6 +41,9 @@ internal sealed class SpeculationBenchmark(InferenceEngine engine, GenerationOpt
 
     /// <summary>Tokens per second of plain decoding, for each prompt.</summary>
     public List<double> PlainSpeeds { get; } = [];
+
+    /// <summary>For each prompt, the share of plain decoding's time that no forward took: sampling, scheduling, releasing text.</summary>
+    public List<double> PlainOutsideForwards { get; } = [];
 
     /// <summary>The methods' results.</summary>
     public IReadOnlyList<MethodResult> Results { get; } = [.. methods.Select(name => new MethodResult(name))];
@@ -103,11 +109,13 @@ internal sealed class SpeculationBenchmark(InferenceEngine engine, GenerationOpt
 
         var plain = new GenerationSpeed(results[^1]).PredictedPerSecond;
         PlainSpeeds.Add(plain);
+        PlainOutsideForwards.Add(OutsideForwards(results[^1]));
         for (var i = 0; i < methods.Count; i++)
         {
             var speed = new GenerationSpeed(results[i]).PredictedPerSecond;
             Results[i].Speeds.Add(speed);
             Results[i].Ratios.Add(speed / plain);
+            Results[i].OutsideForwards.Add(OutsideForwards(results[i]));
             Results[i].Stats.Add(results[i].Speculation);
             if (!results[i].Ids.SequenceEqual(results[^1].Ids))
             {
@@ -115,6 +123,8 @@ internal sealed class SpeculationBenchmark(InferenceEngine engine, GenerationOpt
             }
         }
     }
+
+    private static double OutsideForwards(GenerationResult result) => 1 - (result.Speculation.VerifyTime / result.Timings.Decode);
 }
 
 /// <summary>The middle of measurements and the bounds of their middle half.</summary>

@@ -113,7 +113,10 @@ public sealed class SpeculationCommandTests
             Assert.That(method.Number("texts_equal"), Is.EqualTo(2), method.Text("method"));
             Assert.That(method.GetProperty("ratio").Number("median"), Is.Positive);
             Assert.That(method.Number("tokens_per_round"), Is.AtLeast(1));
+            Assert.That(method.GetProperty("outside_forwards").Number("median"), Is.InRange(0, 1));
         }
+
+        Assert.That(json.GetProperty("plain_outside_forwards").Number("median"), Is.InRange(0, 1));
 
         var file = Path.Combine(_folder.Path, "bench.json");
         File.WriteAllText(file, run.Out);

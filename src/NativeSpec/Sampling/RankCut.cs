@@ -7,7 +7,7 @@ namespace NativeSpec.Sampling;
 /// <see cref="Score"/> stays, and of the tokens with that score the first <see cref="Ties"/> in order of their ids.</summary>
 internal readonly record struct RankCut(float Score, int Ties)
 {
-    private const int BlockLength = 8;
+    private const int BlockLength = Compaction.BlockLength;
 
     /// <summary>The cut that keeps every token.</summary>
     public static RankCut KeepAll { get; } = new(float.NegativeInfinity, int.MaxValue);
@@ -24,7 +24,7 @@ internal readonly record struct RankCut(float Score, int Ties)
         ReadOnlySpan<float> scores, ReadOnlySpan<float> values, float leastValue, bool areAllIds, Span<int> ids, Span<float> kept)
     {
         var (ties, count) = (Ties, 0);
-        var (cutScore, least) = (Vector256.Create(Score), Vector256.Create(leastValue));
+        var (cutScore, least, lanes) = (Vector256.Create(Score), Vector256.Create(leastValue), Vector256<int>.Indices);
         var start = 0;
         for (; start <= scores.Length - BlockLength; start += BlockLength)
         {
@@ -36,29 +36,14 @@ internal readonly record struct RankCut(float Score, int Ties)
                 ties--;
             }
 
-            stays &= Vector256.GreaterThanOrEqual(Vector256.Create(values[start..]), least).ExtractMostSignificantBits();
+            var value = Vector256.Create(values[start..]);
+            stays &= Vector256.GreaterThanOrEqual(value, least).ExtractMostSignificantBits();
 
-            // Where many stay, all are written and the next one writes over those that go. What is written to was read before: count ≤ i.
-            if (BitOperations.PopCount(stays) > BlockLength / 2)
-            {
-                for (var lane = 0; lane < BlockLength; lane++)
-                {
-                    var i = start + lane;
-                    ids[count] = areAllIds ? i : ids[i];
-                    kept[count] = values[i];
-                    count += (int)(stays >> lane) & 1;
-                }
-
-                continue;
-            }
-
-            // Visiting the bits that are set costs one wrong guess for a block; a branch on each token would cost one for each change.
-            for (; stays != 0; stays &= stays - 1)
-            {
-                var i = start + BitOperations.TrailingZeroCount(stays);
-                ids[count] = areAllIds ? i : ids[i];
-                kept[count++] = values[i];
-            }
+            // All eight are written, and the next block writes over those that go. What is written to was read before: count ≤ start.
+            var id = areAllIds ? lanes + Vector256.Create(start) : Vector256.Create<int>(ids[start..]);
+            Compaction.ToFront(id, stays).CopyTo(ids[count..]);
+            Compaction.ToFront(value, stays).CopyTo(kept[count..]);
+            count += BitOperations.PopCount(stays);
         }
 
         for (; start < scores.Length; start++)

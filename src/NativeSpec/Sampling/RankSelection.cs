@@ -141,16 +141,13 @@ internal static class RankSelection
         var count = 0;
         var (lows, highs) = (Vector256.Create(low), Vector256.Create(high));
         var start = 0;
-        for (; start <= scores.Length - Vector256<float>.Count; start += Vector256<float>.Count)
+        for (; start <= scores.Length - Compaction.BlockLength; start += Compaction.BlockLength)
         {
-            var block = Vector256.Create(scores[start..]);
-            var inside = (Vector256.GreaterThanOrEqual(block, lows) & Vector256.LessThan(block, highs)).ExtractMostSignificantBits();
-            for (; inside != 0; inside &= inside - 1)
-            {
-                var i = start + BitOperations.TrailingZeroCount(inside);
-                (intoScores[count], intoWeights[count]) = (scores[i], weights[i]);
-                count++;
-            }
+            var (score, weight) = (Vector256.Create(scores[start..]), Vector256.Create(weights[start..]));
+            var inside = (Vector256.GreaterThanOrEqual(score, lows) & Vector256.LessThan(score, highs)).ExtractMostSignificantBits();
+            Compaction.ToFront(score, inside).CopyTo(intoScores[count..]);
+            Compaction.ToFront(weight, inside).CopyTo(intoWeights[count..]);
+            count += BitOperations.PopCount(inside);
         }
 
         for (; start < scores.Length; start++)
