@@ -10,28 +10,35 @@ internal sealed class Linear(Workbench bench, Parameter weight, Parameter? bias 
     /// <summary>W, which tied layers share.</summary>
     public Parameter Weight => weight;
 
-    /// <summary>Computes y, or adds to it.</summary>
-    public void Forward(Matrix x, Matrix y, int rows, bool accumulate = false)
-    {
-        bench.Multiply(x, weight.Value, y, rows, accumulate);
-        if (bias is not null)
+    /// <summary>Computes y, or addend + y.</summary>
+    /// <param name="x">[rows, in]</param>
+    /// <param name="y">[rows, out]</param>
+    /// <param name="rows">Of the batch.</param>
+    /// <param name="addend">[rows, out]</param>
+    /// <param name="then">Called for ranges [begin, end) of rows of y once they are done, while they are in a cache.</param>
+    public void Forward(Matrix x, Matrix y, int rows, Matrix? addend = null, Action<int, int>? then = null)
+        => bench.Multiply(x, weight.Value, y, rows, addend, bias is null ? then : (begin, end) =>
         {
-            bench.ForRanges(rows, (begin, end) =>
+            for (var row = begin; row < end; row++)
             {
-                for (var row = begin; row < end; row++)
-                {
-                    TensorPrimitives.Add(y.Row(row), bias.Value.All, y.Row(row));
-                }
-            });
-        }
-    }
+                TensorPrimitives.Add(y.Row(row), bias.Value.All, y.Row(row));
+            }
+
+            then?.Invoke(begin, end);
+        });
 
     /// <summary>Adds to the gradients of the parameters and computes dx, or adds to it; no dx where it is null.</summary>
-    public void Backward(Matrix x, Matrix dy, Matrix? dx, int rows, bool accumulate = false)
+    /// <param name="x">[rows, in]</param>
+    /// <param name="dy">[rows, out]</param>
+    /// <param name="dx">[rows, in]</param>
+    /// <param name="rows">Of the batch.</param>
+    /// <param name="accumulate">Whether dx is added to.</param>
+    /// <param name="then">Called for ranges of rows of dx, as in the forward.</param>
+    public void Backward(Matrix x, Matrix dy, Matrix? dx, int rows, bool accumulate = false, Action<int, int>? then = null)
     {
         if (dx is not null)
         {
-            bench.MultiplyBack(dy, weight.Value, dx, rows, accumulate);
+            bench.MultiplyBack(dy, weight.Value, dx, rows, accumulate, then);
         }
 
         if (weight.LearningRateFactor == 0)

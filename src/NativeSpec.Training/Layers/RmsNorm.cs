@@ -13,14 +13,17 @@ internal sealed class RmsNorm(Workbench bench, Parameter gain, float eps)
 {
     private const int Block = 32;
 
-    public void Forward(Matrix x, Matrix y, int rows) => bench.ForRanges(rows, (begin, end) =>
+    public void Forward(Matrix x, Matrix y, int rows) => bench.ForRanges(rows, (begin, end) => Forward(x, y, begin, end));
+
+    /// <summary>Rows [begin, end) alone.</summary>
+    public void Forward(Matrix x, Matrix y, int begin, int end)
     {
         for (var row = begin; row < end; row++)
         {
             TensorPrimitives.Multiply(x.Row(row), Scale(x.Row(row)), y.Row(row));
             TensorPrimitives.Multiply(y.Row(row), gain.Value.All, y.Row(row));
         }
-    });
+    }
 
     /// <summary>Adds to <paramref name="dx"/>, which already holds the gradient that passes the norm by.</summary>
     public void Backward(Matrix x, Matrix dy, Matrix dx, int rows)

@@ -32,13 +32,13 @@ internal sealed class Rope
         }
     }
 
-    /// <summary>Turns q and k in place.</summary>
-    public void Forward(Matrix qkv, TokenBatch batch) => Turn(qkv, batch, 1);
+    /// <summary>Turns q and k of rows [begin, end) in place.</summary>
+    public void Forward(Matrix qkv, TokenBatch batch, int begin, int end) => Turn(qkv, batch, begin, end, 1);
 
-    /// <summary>Turns their gradient back in place.</summary>
-    public void Backward(Matrix dqkv, TokenBatch batch) => Turn(dqkv, batch, -1);
+    /// <summary>Turns their gradient back in place, of all rows.</summary>
+    public void Backward(Matrix dqkv, TokenBatch batch) => _bench.ForRanges(batch.Rows, (begin, end) => Turn(dqkv, batch, begin, end, -1));
 
-    private void Turn(Matrix qkv, TokenBatch batch, float direction) => _bench.ForRanges(batch.Rows, (begin, end) =>
+    private void Turn(Matrix qkv, TokenBatch batch, int begin, int end, float direction)
     {
         var half = _headDim / 2;
         for (var row = begin; row < end; row++)
@@ -64,5 +64,5 @@ internal sealed class Rope
                 }
             }
         }
-    });
+    }
 }

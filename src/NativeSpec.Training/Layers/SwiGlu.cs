@@ -7,19 +7,19 @@ namespace NativeSpec.Training.Layers;
 /// <code>
 /// du = dy · silu(g)        dg = dy · u · σ(g) · (1 + g · (1 − σ(g)))
 /// </code></summary>
-/// <remarks>gateUp: [rows, 2·width], g before u; y: [rows, width].</remarks>
-internal sealed unsafe class SwiGlu(Workbench bench, int width)
+/// <remarks>gateUp: [rows, 2·width], g before u; y: [rows, width]. Both take rows [begin, end).</remarks>
+internal sealed unsafe class SwiGlu(int width)
 {
-    public void Forward(Matrix gateUp, Matrix y, int rows) => bench.ForRanges(rows, (begin, end) =>
+    public void Forward(Matrix gateUp, Matrix y, int begin, int end)
     {
         for (var row = begin; row < end; row++)
         {
             var gate = gateUp.Pointer + ((nint)row * gateUp.Columns);
             SwiGluKernels.Forward(gate, gate + width, y.Pointer + ((nint)row * y.Columns), width);
         }
-    });
+    }
 
-    public void Backward(Matrix gateUp, Matrix dy, Matrix dGateUp, int rows) => bench.ForRanges(rows, (begin, end) =>
+    public void Backward(Matrix gateUp, Matrix dy, Matrix dGateUp, int begin, int end)
     {
         for (var row = begin; row < end; row++)
         {
@@ -27,7 +27,7 @@ internal sealed unsafe class SwiGlu(Workbench bench, int width)
             var dGate = dGateUp.Pointer + ((nint)row * dGateUp.Columns);
             SwiGluKernels.Backward(gate, gate + width, dy.Pointer + ((nint)row * dy.Columns), dGate, dGate + width, width);
         }
-    });
+    }
 }
 
 /// <summary>silu'(z) = σ(z) · (1 + z · (1 − σ(z))).</summary>

@@ -53,7 +53,7 @@ internal sealed class LlamaBlock : IDisposable
         _oProj = new Linear(bench, Matrix(query, new ParameterPart($"{at}.self_attn.o_proj.weight", hidden)));
         _postAttentionNorm = new RmsNorm(bench, Norm("post_attention_layernorm"), config.RmsNormEps);
         _gateUpProj = new Linear(bench, Matrix(hidden, new($"{at}.mlp.gate_proj.weight", inner), new($"{at}.mlp.up_proj.weight", inner)));
-        _swiGlu = new SwiGlu(bench, inner);
+        _swiGlu = new SwiGlu(inner);
         _downProj = new Linear(bench, Matrix(inner, new ParameterPart($"{at}.mlp.down_proj.weight", hidden)));
 
         _normed = new Matrix(rows, hidden);
@@ -77,17 +77,11 @@ internal sealed class LlamaBlock : IDisposable
     {
         var rows = batch.Rows;
         _inputNorm.Forward(x, _normed, rows);
-        _qkvProj.Forward(_normed, _qkv, rows);
-        _rope.Forward(_qkv, batch);
+        _qkvProj.Forward(_normed, _qkv, rows, then: (begin, end) => _rope.Forward(_qkv, batch, begin, end));
         _attention.Forward(_qkv, _logSums, _attended, batch);
-        x.RowRange(0, rows).CopyTo(_middle.All);
-        _oProj.Forward(_attended, _middle, rows, accumulate: true);
-
-        _postAttentionNorm.Forward(_middle, _middleNormed, rows);
-        _gateUpProj.Forward(_middleNormed, _gateUp, rows);
-        _swiGlu.Forward(_gateUp, _activated, rows);
-        _middle.RowRange(0, rows).CopyTo(y.All);
-        _downProj.Forward(_activated, y, rows, accumulate: true);
+        _oProj.Forward(_attended, _middle, rows, addend: x, then: (begin, end) => _postAttentionNorm.Forward(_middle, _middleNormed, begin, end));
+        _gateUpProj.Forward(_middleNormed, _gateUp, rows, then: (begin, end) => _swiGlu.Forward(_gateUp, _activated, begin, end));
+        _downProj.Forward(_activated, y, rows, addend: _middle);
     }
 
     /// <summary>Turns ∂loss/∂y in <paramref name="gradient"/> into ∂loss/∂x, and adds to the parameters' gradients.</summary>
@@ -97,8 +91,7 @@ internal sealed class LlamaBlock : IDisposable
         var dActivated = bench.Scratch("d activated", _activated.Rows, _activated.Columns);
         var dGateUp = bench.Scratch("d gate up", _gateUp.Rows, _gateUp.Columns);
         var dNormed = bench.Scratch("d normed", _normed.Rows, _normed.Columns);
-        _downProj.Backward(_activated, gradient, dActivated, rows);
-        _swiGlu.Backward(_gateUp, dActivated, dGateUp, rows);
+        _downProj.Backward(_activated, gradient, dActivated, rows, then: (begin, end) => _swiGlu.Backward(_gateUp, dActivated, dGateUp, begin, end));
         _gateUpProj.Backward(_middleNormed, dGateUp, dNormed, rows);
         _postAttentionNorm.Backward(_middle, dNormed, gradient, rows);
 

@@ -51,6 +51,20 @@ public sealed class MatrixProductsTests(bool managed)
     }
 
     [Test]
+    public void Multiply_WithAnAddendAndSomethingAfterwards_AddsAndCallsItForEveryRowOnce()
+    {
+        Matrix x = Random(130, 20, 14), w = Random(9, 20, 15), addend = Random(130, 9, 16), y = Random(130, 9, 17);
+        _bench.Multiply(x, w, y, 130, addend, (begin, end) =>
+        {
+            foreach (ref var value in y.RowRange(begin, end - begin))
+            {
+                value += 1;
+            }
+        });
+        AssertClose(y, (i, j) => addend.Row(i)[j] + 1 + Sum(20, k => x.Row(i)[k] * (double)w.Row(j)[k]));
+    }
+
+    [Test]
     public void Products_Count_TwoOperationsForEachTermOfASum()
     {
         using var bench = new Workbench(threads: 1, managed);

@@ -73,15 +73,15 @@ public sealed class LayerGradientTests(bool managed)
     public void SwiGlu_Gradient_IsTheSlope()
     {
         var (gateUp, w) = (Random(Rows, 14, 5), Random(Rows, 7, 6));
-        var layer = new SwiGlu(_bench, 7);
+        var layer = new SwiGlu(7);
         var (y, d) = (new Matrix(Rows, 7), new Matrix(Rows, 14));
         double Loss()
         {
-            layer.Forward(gateUp, y, Rows);
+            layer.Forward(gateUp, y, 0, Rows);
             return GradientCheck.Weighted(y, w);
         }
 
-        layer.Backward(gateUp, w, d, Rows);
+        layer.Backward(gateUp, w, d, 0, Rows);
         GradientCheck.Verify("gate and up", gateUp, d, Loss);
     }
 
@@ -129,7 +129,7 @@ public sealed class LayerGradientTests(bool managed)
         double Loss()
         {
             qkv.All.CopyTo(turned.All);
-            rope.Forward(turned, batch);
+            rope.Forward(turned, batch, 0, 8);
             return GradientCheck.Weighted(turned, w);
         }
 
