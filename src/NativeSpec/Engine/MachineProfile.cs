@@ -81,6 +81,14 @@ internal sealed class MachineProfile
                 core.Estimates.Import(core.Number(source.Name), counts);
             }
         }
+
+        foreach (var (names, leader, second) in Pairs(core, drafters))
+        {
+            if (_content.Joint.TryGetValue(names, out var counts))
+            {
+                core.Joint.Import(leader, second, counts);
+            }
+        }
     }
 
     /// <summary>Takes over what the estimates have learnt.</summary>
@@ -89,6 +97,14 @@ internal sealed class MachineProfile
         foreach (var source in drafters.All)
         {
             _content.Acceptance[drafters.IdentityOf(source.Name)] = core.Estimates.Export(core.Number(source.Name));
+        }
+
+        foreach (var (names, leader, second) in Pairs(core, drafters))
+        {
+            if (core.Joint.Export(leader, second) is { } counts)
+            {
+                _content.Joint[names] = counts;
+            }
         }
     }
 
@@ -122,6 +138,13 @@ internal sealed class MachineProfile
         return _file;
     }
 
+    /// <summary>Who may lead and second a node: names and numbers, each drafter also without a second.</summary>
+    private static IEnumerable<((string Leader, string Second) Names, int Leader, int Second)> Pairs(SpeculationCore core, DrafterSet drafters)
+        => from leader in drafters.All
+           from second in drafters.All.Prepend(null)
+           where second != leader
+           select ((drafters.IdentityOf(leader.Name), second is null ? "" : drafters.IdentityOf(second.Name)), core.Number(leader.Name), second is null ? -1 : core.Number(second.Name));
+
     private static string? Folder(params string[] cache) => cache[0].Length == 0 ? null : Path.Combine([.. cache, "nativespec"]);
 }
 
@@ -146,6 +169,9 @@ internal sealed record ProfileContent(string Key)
 
     /// <summary>By drafter, <see cref="AcceptanceEstimates.Export"/>.</summary>
     public Dictionary<string, (double Right, double All)[]> Acceptance { get; } = [];
+
+    /// <summary>By leader and second, <see cref="JointEstimates.Export"/>; an empty name where there was no second.</summary>
+    public Dictionary<(string Leader, string Second), (double Right, double All)[]> Joint { get; } = [];
 
     /// <summary>By drafter, what tuning found.</summary>
     public Dictionary<string, DrafterTuning> Tuning { get; } = [];

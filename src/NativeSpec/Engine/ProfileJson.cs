@@ -8,13 +8,14 @@ namespace NativeSpec.Engine;
 
 /// <summary>A profile as a file:
 /// <code>
-/// { "version": 3, "key": "…",
+/// { "version": 4, "key": "…",
 ///   "cost": { "max_nodes": 64, "max_context": 2048, "nodes": [1, 2, …], "contexts": [32, 1984], "seconds": [0.01, …, one row per context] },
-///   "acceptance": { "lookup": [[cell, right, all], …] }, "tuning": { "draft /models/small": { "pays": true, "depth": 4, "width": 1 } } }
+///   "acceptance": { "lookup": [[cell, right, all], …] }, "joint": { "draft /models/small": { "lookup": [[cell, right, all], …] } },
+///   "tuning": { "draft /models/small": { "pays": true, "depth": 4, "width": 1 } } }
 /// </code></summary>
 internal static class ProfileJson
 {
-    private const int Version = 3;
+    private const int Version = 4;
     private const int MaxBytes = 1 << 22;
     private const int MaxDrafters = 256;
 
@@ -36,16 +37,20 @@ internal static class ProfileJson
             json.WriteStartObject("acceptance");
             foreach (var (drafter, counts) in content.Acceptance)
             {
-                json.WriteStartArray(drafter);
-                for (var cell = 0; cell < counts.Length; cell++)
+                WriteCounts(json, drafter, counts);
+            }
+
+            json.WriteEndObject();
+            json.WriteStartObject("joint");
+            foreach (var leader in content.Joint.GroupBy(pair => pair.Key.Leader))
+            {
+                json.WriteStartObject(leader.Key);
+                foreach (var (names, counts) in leader)
                 {
-                    if (counts[cell].All > 0)
-                    {
-                        WriteNumbers(json, null, [cell, counts[cell].Right, counts[cell].All]);
-                    }
+                    WriteCounts(json, names.Second, counts);
                 }
 
-                json.WriteEndArray();
+                json.WriteEndObject();
             }
 
             json.WriteEndObject();
@@ -97,18 +102,19 @@ internal static class ProfileJson
             && content.Contexts.Select((n, i) => i == 0 ? n >= 0 : n > content.Contexts[i - 1]).All(ascends => ascends)
             && content.Nodes.Select((n, i) => i == 0 ? n == 1 : n > content.Nodes[i - 1]).All(ascends => ascends)
             && content.Seconds.All(s => s > 0 && double.IsFinite(s));
-        Require(isCurve && root.GetProperty("acceptance").EnumerateObject().Count() <= MaxDrafters && root.GetProperty("tuning").EnumerateObject().Count() <= MaxDrafters);
+        Require(isCurve && IsSmall(root.GetProperty("acceptance")) && IsSmall(root.GetProperty("joint")) && IsSmall(root.GetProperty("tuning")));
         foreach (var drafter in root.GetProperty("acceptance").EnumerateObject())
         {
-            var counts = new (double Right, double All)[AcceptanceEstimates.CountsPerDrafter];
-            foreach (var cell in drafter.Value.EnumerateArray())
-            {
-                var (right, all) = (cell[1].GetDouble(), cell[2].GetDouble());
-                Require(right >= 0 && right <= all && double.IsFinite(all));
-                counts[cell[0].GetInt32()] = (right, all);
-            }
+            content.Acceptance[drafter.Name] = ReadCounts(drafter.Value, AcceptanceEstimates.CountsPerDrafter);
+        }
 
-            content.Acceptance[drafter.Name] = counts;
+        foreach (var leader in root.GetProperty("joint").EnumerateObject())
+        {
+            Require(IsSmall(leader.Value));
+            foreach (var second in leader.Value.EnumerateObject())
+            {
+                content.Joint[(leader.Name, second.Name)] = ReadCounts(second.Value, JointEstimates.CellsPerPair);
+            }
         }
 
         foreach (var drafter in root.GetProperty("tuning").EnumerateObject())
@@ -117,6 +123,35 @@ internal static class ProfileJson
         }
 
         return content;
+    }
+
+    private static bool IsSmall(JsonElement byDrafter) => byDrafter.EnumerateObject().Count() <= MaxDrafters;
+
+    private static (double Right, double All)[] ReadCounts(JsonElement cells, int length)
+    {
+        var counts = new (double Right, double All)[length];
+        foreach (var cell in cells.EnumerateArray())
+        {
+            var (right, all) = (cell[1].GetDouble(), cell[2].GetDouble());
+            Require(right >= 0 && right <= all && double.IsFinite(all));
+            counts[cell[0].GetInt32()] = (right, all);
+        }
+
+        return counts;
+    }
+
+    private static void WriteCounts(Utf8JsonWriter json, string name, (double Right, double All)[] counts)
+    {
+        json.WriteStartArray(name);
+        for (var cell = 0; cell < counts.Length; cell++)
+        {
+            if (counts[cell].All > 0)
+            {
+                WriteNumbers(json, null, [cell, counts[cell].Right, counts[cell].All]);
+            }
+        }
+
+        json.WriteEndArray();
     }
 
     private static DrafterTuning ReadTuning(JsonProperty drafter)

@@ -69,9 +69,11 @@ public sealed class DraftContext
     /// <summary>Nodes that the round computes in any case for other requests.</summary>
     internal int OtherNodes { get; set; }
 
-    /// <summary>How likely candidates are right, and the number under which that is known of the drafter that proposes; null where nothing
-    /// is known.</summary>
-    internal (AcceptanceEstimates Estimates, int Drafter)? Acceptance { get; set; }
+    /// <summary>Judges candidates by what became of others like them; null where nothing is known.</summary>
+    internal ProposalJudge? Judge { get; set; }
+
+    /// <summary>The drafter that proposes.</summary>
+    internal int Drafter { get; set; }
 
     /// <summary>Whether draft models draw their tokens by chance.</summary>
     internal bool DrawsDrafts { get; }
@@ -79,9 +81,10 @@ public sealed class DraftContext
     /// <summary>The random numbers of drafts.</summary>
     internal CounterChance DraftChance { get; }
 
-    /// <summary>The probability that a candidate is right if its parent is, by what became of others like it.</summary>
-    internal double ChanceOf(int depth, int rank, float confidence, bool isAgreed)
-        => Acceptance is { } known ? known.Estimates.Estimate(known.Drafter, depth, rank, confidence, isAgreed) : confidence;
+    /// <summary>The probability that a candidate is right if its parent is, by what became of others like it and by what is in the tree
+    /// already.</summary>
+    internal double ChanceOf(int parent, int token, int rank, float confidence)
+        => Judge?.EstimateWith(Drafter, parent, token, rank, confidence) ?? confidence;
 
     /// <summary>The distribution that the request asks for, of a draft model's logits after the text and the tokens drafted below it.</summary>
     /// <param name="draftLogits">[draft vocab].</param>

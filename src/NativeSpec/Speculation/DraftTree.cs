@@ -209,10 +209,10 @@ public sealed class DraftTree
             return;
         }
 
-        _proposals[ProposalCount] = new Proposal(CurrentDrafter, Math.Max(rank, 0), Math.Clamp(confidence, 0, 1), _firstProposal[node]);
+        _proposals[ProposalCount] = new Proposal(CurrentDrafter, _depths[node], Math.Max(rank, 0), Math.Clamp(confidence, 0, 1), _firstProposal[node]);
         _firstProposal[node] = ProposalCount++;
     }
 
-    /// <summary>Who proposed a node, and how sure it was.</summary>
-    internal readonly record struct Proposal(int Drafter, int Rank, float Confidence, int Next);
+    /// <summary>Who proposed a node of which depth, and how sure it was.</summary>
+    internal readonly record struct Proposal(int Drafter, int Depth, int Rank, float Confidence, int Next);
 }

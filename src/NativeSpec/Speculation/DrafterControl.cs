@@ -3,8 +3,8 @@ namespace NativeSpec.Speculation;
 /// <summary>Decides from measurements whether a drafter that takes time is worth asking. One that is not is asked again now and then, more
 /// and more rarely, so that it comes back when the text suits it and costs next to nothing until then.</summary>
 /// <remarks>What a trial has lost, in tokens that could have been written meanwhile, sets how long the pause after it is at least: so a
-/// drafter that never gives anything costs at most 1 token in <see cref="TokensPerLostToken"/>. What it has gained of late is set
-/// off against that: a bad stretch does not send away for long who pays otherwise. A round that took many times longer than
+/// drafter that never gives anything costs at most 1 token in <see cref="TokensPerLostToken"/>. What it has gained of late is saved
+/// up, as far as that goes, and set off against losses: who pays on the whole stays through a bad stretch. A round that took many times longer than
 /// usual was disturbed, and counts as a slow one; a drafter's very first compiles its code, and does not count. What one request has found out is where the next one begins. The first round of a
 /// trial or a request may hold a draft model's reading of the text so far, which is spent once whatever is decided; it says nothing about
 /// the rounds to come.</remarks>
@@ -14,13 +14,14 @@ internal sealed class DrafterControl
     private const int TrialRounds = 4;
     private const int LongestTrial = 20;
     private const double MostLost = 1.5;
-    private const double TokensPerLostToken = 160;
+    private const double TokensPerLostToken = 240;
     private const int FirstPause = 8;
     private const int LongestPause = 128;
     private const double MostSaved = 8;
     private const double MostOfUsual = 4;
 
     private double _tokensPerRound;
+    private double _tokensAlone;
     private double _lost;
     private int _asked;
     private int _trial = TrialRounds;
@@ -29,17 +30,25 @@ internal sealed class DrafterControl
     private int _pause = FirstPause;
     private double _pausedFor;
 
-    /// <summary>Its part of a round's accepted tokens, on average.</summary>
+    /// <summary>What it adds to a round, on average: tokens, less what verifying its candidates costs.</summary>
     public double TokensPerRound => _tokensPerRound;
 
     /// <summary>The time a round takes it, on average.</summary>
     public double SecondsPerRound { get; private set; }
+
+    /// <summary>How much of the time it may learn while it rests.</summary>
+    public LearningAllowance Allowance { get; private set; } = new();
+
+    /// <summary>What a round would gain by it if it were the only drafter, its time counted, in tokens.</summary>
+    /// <param name="tokensPerSecond">The rate at which the engine writes.</param>
+    public double SurplusAlone(double tokensPerSecond) => _tokensAlone - (SecondsPerRound * tokensPerSecond);
 
     /// <summary>A control that goes on where this one is.</summary>
     public DrafterControl Clone()
     {
         var clone = (DrafterControl)MemberwiseClone();
         clone._catchesUp = true;
+        clone.Allowance = Allowance.Clone();
         return clone;
     }
 
@@ -54,7 +63,7 @@ internal sealed class DrafterControl
         }
 
         var isTrial = _asked < _trial && (_timed == 0 || _lost < MostLost);
-        if (isTrial || _tokensPerRound >= SecondsPerRound * tokensPerSecond)
+        if (isTrial || _tokensPerRound >= SecondsPerRound * tokensPerSecond || _lost < 0)
         {
             return true;
         }
@@ -67,17 +76,20 @@ internal sealed class DrafterControl
 
     /// <summary>Learns what a round gave.</summary>
     /// <param name="seconds">The time it took.</param>
-    /// <param name="tokens">Its part of the accepted tokens.</param>
+    /// <param name="tokens">What it added to those more useful than itself, in tokens.</param>
+    /// <param name="alone">What it would have been worth alone.</param>
     /// <param name="wasRight">Whether it had proposed the next token, computed or not. Where it was wrong for long the planner computes
     /// nothing of it, so being right is all that a trial can show; then it goes on until the planner has taken notice.</param>
     /// <param name="tokensPerSecond">The rate at which the engine writes.</param>
-    public void Observe(double seconds, double tokens, bool wasRight, double tokensPerSecond)
+    public void Observe(double seconds, double tokens, double alone, bool wasRight, double tokensPerSecond)
     {
         var isFirst = SecondsPerRound == 0;
         seconds = isFirst || _catchesUp ? seconds : Math.Min(seconds, MostOfUsual * SecondsPerRound);
         _trial += wasRight && _trial < LongestTrial ? 1 : 0;
         // The first rounds after a pause count fully: what was learnt before it is old.
-        _tokensPerRound += Math.Max(Learning, 1.0 / (_asked + 1)) * (tokens - _tokensPerRound);
+        var weight = Math.Max(Learning, 1.0 / (_asked + 1));
+        _tokensPerRound += weight * (tokens - _tokensPerRound);
+        _tokensAlone += weight * (alone - _tokensAlone);
         if (!_catchesUp || isFirst)
         {
             SecondsPerRound += Math.Max(Learning, 1.0 / (_timed + 1)) * (seconds - SecondsPerRound);

@@ -15,9 +15,6 @@ internal sealed class DrafterSlot(int number, string name, IDrafter drafter, Dra
 
     public DrafterControl Control { get; } = control;
 
-    /// <summary>How much of the time it may learn while it rests.</summary>
-    public LearningAllowance Learning { get; } = new();
-
     /// <summary>Whether the next round's tree will be offered to it.</summary>
     public bool AsksNext { get; set; }
 

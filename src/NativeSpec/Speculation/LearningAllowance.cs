@@ -5,10 +5,13 @@ namespace NativeSpec.Speculation;
 internal sealed class LearningAllowance
 {
     /// <summary>The part of the time that learning may take.</summary>
-    private const double Share = 1.0 / 256;
+    private const double Share = 1.0 / 512;
 
     private double _saved;
     private double _cost;
+
+    /// <summary>One that goes on where this one is.</summary>
+    public LearningAllowance Clone() => (LearningAllowance)MemberwiseClone();
 
     /// <summary>Whether a round may be learnt from.</summary>
     /// <param name="seconds">The time since this was asked last.</param>

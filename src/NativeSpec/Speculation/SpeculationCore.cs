@@ -49,7 +49,11 @@ internal sealed class SpeculationCore
 
     public Verifier Verifier { get; }
 
+    /// <summary>What is known of each drafter's proposals by themselves.</summary>
     public AcceptanceEstimates Estimates { get; } = new(MostDrafters);
+
+    /// <summary>What is known of nodes that several drafters speak of.</summary>
+    public JointEstimates Joint { get; } = new(MostDrafters);
 
     /// <summary>Tokens per second of late, all sequences together; 0 before the first round.</summary>
     public double TokensPerSecond => _seconds == 0 ? 0 : _tokens / _seconds;

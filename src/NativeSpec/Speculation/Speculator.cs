@@ -6,12 +6,11 @@ namespace NativeSpec.Speculation;
 /// drafters see what became of it. Plain decoding is the case without drafters: a tree of one node.</summary>
 internal sealed class Speculator : IDisposable
 {
-    private const double FreeCost = 1.02;    // a forward this much longer than that of one node is as good as free
     private const int CandidatesPerNode = 4; // candidates beyond what can be computed, so that there is a choice
 
     private readonly SpeculationCore _core;
     private readonly SpeculationOptions _options;
-    private readonly DrafterSlot[] _drafters;
+    private readonly DrafterTeam _team;
     private readonly DraftTree _tree;
     private readonly DraftContext _context;
     private readonly Sampler _sampler;
@@ -23,12 +22,9 @@ internal sealed class Speculator : IDisposable
     private readonly double[] _pathProbability;
     private readonly int[] _computedAs;
     private readonly ComputedNode[] _computed;
-    private readonly string[] _drafterNames;
+    private readonly double[] _prices;
     private readonly int _traceNumber;
-    private readonly uint _set; // its drafters, a bit for each number
     private (long Draft, long Plan) _traced;
-    private long _observed; // when the last round was over
-    private bool _hasObserved;
     private int _position;
     private int _chosen;
     private int _share;
@@ -38,23 +34,21 @@ internal sealed class Speculator : IDisposable
     {
         _core = core;
         _options = options;
-        var selected = core.Select(options);
-        _set = selected.Aggregate(0u, (set, drafter) => set | (1u << drafter.Number));
-        _drafters = [.. selected.Select(s => new DrafterSlot(s.Number, s.Source.Name, s.Source.Start(prompt), core.ControlOf(_set, s.Number)))];
+        _team = new DrafterTeam(core, options, prompt);
         MaxNodes = core.MaxNodesOf(options);
-        _tree = new DraftTree(_drafters.Length == 0 ? 1 : Math.Max(CandidatesPerNode * MaxNodes, 256), core.VocabSize);
+        _tree = new DraftTree(_team.Names.Length == 0 ? 1 : Math.Max(CandidatesPerNode * MaxNodes, 256), core.VocabSize);
         _pathProbability = new double[_tree.Capacity];
         _computedAs = new int[_tree.Capacity];
         _computed = new ComputedNode[_tree.Capacity];
+        _prices = new double[_tree.Capacity + 1];
         (_sampler, _history) = (sampler, history);
-        _context = new DraftContext(sampler, history, options.DrawDrafts, seed);
         _walkChance = new CounterChance(seed);
         _outcome = new TreeOutcome(_tree, _computedAs);
-        _judge = new ProposalJudge(core.Estimates, _tree, _drafters);
+        _judge = new ProposalJudge(core.Estimates, core.Joint, _tree, _team.Numbers);
+        _context = new DraftContext(sampler, history, options.DrawDrafts, seed) { Judge = _judge };
         _typical = options.LossyTypicalAcceptance is { } rule ? new TypicalPath(core.VocabSize, rule) : null;
-        _drafterNames = [.. _drafters.Select(slot => slot.Name)];
         _traceNumber = options.Trace?.BeginRequest() ?? 0;
-        Stats = new StatsCounter(_drafterNames, core.Clock.TimestampFrequency) { IsLossy = options.LossyTypicalAcceptance is not null };
+        Stats = new StatsCounter(_team.Names, core.Clock.TimestampFrequency) { IsLossy = options.LossyTypicalAcceptance is not null };
         _context.Append(prompt.Span);
     }
 
@@ -76,19 +70,16 @@ internal sealed class Speculator : IDisposable
         _share = Math.Min(share, MaxNodes);
         _position = _context.Text.Length;
         _tree.Reset(_context.Text[^1], maxDepth);
+        _judge.BeginRound();
         _context.MaxDepth = maxDepth;
         _context.TokensPerSecond = _options.FollowsCost ? _core.TokensPerSecond : 0;
         _context.Cost = _options.FollowsCost ? _core.Cost : null;
         _context.OtherNodes = others;
         _context.Budget = _share - 1;
         _tree.ProbesLeft = _share - 1;
-        for (var i = 0; i < _drafters.Length && maxDepth > 0; i++)
+        if (maxDepth > 0)
         {
-            var slot = _drafters[i];
-            if (slot.AsksNext)
-            {
-                Ask(slot, i);
-            }
+            _team.Propose(_context, _tree, Stats);
         }
 
         Stats.DraftTicks += _core.Clock.GetTimestamp() - began;
@@ -194,14 +185,9 @@ internal sealed class Speculator : IDisposable
     {
         var began = _core.Clock.GetTimestamp();
         _context.Append(_outcome.Emitted);
+        _team.Observe(_outcome, _judge, Prices(_outcome.Emitted.Length), Stats);
         _judge.Learn(_outcome.Emitted, Stats);
-        for (var i = 0; i < _drafters.Length; i++)
-        {
-            Observe(_drafters[i], i, Seconds(began - _observed));
-        }
-
-        (_observed, _hasObserved) = (_core.Clock.GetTimestamp(), true);
-        Stats.DraftTicks += _observed - began;
+        Stats.DraftTicks += _core.Clock.GetTimestamp() - began;
     }
 
     /// <summary>Hands the round to the request's trace, if it has one.</summary>
@@ -212,7 +198,7 @@ internal sealed class Speculator : IDisposable
         {
             var times = (Draft: Stats.DraftTicks - _traced.Draft, Plan: Stats.PlanTicks - _traced.Plan, Verify: forwardTicks);
             _traced = (Stats.DraftTicks, Stats.PlanTicks);
-            trace.WriteRound(new TracedRound(_traceNumber, Stats.Rounds, _position, _outcome, _drafterNames, _pathProbability, times, _core.Clock));
+            trace.WriteRound(new TracedRound(_traceNumber, Stats.Rounds, _position, _outcome, _team.Names, _pathProbability, times, _core.Clock));
         }
     }
 
@@ -223,78 +209,17 @@ internal sealed class Speculator : IDisposable
         _computedAs[0] = lastNode;
     }
 
-    public void Dispose()
-    {
-        foreach (var slot in _drafters)
-        {
-            _core.Remember(_set, slot.Number, slot.Control);
-            slot.Drafter.Dispose();
-        }
-    }
+    public void Dispose() => _team.Dispose();
 
-    /// <summary>Shows a drafter the round, and decides whether to ask it in the next. One that rests is shown rounds while that costs next
-    /// to nothing, and in any case the one before it is asked.</summary>
-    private void Observe(DrafterSlot slot, int index, double secondsSinceLast)
+    /// <summary>What the first, second, … candidate of a tree must promise to be computed, in tokens that could be written in its time.</summary>
+    private ReadOnlySpan<double> Prices(int count)
     {
-        if (slot.WasAsked)
+        for (var i = 0; i < count; i++)
         {
-            slot.RoundTicks += Show(slot);
-            var credit = _judge.Credit(index, _outcome.AcceptedPath, _context.SecondsOfNodeAfter(_chosen) * _core.TokensPerSecond);
-            slot.Control.Observe(Seconds(slot.RoundTicks), credit, _judge.WasRight(index, _outcome.Emitted), _core.TokensPerSecond);
+            _prices[i] = _context.SecondsOfNodeAfter(1 + i) * _core.TokensPerSecond;
         }
 
-        slot.AsksNext = !_options.FollowsCost || slot.Control.ShouldAsk(_core.TokensPerSecond);
-        if (!slot.WasAsked && (slot.Learning.Allows(secondsSinceLast) || slot.AsksNext || !_hasObserved))
-        {
-            slot.RoundTicks = Show(slot);
-            slot.Learning.Spend(Seconds(slot.RoundTicks));
-        }
-
-        Stats.Of(index).Ticks += slot.RoundTicks;
-        slot.RoundTicks = 0;
-        slot.WasAsked = false;
-    }
-
-    private long Show(DrafterSlot slot)
-    {
-        var start = _core.Clock.GetTimestamp();
-        slot.Drafter.Observe(_outcome);
-        return _core.Clock.GetTimestamp() - start;
-    }
-
-    private double Seconds(long ticks) => (double)ticks / _core.Clock.TimestampFrequency;
-
-    private void Ask(DrafterSlot slot, int index)
-    {
-        slot.WasAsked = true;
-        _tree.CurrentDrafter = index;
-        _context.ProbeBudget = ProbeBudget(slot);
-        _context.Acceptance = (_core.Estimates, slot.Number);
-        var (before, start) = (_tree.ProposalCount, _core.Clock.GetTimestamp());
-        slot.Drafter.Propose(_context, _tree);
-        slot.RoundTicks = _core.Clock.GetTimestamp() - start;
-        var count = Stats.Of(index);
-        count.Rounds++;
-        count.Proposed += _tree.ProposalCount - before;
-    }
-
-    /// <summary>Probes are paid for by what their drafter has been giving; without that, only as many as the machine computes for nothing.</summary>
-    private int ProbeBudget(DrafterSlot slot)
-    {
-        var most = _tree.ProbesLeft;
-        var one = _core.Cost.At(1, _position);
-        if (!_options.FollowsCost || slot.Control.TokensPerRound * one > _core.Cost.At(1 + most, _position) - one)
-        {
-            return most;
-        }
-
-        var free = 0;
-        while (free < most && _core.Cost.At(2 + free, _position) <= FreeCost * one)
-        {
-            free++;
-        }
-
-        return free;
+        return _prices.AsSpan(0, count);
     }
 
     private bool IsDrawn(int node)

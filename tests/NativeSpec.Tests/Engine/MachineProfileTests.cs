@@ -38,6 +38,23 @@ public sealed class MachineProfileTests
     }
 
     [Test]
+    public void TryRead_WhatWasRendered_KnowsWhoIsRightTogether()
+    {
+        var file = Path.Combine(_folder, "profile");
+        var (content, counts) = (new ProfileContent(Key), new (double, double)[JointEstimates.CellsPerPair]);
+        (counts[0], counts[^1]) = ((1, 2), (3, 4.5));
+        content.Joint[("draft /models/small", "lookup")] = counts;
+        content.Joint[("lookup", "")] = [.. counts.Reverse()];
+        File.WriteAllBytes(file, ProfileJson.Render(content));
+
+        var read = ProfileJson.TryRead(file, Key)!.Joint;
+
+        Assert.That(read[("draft /models/small", "lookup")], Is.EqualTo(counts));
+        Assert.That(read[("lookup", "")], Is.EqualTo(counts.Reverse()));
+        Assert.That(read, Has.Count.EqualTo(2));
+    }
+
+    [Test]
     public void Open_ForAnotherKey_KnowsNothing()
     {
         Written();
@@ -55,9 +72,9 @@ public sealed class MachineProfileTests
         var whole = File.ReadAllBytes(file);
         string[] damaged =
         [
-            "", "{", "[]", "nonsense", "{\"version\":2}", "{\"version\":3,\"key\":\"a machine and a model\"}",
-            .. new[] { ("[1,2]", "[2,1]"), ("[1,2]", "[1]"), ("[32]", "[32,64]"), ("[32]", "[-1]"), ("0.25", "-1"), ("0.25", "1e999"), ("\"pays\":true", "\"pays\":7"), ("\"depth\":4", "\"depth\":4000"), ("[[0,1,2]]", "[[99999,1,2]]"), ("[[0,1,2]]", "[[0,3,2]]"), ("[[0,1,2]]", "[[]]") }
-                .Select(change => Encoding.UTF8.GetString(whole).Replace("\"acceptance\":{}", "\"acceptance\":{\"lookup\":[[0,1,2]]}").Replace(change.Item1, change.Item2)),
+            "", "{", "[]", "nonsense", "{\"version\":3}", "{\"version\":4,\"key\":\"a machine and a model\"}",
+            .. new[] { ("[1,2]", "[2,1]"), ("[1,2]", "[1]"), ("[32]", "[32,64]"), ("[32]", "[-1]"), ("0.25", "-1"), ("0.25", "1e999"), ("\"pays\":true", "\"pays\":7"), ("\"depth\":4", "\"depth\":4000"), ("[[0,1,2]]", "[[99999,1,2]]"), ("[[0,1,2]]", "[[0,3,2]]"), ("[[0,1,2]]", "[[]]"), ("[[0,3,4]]", "[[22,3,4]]"), ("[[0,3,4]]", "[[0,5,4]]"), ("\"joint\"", "\"hinge\"") }
+                .Select(change => Encoding.UTF8.GetString(whole).Replace("\"acceptance\":{}", "\"acceptance\":{\"lookup\":[[0,1,2]]}").Replace("\"joint\":{}", "\"joint\":{\"draft\":{\"\":[[0,3,4]]}}").Replace(change.Item1, change.Item2)),
         ];
         foreach (var text in damaged)
         {

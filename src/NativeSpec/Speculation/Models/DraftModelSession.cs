@@ -1,40 +1,26 @@
 using System.Diagnostics;
-using System.Runtime.InteropServices;
 using NativeSpec.Model;
 using NativeSpec.Sampling;
 
 namespace NativeSpec.Speculation.Models;
 
-/// <summary>One request's drafts by a draft model: catch up with the text, then level by level the most probable continuations.</summary>
-/// <remarks>Every token goes through the model once. A draft's tree grows on the keys and values of the levels above it, and what the text
-/// takes of it stays in the cache: then only the last accepted candidate and the target's own token are new.</remarks>
+/// <summary>One request's drafts by a draft model: catch up with the text, then level by level the most probable continuations, as long as a
+/// further level may be expected to pay.</summary>
 internal sealed class DraftModelSession : IDrafter
 {
-    private const int DeclinesPerTiming = 64;
-
     private readonly DraftModelSource _source;
-    private readonly KvSequence _kv;
-    private readonly Forest _forest = new(1);
-    private readonly TokenTree _tree;
-    private readonly List<int> _text = [];      // the text in the draft's tokens; the first _kv.Length of them are computed
+    private readonly DraftReader _reader;
     private readonly List<Leaf> _frontier = [];
     private readonly List<Leaf> _next = [];
-    private readonly float[] _weights;          // [draft vocab]
-    private readonly int[] _top;                // [width] the likeliest tokens after a node
-    private readonly float[] _probabilities;    // [width] theirs
+    private readonly float[] _weights;       // [draft vocab]
+    private readonly int[] _top;             // [width] the likeliest tokens after a node
+    private readonly float[] _probabilities; // [width] theirs
     private readonly SampledChildren?[] _sampled;
-    private readonly List<int> _path = [];      // nodes of the last draft that the text has taken
-    private int _textSeen;                      // target tokens that _text holds
-    private int _root;                          // node of the text's last token
-    private int _computed;                      // nodes whose keys and values are in the cache
-    private int _levels;                        // forwards of the draft at hand
-    private int _declined;
 
     public DraftModelSession(DraftModelSource source, KvSequence kv)
     {
         _source = source;
-        _kv = kv;
-        _tree = new TokenTree(DraftModelSource.Chunk + (source.Options.Depth * source.Options.Width));
+        _reader = new DraftReader(source, kv);
         _weights = new float[source.Model.Config.VocabSize];
         _sampled = new SampledChildren?[source.Options.Depth];
         (_top, _probabilities) = (new int[source.Options.Width], new float[source.Options.Width]);
@@ -42,21 +28,17 @@ internal sealed class DraftModelSession : IDrafter
 
     public void Propose(DraftContext context, DraftTree tree)
     {
-        for (; _textSeen < context.Text.Length; _textSeen++)
-        {
-            _source.Vocabulary.AppendToDraft(context.Text[_textSeen], _text);
-        }
-
+        _reader.Append(context.Text);
         var depth = Math.Min(_source.Options.Depth, Math.Min(context.MaxDepth, context.Budget));
-        if (depth <= 0 || _text.Count == 0 || _text.Count + depth > _source.MaxContext || !MayPay(context))
+        if (depth <= 0 || _reader.Length == 0 || _reader.Length + depth > _source.MaxContext || !MayPay(context))
         {
             return;
         }
 
         try
         {
-            CatchUp();
-            (_levels, var began) = (0, Stopwatch.GetTimestamp());
+            _reader.CatchUp();
+            var began = Stopwatch.GetTimestamp();
             ProposeBelow(context, tree, depth);
             ObserveTime(began);
         }
@@ -73,7 +55,7 @@ internal sealed class DraftModelSession : IDrafter
         // Nothing to learn: the next draft computes what the text has gained.
     }
 
-    public void Dispose() => _kv.Dispose();
+    public void Dispose() => _reader.Dispose();
 
     private void ProposeBelow(DraftContext context, DraftTree tree, int depth)
     {
@@ -95,78 +77,27 @@ internal sealed class DraftModelSession : IDrafter
     /// is timed again now and then, lest one bad moment decide for good.</summary>
     private bool MayPay(DraftContext context)
     {
-        if (CostOfLevel(context) + CostOfNode(context, nodes: 1) < 1)
+        if (_source.Level.CostOfLevel(context) + LevelWorth.CostOfNode(context, nodes: 1) < 1)
         {
             return true;
         }
 
-        if (++_declined % DeclinesPerTiming == 0)
+        if (_source.Level.IsTimeToTry())
         {
-            StartTree(1);
-            (_levels, var began) = (0, Stopwatch.GetTimestamp());
-            Forward(_root);
+            var began = Stopwatch.GetTimestamp();
+            _reader.TryOneToken();
             ObserveTime(began);
         }
 
         return false;
     }
 
-    /// <summary>Commits what the text has taken of the last draft, and computes what it has gained besides but for its last tokens, which are
-    /// the trunk that the next draft grows from.</summary>
-    private void CatchUp()
-    {
-        CommitDrafted();
-        while (_text.Count - _kv.Length > DraftModelSource.Chunk)
-        {
-            StartTree(DraftModelSource.Chunk);
-            Forward(firstLogitNode: _tree.Count);
-            _kv.CommitChain(_tree.Count);
-        }
-
-        StartTree(_text.Count - _kv.Length);
-    }
-
-    /// <summary>Begins a tree with the next tokens of the text; what was computed of another is forgotten.</summary>
-    private void StartTree(int tokens)
-    {
-        _computed = 0;
-        _tree.Clear();
-        _tree.AddChain(CollectionsMarshal.AsSpan(_text).Slice(_kv.Length, tokens));
-        _root = tokens - 1;
-    }
-
-    /// <summary>Follows the text down the last tree. Its last token is left out: the next draft needs the logits after it.</summary>
-    private void CommitDrafted()
-    {
-        _path.Clear();
-        for (var node = _computed > 0 ? 0 : -1; node >= 0 && _kv.Length + _path.Count < _text.Count - 1;)
-        {
-            _path.Add(node);
-            node = ComputedChild(node, _text[_kv.Length + _path.Count]);
-        }
-
-        _kv.Commit(CollectionsMarshal.AsSpan(_path));
-    }
-
-    private int ComputedChild(int parent, int token)
-    {
-        for (var node = parent + 1; node < _computed; node++)
-        {
-            if (_tree.Parents[node] == parent && _tree.Tokens[node] == token)
-            {
-                return node;
-            }
-        }
-
-        return -1;
-    }
-
     /// <summary>Learns what a level takes, unless the first one read a piece of text besides.</summary>
     private void ObserveTime(long began)
     {
-        if (_levels > 0 && _root < Math.Max(_source.Options.Width, 2))
+        if (_reader.Levels > 0 && _reader.Root < Math.Max(_source.Options.Width, 2))
         {
-            _source.ObserveLevels(Stopwatch.GetElapsedTime(began).TotalSeconds / _levels);
+            _source.Level.ObserveSeconds(Stopwatch.GetElapsedTime(began).TotalSeconds / _reader.Levels);
         }
     }
 
@@ -176,18 +107,18 @@ internal sealed class DraftModelSession : IDrafter
     {
         var (width, budget) = (_source.Options.Width, context.Budget);
         _frontier.Clear();
-        _frontier.Add(new Leaf(0, _root, 1, 1, 0, 1, 0));
+        _frontier.Add(new Leaf(0, _reader.Root, 1, 1, 0, 1, 0));
         for (var level = 0; level < depth && budget > 0 && (level == 0 || NextLevelPays(context, tree)); level++)
         {
-            Forward(_frontier[0].DraftNode);
+            _reader.Forward(_frontier[0].DraftNode);
             _next.Clear();
             foreach (var leaf in _frontier)
             {
-                Expand(context, tree, leaf);
+                Expand(context, leaf);
             }
 
             _next.Sort(Leaf.ByPath);
-            _source.ObserveChance(_next.Count == 0 ? 0 : _next[0].Chance / _frontier[0].Chance);
+            _source.Level.ObserveChance(_next.Count == 0 ? 0 : _next[0].Chance / _frontier[0].Chance);
             _frontier.Clear();
             foreach (var leaf in _next)
             {
@@ -200,7 +131,7 @@ internal sealed class DraftModelSession : IDrafter
                 if (node >= 0)
                 {
                     budget--;
-                    _frontier.Add(leaf with { TreeNode = node, DraftNode = _tree.Add(leaf.DraftNode, leaf.Token) });
+                    _frontier.Add(leaf with { TreeNode = node, DraftNode = _reader.Add(leaf.DraftNode, leaf.Token) });
                 }
             }
         }
@@ -210,11 +141,11 @@ internal sealed class DraftModelSession : IDrafter
     /// is worth a level of the draft.</summary>
     private bool NextLevelPays(DraftContext context, DraftTree tree)
     {
-        var (node, gain) = (CostOfNode(context, tree.Count), 0.0);
+        var (node, gain) = (LevelWorth.CostOfNode(context, tree.Count), 0.0);
         var kept = 0;
         for (var i = 0; i < _frontier.Count; i++)
         {
-            var surplus = (_frontier[i].Chance * _source.UsualChance) - node;
+            var surplus = (_frontier[i].Chance * _source.Level.UsualChance) - node;
             if (surplus > 0)
             {
                 gain += surplus;
@@ -223,24 +154,16 @@ internal sealed class DraftModelSession : IDrafter
         }
 
         _frontier.RemoveRange(kept, _frontier.Count - kept);
-        return gain > CostOfLevel(context);
+        return gain > _source.Level.CostOfLevel(context);
     }
 
-    /// <summary>What a forward of the draft costs, in tokens that could be written meanwhile.</summary>
-    private double CostOfLevel(DraftContext context) => _source.SecondsPerLevel * context.TokensPerSecond;
-
-    /// <summary>What verifying one node more costs, in tokens that could be written meanwhile.</summary>
-    private static double CostOfNode(DraftContext context, int nodes) => context.SecondsOfNodeAfter(nodes) * context.TokensPerSecond;
-
-    private void Expand(DraftContext context, DraftTree tree, Leaf leaf)
+    private void Expand(DraftContext context, Leaf leaf)
     {
-        var depth = tree.Depth(leaf.TreeNode) + 1;
         var count = SelectLikeliest(leaf.DraftNode);
         for (var rank = 0; rank < count; rank++)
         {
             var p = _probabilities[rank];
-            var isAgreed = tree.FindChild(leaf.TreeNode, _source.Vocabulary.ToTarget(_top[rank])) >= 0;
-            var chance = leaf.Chance * context.ChanceOf(depth, rank, p, isAgreed);
+            var chance = leaf.Chance * context.ChanceOf(leaf.TreeNode, _source.Vocabulary.ToTarget(_top[rank]), rank, p);
             _next.Add(new Leaf(leaf.TreeNode, leaf.DraftNode, leaf.Path * p, chance, rank, p, _top[rank]));
         }
     }
@@ -249,11 +172,11 @@ internal sealed class DraftModelSession : IDrafter
     /// a token after it was drawn.</summary>
     private void Draw(DraftContext context, DraftTree tree, int depth)
     {
-        var (node, draftNode) = (0, _root);
+        var (node, draftNode) = (0, _reader.Root);
         for (var level = 0; level < depth; level++)
         {
-            Forward(draftNode);
-            var q = context.ProcessDraft(_source.Model.Logits(_forest.LogitRow(0, draftNode)), _source.Vocabulary);
+            _reader.Forward(draftNode);
+            var q = context.ProcessDraft(_reader.Logits(draftNode), _source.Vocabulary);
             var children = _sampled[level] ??= new SampledChildren(q.VocabSize);
             if (!children.Begin(q, tree, node))
             {
@@ -269,7 +192,7 @@ internal sealed class DraftModelSession : IDrafter
 
             var token = tree.Token(child);
             context.PushDrafted(token);
-            draftNode = _tree.Add(draftNode, _source.Vocabulary.ToDraft(token));
+            draftNode = _reader.Add(draftNode, _source.Vocabulary.ToDraft(token));
             node = child;
         }
     }
@@ -278,14 +201,14 @@ internal sealed class DraftModelSession : IDrafter
     private void ProposeThroughText(DraftTree tree, int depth)
     {
         Span<int> drafted = stackalloc int[depth];
-        var confidence = 1f;
+        var (confidence, draftNode) = (1f, _reader.Root);
         for (var level = 0; level < depth; level++)
         {
-            Forward(_root + level);
-            SelectLikeliest(_root + level);
+            _reader.Forward(draftNode);
+            SelectLikeliest(draftNode);
             drafted[level] = _top[0];
             confidence *= _probabilities[0];
-            _tree.Add(_root + level, drafted[level]);
+            draftNode = _reader.Add(draftNode, drafted[level]);
         }
 
         var node = 0;
@@ -299,21 +222,11 @@ internal sealed class DraftModelSession : IDrafter
         }
     }
 
-    /// <summary>Computes the nodes that are new.</summary>
-    private void Forward(int firstLogitNode)
-    {
-        _forest.Clear();
-        _forest.Add(_kv, _tree, firstLogitNode, _computed);
-        _source.Model.Forward(_forest);
-        _computed = _tree.Count;
-        _levels++;
-    }
-
     /// <summary>Finds the likeliest tokens after a node, and their probabilities; returns how many.</summary>
     private int SelectLikeliest(int draftNode)
     {
-        var logits = _source.Model.Logits(_forest.LogitRow(0, draftNode));
-        return TopTokens.SelectLikeliest(logits, LogitScan.Max(logits, _text.Count), _weights, _top, _probabilities);
+        var logits = _reader.Logits(draftNode);
+        return TopTokens.SelectLikeliest(logits, LogitScan.Max(logits, _reader.Length), _weights, _top, _probabilities);
     }
 
     /// <summary>A node that may be followed.</summary>

@@ -77,9 +77,6 @@ public sealed class DraftModelSource : IDrafterSource
     /// <inheritdoc/>
     public string Name => Options.Name;
 
-    private const double Learning = 0.1;
-    private const double MostOfUsual = 4;
-
     internal const int Chunk = 256;
 
     internal DraftModelOptions Options { get; }
@@ -90,24 +87,13 @@ public sealed class DraftModelSource : IDrafterSource
 
     internal int MaxContext { get; }
 
-    /// <summary>What a level of a draft takes, of late; 0 before the first.</summary>
-    internal double SecondsPerLevel { get; private set; }
-
-    /// <summary>How likely the best candidate of a level is right, of late: what a further level may be expected to bring.</summary>
-    internal double UsualChance { get; private set; } = 1;
+    /// <summary>What a level of a draft costs and brings.</summary>
+    internal LevelWorth Level { get; } = new();
 
     /// <inheritdoc/>
     public IDrafter Start(ReadOnlyMemory<int> prompt)
         => new DraftModelSession(this, _cache.TryOpen(MaxContext + 1 + (Options.Depth * Options.Width))
             ?? throw new InvalidOperationException($"the drafter '{Name}' serves no more requests at once than it was made for"));
-
-    /// <summary>Learns what the levels of a draft took, each. One that took many times longer than usual was disturbed, and counts as a
-    /// slow one.</summary>
-    internal void ObserveLevels(double secondsOfEach)
-        => SecondsPerLevel += SecondsPerLevel == 0 ? secondsOfEach : Learning * (Math.Min(secondsOfEach, MostOfUsual * SecondsPerLevel) - SecondsPerLevel);
-
-    /// <summary>Learns how likely the best candidate of a level was right.</summary>
-    internal void ObserveChance(double chance) => UsualChance += Learning * (chance - UsualChance);
 
     /// <inheritdoc/>
     public void Dispose()

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using NativeSpec.Backends;
 using NativeSpec.Loading;
 using NativeSpec.Tensors;
@@ -26,6 +27,7 @@ public sealed class MedusaDrafterSource : IDrafterSource
 {
     private readonly MedusaForward _forward;
     private readonly TreeLayout? _tree;
+    private readonly LevelWorth _head = new();
 
     /// <summary>Puts the heads on a backend.</summary>
     /// <param name="heads">The heads; their memory must outlive the source.</param>
@@ -54,15 +56,16 @@ public sealed class MedusaDrafterSource : IDrafterSource
     public string Name { get; }
 
     /// <inheritdoc/>
-    public IDrafter Start(ReadOnlyMemory<int> prompt) => new MedusaDrafter(_forward, _tree);
+    public IDrafter Start(ReadOnlyMemory<int> prompt) => new MedusaDrafter(_forward, _tree, _head);
 
     /// <inheritdoc/>
     public void Dispose() => _forward.Dispose();
 }
 
 /// <summary>The candidates of one request. Both kinds of tree grow from the most to the least likely path, its likelihood being the product
-/// of the heads' probabilities, until the budget is spent: so what is left out is what is least likely.</summary>
-internal sealed class MedusaDrafter(MedusaForward forward, TreeLayout? layout) : IDrafter
+/// of the heads' probabilities, until the budget is spent: so what is left out is what is least likely. Heads that are not expected to pay
+/// are not computed.</summary>
+internal sealed class MedusaDrafter(MedusaForward forward, TreeLayout? layout, LevelWorth head) : IDrafter
 {
     // Ordered by likelihood, then by age, so that equal likelihoods give the same tree everywhere.
     private readonly PriorityQueue<Candidate, (float Unlikely, int Age)> _frontier = new();
@@ -77,7 +80,16 @@ internal sealed class MedusaDrafter(MedusaForward forward, TreeLayout? layout) :
             return;
         }
 
+        depth = HeadsThatPay(context, depth);
+        if (depth == 0)
+        {
+            return;
+        }
+
+        var began = Stopwatch.GetTimestamp();
         forward.Run(_hidden, depth);
+        head.ObserveSeconds(Stopwatch.GetElapsedTime(began).TotalSeconds / depth);
+        head.ObserveChance(forward.Tokens(0).Length == 0 ? 0 : context.ChanceOf(parent: 0, forward.Tokens(0)[0], rank: 0, forward.Probabilities(0)[0]));
         _frontier.Clear();
         _age = 0;
         AddChildren(new Candidate(Parent: -1, Node: 0, Head: -1, Rank: 0, Above: 1, Likelihood: 1), treeNode: 0, depth);
@@ -109,6 +121,20 @@ internal sealed class MedusaDrafter(MedusaForward forward, TreeLayout? layout) :
     }
 
     public void Dispose() => _frontier.Clear();
+
+    /// <summary>How many heads to compute: the first, if its token would pay if it were certain, and each further one if it would pay where all
+    /// before it are as often right as usual. Where none can pay, one is computed now and then to time it again.</summary>
+    private int HeadsThatPay(DraftContext context, int most)
+    {
+        var (price, chance) = (head.CostOfLevel(context) + LevelWorth.CostOfNode(context, nodes: 1), 1.0);
+        var heads = 0;
+        for (; heads < most && chance > price; heads++)
+        {
+            chance *= head.UsualChance;
+        }
+
+        return heads == 0 && head.IsTimeToTry() ? 1 : heads;
+    }
 
     /// <summary>Of a layout's node all children become candidates; without a layout the first one does, and brings its siblings.</summary>
     private void AddChildren(in Candidate parent, int treeNode, int depth)

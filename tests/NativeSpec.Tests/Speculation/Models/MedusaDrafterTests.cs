@@ -57,6 +57,29 @@ public sealed class MedusaDrafterTests
         Assert.That(tree.Count, Is.EqualTo(1));
     }
 
+    /// <summary>A head that takes longer than writing a token cannot pay, however right it is: now and then one is computed, to time it.</summary>
+    [Test]
+    public void Propose_HeadsSlowerThanWriting_AreHardlyEverComputed()
+    {
+        using var source = Source(_memory.Plain(Hidden, Counts(2), Counts(3)), new MedusaOptions { Tree = TreeLayout.FromChoices("chain", [[0], [0, 0]]) });
+        using var drafter = source.Start(ReadOnlyMemory<int>.Empty);
+        drafter.Observe(new TestRound(OneHot(3), Vocab, 4));
+        Assert.That(Depth(tokensPerSecond: 0), Is.EqualTo(2), "cost is not regarded, or not known yet");
+
+        var depths = Enumerable.Range(0, 128).Select(_ => Depth(tokensPerSecond: 1e12)).ToArray();
+
+        Assert.That(depths.Max(), Is.EqualTo(1));
+        Assert.That(depths.Sum(), Is.EqualTo(2));
+
+        int Depth(double tokensPerSecond)
+        {
+            var (tree, context) = (Tree(4, 8), Context(8, 8));
+            context.TokensPerSecond = tokensPerSecond;
+            drafter.Propose(context, tree);
+            return Enumerable.Range(0, tree.Count).Max(tree.Depth);
+        }
+    }
+
     [Test]
     public void Propose_AStaticTree_PutsEachRankOfEachHeadAtItsPath()
     {
