@@ -86,6 +86,9 @@ public sealed class DraftContext
     internal double ChanceOf(int parent, int token, int rank, float confidence)
         => Judge?.EstimateWith(Drafter, parent, token, rank, confidence) ?? confidence;
 
+    /// <summary>How likely the best of the candidates that a node has already is right, if the node is.</summary>
+    internal double ChanceBelow(int node) => Judge?.LikeliestBelow(node) ?? 0;
+
     /// <summary>The distribution that the request asks for, of a draft model's logits after the text and the tokens drafted below it.</summary>
     /// <param name="draftLogits">[draft vocab].</param>
     /// <param name="vocabulary">The draft's tokens in the target's; what the target does not have is ruled out.</param>

@@ -4,7 +4,8 @@ namespace NativeSpec.Speculation;
 /// and more rarely, so that it comes back when the text suits it and costs next to nothing until then.</summary>
 /// <remarks>What a trial has lost, in tokens that could have been written meanwhile, sets how long the pause after it is at least: so a
 /// drafter that never gives anything costs at most 1 token in <see cref="TokensPerLostToken"/>. What it has gained of late is saved
-/// up, as far as that goes, and set off against losses: who pays on the whole stays through a bad stretch. A round that took many times longer than
+/// up, as far as that goes, and set off against losses: who pays on the whole stays through a bad stretch. A trial goes on until half a token is lost: what
+/// costs little has long to show what it gives, since copies, say, come in bursts. A round that took many times longer than
 /// usual was disturbed, and counts as a slow one; a drafter's very first compiles its code, and does not count. What one request has found out is where the next one begins. The first round of a
 /// trial or a request may hold a draft model's reading of the text so far, which is spent once whatever is decided; it says nothing about
 /// the rounds to come.</remarks>
@@ -13,6 +14,7 @@ internal sealed class DrafterControl
     private const double Learning = 0.05;
     private const int TrialRounds = 4;
     private const int LongestTrial = 20;
+    private const double TrialLoss = 0.5;
     private const double MostLost = 1.5;
     private const double TokensPerLostToken = 240;
     private const int FirstPause = 8;
@@ -63,7 +65,7 @@ internal sealed class DrafterControl
         }
 
         var isTrial = _asked < _trial && (_timed == 0 || _lost < MostLost);
-        if (isTrial || _tokensPerRound >= SecondsPerRound * tokensPerSecond || _lost < 0)
+        if (isTrial || _tokensPerRound >= SecondsPerRound * tokensPerSecond || _lost < TrialLoss)
         {
             return true;
         }

@@ -32,6 +32,18 @@ internal sealed class ProposalJudge(AcceptanceEstimates estimates, JointEstimate
         return joint.Estimate(Said(parent, tree.FindChild(parent, token), Evidence.None.With(numbers[drafter], own), Everyone));
     }
 
+    /// <summary>The probability of the likeliest child of a node, if the node is right.</summary>
+    public double LikeliestBelow(int parent)
+    {
+        var likeliest = 0.0;
+        for (var node = tree.FirstChild(parent); node >= 0; node = tree.NextSibling(node))
+        {
+            likeliest = Math.Max(likeliest, Estimate(node));
+        }
+
+        return likeliest;
+    }
+
     /// <summary>Every candidate whose parent is text by now can be judged, computed or not: its token is the next one or it is not.</summary>
     public void Learn(ReadOnlySpan<int> emitted, StatsCounter stats)
     {

@@ -30,7 +30,7 @@ internal sealed class DraftModelSession : IDrafter
     {
         _reader.Append(context.Text);
         var depth = Math.Min(_source.Options.Depth, Math.Min(context.MaxDepth, context.Budget));
-        if (depth <= 0 || _reader.Length == 0 || _reader.Length + depth > _source.MaxContext || !MayPay(context))
+        if (depth <= 0 || _reader.Length == 0 || _reader.Length + depth > _source.MaxContext || !MayPay(context, tree))
         {
             return;
         }
@@ -73,11 +73,11 @@ internal sealed class DraftModelSession : IDrafter
         }
     }
 
-    /// <summary>Whether a candidate would pay for its forward if it were certain. Where none can, the text is not even read; but the forward
-    /// is timed again now and then, lest one bad moment decide for good.</summary>
-    private bool MayPay(DraftContext context)
+    /// <summary>Whether a candidate would pay for its forward if it were right wherever those that are there are wrong. Where none can, the text
+    /// is not even read; but the forward is timed again now and then, lest one bad moment decide for good.</summary>
+    private bool MayPay(DraftContext context, DraftTree tree)
     {
-        if (_source.Level.CostOfLevel(context) + LevelWorth.CostOfNode(context, nodes: 1) < 1)
+        if (Surplus(context, tree, parent: 0, path: 1, chance: 1) > _source.Level.CostOfLevel(context))
         {
             return true;
         }
@@ -141,11 +141,10 @@ internal sealed class DraftModelSession : IDrafter
     /// is worth a level of the draft.</summary>
     private bool NextLevelPays(DraftContext context, DraftTree tree)
     {
-        var (node, gain) = (LevelWorth.CostOfNode(context, tree.Count), 0.0);
-        var kept = 0;
+        var (kept, gain) = (0, 0.0);
         for (var i = 0; i < _frontier.Count; i++)
         {
-            var surplus = (_frontier[i].Chance * _source.Level.UsualChance) - node;
+            var surplus = Surplus(context, tree, _frontier[i].TreeNode, _frontier[i].Chance, _source.Level.UsualChance);
             if (surplus > 0)
             {
                 gain += surplus;
@@ -155,6 +154,19 @@ internal sealed class DraftModelSession : IDrafter
 
         _frontier.RemoveRange(kept, _frontier.Count - kept);
         return gain > _source.Level.CostOfLevel(context);
+    }
+
+    /// <summary>What a candidate of the draft may bring besides those of others that are there: where these are wrong it may be right, and a
+    /// node is to be verified for it unless one of them would be in any case.</summary>
+    /// <param name="context">Says what is likely and what costs how much.</param>
+    /// <param name="tree">The round's tree.</param>
+    /// <param name="parent">The node that the candidate would follow.</param>
+    /// <param name="path">How likely that one is right.</param>
+    /// <param name="chance">How likely the candidate is, if it is.</param>
+    private static double Surplus(DraftContext context, DraftTree tree, int parent, double path, double chance)
+    {
+        var (there, price) = (context.ChanceBelow(parent), LevelWorth.CostOfNode(context, tree.Count));
+        return (path * chance * (1 - there)) - (path * there > price ? 0 : price);
     }
 
     private void Expand(DraftContext context, Leaf leaf)
