@@ -15,7 +15,7 @@ internal sealed class Throughput
     private static readonly TimeSpan Stretch = TimeSpan.FromSeconds(0.5);
 
     private readonly Workbench _bench;
-    private readonly List<double> _shares = [];
+    private readonly List<double> _shares = []; // of the stretches that are over, in ascending order
     private double _operations; // of all stretches that are over
     private double _seconds;
     private double _begun;      // the workbench's count when the stretch began
@@ -40,19 +40,9 @@ internal sealed class Throughput
     public double Seconds => _seconds + Stopwatch.GetElapsedTime(_start).TotalSeconds;
 
     /// <summary>The stretches' median share of the peak; of a run that is shorter than one, what it comes to until now.</summary>
-    public double ShareOfPeak
-    {
-        get
-        {
-            if (_shares.Count == 0)
-            {
-                return OperationsPerSecond / Peak;
-            }
-
-            var sorted = _shares.Order().ToList();
-            return (sorted[(sorted.Count - 1) / 2] + sorted[sorted.Count / 2]) / 2;
-        }
-    }
+    public double ShareOfPeak => _shares.Count == 0
+        ? OperationsPerSecond / Peak
+        : (_shares[(_shares.Count - 1) / 2] + _shares[_shares.Count / 2]) / 2;
 
     /// <summary>To be called after every step: ends a stretch that has lasted long enough.</summary>
     public void Mark()
@@ -68,7 +58,9 @@ internal sealed class Throughput
         _seconds += elapsed.TotalSeconds;
         var before = Peak;
         Peak = MeasurePeak();
-        _shares.Add(done / elapsed.TotalSeconds / ((before + Peak) / 2));
+        var share = done / elapsed.TotalSeconds / ((before + Peak) / 2);
+        var place = _shares.BinarySearch(share);
+        _shares.Insert(place < 0 ? ~place : place, share);
         Begin();
     }
 
