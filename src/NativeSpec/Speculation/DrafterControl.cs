@@ -2,13 +2,16 @@ namespace NativeSpec.Speculation;
 
 /// <summary>Decides from measurements whether a drafter that takes time is worth asking. One that is not is asked again now and then, more
 /// and more rarely, so that it comes back when the text suits it and costs next to nothing until then.</summary>
-/// <remarks>What a trial has lost, in tokens that could have been written meanwhile, sets how long the pause after it is at least: so a
-/// drafter that never gives anything costs at most 1 token in <see cref="TokensPerLostToken"/>. What it has gained of late is saved
-/// up, as far as that goes, and set off against losses: who pays on the whole stays through a bad stretch. A trial goes on until half a token is lost: what
-/// costs little has long to show what it gives, since copies, say, come in bursts. A round that took many times longer than
-/// usual was disturbed, and counts as a slow one; a drafter's very first compiles its code, and does not count. What one request has found out is where the next one begins. The first round of a
-/// trial or a request may hold a draft model's reading of the text so far, which is spent once whatever is decided; it says nothing about
-/// the rounds to come.</remarks>
+/// <remarks>
+/// <para>What a trial has lost, in tokens that could have been written meanwhile, sets how long the pause after it is: so in the long run a
+/// drafter that never gives anything costs 1 token in <see cref="TokensPerLostToken"/>. The first pauses are shorter, because little is known
+/// in the beginning, also of the others, and after a good time a bad stretch need not last. What a drafter has gained of late is saved up, as
+/// far as that goes, and set off against losses: who pays on the whole stays. A trial goes on until half a token is lost, since what costs
+/// little has long to show what it gives: copies, say, come in bursts.</para>
+/// <para>A round that took many times longer than usual was disturbed, and counts as a slow one; a drafter's very first compiles its code, and
+/// does not count. The first round of a trial or a request may hold a draft model's reading of the text so far, which is spent once whatever is
+/// decided; it says nothing about the rounds to come. What one request has found out is where the next one begins.</para>
+/// </remarks>
 internal sealed class DrafterControl
 {
     private const double Learning = 0.05;
@@ -17,8 +20,9 @@ internal sealed class DrafterControl
     private const double TrialLoss = 0.5;
     private const double MostLost = 1.5;
     private const double TokensPerLostToken = 240;
-    private const int FirstPause = 8;
-    private const int LongestPause = 128;
+    private const double UsualPause = 128;
+    private const double FirstPause = 16;
+    private const double PauseGrowth = 4;
     private const double MostSaved = 8;
     private const double MostOfUsual = 4;
 
@@ -29,7 +33,7 @@ internal sealed class DrafterControl
     private int _trial = TrialRounds;
     private int _timed;
     private bool _catchesUp = true;
-    private int _pause = FirstPause;
+    private double _pause = FirstPause;
     private double _pausedFor;
 
     /// <summary>What it adds to a round, on average: tokens, less what verifying its candidates costs.</summary>
@@ -70,8 +74,8 @@ internal sealed class DrafterControl
             return true;
         }
 
-        _pausedFor = Math.Max(TokensPerLostToken * _lost, _pause);
-        _pause = Math.Min(2 * _pause, LongestPause);
+        _pausedFor = Math.Min(_pause, Math.Max(TokensPerLostToken * _lost, UsualPause));
+        _pause *= PauseGrowth;
         (_asked, _trial, _timed, _lost, _catchesUp) = (0, TrialRounds, 0, 0, true);
         return false;
     }

@@ -35,17 +35,22 @@ public sealed class DrafterControlTests
     }
 
     [Test]
-    public void ShouldAsk_AfterALoss_WaitsAsLongAsTheLossWasLarge()
+    public void ShouldAsk_TrialAfterTrialInVain_WaitsLongerAndLonger_ThenInProportionToTheLoss()
     {
         var control = Tried();
-        Rounds(control, 100, tokens: 0);
-        var pause = 1; // the question that ended the rounds was the pause's first
-        while (!control.ShouldAsk(Rate))
+        var pauses = Enumerable.Range(0, 5).Select(_ =>
         {
-            pause++;
-        }
+            var pause = 1; // the question that ends the rounds is the pause's first
+            for (Rounds(control, 100, tokens: 0); !control.ShouldAsk(Rate); pause++)
+            {
+            }
 
-        Assert.That(pause, Is.InRange(240, 4 * 240), "a trial of a few rounds lost one to two tokens");
+            return pause;
+        }).ToArray();
+
+        Assert.That(pauses[0], Is.InRange(12, 20));
+        Assert.That(pauses, Is.Ordered.Ascending);
+        Assert.That(pauses[^1], Is.InRange(240, 4 * 240), "a trial of a few rounds lost one to two tokens");
     }
 
     [Test]
