@@ -6,7 +6,7 @@ namespace NativeSpec.Speculation;
 /// <para>What a trial has lost, in tokens that could have been written meanwhile, sets how long the pause after it is: so in the long run a
 /// drafter that never gives anything costs 1 token in <see cref="TokensPerLostToken"/>. The first pauses are shorter, because little is known
 /// in the beginning, also of the others, and after a good time a bad stretch need not last. What a drafter has gained of late is saved up, as
-/// far as that goes, and set off against losses: who pays on the whole stays. A trial goes on until half a token is lost, since what costs
+/// far as that goes, and set off against losses: who pays on the whole stays. A trial goes on until a quarter of a token is lost, since what costs
 /// little has long to show what it gives: copies, say, come in bursts.</para>
 /// <para>A round that took many times longer than usual was disturbed, and counts as a slow one; a drafter's very first compiles its code, and
 /// does not count. The first round of a trial or a request may hold a draft model's reading of the text so far, which is spent once whatever is
@@ -17,7 +17,7 @@ internal sealed class DrafterControl
     private const double Learning = 0.05;
     private const int TrialRounds = 4;
     private const int LongestTrial = 20;
-    private const double TrialLoss = 0.5;
+    private const double TrialLoss = 0.25;
     private const double MostLost = 1.5;
     private const double TokensPerLostToken = 240;
     private const double UsualPause = 128;
@@ -105,7 +105,7 @@ internal sealed class DrafterControl
         _catchesUp = false;
         _lost = isFirst ? 0 : Math.Max(_lost + (seconds * tokensPerSecond) - tokens, -MostSaved);
         _asked++;
-        if (_asked > _trial && _tokensPerRound > SecondsPerRound * tokensPerSecond)
+        if (_lost <= -MostSaved)
         {
             _pause = FirstPause;
         }
