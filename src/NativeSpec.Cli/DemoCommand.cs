@@ -13,7 +13,7 @@ internal sealed class DemoCommand : Command, IHasExamples
     private readonly Terminal _terminal;
     private readonly Option<string?> _model = new("--model") { Description = $"Folder of the checkpoint, its draft in draft/ and its Medusa heads in medusa/ if it has them (default {DemoModel.Place})", HelpName = "DIR" };
     private readonly Option<string?> _prompt = new("--prompt") { Description = "The text to complete; \\n is a line break (default: the signature of a method)", HelpName = "TEXT" };
-    private readonly Option<int> _maxTokens = new("--max-tokens") { Description = "Most tokens to write (default 200)", HelpName = "N", DefaultValueFactory = _ => 200 };
+    private readonly Option<int> _maxTokens = new("--max-tokens") { Description = "Most tokens to write (default 300)", HelpName = "N", DefaultValueFactory = _ => 300 };
     private readonly Option<int> _repeats = new("--repeats") { Description = "How often both ways are timed, in turns (default 7)", HelpName = "N", DefaultValueFactory = _ => 7 };
     private readonly Option<int> _maxNodes = new("--max-nodes") { Description = "Most candidates computed in a round, 1 to 63 (default 63)", HelpName = "N", DefaultValueFactory = _ => 63 };
     private readonly Option<string?> _speculate = new("--speculate") { Description = "A list of drafters (default draft,lookup where there is a draft model, else auto), or auto for every one that pays", HelpName = "auto|LIST" };
@@ -64,7 +64,7 @@ internal sealed class DemoCommand : Command, IHasExamples
         return run.IsSameText ? CommandLine.Success : throw new InvalidOperationException("speculation wrote another text than plain decoding: this is a fault of NativeSpec, please report it");
     }
 
-    // Heads as large as the model cannot pay; trying them would be most of so short a text.
+    // Heads as large as the model hardly pay; trying them would be most of so short a text.
     private SpeculationOptions Speculation(ParseResult parsed, DemoModel model)
     {
         var method = parsed.GetValue(_speculate) ?? (model.Draft is null ? "auto" : "draft,lookup");

@@ -4,15 +4,16 @@ namespace NativeSpec.Cli;
 
 /// <summary>A drafter of known quality, to measure how requests that follow cost deal with it: sure of itself, wrong up to a place of the
 /// text, and right from there on. It knows the text that plain decoding wrote.</summary>
+/// <param name="name">The name under which its quality is known: two of different quality need two.</param>
 /// <param name="text">Prompt and output.</param>
 /// <param name="rightFrom">The first position where it proposes the text's own token.</param>
 /// <param name="vocabSize">Tokens there are.</param>
-internal sealed class ReplayDrafter(int[] text, int rightFrom, int vocabSize) : IDrafterSource, IDrafter
+internal sealed class ReplayDrafter(string name, int[] text, int rightFrom, int vocabSize) : IDrafterSource, IDrafter
 {
     private const int Depth = 6;
     private const float Confidence = 0.8f;
 
-    public string Name => "replay";
+    public string Name => name;
 
     public IDrafter Start(ReadOnlyMemory<int> prompt) => this;
 

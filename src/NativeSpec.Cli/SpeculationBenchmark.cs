@@ -96,7 +96,7 @@ internal sealed class SpeculationBenchmark(InferenceEngine engine, GenerationOpt
             if (which < methods.Count && Replays.Contains(methods[which]))
             {
                 var rightFrom = prompt.Length + (methods[which] == "never" ? known.Count : known.Count / 2);
-                speculation = speculation with { Sources = [new ReplayDrafter([.. prompt, .. known], rightFrom, engine.Config.VocabSize)] };
+                speculation = speculation with { Sources = [new ReplayDrafter(methods[which], [.. prompt, .. known], rightFrom, engine.Config.VocabSize)] };
             }
 
             results[which] = await engine.CompleteAsync(prompt, request with { Speculation = speculation }, cancellationToken).ConfigureAwait(false);
