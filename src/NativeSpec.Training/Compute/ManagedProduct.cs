@@ -19,7 +19,8 @@ internal static unsafe class ManagedProduct
                 var strip = new Strip(product, row, column);
                 var done = Vector512.IsHardwareAccelerated ? Compute<Simd512, Vector512<float>>(strip)
                     : Vector256.IsHardwareAccelerated ? Compute<Simd256, Vector256<float>>(strip)
-                    : Compute<Simd128, Vector128<float>>(strip);
+                    : Vector128.IsHardwareAccelerated ? Compute<Simd128, Vector128<float>>(strip)
+                    : Compute<SimdScalar, float>(strip); // vectors in software cost a call for each operation
                 AddUp<SimdScalar, float>(strip, done);
             }
         }
