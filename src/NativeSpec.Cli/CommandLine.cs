@@ -1,6 +1,13 @@
 using System.CommandLine;
 using System.CommandLine.Help;
 using System.Reflection;
+using NativeSpec.Cli.Benchmarks;
+using NativeSpec.Cli.Generation;
+using NativeSpec.Cli.Inspection;
+using NativeSpec.Cli.Training;
+using NativeSpec.Cli.Trees;
+using NativeSpec.Cli.Tuning;
+using NativeSpec.Cli.Weights;
 
 namespace NativeSpec.Cli;
 

@@ -2,7 +2,9 @@ using System.CommandLine;
 using System.Globalization;
 using NativeSpec.Engine;
 using NativeSpec.Speculation;
-using NativeSpec.Speculation.Models;
+using NativeSpec.Speculation.DraftModels;
+using NativeSpec.Speculation.Lookahead;
+using NativeSpec.Speculation.Medusa;
 
 namespace NativeSpec.Cli;
 

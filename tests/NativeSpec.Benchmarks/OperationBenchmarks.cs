@@ -1,6 +1,6 @@
 using BenchmarkDotNet.Attributes;
 using NativeSpec.Backends;
-using NativeSpec.Cli;
+using NativeSpec.Cli.Benchmarks;
 using NativeSpec.Engine;
 using NativeSpec.Tensors;
 

@@ -1,4 +1,5 @@
 using System.Text;
+using NativeSpec.Cli.Generation;
 using NativeSpec.Engine;
 using NativeSpec.Tests.Engine;
 

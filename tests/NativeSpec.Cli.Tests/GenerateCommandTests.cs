@@ -1,5 +1,4 @@
 using NativeSpec.Tests.Engine;
-
 namespace NativeSpec.Cli.Tests;
 
 public sealed class GenerateCommandTests

@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
-using NativeSpec.Loading;
-using NativeSpec.Tests.Loading;
+using NativeSpec.Loading.Llama;
+using NativeSpec.Loading.Medusa;
+using NativeSpec.Tests.Loading.PyTorch;
 
 namespace NativeSpec.Cli.Tests;
 

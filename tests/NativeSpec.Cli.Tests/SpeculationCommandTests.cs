@@ -1,6 +1,7 @@
 using System.IO.Compression;
 using System.Text;
 using System.Text.Json;
+using NativeSpec.Cli.Benchmarks;
 using NativeSpec.Tests.Engine;
 
 namespace NativeSpec.Cli.Tests;

@@ -1,5 +1,5 @@
 using System.Numerics.Tensors;
-using NativeSpec.Loading;
+using NativeSpec.Loading.Llama;
 using NativeSpec.Training.Compute;
 using NativeSpec.Training.Data;
 

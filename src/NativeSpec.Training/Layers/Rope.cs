@@ -1,5 +1,5 @@
 using System.Numerics;
-using NativeSpec.Loading;
+using NativeSpec.Loading.Llama;
 using NativeSpec.Model;
 using NativeSpec.Training.Compute;
 using NativeSpec.Training.Data;

@@ -1,5 +1,5 @@
 using System.Runtime.InteropServices;
-using NativeSpec.Loading;
+using NativeSpec.Loading.Safetensors;
 using NativeSpec.Tensors;
 using NativeSpec.Training.Compute;
 using NativeSpec.Training.Layers;

@@ -1,5 +1,8 @@
 using System.Text.Json;
 using NativeSpec.Loading;
+using NativeSpec.Loading.Llama;
+using NativeSpec.Loading.Medusa;
+using NativeSpec.Loading.Safetensors;
 using NativeSpec.Tensors;
 using NativeSpec.Training.Layers;
 using NativeSpec.Training.Networks;

@@ -3,6 +3,7 @@ using System.Runtime.InteropServices;
 using System.Text;
 using System.Text.Json;
 using NativeSpec.Loading;
+using NativeSpec.Loading.Safetensors;
 using NativeSpec.Tensors;
 using NativeSpec.Training.Layers;
 

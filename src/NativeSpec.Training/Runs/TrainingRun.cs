@@ -1,4 +1,5 @@
 using NativeSpec.Loading;
+using NativeSpec.Loading.Llama;
 using NativeSpec.Tokenization;
 using NativeSpec.Training.Compute;
 using NativeSpec.Training.Corpus;

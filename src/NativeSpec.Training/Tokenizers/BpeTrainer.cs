@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
 using System.Text;
-using NativeSpec.Tokenization;
+using NativeSpec.Tokenization.Bpe;
+using NativeSpec.Tokenization.Splitting;
 
 namespace NativeSpec.Training.Tokenizers;
 

@@ -1,7 +1,7 @@
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using NativeSpec.Loading;
-using NativeSpec.Tokenization;
+using NativeSpec.Tokenization.Bpe;
 using NativeSpec.Training.Corpus;
 
 namespace NativeSpec.Training.Tokenizers;

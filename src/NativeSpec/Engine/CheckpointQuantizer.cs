@@ -1,6 +1,8 @@
 using NativeSpec.Backends;
 using NativeSpec.Backends.Native;
 using NativeSpec.Loading;
+using NativeSpec.Loading.Llama;
+using NativeSpec.Loading.Safetensors;
 using NativeSpec.Tensors;
 
 namespace NativeSpec.Engine;

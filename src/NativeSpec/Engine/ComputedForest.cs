@@ -1,5 +1,5 @@
 using NativeSpec.Model;
-using NativeSpec.Speculation;
+using NativeSpec.Speculation.Rounds;
 
 namespace NativeSpec.Engine;
 

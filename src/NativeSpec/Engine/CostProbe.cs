@@ -1,7 +1,7 @@
 using System.Diagnostics;
 using NativeSpec.Backends;
 using NativeSpec.Model;
-using NativeSpec.Speculation;
+using NativeSpec.Speculation.Planning;
 
 namespace NativeSpec.Engine;
 

@@ -1,7 +1,12 @@
 using NativeSpec.Backends;
-using NativeSpec.Loading;
+using NativeSpec.Loading.Llama;
+using NativeSpec.Loading.Medusa;
 using NativeSpec.Speculation;
-using NativeSpec.Speculation.Models;
+using NativeSpec.Speculation.DraftModels;
+using NativeSpec.Speculation.Lookahead;
+using NativeSpec.Speculation.Medusa;
+using NativeSpec.Speculation.PromptLookup;
+using NativeSpec.Speculation.Recycling;
 using NativeSpec.Tokenization;
 
 namespace NativeSpec.Engine;

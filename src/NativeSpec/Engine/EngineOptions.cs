@@ -2,7 +2,9 @@ using Microsoft.Extensions.Logging;
 using NativeSpec.Backends;
 using NativeSpec.Loading;
 using NativeSpec.Speculation;
-using NativeSpec.Speculation.Models;
+using NativeSpec.Speculation.DraftModels;
+using NativeSpec.Speculation.Lookahead;
+using NativeSpec.Speculation.Medusa;
 using NativeSpec.Tensors;
 
 namespace NativeSpec.Engine;

@@ -4,9 +4,12 @@ using System.Threading.Channels;
 using Microsoft.Extensions.Logging;
 using NativeSpec.Backends;
 using NativeSpec.Loading;
+using NativeSpec.Loading.Llama;
 using NativeSpec.Model;
 using NativeSpec.Sampling;
 using NativeSpec.Speculation;
+using NativeSpec.Speculation.Planning;
+using NativeSpec.Speculation.Rounds;
 using NativeSpec.Tensors;
 using NativeSpec.Tokenization;
 

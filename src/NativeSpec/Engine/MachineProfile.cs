@@ -1,6 +1,7 @@
 using NativeSpec.Loading;
-using NativeSpec.Speculation;
-using NativeSpec.Speculation.Models;
+using NativeSpec.Speculation.DraftModels;
+using NativeSpec.Speculation.Planning;
+using NativeSpec.Speculation.Rounds;
 
 namespace NativeSpec.Engine;
 

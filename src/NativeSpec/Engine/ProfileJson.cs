@@ -1,8 +1,8 @@
 using System.Buffers;
 using System.Text.Json;
 using NativeSpec.Loading;
-using NativeSpec.Speculation;
-using NativeSpec.Speculation.Models;
+using NativeSpec.Speculation.DraftModels;
+using NativeSpec.Speculation.Planning;
 
 namespace NativeSpec.Engine;
 

@@ -2,6 +2,7 @@ using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 using NativeSpec.Backends;
 using NativeSpec.Loading;
+using NativeSpec.Loading.Llama;
 
 namespace NativeSpec.Engine;
 

@@ -1,7 +1,7 @@
 using System.Collections.Concurrent;
 using Microsoft.Extensions.Logging;
 using NativeSpec.Model;
-using NativeSpec.Speculation;
+using NativeSpec.Speculation.Rounds;
 
 namespace NativeSpec.Engine;
 

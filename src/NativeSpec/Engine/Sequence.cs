@@ -3,7 +3,7 @@ using System.Text;
 using System.Threading.Channels;
 using NativeSpec.Model;
 using NativeSpec.Sampling;
-using NativeSpec.Speculation;
+using NativeSpec.Speculation.Rounds;
 
 namespace NativeSpec.Engine;
 

@@ -1,5 +1,6 @@
 using NativeSpec.Backends;
 using NativeSpec.Loading;
+using NativeSpec.Loading.Llama;
 using NativeSpec.Model;
 using NativeSpec.Sampling;
 using NativeSpec.Tensors;

@@ -1,3 +1,4 @@
+using NativeSpec.Loading.Safetensors;
 using NativeSpec.Tensors;
 
 namespace NativeSpec.Loading;

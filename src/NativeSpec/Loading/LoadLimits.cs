@@ -1,3 +1,5 @@
+using NativeSpec.Loading.Safetensors;
+
 namespace NativeSpec.Loading;
 
 /// <summary>The most that a file may ask for. Every reader checks against these before it allocates; raise one by

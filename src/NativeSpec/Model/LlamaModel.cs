@@ -1,5 +1,5 @@
 using NativeSpec.Backends;
-using NativeSpec.Loading;
+using NativeSpec.Loading.Llama;
 
 namespace NativeSpec.Model;
 

@@ -1,4 +1,4 @@
-using NativeSpec.Loading;
+using NativeSpec.Loading.Llama;
 using NativeSpec.Tensors;
 
 namespace NativeSpec.Model;

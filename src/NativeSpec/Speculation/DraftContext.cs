@@ -1,4 +1,7 @@
 using NativeSpec.Sampling;
+using NativeSpec.Speculation.DraftModels;
+using NativeSpec.Speculation.Planning;
+using NativeSpec.Speculation.Verification;
 
 namespace NativeSpec.Speculation;
 

@@ -1,3 +1,5 @@
+using NativeSpec.Speculation.Verification;
+
 namespace NativeSpec.Speculation;
 
 /// <summary>The candidates of one round for one sequence: a trie of token paths below the root, the last token of the text. Equal paths

@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.Text.Encodings.Web;
 using System.Text.Json;
+using NativeSpec.Speculation.Rounds;
 using NativeSpec.Tokenization;
 
 namespace NativeSpec.Speculation;

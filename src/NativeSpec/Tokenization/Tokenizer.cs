@@ -1,6 +1,8 @@
 using System.Buffers;
 using System.Text;
 using NativeSpec.Loading;
+using NativeSpec.Tokenization.Bpe;
+using NativeSpec.Tokenization.Splitting;
 
 namespace NativeSpec.Tokenization;
 

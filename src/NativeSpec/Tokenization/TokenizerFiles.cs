@@ -1,4 +1,7 @@
 using NativeSpec.Loading;
+using NativeSpec.Tokenization.Json;
+using NativeSpec.Tokenization.SentencePiece;
+using NativeSpec.Tokenization.Tiktoken;
 
 namespace NativeSpec.Tokenization;
 

@@ -1,3 +1,6 @@
+using NativeSpec.Tokenization.Bpe;
+using NativeSpec.Tokenization.Splitting;
+
 namespace NativeSpec.Tokenization;
 
 /// <summary>What every tokenizer file comes down to, whatever its format. The readers make it, <see cref="Tokenizer"/> runs it.</summary>

@@ -1,5 +1,6 @@
 using System.Text;
 using NativeSpec.Loading;
+using NativeSpec.Tokenization.Splitting;
 
 namespace NativeSpec.Tokenization;
 

@@ -2,6 +2,8 @@ using NativeSpec.Backends;
 using NativeSpec.Backends.Native;
 using NativeSpec.Engine;
 using NativeSpec.Loading;
+using NativeSpec.Loading.Llama;
+using NativeSpec.Loading.Safetensors;
 using NativeSpec.Model;
 using NativeSpec.Tensors;
 using NativeSpec.Tests.Model;

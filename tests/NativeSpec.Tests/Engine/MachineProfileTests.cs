@@ -1,8 +1,8 @@
 using System.Text;
 using NativeSpec.Backends.Cpu;
 using NativeSpec.Engine;
-using NativeSpec.Speculation;
-using NativeSpec.Speculation.Models;
+using NativeSpec.Speculation.DraftModels;
+using NativeSpec.Speculation.Planning;
 
 namespace NativeSpec.Tests.Engine;
 

@@ -1,7 +1,7 @@
 using NativeSpec.Backends;
 using NativeSpec.Backends.Cpu;
 using NativeSpec.Engine;
-using NativeSpec.Loading;
+using NativeSpec.Loading.Llama;
 using NativeSpec.Model;
 using NativeSpec.Tensors;
 using NativeSpec.Tests.Model;

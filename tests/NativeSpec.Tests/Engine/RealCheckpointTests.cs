@@ -1,6 +1,6 @@
 using System.Text.Json;
 using NativeSpec.Engine;
-using NativeSpec.Loading;
+using NativeSpec.Loading.Llama;
 using NativeSpec.Tests.Backends;
 using NativeSpec.Tests.Model;
 

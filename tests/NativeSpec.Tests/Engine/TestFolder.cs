@@ -1,4 +1,5 @@
-using NativeSpec.Loading;
+using NativeSpec.Loading.Llama;
+using NativeSpec.Loading.Safetensors;
 using NativeSpec.Model;
 using NativeSpec.Tensors;
 using NativeSpec.Tests.Model;

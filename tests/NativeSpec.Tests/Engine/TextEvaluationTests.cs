@@ -1,5 +1,5 @@
 using NativeSpec.Engine;
-using NativeSpec.Loading;
+using NativeSpec.Loading.Llama;
 using NativeSpec.Sampling;
 using NativeSpec.Tests.Model;
 using NativeSpec.Tokenization;

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using NativeSpec.Loading;
+using NativeSpec.Loading.Safetensors;
 
 namespace NativeSpec.Tests.Loading;
 

@@ -1,5 +1,7 @@
 using System.Text;
 using NativeSpec.Loading;
+using NativeSpec.Loading.Llama;
+using NativeSpec.Loading.Safetensors;
 using NativeSpec.Tensors;
 
 namespace NativeSpec.Tests.Loading;

@@ -1,5 +1,5 @@
 using NativeSpec.Backends;
-using NativeSpec.Loading;
+using NativeSpec.Loading.Llama;
 using NativeSpec.Model;
 
 namespace NativeSpec.Tests.Model;

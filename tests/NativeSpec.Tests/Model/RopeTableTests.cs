@@ -1,4 +1,4 @@
-using NativeSpec.Loading;
+using NativeSpec.Loading.Llama;
 using NativeSpec.Model;
 
 namespace NativeSpec.Tests.Model;

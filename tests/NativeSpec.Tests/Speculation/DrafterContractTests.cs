@@ -1,4 +1,8 @@
 using NativeSpec.Speculation;
+using NativeSpec.Speculation.Lookahead;
+using NativeSpec.Speculation.PromptLookup;
+using NativeSpec.Speculation.Recycling;
+using NativeSpec.Tests.Speculation.Verification;
 
 namespace NativeSpec.Tests.Speculation;
 

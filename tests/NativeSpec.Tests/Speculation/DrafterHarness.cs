@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
 using System.Text;
 using NativeSpec.Speculation;
+using NativeSpec.Tests.Speculation.Verification;
 
 namespace NativeSpec.Tests.Speculation;
 

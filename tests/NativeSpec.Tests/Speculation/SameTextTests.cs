@@ -1,8 +1,8 @@
 using NativeSpec.Backends.Cpu;
 using NativeSpec.Engine;
-using NativeSpec.Loading;
+using NativeSpec.Loading.Safetensors;
 using NativeSpec.Speculation;
-using NativeSpec.Speculation.Models;
+using NativeSpec.Speculation.DraftModels;
 using NativeSpec.Tensors;
 using NativeSpec.Tests.Engine;
 using NativeSpec.Tests.Model;

@@ -3,7 +3,7 @@ using System.Text.Json;
 using NativeSpec.Backends.Cpu;
 using NativeSpec.Engine;
 using NativeSpec.Speculation;
-using NativeSpec.Speculation.Models;
+using NativeSpec.Speculation.DraftModels;
 using NativeSpec.Tests.Engine;
 
 namespace NativeSpec.Tests.Speculation;

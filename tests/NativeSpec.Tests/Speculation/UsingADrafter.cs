@@ -1,5 +1,6 @@
 using NativeSpec.Engine;
 using NativeSpec.Speculation;
+using NativeSpec.Speculation.PromptLookup;
 
 namespace MyDrafters;
 

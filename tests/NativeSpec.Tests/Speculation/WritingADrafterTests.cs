@@ -1,6 +1,7 @@
 using NativeSpec.Engine;
 using NativeSpec.Speculation;
 using NativeSpec.Tests.Engine;
+using NativeSpec.Tests.Speculation.Verification;
 
 namespace NativeSpec.Tests.Speculation;
 

@@ -3,6 +3,8 @@ using System.Text;
 using System.Text.Json.Nodes;
 using NativeSpec.Loading;
 using NativeSpec.Tokenization;
+using NativeSpec.Tokenization.Bpe;
+using NativeSpec.Tokenization.Splitting;
 
 namespace NativeSpec.Tests.Tokenization;
 

@@ -1,4 +1,4 @@
-using NativeSpec.Loading;
+using NativeSpec.Loading.Llama;
 using NativeSpec.Tests.Model;
 using NativeSpec.Training.Compute;
 using NativeSpec.Training.Data;

@@ -1,4 +1,5 @@
 using NativeSpec.Loading;
+using NativeSpec.Loading.Safetensors;
 using NativeSpec.Training.Compute;
 using NativeSpec.Training.Data;
 using NativeSpec.Training.Layers;

@@ -1,5 +1,6 @@
 using NativeSpec.Engine;
-using NativeSpec.Loading;
+using NativeSpec.Loading.Llama;
+using NativeSpec.Loading.Medusa;
 using NativeSpec.Speculation;
 using NativeSpec.Training.Corpus;
 using NativeSpec.Training.Runs;

@@ -1,5 +1,5 @@
 using System.Text;
-using NativeSpec.Tokenization;
+using NativeSpec.Tokenization.Splitting;
 
 namespace NativeSpec.Training.Tests.Tokenizers;
 

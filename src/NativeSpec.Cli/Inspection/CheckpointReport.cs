@@ -1,0 +1,106 @@
+using System.Text.Json;
+using NativeSpec.Engine;
+using NativeSpec.Loading.Llama;
+using NativeSpec.Tensors;
+
+namespace NativeSpec.Cli.Inspection;
+
+/// <summary>What <c>inspect</c> shows of a checkpoint.</summary>
+internal sealed record CheckpointReport(
+    string Model, LlamaCheckpoint Checkpoint, (string? Description, string? Problem) Tokenizer, EngineOptions Options, MemoryNeed Memory)
+{
+    private LlamaConfig Config => Checkpoint.Config;
+
+    private int Context => Options.MaxContext!.Value;
+
+    /// <summary>The tensors of all files, in the order of their names.</summary>
+    private IEnumerable<TensorView> Tensors => Checkpoint.Checkpoint.Tensors.Values.OrderBy(tensor => tensor.Name, StringComparer.Ordinal);
+
+    public void Write(Utf8JsonWriter json)
+    {
+        json.WriteString("model", Model);
+        json.WriteNumber("parameters", Config.ParameterCount);
+        json.WriteString("weights", Checkpoint.Format == WeightFormat.AsStored ? "stored" : Checkpoint.Format.ToString().ToLowerInvariant());
+        WriteConfig(json);
+        json.WriteStartObject("tokenizer");
+        json.WriteString("description", Tokenizer.Description);
+        if (Tokenizer.Problem is { } problem)
+        {
+            json.WriteString("problem", problem);
+        }
+
+        json.WriteEndObject();
+        json.WriteStartObject("memory");
+        json.WriteNumber("context", Context);
+        json.WriteNumber("weights_bytes", Memory.Weights);
+        json.WriteNumber("kv_bytes_per_token", Checkpoint.KvBytesPerToken(DType.F32));
+        json.WriteNumber("kv_bytes", Memory.KeyValues);
+        json.WriteNumber("buffers_bytes", Memory.Buffers);
+        json.WriteNumber("total_bytes", Memory.Total);
+        json.WriteEndObject();
+        json.WriteStartArray("files");
+        foreach (var file in Checkpoint.Checkpoint.Files)
+        {
+            json.WriteStringValue(Path.GetFileName(file.Path));
+        }
+
+        json.WriteEndArray();
+        json.WriteNumber("tensor_count", Checkpoint.Checkpoint.Tensors.Count);
+        json.WriteNumber("tensor_bytes", Tensors.Sum(tensor => tensor.ByteLength));
+        json.WriteStartArray("tensors");
+        foreach (var tensor in Tensors)
+        {
+            json.WriteStartObject();
+            json.WriteString("name", tensor.Name);
+            json.WriteString("dtype", tensor.DType.ToString());
+            json.WriteStartArray("shape");
+            foreach (var extent in tensor.Shape)
+            {
+                json.WriteNumberValue(extent);
+            }
+
+            json.WriteEndArray();
+            json.WriteNumber("bytes", tensor.ByteLength);
+            json.WriteEndObject();
+        }
+
+        json.WriteEndArray();
+    }
+
+    public void Print(Terminal terminal)
+    {
+        var eos = string.Join(", ", Checkpoint.EosTokenIds);
+        var rope = Config.RopeScaling is { } scaling ? $"{Config.RopeTheta:0.##}, {scaling.Kind} × {scaling.Factor:0.##}" : $"{Config.RopeTheta:0.##}";
+        string[][] facts =
+        [
+            ["model", $"{Model} ({Config.ModelType}), {Tables.Count(Config.ParameterCount)} parameters"],
+            ["layers", $"{Config.NumHiddenLayers} of hidden size {Config.HiddenSize}, intermediate size {Config.IntermediateSize}"],
+            ["heads", $"{Config.NumAttentionHeads} of width {Config.HeadDim}, {Config.NumKeyValueHeads} for keys and values"],
+            ["vocabulary", $"{Config.VocabSize}{(Config.TieWordEmbeddings ? ", output tied to the embedding" : "")}"],
+            ["context", $"{Config.MaxPositionEmbeddings} positions, RoPE base {rope}"],
+            ["begins, ends", $"{Config.BosTokenId?.ToString(System.Globalization.CultureInfo.InvariantCulture) ?? "none"}, {(eos.Length > 0 ? eos : "none")}"],
+            ["weights", Checkpoint.Format == WeightFormat.AsStored ? "as stored" : $"packed, {Checkpoint.Format.ToString().ToLowerInvariant()}"],
+            ["tokenizer", Tokenizer.Description ?? Tokenizer.Problem!],
+            ["memory", $"{Tables.Bytes(Memory.Weights)} weights + {Tables.Bytes(Memory.KeyValues)} keys and values of {Context} tokens + {Tables.Bytes(Memory.Buffers)} buffers = {Tables.Bytes(Memory.Total)}"],
+        ];
+        Tables.Print(terminal, ["checkpoint", ""], 2, facts);
+        Tables.Print(
+            terminal,
+            ["tensor", "type", "shape", "bytes"],
+            2,
+            Tensors.Select(tensor => new[] { tensor.Name, tensor.DType.ToString(), string.Join(" × ", tensor.Shape.ToArray()), Tables.Bytes(tensor.ByteLength) }));
+    }
+
+    private void WriteConfig(Utf8JsonWriter json)
+    {
+        json.WriteStartObject("config");
+        Config.WriteFields(json);
+        if (Config.BosTokenId is { } bos)
+        {
+            json.WriteNumber("bos_token_id", bos);
+        }
+
+        json.WriteIds("eos_token_id", Checkpoint.EosTokenIds);
+        json.WriteEndObject();
+    }
+}

@@ -1,0 +1,125 @@
+using NativeSpec.Tensors;
+
+namespace NativeSpec.Loading.Llama;
+
+/// <summary>A Llama-family checkpoint in a Hugging Face folder: configuration and every weight, found by name and checked. The weights stay
+/// where they lie in the files, so opening does not read them.</summary>
+public sealed class LlamaCheckpoint : IDisposable
+{
+    private LlamaCheckpoint(LlamaConfig config, GenerationConfig generation, Checkpoint checkpoint)
+    {
+        Config = config;
+        Generation = generation;
+        Checkpoint = checkpoint;
+        EosTokenIds = generation.EosTokenIds.Count > 0 ? generation.EosTokenIds : config.EosTokenIds;
+
+        var binder = new WeightBinder(checkpoint);
+        var embedding = binder.Matrix("model.embed_tokens.weight", config.VocabSize, config.HiddenSize);
+        var layers = new LlamaLayerTensors[config.NumHiddenLayers];
+        for (var i = 0; i < layers.Length; i++)
+        {
+            layers[i] = BindLayer(binder, config, $"model.layers.{i}.");
+        }
+
+        Tensors = new LlamaTensors
+        {
+            Embedding = embedding,
+            Layers = layers,
+            FinalNorm = binder.Vector("model.norm.weight", config.HiddenSize),
+            // A packed output matrix stands beside the embedding that it was made from, which is looked up and stays as it was.
+            LmHead = config.TieWordEmbeddings && !binder.IsPacked("lm_head.weight") ? embedding : binder.Weight("lm_head.weight", config.VocabSize, config.HiddenSize),
+        };
+        binder.Finish(IsHarmless);
+        WeightBytes = binder.Bytes;
+    }
+
+    /// <summary>The shape of the model.</summary>
+    public LlamaConfig Config { get; }
+
+    /// <summary>What <c>generation_config.json</c> recommends; without the file, nothing.</summary>
+    public GenerationConfig Generation { get; }
+
+    /// <summary>The files, and all their tensors, also those that the model itself does not use (Medusa heads).</summary>
+    public Checkpoint Checkpoint { get; }
+
+    /// <summary>The tokens that end a text: those of generation_config.json, or else those of config.json.</summary>
+    public IReadOnlyList<int> EosTokenIds { get; }
+
+    /// <summary>The weights, by name; valid until the checkpoint is disposed.</summary>
+    public LlamaTensors Tensors { get; }
+
+    /// <summary>How the matrices are stored: element by element, or packed by <c>nativespec quantize</c>.</summary>
+    public WeightFormat Format => Tensors.LmHead.Format;
+
+    /// <summary>Bytes of all weights of the model, as they are stored; a tied output matrix is counted once.</summary>
+    public long WeightBytes { get; }
+
+    /// <summary>Opens a checkpoint.</summary>
+    /// <param name="path">A folder with <c>config.json</c>, <c>model.safetensors</c> or its index and shards, and perhaps
+    /// <c>generation_config.json</c>; or a <c>.safetensors</c> file beside its <c>config.json</c>.</param>
+    /// <param name="limits">What the files may ask for; <see cref="LoadLimits.Default"/> when null.</param>
+    /// <exception cref="ModelFormatException">A file is missing or damaged, the model is not one that this engine computes, or a tensor is
+    /// missing, has another shape or type than the configuration asks for, or is unknown.</exception>
+    public static LlamaCheckpoint Open(string path, LoadLimits? limits = null)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(path);
+        limits ??= LoadLimits.Default;
+        var folder = File.Exists(path) ? Path.GetDirectoryName(Path.GetFullPath(path))! : path;
+        if (!Directory.Exists(folder))
+        {
+            throw new ModelFormatException(path, "does not exist; expected a folder with config.json and model.safetensors");
+        }
+
+        var config = LlamaConfig.Read(Path.Combine(folder, "config.json"), limits);
+        var generationFile = Path.Combine(folder, "generation_config.json");
+        var generation = Path.Exists(generationFile) ? GenerationConfig.Read(generationFile, config.VocabSize, limits) : new GenerationConfig();
+        var checkpoint = Checkpoint.Open(path, limits);
+        try
+        {
+            return new LlamaCheckpoint(config, generation, checkpoint);
+        }
+        catch
+        {
+            checkpoint.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Bytes that one token takes in a KV cache of this element type.</summary>
+    public long KvBytesPerToken(DType dtype) => Config.KvBytesPerToken(dtype);
+
+    /// <summary>Releases the files. The weights must not be used any more.</summary>
+    public void Dispose() => Checkpoint.Dispose();
+
+    private static LlamaLayerTensors BindLayer(WeightBinder binder, LlamaConfig config, string layer)
+    {
+        var (hidden, ff) = (config.HiddenSize, config.IntermediateSize);
+        var (q, kv) = ((long)config.NumAttentionHeads * config.HeadDim, (long)config.NumKeyValueHeads * config.HeadDim);
+        return new LlamaLayerTensors
+        {
+            InputNorm = binder.Vector($"{layer}input_layernorm.weight", hidden),
+            QProj = binder.Weight($"{layer}self_attn.q_proj.weight", q, hidden),
+            KProj = binder.Weight($"{layer}self_attn.k_proj.weight", kv, hidden),
+            VProj = binder.Weight($"{layer}self_attn.v_proj.weight", kv, hidden),
+            OProj = binder.Weight($"{layer}self_attn.o_proj.weight", hidden, q),
+            QBias = binder.Vector($"{layer}self_attn.q_proj.bias", q, config.AttentionBias),
+            KBias = binder.Vector($"{layer}self_attn.k_proj.bias", kv, config.AttentionBias),
+            VBias = binder.Vector($"{layer}self_attn.v_proj.bias", kv, config.AttentionBias),
+            OBias = binder.Vector($"{layer}self_attn.o_proj.bias", hidden, config.AttentionBias),
+            PostAttentionNorm = binder.Vector($"{layer}post_attention_layernorm.weight", hidden),
+            GateProj = binder.Weight($"{layer}mlp.gate_proj.weight", ff, hidden),
+            UpProj = binder.Weight($"{layer}mlp.up_proj.weight", ff, hidden),
+            DownProj = binder.Weight($"{layer}mlp.down_proj.weight", hidden, ff),
+            GateBias = binder.Vector($"{layer}mlp.gate_proj.bias", ff, config.MlpBias),
+            UpBias = binder.Vector($"{layer}mlp.up_proj.bias", ff, config.MlpBias),
+            DownBias = binder.Vector($"{layer}mlp.down_proj.bias", hidden, config.MlpBias),
+        };
+    }
+
+    // Old files store the rotary frequencies, which follow from the configuration; tied files may store the output matrix again; and
+    // Medusa heads are extra layers on top, which change nothing below.
+    private bool IsHarmless(string tensor) =>
+        tensor.EndsWith(".rotary_emb.inv_freq", StringComparison.Ordinal)
+        || tensor.StartsWith("medusa_head.", StringComparison.Ordinal)
+        || (tensor == "lm_head.weight" && Config.TieWordEmbeddings);
+}

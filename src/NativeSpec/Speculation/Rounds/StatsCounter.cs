@@ -1,0 +1,95 @@
+namespace NativeSpec.Speculation.Rounds;
+
+/// <summary>Counts one sequence's speculation; no allocation per round.</summary>
+/// <param name="drafters">Names of its drafters.</param>
+/// <param name="ticksPerSecond">The unit of the times.</param>
+internal sealed class StatsCounter(IReadOnlyList<string> drafters, long ticksPerSecond)
+{
+    private const int MaxPositions = 64;
+    private const int MaxRanks = 16;
+
+    private readonly int[] _positions = new int[MaxPositions];
+    private readonly DrafterCount[] _drafters = [.. drafters.Select(_ => new DrafterCount())];
+
+    public int Rounds { get; set; }
+
+    public int Drafted { get; set; }
+
+    public int Probes { get; set; }
+
+    public int Emitted { get; set; }
+
+    public long DraftTicks { get; set; }
+
+    public long PlanTicks { get; set; }
+
+    public long VerifyTicks { get; set; }
+
+    public bool IsLossy { get; init; }
+
+    public DrafterCount Of(int drafter) => _drafters[drafter];
+
+    public void Accept(int depth) => _positions[Math.Min(depth, MaxPositions) - 1]++;
+
+    public SpeculationStats ToStats() => new()
+    {
+        Rounds = Rounds,
+        Drafted = Drafted,
+        Accepted = _positions.Sum(),
+        Emitted = Emitted,
+        Probes = Probes,
+        AcceptedPerPosition = Trim(_positions),
+        DraftTime = Time(DraftTicks),
+        PlanTime = Time(PlanTicks),
+        VerifyTime = Time(VerifyTicks),
+        IsLossy = IsLossy,
+        Drafters = [.. _drafters.Select((count, i) => new DrafterStats
+        {
+            Name = drafters[i],
+            Rounds = count.Rounds,
+            Proposed = count.Proposed,
+            Drafted = count.Drafted,
+            Accepted = count.Positions.Sum(),
+            AcceptedPerPosition = Trim(count.Positions),
+            Ranks = count.ToRanks(),
+            Time = Time(count.Ticks),
+        })],
+    };
+
+    private TimeSpan Time(long ticks) => TimeSpan.FromSeconds((double)ticks / ticksPerSecond);
+
+    private static int[] Trim(int[] positions) => positions[..(Array.FindLastIndex(positions, count => count > 0) + 1)];
+
+    internal sealed class DrafterCount
+    {
+        private readonly RankCount[] _ranks = new RankCount[MaxRanks * MaxRanks];
+
+        public int Rounds { get; set; }
+
+        public int Proposed { get; set; }
+
+        public int Drafted { get; set; }
+
+        public long Ticks { get; set; }
+
+        public int[] Positions { get; } = new int[MaxPositions];
+
+        public void Accept(int depth) => Positions[Math.Min(depth, MaxPositions) - 1]++;
+
+        /// <summary>Counts a candidate of which it is known whether it was right; places and ranks beyond those kept are not counted.</summary>
+        public void Judge(int depth, int rank, bool right)
+        {
+            if (depth <= MaxRanks && rank < MaxRanks)
+            {
+                ref var count = ref _ranks[((depth - 1) * MaxRanks) + rank];
+                count = new RankCount(count.Judged + 1, count.Right + (right ? 1 : 0));
+            }
+        }
+
+        public IReadOnlyList<IReadOnlyList<RankCount>> ToRanks()
+        {
+            var depths = _ranks.Chunk(MaxRanks).Select(ranks => ranks[..(Array.FindLastIndex(ranks, count => count.Judged > 0) + 1)]).ToArray();
+            return depths[..(Array.FindLastIndex(depths, ranks => ranks.Length > 0) + 1)];
+        }
+    }
+}

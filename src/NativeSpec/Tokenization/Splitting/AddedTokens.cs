@@ -1,0 +1,77 @@
+namespace NativeSpec.Tokenization.Splitting;
+
+/// <summary>A token that is looked for in the text as it stands, before any merging (an entry of <c>added_tokens</c>, a control or
+/// user-defined piece, or a special token of tiktoken ranks).</summary>
+/// <param name="Id">Its id.</param>
+/// <param name="Content">Its text.</param>
+/// <param name="Special">A control token: found in a text only when the caller asks.</param>
+/// <param name="Normalized">Whether it is looked for in the normalized text.</param>
+/// <param name="LeftStrip">Whether it takes the white space before it.</param>
+/// <param name="RightStrip">Whether it takes the white space after it.</param>
+/// <param name="SingleWord">Whether it must not touch a word character.</param>
+internal sealed record AddedToken(
+    int Id, string Content, bool Special, bool Normalized = false, bool LeftStrip = false, bool RightStrip = false, bool SingleWord = false);
+
+/// <summary>A part of a text: an added token, or (with <see cref="TokenId"/> -1) text between added tokens.</summary>
+internal readonly record struct Segment(int Start, int End, int TokenId);
+
+/// <summary>Cuts a text at the added tokens it holds, leftmost and longest first.</summary>
+internal sealed class AddedTokenSplitter
+{
+    private readonly AddedToken[] _tokens;
+    private readonly Lazy<PatternMatcher> _matcher;
+
+    private AddedTokenSplitter(AddedToken[] tokens, Func<string, string> normalize)
+    {
+        _tokens = tokens;
+        _matcher = new(() => new([.. tokens.Select(t => normalize(t.Content))]));
+    }
+
+    /// <summary>Makes the splitter of the tokens; null where there are none.</summary>
+    public static AddedTokenSplitter? Create(IEnumerable<AddedToken> tokens, Func<string, string> normalize)
+    {
+        var all = tokens.ToArray();
+        return all.Length == 0 ? null : new(all, normalize);
+    }
+
+    /// <summary>The parts of the text, in order and without gaps.</summary>
+    public List<Segment> Split(ReadOnlySpan<char> text)
+    {
+        var segments = new List<Segment>();
+        var done = 0;
+        foreach (var match in _matcher.Value.Find(text))
+        {
+            var token = _tokens[match.Pattern];
+            if (match.Start < done || (token.SingleWord && TouchesWord(text, match.Start, match.End)))
+            {
+                continue;
+            }
+
+            var start = match.Start;
+            while (token.LeftStrip && start > done && char.IsWhiteSpace(text[start - 1]))
+            {
+                start--;
+            }
+
+            var end = token.RightStrip ? CharClasses.RunEnd(text, match.End, CharClasses.Space) : match.End;
+            if (start > done)
+            {
+                segments.Add(new(done, start, -1));
+            }
+
+            segments.Add(new(start, end, token.Id));
+            done = end;
+        }
+
+        if (done < text.Length)
+        {
+            segments.Add(new(done, text.Length, -1));
+        }
+
+        return segments;
+    }
+
+    private static bool TouchesWord(ReadOnlySpan<char> text, int start, int end) =>
+        (start > 0 && (CharClasses.Before(text, start) & CharClasses.Word) != 0)
+        || (end < text.Length && (CharClasses.At(text, end, out _) & CharClasses.Word) != 0);
+}

@@ -1,0 +1,276 @@
+using NativeSpec.Backends;
+using NativeSpec.Backends.Cpu;
+using NativeSpec.Loading;
+using NativeSpec.Loading.Llama;
+using NativeSpec.Loading.Medusa;
+using NativeSpec.Speculation;
+using NativeSpec.Speculation.Medusa;
+using NativeSpec.Speculation.TreeLayouts;
+using NativeSpec.Tests.Model;
+
+namespace NativeSpec.Tests.Speculation.Medusa;
+
+public sealed class MedusaDrafterTests
+{
+    private const int Hidden = 16;
+    private const int Vocab = 40;
+
+    private static readonly LlamaConfig Config = TestConfigs.Tiny with { HiddenSize = Hidden, VocabSize = Vocab };
+
+    private IBackend _backend = null!;
+    private MemoryHeads _memory = null!;
+    private Random _random = null!;
+
+    [SetUp]
+    public void Create()
+    {
+        _backend = CpuBackend.Create(new CpuOptions { Threads = 1 });
+        _memory = new MemoryHeads();
+        _random = new Random(17);
+    }
+
+    [TearDown]
+    public void Release()
+    {
+        _backend.Dispose();
+        _memory.Dispose();
+    }
+
+    /// <summary>The trap that other implementations fell into: head 0 must not learn what the model's own matrix knows. Text counts up by
+    /// one and the hidden state is the token itself. The model says t + 1, which becomes the root; the head that adds h + 2 must stand at
+    /// depth h + 1, so that the path below the root goes on counting.</summary>
+    [Test]
+    public void Propose_HeadsOfACountingText_GoOnCountingBelowTheRoot([Values(0, 7, 15)] int token)
+    {
+        using var source = Source(_memory.Plain(Hidden, Counts(2), Counts(3), Counts(4)), new MedusaOptions { Tree = TreeLayout.FromChoices("chain", [[0], [0, 0], [0, 0, 0]]) });
+
+        var tree = Propose(source, OneHot(token), root: token + 1);
+
+        Assert.That(Tokens(tree), Is.EqualTo(new[] { token + 1, token + 2, token + 3, token + 4 }));
+        Assert.That(Enumerable.Range(0, 4).Select(tree.Depth), Is.EqualTo(new[] { 0, 1, 2, 3 }));
+    }
+
+    [Test]
+    public void Propose_BeforeAnythingWasSeen_AddsNothing()
+    {
+        using var source = Source(_memory.Plain(Hidden, Counts(2)));
+        using var drafter = source.Start(ReadOnlyMemory<int>.Empty);
+        var tree = Tree(0, 8);
+        drafter.Propose(Context(8, 8), tree);
+        Assert.That(tree.Count, Is.EqualTo(1));
+    }
+
+    /// <summary>A head that takes longer than writing a token cannot pay, however right it is: now and then one is computed, to time it.</summary>
+    [Test]
+    public void Propose_HeadsSlowerThanWriting_AreHardlyEverComputed()
+    {
+        using var source = Source(_memory.Plain(Hidden, Counts(2), Counts(3)), new MedusaOptions { Tree = TreeLayout.FromChoices("chain", [[0], [0, 0]]) });
+        using var drafter = source.Start(ReadOnlyMemory<int>.Empty);
+        drafter.Observe(new TestRound(OneHot(3), Vocab, 4));
+        Assert.That(Depth(tokensPerSecond: 0), Is.EqualTo(2), "cost is not regarded, or not known yet");
+
+        var depths = Enumerable.Range(0, 128).Select(_ => Depth(tokensPerSecond: 1e12)).ToArray();
+
+        Assert.That(depths.Max(), Is.EqualTo(1));
+        Assert.That(depths.Sum(), Is.EqualTo(2));
+
+        int Depth(double tokensPerSecond)
+        {
+            var (tree, context) = (Tree(4, 8), Context(8, 8));
+            context.TokensPerSecond = tokensPerSecond;
+            drafter.Propose(context, tree);
+            return Enumerable.Range(0, tree.Count).Max(tree.Depth);
+        }
+    }
+
+    [Test]
+    public void Propose_AStaticTree_PutsEachRankOfEachHeadAtItsPath()
+    {
+        var vocabs = Enumerable.Range(0, 4).Select(_ => Random(Vocab * Hidden)).ToArray();
+        var layout = MedusaTrees.Get("mc_sim_7b_63");
+        using var source = Source(_memory.Plain(Hidden, vocabs), new MedusaOptions { Tree = layout });
+        var hidden = Random(Hidden);
+
+        var tree = Propose(source, hidden, root: 5);
+
+        var ranked = vocabs.Select(vocab => Ranked(vocab, hidden)).ToArray();
+        var expected = Enumerable.Range(1, 63).Select(node => string.Join(" ", layout.Path(node).Select((rank, depth) => ranked[depth][rank].Token)));
+        Assert.That(Enumerable.Range(1, tree.Count - 1).Select(node => PathOf(tree, node)), Is.EquivalentTo(expected));
+    }
+
+    [Test]
+    public void Propose_WithADynamicTree_TakesTheLikeliestPaths([Values(1, 2, 7, 30)] int budget)
+    {
+        var vocabs = Enumerable.Range(0, 3).Select(_ => Random(Vocab * Hidden)).ToArray();
+        using var source = Source(_memory.Plain(Hidden, vocabs), new MedusaOptions { TopK = 6 });
+        var hidden = Random(Hidden);
+
+        var tree = Propose(source, hidden, root: 5, budget: budget);
+
+        var ranked = vocabs.Select(vocab => Ranked(vocab, hidden)).ToArray();
+        var all = new List<(string Path, double Chance)> { ("", 1) };
+        for (int at = 0, depth; at < all.Count; at++)
+        {
+            depth = all[at].Path.Length == 0 ? 0 : all[at].Path.Split(' ').Length;
+            all.AddRange(depth < 3 ? ranked[depth].Take(6).Select(next => ($"{all[at].Path} {next.Token}".Trim(), all[at].Chance * next.Chance)) : []);
+        }
+
+        var expected = all.Skip(1).OrderByDescending(path => path.Chance).Take(budget).Select(path => path.Path);
+        Assert.That(Enumerable.Range(1, tree.Count - 1).Select(node => PathOf(tree, node)), Is.EquivalentTo(expected));
+    }
+
+    [Test]
+    public void Propose_Confidence_IsTheHeadsProbability()
+    {
+        var vocab = Random(Vocab * Hidden);
+        using var source = Source(_memory.Plain(Hidden, vocab), new MedusaOptions { TopK = 5 });
+        var hidden = Random(Hidden);
+
+        var tree = Propose(source, hidden, root: 0);
+
+        var ranked = Ranked(vocab, hidden);
+        for (var node = 1; node <= 5; node++)
+        {
+            var proposal = tree.ProposalAt(tree.FirstProposal(node));
+            Assert.That((tree.Token(node), proposal.Rank), Is.EqualTo((ranked[node - 1].Token, node - 1)));
+            Assert.That(proposal.Confidence, Is.EqualTo(ranked[node - 1].Chance).Within(1e-5));
+        }
+    }
+
+    [TestCase(3, 2, 8, 3)]
+    [TestCase(100, 1, 100, 10)]
+    [TestCase(100, 0, 100, 0)]
+    [TestCase(0, 4, 100, 0)]
+    [TestCase(100, 4, 6, 5)]
+    public void Propose_BudgetDepthAndCapacity_AreKept(int budget, int maxDepth, int capacity, int added)
+    {
+        using var source = Source(_memory.Plain(Hidden, Random(Vocab * Hidden), Random(Vocab * Hidden)), new MedusaOptions { Tree = MedusaTrees.Parse("t", "[[0],[1],[2],[3],[4],[5],[6],[7],[8],[9],[0,0],[0,1]]") });
+        var tree = Propose(source, Random(Hidden), 0, budget, maxDepth, capacity);
+        Assert.That(tree.Count - 1, Is.EqualTo(added));
+    }
+
+    [Test]
+    public void Propose_ASmallBudgetForAStaticTree_LeavesTheUnlikelyOut()
+    {
+        var layout = MedusaTrees.Get("zephyr_stage2");
+        var vocabs = Enumerable.Range(0, 4).Select(_ => Random(Vocab * Hidden)).ToArray();
+        using var source = Source(_memory.Plain(Hidden, vocabs), new MedusaOptions { Tree = layout });
+        var hidden = Random(Hidden);
+
+        var tree = Propose(source, hidden, 0, budget: 12);
+
+        var ranked = vocabs.Select(vocab => Ranked(vocab, hidden)).ToArray();
+        var expected = Enumerable.Range(1, 63).Select(layout.Path)
+            .OrderByDescending(path => path.Select((rank, depth) => ranked[depth][rank].Chance).Aggregate(1.0, (a, b) => a * b)).Take(12)
+            .Select(path => string.Join(" ", path.Select((rank, depth) => ranked[depth][rank].Token)));
+        Assert.That(Enumerable.Range(1, 12).Select(node => PathOf(tree, node)), Is.EquivalentTo(expected));
+    }
+
+    [Test]
+    public void Propose_ABrokenHead_EndsTheTreeAboveIt()
+    {
+        var broken = Random(Vocab * Hidden);
+        broken[3] = float.NaN;
+        using var source = Source(_memory.Plain(Hidden, Random(Vocab * Hidden), broken), new MedusaOptions { TopK = 3 });
+        var tree = Propose(source, Random(Hidden), 0);
+        Assert.That(Enumerable.Range(0, tree.Count).Max(tree.Depth), Is.EqualTo(1));
+        Assert.That(tree.Count, Is.EqualTo(4));
+    }
+
+    [Test]
+    public void Propose_HeadsOverAPartOfTheVocabulary_NameTheModelsTokens()
+    {
+        var heads = _memory.Plain(Hidden, Random(3 * Hidden)) with { TokenMap = [39, 0, 17] };
+        using var source = Source(heads);
+        var tree = Propose(source, Random(Hidden), 0);
+        Assert.That(Tokens(tree).Skip(1), Is.EquivalentTo(new[] { 39, 0, 17 }));
+    }
+
+    [Test]
+    public void Propose_RoundAfterRound_AllocatesNothing()
+    {
+        using var source = Source(_memory.Plain(Hidden, Random(Vocab * Hidden), Random(Vocab * Hidden)));
+        using var drafter = source.Start(ReadOnlyMemory<int>.Empty);
+        var (tree, context, round) = (Tree(0, 64), Context(63, 8), new TestRound(Random(Hidden), Vocab, 0));
+        long before = 0;
+        for (var i = 0; i < 200; i++)
+        {
+            before = i == 100 ? GC.GetAllocatedBytesForCurrentThread() : before;
+            drafter.Observe(round);
+            tree.Reset(0, 8);
+            drafter.Propose(context, tree);
+        }
+
+        Assert.That(GC.GetAllocatedBytesForCurrentThread() - before, Is.Zero);
+    }
+
+    [Test]
+    public void Source_WhatDoesNotFit_IsRefused()
+    {
+        var heads = _memory.Plain(Hidden, Counts(2));
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(() => Source(heads, new MedusaOptions { Tree = TreeLayout.FromChoices("deep", [[0], [0, 0]]) }), Throws.ArgumentException.With.Message.Contains("2 deep, with [0, 0]; there are 1 heads"));
+            Assert.That(() => Source(heads, new MedusaOptions { Tree = TreeLayout.FromChoices("wide", [[Vocab]]) }), Throws.ArgumentException.With.Message.Contains("rank 40"));
+            Assert.That(() => Source(heads with { HiddenSize = 8 }), Throws.InstanceOf<ModelFormatException>().With.Message.Contains("another model"));
+            Assert.That(() => Source(heads, new MedusaOptions { TopK = 0 }), Throws.InstanceOf<ArgumentOutOfRangeException>());
+        }
+    }
+
+    /// <summary>W with W[(t + step) mod vocab, t] = 1: says t + step for the one-hot state of t.</summary>
+    private static float[] Counts(int step)
+    {
+        var vocab = new float[Vocab * Hidden];
+        for (var t = 0; t < Hidden; t++)
+        {
+            vocab[((t + step) % Vocab * Hidden) + t] = 1;
+        }
+
+        return vocab;
+    }
+
+    private static float[] OneHot(int token) => [.. Enumerable.Range(0, Hidden).Select(i => i == token ? 1f : 0)];
+
+    private static List<(int Token, double Chance)> Ranked(float[] vocab, float[] hidden)
+    {
+        var logits = Enumerable.Range(0, Vocab).Select(row => Enumerable.Range(0, Hidden).Sum(i => (double)vocab[(row * Hidden) + i] * hidden[i])).ToArray();
+        var sum = logits.Sum(Math.Exp);
+        return [.. logits.Select((logit, token) => (token, Math.Exp(logit) / sum)).OrderByDescending(pair => pair.Item2)];
+    }
+
+    private static DraftTree Tree(int root, int capacity, int maxDepth = 8)
+    {
+        var tree = new DraftTree(capacity, Vocab);
+        tree.Reset(root, maxDepth);
+        return tree;
+    }
+
+    private static DraftContext Context(int budget, int maxDepth) => new() { Budget = budget, MaxDepth = maxDepth };
+
+    private static DraftTree Propose(MedusaDrafterSource source, float[] hidden, int root, int budget = 63, int maxDepth = 8, int capacity = 64)
+    {
+        using var drafter = source.Start(ReadOnlyMemory<int>.Empty);
+        drafter.Observe(new TestRound(hidden, Vocab, root));
+        var tree = Tree(root, capacity, maxDepth);
+        drafter.Propose(Context(budget, maxDepth), tree);
+        return tree;
+    }
+
+    private static IEnumerable<int> Tokens(DraftTree tree) => Enumerable.Range(0, tree.Count).Select(tree.Token);
+
+    private static string PathOf(DraftTree tree, int node)
+    {
+        var path = new List<int>();
+        for (; node > 0; node = tree.Parent(node))
+        {
+            path.Insert(0, tree.Token(node));
+        }
+
+        return string.Join(" ", path);
+    }
+
+    private float[] Random(int count) => [.. Enumerable.Range(0, count).Select(_ => (float)(_random.NextDouble() - 0.5) * 2)];
+
+    private MedusaDrafterSource Source(MedusaHeads heads, MedusaOptions? options = null) =>
+        new(heads, Config, _memory.View("lm_head.weight", new float[Vocab * Hidden], Vocab, Hidden), _backend, options);
+}

@@ -1,0 +1,169 @@
+using NativeSpec.Sampling;
+using NativeSpec.Speculation;
+using NativeSpec.Speculation.Verification;
+
+namespace NativeSpec.Tests.Speculation.Verification;
+
+/// <summary>What is drafted at a node: these tokens for certain, so many drawn from the draft, and what is drafted below the newest child.</summary>
+public sealed record Shape(int[] Deterministic, int Sampled, Shape? Below = null)
+{
+    public override string ToString() => $"[{string.Join(',', Deterministic)}]+{Sampled}{(Below is null ? "" : $"/{Below}")}";
+}
+
+/// <summary>A target and a draft with a tiny vocabulary whose next-token distributions are random tables of the path, and the exact law of
+/// the text that speculation writes in it.</summary>
+internal sealed class TinyWorld(int vocab, int seed, SamplingOptions options)
+{
+    private const int Length = 3;
+    private readonly Dictionary<string, float[]> _logits = [];
+    private readonly Sampler _sampler = new(options, 1, new SamplerWorkspace(vocab));
+    private readonly TokenDistribution _scratch = new(vocab);
+
+    /// <summary>One round written by <paramref name="speculate"/> (the tokens it adds to the text), the rest by plain decoding: the
+    /// largest difference between its law and plain decoding's over all texts of three tokens, as total variation.</summary>
+    public double Distance(Func<TinyWorld, IChance, IReadOnlyList<int>> speculate)
+    {
+        var law = new Dictionary<string, double>();
+        Branches.ForEach(branches =>
+        {
+            var text = speculate(this, branches);
+            Extend(law, [.. text.Take(Length)], branches.Weight);
+        });
+        var plain = new Dictionary<string, double>();
+        Extend(plain, [], 1);
+        return 0.5 * plain.Keys.Union(law.Keys).Sum(key => Math.Abs(plain.GetValueOrDefault(key) - law.GetValueOrDefault(key)));
+    }
+
+    /// <summary>The target's processed distribution after a path.</summary>
+    public float[] Target(IReadOnlyList<int> path) => Dense(Table("p", path), path);
+
+    /// <summary>The draft's distribution after a path, at a temperature of its own.</summary>
+    public float[] Draft(IReadOnlyList<int> path, float temperature = 1)
+        => Softmax([.. Table("q", path).Select(logit => logit / temperature)]);
+
+    public float[] TargetLogits(IReadOnlyList<int> path) => Table("p", path);
+
+    public TokenDistribution DraftDistribution(IReadOnlyList<int> path)
+    {
+        Draft(path).CopyTo(_scratch.Weights);
+        _scratch.Normalise(vocab, isWholeVocabulary: true);
+        return _scratch;
+    }
+
+    /// <summary>One round by the production code: drafters' tree, then the verifier's walk.</summary>
+    public IReadOnlyList<int> Round(Shape shape, IChance chance)
+    {
+        var tree = new DraftTree(32, vocab);
+        tree.Reset(0, Length - 1);
+        Build(tree, 0, [], shape, chance);
+        var history = new TokenHistory(vocab, 8, _sampler.NeedsHistory);
+        history.Start([0]);
+        var verifier = new Verifier(vocab);
+        var nodes = new Nodes(this, tree);
+        List<int> text = [];
+        for (var node = 0; node >= 0;)
+        {
+            var step = verifier.Step(tree, nodes, node, _sampler, history, chance);
+            text.Add(step.Token);
+            history.Push(step.Token);
+            node = step.Child;
+        }
+
+        return text;
+    }
+
+    private void Build(DraftTree tree, int node, int[] path, Shape shape, IChance chance)
+    {
+        var newest = -1;
+        foreach (var token in shape.Deterministic)
+        {
+            newest = tree.Add(node, token);
+        }
+
+        if (shape.Sampled > 0)
+        {
+            var children = new SampledChildren(vocab);
+            if (children.Begin(DraftDistribution(path), tree, node))
+            {
+                for (var i = 0; i < shape.Sampled; i++)
+                {
+                    var child = children.DrawInto(tree, node, chance);
+                    newest = child < 0 ? newest : child;
+                }
+            }
+        }
+
+        if (shape.Below is not null && newest >= 0)
+        {
+            Build(tree, newest, [.. path, tree.Token(newest)], shape.Below, chance);
+        }
+    }
+
+    private void Extend(Dictionary<string, double> law, int[] text, double weight)
+    {
+        if (text.Length == Length)
+        {
+            var key = string.Join(' ', text);
+            law[key] = law.GetValueOrDefault(key) + weight;
+            return;
+        }
+
+        var p = Target(text);
+        for (var token = 0; token < vocab; token++)
+        {
+            if (p[token] > 0)
+            {
+                Extend(law, [.. text, token], weight * p[token]);
+            }
+        }
+    }
+
+    private float[] Dense(float[] logits, IReadOnlyList<int> path)
+    {
+        var history = new TokenHistory(vocab, 8, _sampler.NeedsHistory);
+        history.Start([0]);
+        foreach (var token in path)
+        {
+            history.Push(token);
+        }
+
+        var distribution = new TokenDistribution(vocab);
+        _sampler.Process(logits, history, distribution);
+        return [.. Enumerable.Range(0, vocab).Select(distribution.Probability)];
+    }
+
+    private float[] Table(string kind, IReadOnlyList<int> path)
+    {
+        var key = kind + string.Join(',', path);
+        if (!_logits.TryGetValue(key, out var logits))
+        {
+            // A hash of the path, so that the table does not depend on which paths were asked for first.
+            var random = new Random(key.Aggregate(seed, (hash, c) => (hash * 31) + c));
+            _logits[key] = logits = [.. Enumerable.Range(0, vocab).Select(_ => (float)(random.NextDouble() * 4))];
+        }
+
+        return logits;
+    }
+
+    private static float[] Softmax(float[] logits)
+    {
+        var weights = logits.Select(logit => Math.Exp(logit - logits.Max())).ToArray();
+        return [.. weights.Select(weight => (float)(weight / weights.Sum()))];
+    }
+
+    private sealed class Nodes(TinyWorld world, DraftTree tree) : INodeLogits
+    {
+        public bool WasComputed(int node) => true;
+
+        public ReadOnlySpan<float> Logits(int node)
+        {
+            List<int> path = [];
+            for (; tree.Depth(node) > 0; node = tree.Parent(node))
+            {
+                path.Insert(0, tree.Token(node));
+            }
+
+            return world.TargetLogits(path);
+        }
+    }
+}
