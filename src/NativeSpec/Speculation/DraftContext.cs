@@ -81,7 +81,8 @@ public sealed class DraftContext
     /// <summary>Whether draft models draw their tokens by chance.</summary>
     internal bool DrawsDrafts { get; }
 
-    /// <summary>The random numbers of drafts.</summary>
+    /// <summary>The random numbers of drafts: one after the other, none twice. Where a round ended may depend on what was drawn below that
+    /// place, so the next round must not draw the same again.</summary>
     internal CounterChance DraftChance { get; }
 
     /// <summary>The probability that a candidate is right if its parent is, by what became of others like it and by what is in the tree

@@ -2,7 +2,6 @@ using System.Diagnostics;
 using NativeSpec.Model;
 using NativeSpec.Sampling;
 using NativeSpec.Speculation.Planning;
-using NativeSpec.Speculation.Verification;
 
 namespace NativeSpec.Speculation.DraftModels;
 
@@ -17,14 +16,12 @@ internal sealed class DraftModelSession : IDrafter
     private readonly float[] _weights;       // [draft vocab]
     private readonly int[] _top;             // [width] the likeliest tokens after a node
     private readonly float[] _probabilities; // [width] theirs
-    private readonly SampledChildren?[] _sampled;
 
     public DraftModelSession(DraftModelSource source, KvSequence kv)
     {
         _source = source;
         _reader = new DraftReader(source, kv);
         _weights = new float[source.Model.Config.VocabSize];
-        _sampled = new SampledChildren?[source.Options.Depth];
         (_top, _probabilities) = (new int[source.Options.Width], new float[source.Options.Width]);
     }
 
@@ -182,8 +179,7 @@ internal sealed class DraftModelSession : IDrafter
         }
     }
 
-    /// <summary>A chain of tokens drawn from the distribution that the request asks for. How deep it goes depends on the path alone, never on
-    /// a token after it was drawn.</summary>
+    /// <summary>A chain of tokens sampled from the distribution that the request asks for.</summary>
     private void Draw(DraftContext context, DraftTree tree, int depth)
     {
         var (node, draftNode) = (0, _reader.Root);
@@ -191,15 +187,7 @@ internal sealed class DraftModelSession : IDrafter
         {
             _reader.Forward(draftNode);
             var q = context.ProcessDraft(_reader.Logits(draftNode), _source.Vocabulary);
-            var children = _sampled[level] ??= new SampledChildren(q.VocabSize);
-            if (!children.Begin(q, tree, node))
-            {
-                break;
-            }
-
-            context.DraftChance.MoveTo(context.Text.Length + level);
-            var child = children.DrawInto(tree, node, context.DraftChance);
-            if (child < 0)
+            if (tree.Sample(node, q)?.Draw(context.DraftChance) is not (>= 0 and var child))
             {
                 break;
             }

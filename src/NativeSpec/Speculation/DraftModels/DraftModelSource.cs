@@ -79,6 +79,9 @@ public sealed class DraftModelSource : IDrafterSource
     /// <inheritdoc/>
     public string Name => Options.Name;
 
+    /// <inheritdoc/>
+    public DraftKind Kind => Vocabulary.MapsTokens ? DraftKind.Sampled : DraftKind.Computed;
+
     internal const int Chunk = 256;
 
     internal DraftModelOptions Options { get; }

@@ -60,6 +60,9 @@ public sealed class MedusaDrafterSource : IDrafterSource
     public string Name { get; }
 
     /// <inheritdoc/>
+    public DraftKind Kind => DraftKind.Computed;
+
+    /// <inheritdoc/>
     public IDrafter Start(ReadOnlyMemory<int> prompt) => new MedusaDrafter(_forward, _tree, _head);
 
     /// <inheritdoc/>

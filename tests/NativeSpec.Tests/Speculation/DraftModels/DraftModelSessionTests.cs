@@ -96,7 +96,8 @@ public sealed class DraftModelSessionTests
         };
         context.Append([.. text]);
         var tree = new DraftTree(64, Vocab);
-        tree.Reset(text[^1], 32);
+        tree.BeginRound(text[^1], maxDepth: 32, mostForced: tree.Capacity);
+        tree.BeginTurn(0, DraftKind.Sampled, probes: 0);
         drafter.Propose(context, tree);
         return tree;
     }
