@@ -105,5 +105,6 @@ internal sealed class SpeculationCore
 
     private IEnumerable<IDrafterSource> SourcesOf(SpeculationOptions options)
         => _sources.Where(source => options.Drafters?.Contains(source.Name) ?? !(options.FollowsCost && NotWorthwhile.Contains(source.Name)))
-            .Concat(options.Sources);
+            .Concat(options.Sources)
+            .OrderBy(source => source.Kind);
 }
