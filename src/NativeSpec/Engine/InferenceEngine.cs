@@ -31,7 +31,7 @@ public sealed partial class InferenceEngine : IDisposable
     private readonly DrafterSet _drafters;
     private readonly SpeculationCore _speculation;
     private readonly Scheduler _scheduler;
-    private readonly SamplerWorkspace _workspace;
+    private readonly Chooser _chooser;
     private readonly SamplingOptions _defaults;
     private readonly EngineOptions _options;
     private bool _disposed;
@@ -48,7 +48,7 @@ public sealed partial class InferenceEngine : IDisposable
         var limits = Limits(options, MaxContext);
         _model = new LlamaModel(Config, checkpoint.Tensors, backend, limits, options.LoadProgress);
         _cache = _model.CreateCache(CacheTokens(options, KvTokens));
-        _workspace = new SamplerWorkspace(Config.VocabSize);
+        _chooser = new Chooser(Config.VocabSize);
         _defaults = Defaults(checkpoint.Generation);
         _profile = MachineProfile.Open(options.ProfileDirectory, ProfileKey.Of(checkpoint, backend));
         _drafters = new DrafterSet(checkpoint, tokenizer, backend, options, _profile);

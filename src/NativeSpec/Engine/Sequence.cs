@@ -221,7 +221,7 @@ internal sealed class Sequence : IDisposable
     {
         if (Tools.Sampler.LogProbsOf(logits, token, Tools.History.Count) is { } logProbs)
         {
-            _logProbs.Add(logProbs);
+            _logProbs.Add(_chooser.LogProbsOf(logits, token, topCount, _history.Count));
         }
 
         _lastToken = Stopwatch.GetTimestamp();
@@ -257,6 +257,7 @@ internal sealed class Sequence : IDisposable
         FinishReason = _finish!.Value,
         StopString = Tools.Text.Stop,
         Seed = _request.Seed,
+        SamplerVersion = Chooser.Version,
         PromptTokens = _request.Prompt.Length,
         Speculation = Speculator.Stats.ToStats(),
         Timings = new GenerationTimings(

@@ -41,11 +41,11 @@ internal sealed class Verifier(int vocabSize)
     /// <param name="tree">The tree.</param>
     /// <param name="nodes">Which of its nodes were computed, with their logits.</param>
     /// <param name="node">Where the walk stands.</param>
-    /// <param name="sampler">The request's sampling options.</param>
-    /// <param name="history">The text up to and with the node's token.</param>
+    /// <param name="chooser">Works on the row.</param>
+    /// <param name="choice">What stands between the node's row and the token.</param>
     /// <param name="chance">Random decisions, moved to the position of the token to choose.</param>
     /// <exception cref="NonFiniteLogitsException">The logits leave nothing to choose from.</exception>
-    public WalkStep Step(DraftTree tree, INodeLogits nodes, int node, Sampler sampler, TokenHistory history, IChance chance)
+    public WalkStep Step(DraftTree tree, INodeLogits nodes, int node, Chooser chooser, in RowChoice choice, IChance chance)
     {
         sampler.Process(nodes.Logits(node), history, _distribution);
         var token = tree.Sampled(node) is { Drawn.Length: > 0 } sampled
