@@ -10,6 +10,7 @@ using NativeSpec.Sampling;
 using NativeSpec.Speculation;
 using NativeSpec.Speculation.Planning;
 using NativeSpec.Speculation.Rounds;
+using NativeSpec.Speculation.Verification;
 using NativeSpec.Tensors;
 using NativeSpec.Tokenization;
 
@@ -314,10 +315,14 @@ public sealed partial class InferenceEngine : IDisposable
 
     private SequenceTools Begin(SequenceRequest request)
     {
-        var sampler = new Sampler(request.Options, request.Seed, _workspace);
-        var history = new TokenHistory(Config.VocabSize, request.Prompt.Length + request.MaxTokens, sampler.NeedsHistory);
-        var speculator = new Speculator(_speculation, request.Options.Speculation, request.Seed, request.Prompt, sampler, history);
-        return new SequenceTools(sampler, history, new TextStream(Tokenizer, request.Options.StopStrings), speculator);
+        var rule = new SamplingRule(request.Options, request.Seed, Config.VocabSize);
+        var history = new TokenHistory(Config.VocabSize, request.Prompt.Length + request.MaxTokens, rule.NeedsHistory);
+        var speculation = request.Options.Speculation;
+        var sampling = new RequestSampling(_chooser, rule, history)
+        {
+            Typical = speculation.LossyTypicalAcceptance is { } typical ? new TypicalPath(Config.VocabSize, typical) : null,
+        };
+        return new SequenceTools(new Drafting(_speculation, speculation, request.Prompt, sampling), new TextStream(Tokenizer, request.Options.StopStrings));
     }
 
     [LoggerMessage(Level = LogLevel.Information, Message = "loaded {Path}: {Parameters} parameters, {Tokenizer}, {Backend}, context {Context}")]

@@ -1,4 +1,3 @@
-using System.Threading.Channels;
 using NativeSpec.Backends.Cpu;
 using NativeSpec.Engine;
 using NativeSpec.Model;
@@ -7,8 +6,6 @@ using NativeSpec.Speculation.Planning;
 using NativeSpec.Speculation.Rounds;
 using NativeSpec.Tensors;
 using NativeSpec.Tests.Model;
-using NativeSpec.Tests.Tokenization;
-using NativeSpec.Tokenization;
 
 namespace NativeSpec.Tests.Engine;
 
@@ -20,10 +17,6 @@ public sealed class RoundTests
     {
         using var weights = new SyntheticModel(TestConfigs.Tiny, DType.BF16, 3);
         using var run = new ModelRun(CpuBackend.Create(new CpuOptions { Threads = 2 }), weights.Config, weights.Tensors);
-        var folder = Directory.CreateTempSubdirectory("nativespec-").FullName;
-        TestTokenizers.WriteByteLevel(folder, 300);
-        var tokenizer = Tokenizer.Load(folder);
-        Directory.Delete(folder, recursive: true);
         var options = new GenerationOptions
         {
             Temperature = temperature,
@@ -39,17 +32,11 @@ public sealed class RoundTests
         var core = new SpeculationCore([], new CostCurve([1], [1e-3]), 300, 8);
         var sequences = Enumerable.Range(0, 3).Select(i =>
         {
-            var request = new SequenceRequest([1, 2, 3 + i], options, (ulong)i, 200, [], 1);
-            var rule = new SamplingRule(options, request.Seed, 300);
-            var history = new TokenHistory(300, 203, tracksTokens: true);
-            var sequence = new Sequence(
-                request, chooser, history, new TextStream(tokenizer, options.StopStrings),
-                () => new Speculator(core, options.Speculation, request.Prompt, chooser, rule, history), 16,
-                Channel.CreateUnbounded<GenerationPiece>().Writer, new CancellationTokenSource());
+            var sequence = new TestSequence(core, chooser, [1, 2, 3 + i], options with { Seed = (ulong)i, MaxTokens = 200 }, prefillChunk: 16).Sequence;
             sequence.Admit(run.Open());
             return sequence;
         }).ToList();
-        var round = new Round(run.Model, core, prefillChunk: 16);
+        var round = new Round(run.Model.Limits, run.Model.Forward, core, prefillChunk: 16);
         for (var i = 0; i < 60; i++)
         {
             round.Run(sequences, CancellationToken.None);

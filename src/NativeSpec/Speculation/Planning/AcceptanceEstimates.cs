@@ -37,6 +37,9 @@ internal sealed class AcceptanceEstimates(int drafters)
     /// <summary>What is known about a drafter, for a profile: 8 + 160 counts, those of its confidences first.</summary>
     public (double Right, double All)[] Export(int drafter) => [.. Of(drafter).ToArray().Select(count => count.Values)];
 
+    /// <summary>Forgets a drafter.</summary>
+    public void Forget(int drafter) => Of(drafter).Clear();
+
     /// <summary>Begins with what a profile knows about a drafter.</summary>
     public void Import(int drafter, ReadOnlySpan<(double Right, double All)> counts)
     {

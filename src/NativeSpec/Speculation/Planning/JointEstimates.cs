@@ -61,6 +61,19 @@ internal sealed class JointEstimates(int drafters)
         }
     }
 
+    /// <summary>Forgets a drafter.</summary>
+    public void Forget(int drafter)
+    {
+        for (var other = -1; other < drafters; other++)
+        {
+            _pairs[Pair(drafter, other)] = null;
+            if (other >= 0)
+            {
+                _pairs[Pair(other, drafter)] = null;
+            }
+        }
+    }
+
     /// <summary>What is known about a pair, for a profile; null where nothing is.</summary>
     /// <param name="leader">The surer drafter.</param>
     /// <param name="second">The other one; −1 for what it leads alone and others dispute.</param>

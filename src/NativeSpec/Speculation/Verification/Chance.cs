@@ -6,6 +6,9 @@ namespace NativeSpec.Speculation.Verification;
 /// a test can take every branch in turn and add up the law of the text exactly.</summary>
 internal interface IChance
 {
+    /// <summary>Moves to the position of the token to choose next.</summary>
+    void MoveTo(long position);
+
     /// <summary>The token after a row of logits, as the row's choice says: one of the distribution that it describes.</summary>
     int Choose(Chooser chooser, ReadOnlySpan<float> logits, in RowChoice choice);
 
@@ -27,7 +30,6 @@ internal sealed class CounterChance(ulong seed, uint firstDraw = 0) : IChance
     private long _position;
     private uint _draw;
 
-    /// <summary>Moves to the position of the token to choose next.</summary>
     public void MoveTo(long position)
     {
         _position = position;

@@ -33,6 +33,11 @@ internal sealed class Branches : IChance
         return Draw(distribution);
     }
 
+    public void MoveTo(long position)
+    {
+        // A branch has no numbers that could depend on where it is.
+    }
+
     public bool Accept(double probability) => Choose([probability, 1 - probability]) == 0;
 
     public int Draw(TokenDistribution distribution)

@@ -1,0 +1,383 @@
+using NativeSpec.Speculation.Planning;
+using NativeSpec.Speculation.Verification;
+
+namespace NativeSpec.Speculation.Rounds;
+
+/// <summary>What a sequence has of a round.</summary>
+/// <param name="MaxDepth">The deepest node that can be used.</param>
+/// <param name="Share">Its part of the round's nodes: what is computed in any case stays within it.</param>
+/// <param name="Others">Other sequences that the round computes.</param>
+internal readonly record struct RoundRoom(int MaxDepth, int Share, int Others);
+
+/// <summary>One sequence's speculation: its drafters, the tree that they build, and what they and those who judge them learn from each round. Plain
+/// decoding is the case without drafters: a tree of one node.</summary>
+/// <remarks>In a round <see cref="RoundDrafts"/> has the tree built, <see cref="RoundPlan"/> chooses what is computed of it, and
+/// <see cref="Learn"/> is given what the walk made of that. Drafters may be anybody's code: what one throws becomes this sequence's
+/// <see cref="Failure"/>.</remarks>
+internal sealed class Drafting : IDisposable
+{
+    private const int CandidatesPerNode = 4; // candidates beyond what can be computed, so that there is a choice
+    private const double FreeCost = 1.02;    // a forward this much longer than that of one node is as good as free
+
+    private readonly SpeculationCore _core;
+    private readonly SpeculationOptions _options;
+    private readonly List<DrafterSlot> _slots = [];
+    private readonly List<int> _numbers = []; // of the drafters, those that have not started included
+    private readonly string[] _names;
+    private readonly DraftTree _tree;
+    private readonly DraftContext _context;
+    private readonly ProposalJudge _judge;
+    private readonly double[] _prices;
+    private readonly int[] _asked;
+    private readonly (double Added, double Alone)[] _credits;
+    private readonly int _traceNumber;
+    private (long Draft, long Plan) _traced;
+    private long _observed; // when the last round was over
+    private int _position;
+
+    /// <summary>Starts the drafters of a request; if one cannot start, those that have are disposed.</summary>
+    public Drafting(SpeculationCore core, SpeculationOptions options, ReadOnlyMemory<int> prompt, RequestSampling sampling)
+    {
+        (_core, _options, Sampling) = (core, options, sampling);
+        try
+        {
+            Start(prompt);
+        }
+        catch
+        {
+            _ = Close();
+            throw;
+        }
+
+        _names = [.. _slots.Select(slot => slot.Name)];
+        _asked = new int[_slots.Count];
+        _credits = new (double, double)[_slots.Count];
+        MaxNodes = core.MaxNodesOf(options);
+        _tree = new DraftTree(_slots.Count == 0 ? 1 : Math.Max(CandidatesPerNode * MaxNodes, 256), core.VocabSize);
+        _prices = new double[_tree.Capacity + 1];
+        _judge = new ProposalJudge(core.Estimates, core.Joint, _tree, [.. _slots.Select(slot => slot.Number)]);
+        _context = new DraftContext(sampling.Chooser, sampling.Rule, sampling.History, options.DrawDrafts) { Judge = _judge };
+        _context.Append(prompt.Span);
+        _traceNumber = options.Trace?.BeginRequest() ?? 0;
+        Planned = new PlannedTree(_tree);
+        Result = new WalkResult(Planned);
+        Stats = new StatsCounter(_names, core.Clock.TimestampFrequency) { IsLossy = options.LossyTypicalAcceptance is not null };
+    }
+
+    /// <summary>How the sequence's tokens are chosen.</summary>
+    public RequestSampling Sampling { get; }
+
+    /// <summary>Most nodes that this sequence computes in a round.</summary>
+    public int MaxNodes { get; }
+
+    public StatsCounter Stats { get; }
+
+    /// <summary>Prompt and output so far.</summary>
+    public ReadOnlySpan<int> Text => _context.Text;
+
+    /// <summary>What is computed of the round's tree.</summary>
+    public PlannedTree Planned { get; }
+
+    /// <summary>Where the walk writes what became of the round.</summary>
+    public WalkResult Result { get; }
+
+    /// <summary>The set of its drafters: a bit for each number.</summary>
+    private uint Set => _numbers.Aggregate(0u, (set, number) => set | (1u << number));
+
+    /// <summary>Its drafters, in the order of their turns.</summary>
+    public IReadOnlyList<DrafterSlot> Drafters => _slots;
+
+    /// <summary>What a drafter has thrown while the tree was built; the sequence has ended by it.</summary>
+    public Exception? Failure { get; private set; }
+
+    /// <summary>Begins a round with a tree of the text's last token.</summary>
+    public void Begin(in RoundRoom room)
+    {
+        var share = Math.Min(room.Share, MaxNodes);
+        _position = Text.Length;
+        _tree.BeginRound(Text[^1], room.MaxDepth, share);
+        _judge.BeginRound();
+        _context.MaxDepth = room.MaxDepth;
+        _context.TokensPerSecond = _options.FollowsCost ? _core.TokensPerSecond : 0;
+        _context.Cost = _options.FollowsCost ? _core.Cost : null;
+        _context.OtherNodes = room.Others;
+        _context.Budget = share - 1;
+        foreach (var slot in _slots)
+        {
+            (slot.WasAsked, slot.RoundTicks) = (false, 0);
+        }
+    }
+
+    /// <summary>Whether a drafter is to be asked in this round.</summary>
+    public bool Wants(int drafter) => Failure is null && _slots[drafter].AsksNext && _context.MaxDepth > 0;
+
+    /// <summary>Has those drafters of a kind that are asked by themselves add their candidates.</summary>
+    public void Propose(DraftKind kind)
+    {
+        for (var i = 0; i < _slots.Count; i++)
+        {
+            if (_slots[i].Kind != kind || _slots[i].Together is not null || !Wants(i))
+            {
+                continue;
+            }
+
+            var start = _core.Clock.GetTimestamp();
+            var before = BeginTurn(i);
+            try
+            {
+                _slots[i].Drafter.Propose(_context, _tree);
+            }
+#pragma warning disable CA1031 // A drafter may be anybody's code; what it throws is its request's, not its neighbours'.
+            catch (Exception error)
+#pragma warning restore CA1031
+            {
+                Fail(error);
+            }
+
+            EndTurn(i, before, _core.Clock.GetTimestamp() - start);
+        }
+    }
+
+    /// <summary>What the source that asks a drafter together with others gets to see of this sequence.</summary>
+    public DraftItem ItemOf(int drafter) => new(_slots[drafter].Drafter, _context, _tree);
+
+    /// <summary>Opens the tree to a drafter; returns what <see cref="EndTurn"/> wants to know.</summary>
+    public int BeginTurn(int drafter)
+    {
+        var slot = _slots[drafter];
+        slot.WasAsked = true;
+        _context.BeginTurn(drafter, ProbeBudget(slot));
+        _tree.BeginTurn(drafter, slot.Kind, _context.ProbeBudget);
+        return _tree.ProposalCount;
+    }
+
+    /// <summary>Closes the tree.</summary>
+    /// <param name="drafter">Whose turn it was.</param>
+    /// <param name="before">What <see cref="BeginTurn"/> returned.</param>
+    /// <param name="ticks">The time it took.</param>
+    public void EndTurn(int drafter, int before, long ticks)
+    {
+        _tree.EndTurn();
+        _slots[drafter].RoundTicks = ticks;
+        Stats.DraftTicks += ticks;
+        Stats.Of(drafter).Rounds++;
+        Stats.Of(drafter).Proposed += _tree.ProposalCount - before;
+    }
+
+    /// <summary>Notes time that a drafter spent on reading text, which says nothing about what its rounds cost.</summary>
+    public void CountReading(int drafter, long ticks)
+    {
+        Stats.DraftTicks += ticks;
+        Stats.Of(drafter).Ticks += ticks;
+    }
+
+    /// <summary>Ends the sequence's part in the round with what a drafter has thrown.</summary>
+    public void Fail(Exception error) => Failure ??= error;
+
+    /// <summary>Offers the candidates to the planner; forced ones are computed in any case.</summary>
+    /// <param name="sequence">This sequence's number in the round.</param>
+    /// <param name="planner">The planner.</param>
+    /// <returns>Nodes that are computed in any case, the root among them, and the tokens expected from them.</returns>
+    public (int Forced, double Gain) Offer(int sequence, Planner planner)
+    {
+        Planned.Begin(MaxNodes);
+        var (path, gain) = (Planned.PathProbability, 0.0);
+        path[0] = 1;
+        for (var node = 1; node < _tree.Count; node++)
+        {
+            path[node] = _tree.IsProbe(node) ? 0 : path[_tree.Parent(node)] * _judge.Estimate(node);
+            if (_tree.IsForced(node))
+            {
+                gain += path[node];
+            }
+            else
+            {
+                // Without regard to cost every candidate is wanted, in the order of its estimate.
+                planner.Add(sequence, node, _options.FollowsCost ? path[node] : Planner.Wanted + path[node]);
+            }
+        }
+
+        return (Planned.Count, gain);
+    }
+
+    /// <summary>The round without drafters: a tree of the text's last token alone, which was computed with the prompt.</summary>
+    public void PlanPromptEnd()
+    {
+        _tree.BeginRound(Text[^1], maxDepth: 0, mostForced: 1);
+        Planned.Begin(most: 1);
+        Planned.End();
+    }
+
+    /// <summary>Lets estimates and drafters learn from a round.</summary>
+    public void Learn(WalkResult result)
+    {
+        var began = _core.Clock.GetTimestamp();
+        var sinceLast = _observed == 0 ? 0 : Seconds(began - _observed);
+        _context.Append(result.Emitted);
+        ShowAsked(result);
+        DecideNext(result, sinceLast);
+        _judge.Learn(result.Emitted, Stats);
+        _observed = _core.Clock.GetTimestamp();
+        Stats.DraftTicks += _observed - began;
+    }
+
+    /// <summary>Counts a round that the sequence decoded, and hands it to the request's trace, if it has one.</summary>
+    /// <param name="result">The round.</param>
+    /// <param name="forwardTicks">The time of the forward.</param>
+    public void Record(WalkResult result, long forwardTicks)
+    {
+        Stats.CountRound(result, forwardTicks);
+        if (_options.Trace is { } trace)
+        {
+            var times = (Draft: Stats.DraftTicks - _traced.Draft, Plan: Stats.PlanTicks - _traced.Plan, Verify: forwardTicks);
+            _traced = (Stats.DraftTicks, Stats.PlanTicks);
+            trace.WriteRound(new TracedRound(_traceNumber, Stats.Rounds, _position, result, _names, times, _core.Clock));
+        }
+    }
+
+    /// <summary>Disposes every drafter, whatever the others throw.</summary>
+    /// <exception cref="AggregateException">What drafters threw.</exception>
+    public void Dispose()
+    {
+        if (Close() is { Count: > 0 } errors)
+        {
+            throw new AggregateException(errors);
+        }
+    }
+
+    /// <summary>Starts the drafters.</summary>
+    private void Start(ReadOnlyMemory<int> prompt)
+    {
+        var selected = _core.Select(_options);
+        foreach (var (source, _) in selected)
+        {
+            _numbers.Add(_core.Take(source.Name));
+        }
+
+        for (var i = 0; i < selected.Count; i++)
+        {
+            var (source, kind) = selected[i];
+            var drafter = source.Start(prompt) ?? throw new InvalidOperationException($"the drafter '{source.Name}' has started nothing");
+            _slots.Add(new DrafterSlot(_numbers[i], source.Name, kind, source as BatchDrafterSource, drafter, _core.ControlOf(Set, _numbers[i])));
+        }
+    }
+
+    /// <summary>Disposes the drafters that have started, and returns what they throw.</summary>
+    private List<Exception> Close()
+    {
+        List<Exception> errors = [];
+        foreach (var slot in _slots)
+        {
+            _core.Remember(Set, slot.Number, slot.Control);
+            try
+            {
+                slot.Drafter.Dispose();
+            }
+#pragma warning disable CA1031 // The other drafters are to be disposed all the same.
+            catch (Exception error)
+#pragma warning restore CA1031
+            {
+                errors.Add(error);
+            }
+        }
+
+        _numbers.ForEach(_core.Return);
+        _slots.Clear();
+        _numbers.Clear();
+        return errors;
+    }
+
+    /// <summary>Shows the round to those that were asked, and pays them: first the most useful, so that nobody is paid for what it repeats.</summary>
+    private void ShowAsked(WalkResult result)
+    {
+        var asked = OrderAsked();
+        _judge.Credit(asked, result.Emitted, Prices(result.Emitted.Length), _credits);
+        for (var i = 0; i < asked.Length; i++)
+        {
+            var slot = _slots[asked[i]];
+            slot.RoundTicks += Show(slot, result);
+            slot.Control.Observe(Seconds(slot.RoundTicks), _credits[i].Added, _credits[i].Alone, _judge.WasRight(asked[i], result.Emitted), _core.TokensPerSecond);
+        }
+    }
+
+    /// <summary>Decides whom to ask in the next round. Who rests is shown rounds while that costs next to nothing, and in any case the one before
+    /// it is asked.</summary>
+    private void DecideNext(WalkResult result, double secondsSinceLast)
+    {
+        for (var i = 0; i < _slots.Count; i++)
+        {
+            var slot = _slots[i];
+            slot.AsksNext = !_options.FollowsCost || slot.Control.ShouldAsk(_core.TokensPerSecond);
+            if (!slot.WasAsked && (slot.Control.Allowance.Allows(secondsSinceLast) || slot.AsksNext))
+            {
+                slot.RoundTicks = Show(slot, result);
+                slot.Control.Allowance.Spend(Seconds(slot.RoundTicks));
+            }
+
+            Stats.Of(i).Ticks += slot.RoundTicks;
+        }
+    }
+
+    /// <summary>Those that were asked, in the order of what they have left over alone: the most useful first.</summary>
+    private ReadOnlySpan<int> OrderAsked()
+    {
+        var count = 0;
+        for (var i = 0; i < _slots.Count; i++)
+        {
+            if (!_slots[i].WasAsked)
+            {
+                continue;
+            }
+
+            var place = count++;
+            for (; place > 0 && Surplus(_asked[place - 1]) < Surplus(i); place--)
+            {
+                _asked[place] = _asked[place - 1];
+            }
+
+            _asked[place] = i;
+        }
+
+        return _asked.AsSpan(0, count);
+
+        double Surplus(int drafter) => _slots[drafter].Control.SurplusAlone(_core.TokensPerSecond);
+    }
+
+    private long Show(DrafterSlot slot, WalkResult result)
+    {
+        var start = _core.Clock.GetTimestamp();
+        slot.Drafter.Observe(result);
+        return _core.Clock.GetTimestamp() - start;
+    }
+
+    /// <summary>Probes are paid for by what their drafter has been giving; without that, only as many as the machine computes for nothing.</summary>
+    private int ProbeBudget(DrafterSlot slot)
+    {
+        var (most, one) = (_tree.ForcedLeft, _core.Cost.At(1, Text.Length));
+        if (!_options.FollowsCost || slot.Control.TokensPerRound * one > _core.Cost.At(1 + most, Text.Length) - one)
+        {
+            return most;
+        }
+
+        var free = 0;
+        while (free < most && _core.Cost.At(2 + free, Text.Length) <= FreeCost * one)
+        {
+            free++;
+        }
+
+        return free;
+    }
+
+    /// <summary>What the first, second, … candidate of a tree must promise to be computed, in tokens that could be written in its time.</summary>
+    private ReadOnlySpan<double> Prices(int count)
+    {
+        for (var i = 0; i < count; i++)
+        {
+            _prices[i] = _context.SecondsOfNodeAfter(1 + i) * _core.TokensPerSecond;
+        }
+
+        return _prices.AsSpan(0, count);
+    }
+
+    private double Seconds(long ticks) => (double)ticks / _core.Clock.TimestampFrequency;
+}

@@ -1,0 +1,41 @@
+using NativeSpec.Model;
+using NativeSpec.Sampling;
+using NativeSpec.Speculation.Verification;
+
+namespace NativeSpec.Tests.Speculation.Verification;
+
+/// <summary>The rows of a tree that nobody has computed: their logits are a function of the path.</summary>
+internal sealed class TableRows(PlannedTree planned, Func<IReadOnlyList<int>, float[]> logits) : IForwardResult
+{
+    public ReadOnlySpan<float> Logits(int row)
+    {
+        List<int> path = [];
+        for (var node = planned.Nodes[row]; node.Parent >= 0; node = planned.Nodes[node.Parent])
+        {
+            path.Insert(0, node.Token);
+        }
+
+        return logits(path);
+    }
+
+    public int Top(int row, Span<TokenLogProb> into) => throw new NotSupportedException("walks ask for logits");
+
+    public int Top(int row, Span<int> into) => throw new NotSupportedException("walks ask for logits");
+
+    public float LogProb(int row, int token) => throw new NotSupportedException("walks ask for logits");
+
+    public HiddenRow Hidden(int row) => throw new NotSupportedException("a table has no hidden states");
+}
+
+/// <summary>A text that takes what a walk writes.</summary>
+internal sealed class TextList(TokenHistory history) : ITextWriter
+{
+    public List<int> Tokens { get; } = [];
+
+    public bool Take(int token, IForwardResult rows, int row)
+    {
+        Tokens.Add(token);
+        history.Push(token);
+        return true;
+    }
+}
