@@ -123,7 +123,7 @@ internal sealed class JointLaw(int vocab, int length, SamplingOptions options)
             var token = step.Token;
             if (fault == WalkFault.DroppedResidual && step.Child < 0 && tree.Sampled(node) is not null)
             {
-                Process(nodes.Logits(node), [.. text], rule);
+                Process([.. nodes.Logits(node)], [.. text], rule);
                 token = chance.Draw(_distribution);
             }
 
