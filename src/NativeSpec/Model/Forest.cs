@@ -69,6 +69,20 @@ internal sealed class Forest
         return entry.FirstLogitRow + node - entry.FirstLogitNode;
     }
 
+    /// <summary>The choices of the tree that a row belongs to, and the row's node in it.</summary>
+    internal (IRowChoices? Choices, int Node) ChoicesOf(int logitRow)
+    {
+        foreach (ref readonly var entry in Entries)
+        {
+            if (logitRow - entry.FirstLogitRow is var at && at >= 0 && at < entry.Tree.Count - entry.FirstLogitNode)
+            {
+                return (entry.Choices, entry.FirstLogitNode + at);
+            }
+        }
+
+        throw new ArgumentOutOfRangeException(nameof(logitRow), logitRow, $"the forest has {LogitCount} rows");
+    }
+
     internal ReadOnlySpan<Entry> Entries => _entries.AsSpan(0, Count);
 
     internal readonly record struct Entry(KvSequence Sequence, TokenTree Tree, int FirstNode, int FirstLogitNode, int FirstLogitRow, IRowChoices? Choices);

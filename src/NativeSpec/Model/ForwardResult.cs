@@ -7,7 +7,16 @@ namespace NativeSpec.Model;
 internal sealed class ForwardResult(LlamaModel model) : IForwardResult
 {
     private readonly float[] _weights = new float[model.Config.VocabSize];
+    private readonly Chooser _chooser = new(model.Config.VocabSize);
     private (long Forward, int Row, double LogSum) _last = (-1, -1, 0); // a row is often asked twice: its own token, then the likeliest
+
+    public int Choose(int row)
+    {
+        var (choices, node) = model.ChoicesOf(row);
+        return choices is null
+            ? throw new InvalidOperationException($"row {row} belongs to a tree that was added without choices")
+            : _chooser.Choose(Logits(row), choices.Describe(node));
+    }
 
     public int Top(int row, Span<TokenLogProb> into)
     {

@@ -4,9 +4,14 @@ namespace NativeSpec.Model;
 
 /// <summary>The rows of the last forward, wherever they lie: they are asked questions, and a question is answered where its row lies. Rows are
 /// counted as <see cref="Forest.LogitRow"/> counts them. Valid until the next forward.</summary>
-/// <remarks>Everything is of the model's own distribution, the softmax of its logits.</remarks>
+/// <remarks>Everything is of the model's own distribution, the softmax of its logits; only <see cref="Choose"/> knows a request's rule.</remarks>
 internal interface IForwardResult
 {
+    /// <summary>The row's token, by the choices that its tree was added with (<see cref="Forest.Add"/>).</summary>
+    /// <exception cref="NonFiniteLogitsException">The logits leave nothing to choose from.</exception>
+    /// <exception cref="InvalidOperationException">The tree was added without choices, or the mask leaves nothing to choose from.</exception>
+    int Choose(int row);
+
     /// <summary>Writes the most likely tokens with their log-probabilities, most likely first, ties by lowest id.</summary>
     /// <param name="row">The row.</param>
     /// <param name="into">[k], at most <see cref="TopTokens.MaxCount"/>.</param>

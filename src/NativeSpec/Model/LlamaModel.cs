@@ -30,6 +30,7 @@ internal sealed class LlamaModel : IDisposable
     private readonly BackendBuffer _hidden;      // [logit rows, hidden]
     private readonly BackendBuffer _logits;      // [logit rows, vocab]
     private readonly ForwardResult _result;
+    private Forest? _forest; // the last one
     private int _logitRows;
 
     /// <summary>Puts the weights on the backend and sizes the buffers. The tensors' memory must outlive the model; the backend stays the
@@ -102,6 +103,7 @@ internal sealed class LlamaModel : IDisposable
     {
         Check(forest);
         Forwards++;
+        _forest = forest;
         _logitRows = 0;
         _builder.Fill(_batch, forest);
         var rows = _batch.Count;
@@ -155,6 +157,13 @@ internal sealed class LlamaModel : IDisposable
     internal long Forwards { get; private set; }
 
     internal bool IsLast(long forward) => forward == Forwards;
+
+    /// <summary>The choices of a row's tree, and the row's node in it.</summary>
+    internal (IRowChoices? Choices, int Node) ChoicesOf(int logitRow)
+    {
+        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual((uint)logitRow, (uint)_logitRows);
+        return _forest!.ChoicesOf(logitRow);
+    }
 
     /// <summary>The position that a row's logits are about.</summary>
     internal int PositionAfter(int logitRow) => _batch.Positions[_batch.LogitRows[logitRow]] + 1;
