@@ -32,10 +32,10 @@ public sealed class DraftContext
         (Budget, MaxDepth, ProbeBudget) = (budget, maxDepth, probeBudget);
     }
 
-    internal DraftContext(Sampler? sampler = null, TokenHistory? history = null, bool drawsDrafts = false, ulong seed = 0)
+    internal DraftContext(Sampler? sampler = null, TokenHistory? history = null, bool samplesDrafts = false, ulong seed = 0)
     {
         (_sampler, _history) = (sampler, history);
-        DrawsDrafts = drawsDrafts;
+        SamplesDrafts = samplesDrafts;
         DraftChance = new CounterChance(seed, FirstDraftDraw);
     }
 
@@ -78,8 +78,8 @@ public sealed class DraftContext
     /// <summary>The drafter that proposes.</summary>
     internal int Drafter { get; set; }
 
-    /// <summary>Whether draft models draw their tokens by chance.</summary>
-    internal bool DrawsDrafts { get; }
+    /// <summary>Whether draft models sample their tokens.</summary>
+    internal bool SamplesDrafts { get; }
 
     /// <summary>The random numbers of drafts.</summary>
     internal CounterChance DraftChance { get; }
@@ -97,7 +97,7 @@ public sealed class DraftContext
     /// <param name="vocabulary">The draft's tokens in the target's; what the target does not have is ruled out.</param>
     internal TokenDistribution ProcessDraft(ReadOnlySpan<float> draftLogits, VocabularyMap vocabulary)
     {
-        var history = _history ?? throw new InvalidOperationException("drafts are drawn for requests only");
+        var history = _history ?? throw new InvalidOperationException("drafts are sampled for requests only");
         _distribution ??= new TokenDistribution(history.VocabSize);
         _logits ??= new float[history.VocabSize];
         Array.Fill(_logits, float.NegativeInfinity);

@@ -101,6 +101,5 @@ internal sealed class SpeculationCore
 
     private IEnumerable<IDrafterSource> SourcesOf(SpeculationOptions options)
         => _sources.Where(source => options.Drafters?.Contains(source.Name) ?? !(options.FollowsCost && NotWorthwhile.Contains(source.Name)))
-            .Concat(options.Sources)
-            .OrderBy(source => source.Kind);
+            .Concat(options.Sources);
 }

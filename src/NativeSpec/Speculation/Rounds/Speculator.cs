@@ -47,7 +47,7 @@ internal sealed class Speculator : IDisposable
         _walkChance = new CounterChance(seed);
         _outcome = new TreeOutcome(_tree, _computedAs);
         _judge = new ProposalJudge(core.Estimates, core.Joint, _tree, _team.Numbers);
-        _context = new DraftContext(sampler, history, options.DrawDrafts, seed) { Judge = _judge };
+        _context = new DraftContext(sampler, history, options.SampleDrafts, seed) { Judge = _judge };
         _typical = options.LossyTypicalAcceptance is { } rule ? new TypicalPath(core.VocabSize, rule) : null;
         _traceNumber = options.Trace?.BeginRequest() ?? 0;
         Stats = new StatsCounter(_team.Names, core.Clock.TimestampFrequency) { IsLossy = options.LossyTypicalAcceptance is not null };
