@@ -31,7 +31,7 @@ public sealed partial class InferenceEngine : IDisposable
     private readonly DrafterSet _drafters;
     private readonly SpeculationCore _speculation;
     private readonly Scheduler _scheduler;
-    private readonly SamplerWorkspace _workspace;
+    private readonly Chooser _chooser;
     private readonly SamplingOptions _defaults;
     private readonly EngineOptions _options;
     private bool _disposed;
@@ -49,7 +49,7 @@ public sealed partial class InferenceEngine : IDisposable
         var limits = Limits(options, MaxContext);
         _model = new LlamaModel(Config, checkpoint.Tensors, backend, limits, options.LoadProgress);
         _cache = _model.CreateCache(CacheTokens(options, KvTokens));
-        _workspace = new SamplerWorkspace(Config.VocabSize);
+        _chooser = new Chooser(Config.VocabSize);
         _defaults = Defaults(checkpoint.Generation);
         _profile = MachineProfile.Open(options.ProfileDirectory, ProfileKey.Of(checkpoint, backend));
         _drafters = new DrafterSet(checkpoint, tokenizer, backend, options, _profile, plan, memory);
@@ -315,10 +315,10 @@ public sealed partial class InferenceEngine : IDisposable
 
     private SequenceTools Begin(SequenceRequest request)
     {
-        var sampler = new Sampler(request.Options, request.Seed, _workspace);
-        var history = new TokenHistory(Config.VocabSize, request.Prompt.Length + request.MaxTokens, sampler.NeedsHistory);
-        var speculator = new Speculator(_speculation, request.Options.Speculation, request.Seed, request.Prompt, sampler, history);
-        return new SequenceTools(sampler, history, new TextStream(Tokenizer, request.Options.StopStrings), speculator);
+        var rule = new SamplingRule(request.Options, request.Seed, Config.VocabSize);
+        var history = new TokenHistory(Config.VocabSize, request.Prompt.Length + request.MaxTokens, rule.NeedsHistory);
+        var speculator = new Speculator(_speculation, request.Options.Speculation, request.Prompt, _chooser, rule, history);
+        return new SequenceTools(_chooser, history, new TextStream(Tokenizer, request.Options.StopStrings), speculator);
     }
 
     [LoggerMessage(Level = LogLevel.Information, Message = "loaded {Path}: {Parameters} parameters, {Tokenizer}, {Backend}, context {Context}")]

@@ -17,11 +17,11 @@ namespace NativeSpec.Engine;
 internal sealed record SequenceRequest(int[] Prompt, GenerationOptions Options, ulong Seed, int MaxTokens, HashSet<int> StopIds, int MaxNodes);
 
 /// <summary>What a request needs from the time when the engine begins with it: made then, so that one that waits holds little.</summary>
-/// <param name="Sampler">Chooses its tokens.</param>
+/// <param name="Chooser">Chooses its tokens.</param>
 /// <param name="History">What penalties look at.</param>
 /// <param name="Text">Turns its tokens to text.</param>
 /// <param name="Speculator">Its drafters.</param>
-internal sealed record SequenceTools(Sampler Sampler, TokenHistory History, TextStream Text, Speculator Speculator);
+internal sealed record SequenceTools(Chooser Chooser, TokenHistory History, TextStream Text, Speculator Speculator);
 
 /// <summary>One request on its way: its tokens, its place in the cache, its sampler and the text it has released. The scheduler's thread
 /// owns it; the caller holds only the channel's other end and the cancellation.</summary>
@@ -219,9 +219,9 @@ internal sealed class Sequence : IDisposable
 
     private void Take(int token, ReadOnlySpan<float> logits)
     {
-        if (Tools.Sampler.LogProbsOf(logits, token, Tools.History.Count) is { } logProbs)
+        if (_request.Options.TopLogProbs is { } topCount)
         {
-            _logProbs.Add(logProbs);
+            _logProbs.Add(Tools.Chooser.LogProbsOf(logits, token, topCount, Tools.History.Count));
         }
 
         _lastToken = Stopwatch.GetTimestamp();
@@ -257,6 +257,7 @@ internal sealed class Sequence : IDisposable
         FinishReason = _finish!.Value,
         StopString = Tools.Text.Stop,
         Seed = _request.Seed,
+        SamplerVersion = Chooser.Version,
         PromptTokens = _request.Prompt.Length,
         Speculation = Speculator.Stats.ToStats(),
         Timings = new GenerationTimings(

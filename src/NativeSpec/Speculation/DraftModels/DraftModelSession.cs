@@ -2,7 +2,6 @@ using System.Runtime.InteropServices;
 using NativeSpec.Model;
 using NativeSpec.Sampling;
 using NativeSpec.Speculation.Planning;
-using NativeSpec.Speculation.Verification;
 
 namespace NativeSpec.Speculation.DraftModels;
 
@@ -15,10 +14,7 @@ internal sealed class DraftModelSession : IDrafter
     private readonly List<Leaf> _frontier = []; // the nodes after which the next level comes
     private readonly List<Leaf> _next = [];
     private readonly List<int> _spelt = [];  // what was drafted in the draft's own tokens, where these are not the target's
-    private readonly float[] _weights;       // [draft vocab]
-    private readonly int[] _top;             // [width] the likeliest tokens after a node
-    private readonly float[] _probabilities; // [width] theirs
-    private readonly SampledChildren?[] _sampled;
+    private readonly TokenLogProb[] _top;    // [width] the likeliest tokens after a node
     private DraftItem _item;
     private int _depth;
     private int _level;
@@ -30,9 +26,7 @@ internal sealed class DraftModelSession : IDrafter
     {
         _source = source;
         _reader = new DraftReader(source);
-        _weights = new float[source.Model.Config.VocabSize];
-        _sampled = new SampledChildren?[source.Options.Depth];
-        (_top, _probabilities) = (new int[source.Options.Width], new float[source.Options.Width]);
+        _top = new TokenLogProb[source.Options.Width];
     }
 
     /// <summary>Its place in the batch.</summary>
@@ -40,6 +34,9 @@ internal sealed class DraftModelSession : IDrafter
 
     /// <summary>The rate at which text is written; 0 where the request does not follow cost.</summary>
     public double TokensPerSecond => _item.Context.TokensPerSecond;
+
+    /// <summary>Tokens at the text's end that are not computed yet.</summary>
+    public int Uncomputed => _reader.Uncomputed;
 
     /// <summary>Rows of the next level.</summary>
     public int RowsOfLevel => _level == 0 ? _reader.Uncomputed : _frontier.Count;
@@ -158,7 +155,9 @@ internal sealed class DraftModelSession : IDrafter
     }
 
     /// <summary>Makes candidates of the level that was computed.</summary>
-    public void TakeLevel(Forest forest)
+    /// <param name="rows">What the forward pass left.</param>
+    /// <param name="forest">What it computed.</param>
+    public void TakeLevel(IForwardResult rows, Forest forest)
     {
         _level++;
         if (_frontier.Count == 0)
@@ -171,15 +170,15 @@ internal sealed class DraftModelSession : IDrafter
         {
             if (!_source.Vocabulary.MapsTokens)
             {
-                Spell(forest);
+                Spell(rows, forest);
             }
             else if (_item.Context.SamplesDrafts)
             {
-                Sample(forest);
+                Sample(rows, forest);
             }
             else
             {
-                Expand(forest);
+                Expand(rows, forest);
             }
         }
         catch (NonFiniteLogitsException)
@@ -217,17 +216,17 @@ internal sealed class DraftModelSession : IDrafter
     }
 
     /// <summary>The most probable paths: the best nodes by the product of probabilities, whatever their parents.</summary>
-    private void Expand(Forest forest)
+    private void Expand(IForwardResult rows, Forest forest)
     {
         _next.Clear();
         foreach (var leaf in _frontier)
         {
-            var count = SelectLikeliest(forest, leaf.DraftNode);
+            var count = rows.Top(_reader.Row(forest, leaf.DraftNode), _top);
             for (var rank = 0; rank < count; rank++)
             {
-                var p = _probabilities[rank];
-                var chance = leaf.Chance * _item.Context.ChanceOf(leaf.TreeNode, _source.Vocabulary.ToTarget(_top[rank]), rank, p);
-                _next.Add(new Leaf(leaf.TreeNode, leaf.DraftNode, leaf.Path * p, chance, rank, p, _top[rank]));
+                var (token, p) = (_top[rank].Id, MathF.Exp(_top[rank].LogProb));
+                var chance = leaf.Chance * _item.Context.ChanceOf(leaf.TreeNode, _source.Vocabulary.ToTarget(token), rank, p);
+                _next.Add(new Leaf(leaf.TreeNode, leaf.DraftNode, leaf.Path * p, chance, rank, p, token));
             }
         }
 
@@ -252,20 +251,12 @@ internal sealed class DraftModelSession : IDrafter
 
     /// <summary>One token sampled from the distribution that the request asks for, without those that are there. How deep a chain goes
     /// depends on what was drafted before its end, and never is a token taken back.</summary>
-    private void Sample(Forest forest)
+    private void Sample(IForwardResult rows, Forest forest)
     {
         var (context, leaf) = (_item.Context, _frontier[0]);
         _frontier.Clear();
-        var q = context.ProcessDraft(_reader.Logits(forest, leaf.DraftNode), _source.Vocabulary);
-        var children = _sampled[_level - 1] ??= new SampledChildren(q.VocabSize);
-        if (!children.Begin(q, _item.Tree, leaf.TreeNode))
-        {
-            return;
-        }
-
-        context.DraftChance.MoveTo(context.Text.Length + _level - 1);
-        var child = children.DrawInto(_item.Tree, leaf.TreeNode, context.DraftChance);
-        if (child >= 0)
+        var q = context.ProcessDraft(rows.Logits(_reader.Row(forest, leaf.DraftNode)), _source.Vocabulary);
+        if (_item.Tree.Sample(leaf.TreeNode, q)?.Draw(context.DraftChance) is >= 0 and var child)
         {
             var token = _item.Tree.Token(child);
             context.PushDrafted(token);
@@ -274,23 +265,16 @@ internal sealed class DraftModelSession : IDrafter
     }
 
     /// <summary>Another vocabulary: the draft writes text, which is tokenized anew at the end.</summary>
-    private void Spell(Forest forest)
+    private void Spell(IForwardResult rows, Forest forest)
     {
         var leaf = _frontier[0];
         _frontier.Clear();
-        if (SelectLikeliest(forest, leaf.DraftNode) > 0)
+        if (rows.Top(_reader.Row(forest, leaf.DraftNode), _top.AsSpan(0, 1)) > 0)
         {
-            _spelt.Add(_top[0]);
-            _confidence *= _probabilities[0];
-            _frontier.Add(leaf with { Token = _top[0] });
+            _spelt.Add(_top[0].Id);
+            _confidence *= MathF.Exp(_top[0].LogProb);
+            _frontier.Add(leaf with { Token = _top[0].Id });
         }
-    }
-
-    /// <summary>Finds the likeliest tokens after a node, and their probabilities; returns how many.</summary>
-    private int SelectLikeliest(Forest forest, int draftNode)
-    {
-        var logits = _reader.Logits(forest, draftNode);
-        return TopTokens.SelectLikeliest(logits, LogitScan.Max(logits, _reader.Length), _weights, _top, _probabilities);
     }
 
     /// <summary>A node that may be followed.</summary>

@@ -107,7 +107,7 @@ internal sealed class DraftModelSource : BatchDrafterSource
     /// <inheritdoc/>
     public override void Read(DraftBatch batch, int rows, CancellationToken cancellationToken)
     {
-        Begin(batch);
+        Begin(batch, MaxContext);
         if (!KeepWhatPays(isPassPaid: _draftedLast))
         {
             TimeAgain(batch, cancellationToken);
@@ -130,7 +130,7 @@ internal sealed class DraftModelSource : BatchDrafterSource
     /// <inheritdoc/>
     public override void Propose(DraftBatch batch, CancellationToken cancellationToken)
     {
-        Begin(batch);
+        Begin(batch, ShortText);
         _draftedLast = KeepWhatPays(isPassPaid: false);
         if (!_draftedLast)
         {
@@ -164,13 +164,16 @@ internal sealed class DraftModelSource : BatchDrafterSource
         base.Dispose(disposing);
     }
 
-    private void Begin(DraftBatch batch)
+    /// <summary>Begins with the sequences of a batch that can be drafted for.</summary>
+    /// <param name="batch">The batch.</param>
+    /// <param name="mostText">Those with more text to compute are left out.</param>
+    private void Begin(DraftBatch batch, int mostText)
     {
         _drafting.Clear();
         for (var i = 0; i < batch.Count; i++)
         {
             var session = (DraftModelSession)batch[i].Session;
-            if (session.Begin(batch[i], i))
+            if (session.Begin(batch[i], i) && session.Uncomputed <= mostText)
             {
                 _drafting.Add(session);
             }
@@ -210,21 +213,19 @@ internal sealed class DraftModelSource : BatchDrafterSource
                 batch.CountRows(_drafting[end].Place, _forest.RowCount - before);
             }
 
-            var began = Stopwatch.GetTimestamp();
-            if (_forest.Count > 0)
+            if (_forest.Count == 0)
             {
-                Forward(cancellationToken);
+                continue; // the cache has no room for any of them now
             }
 
+            var began = Stopwatch.GetTimestamp();
+            var rows = Forward(cancellationToken);
             for (var i = first; i < end; i++)
             {
-                _drafting[i].TakeLevel(_forest);
+                _drafting[i].TakeLevel(rows, _forest);
             }
 
-            if (_forest.Count > 0)
-            {
-                Level.ObserveSeconds(_forest.RowCount, Stopwatch.GetElapsedTime(began).TotalSeconds);
-            }
+            Level.ObserveSeconds(_forest.RowCount, Stopwatch.GetElapsedTime(began).TotalSeconds);
         }
     }
 
@@ -236,7 +237,7 @@ internal sealed class DraftModelSource : BatchDrafterSource
             return;
         }
 
-        Begin(batch);
+        Begin(batch, MaxContext);
         _forest.Clear();
         for (var i = 0; i < _drafting.Count && _forest.Count == 0; i++)
         {
@@ -260,9 +261,10 @@ internal sealed class DraftModelSource : BatchDrafterSource
         }
     }
 
-    private void Forward(CancellationToken cancellationToken)
+    private IForwardResult Forward(CancellationToken cancellationToken)
     {
-        Model.Forward(_forest, cancellationToken);
+        var rows = Model.Forward(_forest, cancellationToken);
         Computed = (Computed.Forwards + 1, Computed.Rows + _forest.RowCount);
+        return rows;
     }
 }

@@ -74,8 +74,8 @@ internal sealed class DraftReader : IDisposable
     /// <summary>The forward pass has computed what was added to it.</summary>
     public void MarkComputed() => _computed = _tree.Count;
 
-    /// <summary>[draft vocab] the logits after a node of the last forward pass.</summary>
-    public ReadOnlySpan<float> Logits(Forest forest, int node) => _source.Model.Logits(forest.LogitRow(_inForest, node));
+    /// <summary>The row of a node in what the last forward pass left.</summary>
+    public int Row(Forest forest, int node) => forest.LogitRow(_inForest, node);
 
     public void Dispose() => _kv.Dispose();
 

@@ -15,7 +15,8 @@ internal sealed class Speculator : IDisposable
     private readonly DrafterTeam _team;
     private readonly DraftTree _tree;
     private readonly DraftContext _context;
-    private readonly Sampler _sampler;
+    private readonly Chooser _chooser;
+    private readonly SamplingRule _rule;
     private readonly TokenHistory _history;
     private readonly CounterChance _walkChance;
     private readonly TreeOutcome _outcome;
@@ -32,7 +33,7 @@ internal sealed class Speculator : IDisposable
     private int _share;
 
     public Speculator(
-        SpeculationCore core, SpeculationOptions options, ulong seed, ReadOnlyMemory<int> prompt, Sampler sampler, TokenHistory history)
+        SpeculationCore core, SpeculationOptions options, ReadOnlyMemory<int> prompt, Chooser chooser, SamplingRule rule, TokenHistory history)
     {
         _core = core;
         _options = options;
@@ -43,12 +44,12 @@ internal sealed class Speculator : IDisposable
         _computedAs = new int[_tree.Capacity];
         _computed = new ComputedNode[_tree.Capacity];
         _prices = new double[_tree.Capacity + 1];
-        (_sampler, _history) = (sampler, history);
-        _walkChance = new CounterChance(seed);
+        (_chooser, _rule, _history) = (chooser, rule, history);
+        _walkChance = new CounterChance(rule.Seed);
         _outcome = new TreeOutcome(_tree, _computedAs);
         _judge = new ProposalJudge(core.Estimates, core.Joint, _tree, _team.Numbers);
-        _context = new DraftContext(sampler, history, options.SampleDrafts, seed) { Judge = _judge };
-        _typical = options.LossyTypicalAcceptance is { } rule ? new TypicalPath(core.VocabSize, rule) : null;
+        _context = new DraftContext(chooser, rule, history, options.SampleDrafts) { Judge = _judge };
+        _typical = options.LossyTypicalAcceptance is { } typical ? new TypicalPath(core.VocabSize, typical) : null;
         _traceNumber = options.Trace?.BeginRequest() ?? 0;
         Stats = new StatsCounter(_team.Names, core.Clock.TimestampFrequency) { IsLossy = options.LossyTypicalAcceptance is not null };
         _context.Append(prompt.Span);
@@ -71,14 +72,13 @@ internal sealed class Speculator : IDisposable
         var began = _core.Clock.GetTimestamp();
         _share = Math.Min(share, MaxNodes);
         _position = _context.Text.Length;
-        _tree.Reset(_context.Text[^1], maxDepth);
+        _tree.BeginRound(_context.Text[^1], maxDepth, _share);
         _judge.BeginRound();
         _context.MaxDepth = maxDepth;
         _context.TokensPerSecond = _options.FollowsCost ? _core.TokensPerSecond : 0;
         _context.Cost = _options.FollowsCost ? _core.Cost : null;
         _context.OtherNodes = others;
         _context.Budget = _share - 1;
-        _tree.ProbesLeft = _share - 1;
         if (maxDepth > 0)
         {
             _team.Propose(_context, _tree, Stats);
@@ -87,10 +87,10 @@ internal sealed class Speculator : IDisposable
         Stats.DraftTicks += _core.Clock.GetTimestamp() - began;
     }
 
-    /// <summary>Offers the candidates to the planner; drawn children and probes are computed in any case.</summary>
+    /// <summary>Offers the candidates to the planner; probes, and what they hang from, are computed in any case.</summary>
     /// <param name="sequence">This sequence's number in the round.</param>
     /// <param name="planner">The planner.</param>
-    /// <returns>Nodes that are computed in any case, the root among them, and the tokens expected from drawn children.</returns>
+    /// <returns>Nodes that are computed in any case, the root among them, and the tokens expected from them.</returns>
     public (int Forced, double Gain) Offer(int sequence, Planner planner)
     {
         Array.Fill(_computedAs, -1, 0, _tree.Count);
@@ -101,7 +101,7 @@ internal sealed class Speculator : IDisposable
         {
             var parent = _tree.Parent(node);
             _pathProbability[node] = _tree.IsProbe(node) ? 0 : _pathProbability[parent] * _judge.Estimate(node);
-            if (_tree.IsProbe(node) || IsDrawn(node))
+            if (_tree.IsForced(node))
             {
                 _computedAs[node] = 0;
                 forced++;
@@ -155,11 +155,11 @@ internal sealed class Speculator : IDisposable
     public WalkStep Step(int node)
     {
         _walkChance.MoveTo(_history.Count);
-        return _core.Verifier.Step(_tree, _outcome, node, _sampler, _history, _walkChance);
+        return _core.Verifier.Step(_tree, _outcome, node, _chooser, _history.Choice(_rule), _walkChance);
     }
 
     /// <summary>The nodes that typical acceptance takes without verifying them; null where the request verifies, as it does by default.</summary>
-    public IReadOnlyList<int>? FindTypicalPath() => _typical?.Find(_tree, _outcome, _sampler, _history);
+    public IReadOnlyList<int>? FindTypicalPath() => _typical?.Find(_tree, _outcome, _chooser, _rule, _history);
 
     /// <summary>The target's logits at a node of the walk.</summary>
     public ReadOnlySpan<float> Logits(int node) => _outcome.Logits(node);
@@ -207,7 +207,7 @@ internal sealed class Speculator : IDisposable
     /// <summary>Starts with the prompt's end: a tree of its last token alone, which was the last node of the prompt's chunk.</summary>
     public void BeginText(int lastNode)
     {
-        _tree.Reset(_context.Text[^1], 0);
+        _tree.BeginRound(_context.Text[^1], maxDepth: 0, mostForced: 1);
         _computedAs[0] = lastNode;
     }
 
@@ -222,24 +222,6 @@ internal sealed class Speculator : IDisposable
         }
 
         return _prices.AsSpan(0, count);
-    }
-
-    private bool IsDrawn(int node)
-    {
-        if (_tree.Sampled(_tree.Parent(node)) is not { } sampled)
-        {
-            return false;
-        }
-
-        foreach (var (_, drawn) in sampled.Drawn)
-        {
-            if (drawn == node)
-            {
-                return true;
-            }
-        }
-
-        return false;
     }
 
     private void CountComputed(int node)

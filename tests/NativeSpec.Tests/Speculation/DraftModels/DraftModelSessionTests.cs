@@ -88,7 +88,7 @@ public sealed class DraftModelSessionTests
     {
         var history = new TokenHistory(Vocab, 1024, tracksTokens: true);
         history.Start([.. text]);
-        var context = new DraftContext(new Sampler(Options, 1, new SamplerWorkspace(Vocab)), history, draws, seed: 3)
+        var context = new DraftContext(new Chooser(Vocab), new SamplingRule(Options, 3, Vocab), history, draws)
         {
             Budget = 32,
             MaxDepth = 32,
@@ -96,7 +96,8 @@ public sealed class DraftModelSessionTests
         };
         context.Append([.. text]);
         var tree = new DraftTree(64, Vocab);
-        tree.Reset(text[^1], 32);
+        tree.BeginRound(text[^1], maxDepth: 32, mostForced: tree.Capacity);
+        tree.BeginTurn(0, DraftKind.Sampled, probes: 0);
         drafter.Propose(context, tree);
         return tree;
     }
