@@ -43,7 +43,8 @@ public sealed partial class InferenceEngine : IDisposable
         _backend = backend;
         _options = options;
         Tokenizer = tokenizer;
-        var plan = MemoryPlan.For(Config, options, Config.KvBytesPerToken(DType.F32), GC.GetGCMemoryInfo().TotalAvailableMemoryBytes);
+        var memory = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes;
+        var plan = MemoryPlan.For(Config, options, Config.KvBytesPerToken(DType.F32), memory);
         MaxContext = plan.MaxContext;
         KvTokens = plan.KvTokens;
         var limits = Limits(options, MaxContext);
@@ -52,7 +53,7 @@ public sealed partial class InferenceEngine : IDisposable
         _chooser = new Chooser(Config.VocabSize);
         _defaults = Defaults(checkpoint.Generation);
         _profile = MachineProfile.Open(options.ProfileDirectory, ProfileKey.Of(checkpoint, backend));
-        _drafters = new DrafterSet(checkpoint, tokenizer, backend, options, _profile);
+        _drafters = new DrafterSet(checkpoint, tokenizer, backend, options, _profile, plan, memory);
         _speculation = new SpeculationCore(_drafters.All, KnownOrMeasuredCost(), Config.VocabSize, MaxNodes(options))
         {
             NotWorthwhile = _drafters.All.Select(source => source.Name).Where(name => _profile.Tuned(_drafters.IdentityOf(name)) is { Pays: false }).ToHashSet(),

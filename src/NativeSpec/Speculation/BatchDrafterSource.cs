@@ -2,12 +2,13 @@ namespace NativeSpec.Speculation;
 
 /// <summary>Makes drafters that compute, and asks them together: once a round, for all sequences that want candidates, so that a model's
 /// weights are read once for all of them.</summary>
-/// <remarks>The sessions that <see cref="IDrafterSource.Start"/> makes hold what belongs to one sequence; the engine calls
-/// <see cref="Propose"/> of the source and never <see cref="IDrafter.Propose"/> of its sessions, which is there for who drafts without an
-/// engine. What a call throws ends the requests of its batch and no others; a cancelled call has proposed what it had proposed by
-/// then, and nothing that was computed for a text is lost.</remarks>
+/// <remarks>The sessions that <see cref="IDrafterSource.Start"/> makes hold what belongs to one sequence. The engine calls
+/// <see cref="Propose"/> of the source, never <see cref="IDrafter.Propose"/> of its sessions, which is for drafting without an engine.
+/// What a call throws ends the requests of its batch and no others. After a cancelled call the trees may hold part of the candidates.</remarks>
 public abstract class BatchDrafterSource : IDrafterSource
 {
+    private DraftBatch? _alone;
+
     /// <inheritdoc/>
     public abstract string Name { get; }
 
@@ -25,7 +26,7 @@ public abstract class BatchDrafterSource : IDrafterSource
     public abstract void Propose(DraftBatch batch, CancellationToken cancellationToken);
 
     /// <summary>Rows of text that have to be read before candidates for a sequence can be computed: of a prompt, or of what was written while
-    /// the drafter was not asked. What is so short that it fits beside the first level of candidates does not count.</summary>
+    /// the drafter was not asked. Text so short that it fits beside the first level of candidates does not count.</summary>
     public virtual int Owed(in DraftItem item) => 0;
 
     /// <summary>Reads text of a batch's sequences in one forward pass. The engine gives it a part of a round's prompt rows, round after round,
@@ -46,19 +47,20 @@ public abstract class BatchDrafterSource : IDrafterSource
     }
 
     /// <summary>Frees what the source holds.</summary>
-    protected abstract void Dispose(bool disposing);
+    protected virtual void Dispose(bool disposing)
+    {
+    }
 
     /// <summary>Drafts for one sequence, all that is owed read first: what a session's own <see cref="IDrafter.Propose"/> does.</summary>
     protected internal void ProposeAlone(IDrafter session, DraftContext context, DraftTree tree)
     {
-        const int Chunk = 256;
-        var item = new DraftItem(session, context, tree);
-        var batch = new DraftBatch();
-        batch.Add(item);
-        for (var owed = Owed(item); owed > 0;)
+        _alone ??= new DraftBatch();
+        _alone.Clear();
+        _alone.Add(new DraftItem(session, context, tree));
+        for (var owed = Owed(_alone[0]); owed > 0;)
         {
-            Read(batch, Math.Min(owed, Chunk), CancellationToken.None);
-            var left = Owed(item);
+            Read(_alone, owed, CancellationToken.None);
+            var left = Owed(_alone[0]);
             if (left >= owed)
             {
                 return; // it does not want to read, because candidates could not pay
@@ -67,6 +69,6 @@ public abstract class BatchDrafterSource : IDrafterSource
             owed = left;
         }
 
-        Propose(batch, CancellationToken.None);
+        Propose(_alone, CancellationToken.None);
     }
 }

@@ -34,10 +34,10 @@ public sealed class DraftContext
         (Budget, MaxDepth, ProbeBudget) = (budget, maxDepth, probeBudget);
     }
 
-    internal DraftContext(Chooser? chooser = null, SamplingRule? rule = null, TokenHistory? history = null, bool drawsDrafts = false)
+    internal DraftContext(Chooser? chooser = null, SamplingRule? rule = null, TokenHistory? history = null, bool samplesDrafts = false)
     {
         (_chooser, _rule, _history) = (chooser, rule, history);
-        DrawsDrafts = drawsDrafts;
+        SamplesDrafts = samplesDrafts;
         DraftChance = new CounterChance(rule?.Seed ?? 0, FirstDraftDraw);
     }
 
@@ -77,8 +77,8 @@ public sealed class DraftContext
     /// <summary>Judges candidates by what became of others like them; null where nothing is known.</summary>
     internal ProposalJudge? Judge { get; set; }
 
-    /// <summary>Whether draft models draw their tokens by chance.</summary>
-    internal bool DrawsDrafts { get; }
+    /// <summary>Whether draft models sample their tokens.</summary>
+    internal bool SamplesDrafts { get; }
 
     /// <summary>The random numbers of drafts: one after the other, none twice. Where a round ended may depend on what was drawn below that
     /// place, so the next round must not draw the same again.</summary>
@@ -97,7 +97,7 @@ public sealed class DraftContext
     /// <param name="vocabulary">The draft's tokens in the target's; what the target does not have is ruled out.</param>
     internal TokenDistribution ProcessDraft(ReadOnlySpan<float> draftLogits, VocabularyMap vocabulary)
     {
-        var history = _history ?? throw new InvalidOperationException("drafts are drawn for requests only");
+        var history = _history ?? throw new InvalidOperationException("drafts are sampled for requests only");
         _distribution ??= new TokenDistribution(history.VocabSize);
         _logits ??= new float[history.VocabSize];
         Array.Fill(_logits, float.NegativeInfinity);

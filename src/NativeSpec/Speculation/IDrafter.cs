@@ -15,27 +15,13 @@ public interface IDrafter : IDisposable
     void Observe(RoundOutcome outcome);
 }
 
-/// <summary>What a drafter's candidates rest on. Those that cost least are asked first, so that the others see what is there already; those
-/// that may sample come last, because a node whose children were sampled takes no more.</summary>
-public enum DraftKind
-{
-    /// <summary>The text, read and remembered.</summary>
-    Text,
-
-    /// <summary>A forward pass; the candidates are a function of the text.</summary>
-    Computed,
-
-    /// <summary>A forward pass whose distribution is sampled from, where the request asks for that.</summary>
-    Sampled,
-}
-
 /// <summary>Makes the drafters of requests, and holds what they share: a draft model, heads, a table learnt over many requests.</summary>
 public interface IDrafterSource : IDisposable
 {
     /// <summary>The name under which statistics, traces and options know it: lower case, no spaces.</summary>
     string Name { get; }
 
-    /// <summary>What its candidates rest on; drafters are asked in this order.</summary>
+    /// <summary>What its drafters propose from, which decides when they are asked.</summary>
     DraftKind Kind => DraftKind.Text;
 
     /// <summary>A drafter for a request whose prompt is given.</summary>

@@ -56,7 +56,7 @@ internal sealed class Drafting : IDisposable
         _tree = new DraftTree(_slots.Count == 0 ? 1 : Math.Max(CandidatesPerNode * MaxNodes, 256), core.VocabSize);
         _prices = new double[_tree.Capacity + 1];
         _judge = new ProposalJudge(core.Estimates, core.Joint, _tree, [.. _slots.Select(slot => slot.Number)]);
-        _context = new DraftContext(sampling.Chooser, sampling.Rule, sampling.History, options.DrawDrafts) { Judge = _judge };
+        _context = new DraftContext(sampling.Chooser, sampling.Rule, sampling.History, options.SampleDrafts) { Judge = _judge };
         _context.Append(prompt.Span);
         _traceNumber = options.Trace?.BeginRequest() ?? 0;
         Planned = new PlannedTree(_tree);

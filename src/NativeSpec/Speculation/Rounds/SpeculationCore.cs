@@ -92,7 +92,7 @@ internal sealed class SpeculationCore
     }
 
     private static DraftKind KindOf(IDrafterSource source, SpeculationOptions options)
-        => source.Kind == DraftKind.Sampled && !options.DrawDrafts ? DraftKind.Computed : source.Kind;
+        => source.Kind == DraftKind.Sampled && !options.SampleDrafts ? DraftKind.Computed : source.Kind;
 
     private IEnumerable<IDrafterSource> SourcesOf(SpeculationOptions options)
         => _sources.Where(source => options.Drafters?.Contains(source.Name) ?? !(options.FollowsCost && NotWorthwhile.Contains(source.Name)))

@@ -186,6 +186,66 @@ public sealed class MedusaDrafterTests
         Assert.That(Tokens(tree).Skip(1), Is.EquivalentTo(new[] { 39, 0, 17 }));
     }
 
+    /// <summary>More sequences than are computed at once, of different depths and budgets; one has seen nothing yet.</summary>
+    [Test]
+    public void Propose_SeveralSequencesAtOnce_GivesEachTheTreeOfItsOwn([Values(1, 3, 20)] int count, [Values] bool isStatic)
+    {
+        var vocabs = Enumerable.Range(0, 3).Select(_ => Random(Vocab * Hidden)).ToArray();
+        var options = new MedusaOptions { Tree = isStatic ? MedusaTrees.Parse("t", "[[0],[1],[0,0],[0,0,0]]") : null };
+        using var source = Source(_memory.Plain(Hidden, vocabs), options);
+        var (batch, states) = (new DraftBatch(), Enumerable.Range(0, count).Select(_ => Random(Hidden)).ToArray());
+        for (var i = 0; i < count; i++)
+        {
+            var session = source.Start(default);
+            session.Observe(new TestRound(states[i], Vocab, i));
+            batch.Add(new DraftItem(session, Context(3 + i, 1 + (i % 3)), Tree(i, 64)));
+        }
+
+        batch.Add(new DraftItem(source.Start(default), Context(63, 8), Tree(0, 64)));
+        source.Propose(batch, CancellationToken.None);
+
+        for (var i = 0; i < count; i++)
+        {
+            var alone = Propose(source, states[i], i, budget: 3 + i, maxDepth: 1 + (i % 3));
+            Assert.That(Described(batch[i].Tree), Is.EqualTo(Described(alone)), $"sequence {i}");
+        }
+
+        Assert.That(batch[count].Tree.Count, Is.EqualTo(1));
+        Assert.That(batch.ShareOf(count, 1000), Is.Zero, "nothing was computed for it");
+        Assert.That(batch.ShareOf(0, 1000 * count), Is.EqualTo(1000));
+    }
+
+    /// <summary>The model has 40 rows for 35 tokens; heads of 36 and of 48 rows are its own with another padding.</summary>
+    [TestCase(36, false)]
+    [TestCase(48, false)]
+    [TestCase(34, true)]
+    [TestCase(2000, true)]
+    public void Source_HeadsOfAnotherPadding_ProposeWhatBothHave(int rows, bool isRefused)
+    {
+        var vocab = Random(rows * Hidden);
+        Array.Fill(vocab, 9, (rows - 1) * Hidden, Hidden); // the last row wins wherever it counts
+        MedusaDrafterSource Make() => new(
+            _memory.Plain(Hidden, vocab), Config, tokens: 35, _memory.View("lm_head.weight", new float[Vocab * Hidden], Vocab, Hidden), _backend, new MedusaOptions { TopK = 60 });
+        if (isRefused)
+        {
+            Assert.That(Make, Throws.InstanceOf<ModelFormatException>().With.Message.Contains($"{rows} tokens").And.Message.Contains("for 35 tokens"));
+            return;
+        }
+
+        using var source = Make();
+        var hidden = Array.ConvertAll(Random(Hidden), MathF.Abs);
+        var tree = Propose(source, hidden, root: 0, capacity: 100);
+        Assert.That(Tokens(tree).Skip(1), Is.EquivalentTo(Enumerable.Range(0, Math.Min(rows, Vocab))));
+        Assert.That(tree.Token(1), rows < Vocab ? Is.EqualTo(rows - 1) : Is.LessThan(Vocab));
+    }
+
+    private static string[] Described(DraftTree tree)
+        => [.. Enumerable.Range(1, tree.Count - 1).Select(node =>
+        {
+            ref readonly var proposal = ref tree.ProposalAt(tree.FirstProposal(node));
+            return $"{PathOf(tree, node)} {proposal.Rank} {proposal.Confidence:r}";
+        })];
+
     [Test]
     public void Propose_RoundAfterRound_AllocatesNothing()
     {
@@ -272,5 +332,5 @@ public sealed class MedusaDrafterTests
     private float[] Random(int count) => [.. Enumerable.Range(0, count).Select(_ => (float)(_random.NextDouble() - 0.5) * 2)];
 
     private MedusaDrafterSource Source(MedusaHeads heads, MedusaOptions? options = null) =>
-        new(heads, Config, _memory.View("lm_head.weight", new float[Vocab * Hidden], Vocab, Hidden), _backend, options);
+        new(heads, Config, Vocab, _memory.View("lm_head.weight", new float[Vocab * Hidden], Vocab, Hidden), _backend, options);
 }
