@@ -78,16 +78,21 @@ function Invoke-TestsOnce([string] $Name, [string[]] $Arguments) {
         Write-Host "== $($project.BaseName), $Name"
         $program = Join-Path $project.DirectoryName "bin/Release/net10.0/$($project.BaseName).dll"
         $lines = & dotnet $program --no-ansi --progress off @zero @Arguments 2>&1 | ForEach-Object { Write-Host $_; "$_" }
-        if ($LASTEXITCODE -ne 0) { $script:broken = $true }
-        if (($lines -join "`n") -match '(?m)^Test run summary: .*\n  total: \d+\n  failed: (\d+)\n  succeeded: (\d+)\n  skipped: (\d+)$') {
-            $script:counts.Failed += [int] $Matches[1]
-            $script:counts.Passed += [int] $Matches[2]
-            $script:counts.Skipped += [int] $Matches[3]
-        }
-        else {
-            Write-Host "$($project.BaseName) ended without a summary"
+        if ($LASTEXITCODE -ne 0) {
+            Write-Host "$($project.BaseName) ended with exit code $LASTEXITCODE"
             $script:broken = $true
         }
+        $summary = [regex]::Matches($lines -join "`n", '(?m)^Test run summary: .*\n  total: \d+\n  failed: (\d+)\n  succeeded: (\d+)\n  skipped: (\d+)$')
+        # The summary leaves out the tear-down of whole fixtures.
+        $script:counts.Failed += @($lines | Where-Object { $_ -like 'TearDown failed for test fixture *' }).Count
+        if ($summary.Count -ne 1) {
+            Write-Host "$($project.BaseName) ended without a summary"
+            $script:broken = $true
+            continue
+        }
+        $script:counts.Failed += [int] $summary[0].Groups[1].Value
+        $script:counts.Passed += [int] $summary[0].Groups[2].Value
+        $script:counts.Skipped += [int] $summary[0].Groups[3].Value
     }
 }
 

@@ -55,7 +55,7 @@ test_once() {
         echo "== $program, $name"
         programs=$((programs + 1))
         dotnet "$(dirname "$project")/bin/Release/net10.0/$program.dll" --no-ansi --progress off "${zero[@]}" "$@" 2>&1 |
-            tee -a "$results" || failed=1
+            tee -a "$results" || { echo "$program ended with exit code ${PIPESTATUS[0]}"; failed=1; }
     done
 }
 
@@ -77,6 +77,7 @@ count() {
         summary && /^  succeeded: / { p += $2 }
         summary && /^  skipped: / { s += $2 }
         summary && /^  duration: / { summary = 0 }
+        /^TearDown failed for test fixture / { f++ } # of a whole fixture, which the summary leaves out
         /% tests passed, [0-9]+ tests failed out of [0-9]+/ {
             f += $4
             p += $NF - $4
