@@ -77,7 +77,7 @@ function Invoke-TestsOnce([string] $Name, [string[]] $Arguments) {
     foreach ($project in Get-ChildItem tests/*.Tests/*.csproj) {
         Write-Host "== $($project.BaseName), $Name"
         $program = Join-Path $project.DirectoryName "bin/Release/net10.0/$($project.BaseName).dll"
-        $lines = & dotnet $program --no-ansi --progress off @zero @Arguments 2>&1 | ForEach-Object { Write-Host $_; "$_" }
+        $lines = & dotnet $program --settings tests/nunit.runsettings --no-ansi --progress off @zero @Arguments 2>&1 | ForEach-Object { Write-Host $_; "$_" }
         if ($LASTEXITCODE -ne 0) {
             Write-Host "$($project.BaseName) ended with exit code $LASTEXITCODE"
             $script:broken = $true

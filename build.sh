@@ -54,8 +54,9 @@ test_once() {
         program=$(basename "$project" .csproj)
         echo "== $program, $name"
         programs=$((programs + 1))
-        dotnet "$(dirname "$project")/bin/Release/net10.0/$program.dll" --no-ansi --progress off "${zero[@]}" "$@" 2>&1 |
-            tee -a "$results" || { echo "$program ended with exit code ${PIPESTATUS[0]}"; failed=1; }
+        dotnet "$(dirname "$project")/bin/Release/net10.0/$program.dll" --settings tests/nunit.runsettings \
+            --no-ansi --progress off "${zero[@]}" "$@" 2>&1 | tee -a "$results" ||
+            { echo "$program ended with exit code ${PIPESTATUS[0]}"; failed=1; }
     done
 }
 
