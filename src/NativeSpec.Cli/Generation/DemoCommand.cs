@@ -71,7 +71,7 @@ internal sealed class DemoCommand : Command, IHasExamples
         return new()
         {
             Drafters = method == "auto" ? null : SpeculationFlags.Names(method, model.Draft is null ? 0 : 1),
-            FollowsCost = !parsed.GetValue(_unplanned),
+            Unplanned = parsed.GetValue(_unplanned),
             MaxNodes = parsed.GetValue(_maxNodes),
         };
     }

@@ -20,7 +20,7 @@ internal sealed class DrafterTeam : IDisposable
     public DrafterTeam(SpeculationCore core, SpeculationOptions options, ReadOnlyMemory<int> prompt)
     {
         _core = core;
-        _followsCost = options.FollowsCost;
+        _followsCost = !options.Unplanned;
         var selected = core.Select(options);
         _set = selected.Aggregate(0u, (set, drafter) => set | (1u << drafter.Number));
         _slots = [.. selected.Select(s => new DrafterSlot(s.Number, s.Source.Name, s.Source.Start(prompt), core.ControlOf(_set, s.Number)))];

@@ -74,8 +74,8 @@ internal sealed class Speculator : IDisposable
         _tree.Reset(_context.Text[^1], maxDepth);
         _judge.BeginRound();
         _context.MaxDepth = maxDepth;
-        _context.TokensPerSecond = _options.FollowsCost ? _core.TokensPerSecond : 0;
-        _context.Cost = _options.FollowsCost ? _core.Cost : null;
+        _context.TokensPerSecond = _options.Unplanned ? 0 : _core.TokensPerSecond;
+        _context.Cost = _options.Unplanned ? null : _core.Cost;
         _context.OtherNodes = others;
         _context.Budget = _share - 1;
         _tree.ProbesLeft = _share - 1;
@@ -110,7 +110,7 @@ internal sealed class Speculator : IDisposable
             else
             {
                 // Without regard to cost every candidate is wanted, in the order of its estimate.
-                planner.Add(sequence, node, _options.FollowsCost ? _pathProbability[node] : Planner.Wanted + _pathProbability[node]);
+                planner.Add(sequence, node, _options.Unplanned ? Planner.Wanted + _pathProbability[node] : _pathProbability[node]);
             }
         }
 
