@@ -36,6 +36,15 @@ internal sealed class DrafterTeam : IDisposable
     /// <summary>[drafter] the numbers under which their acceptance is known.</summary>
     public int[] Numbers { get; }
 
+    /// <summary>Lets all of them read the prompt as far as it is computed.</summary>
+    public void ReadPrompt(ReadOnlySpan<int> prompt)
+    {
+        foreach (var slot in _slots)
+        {
+            slot.Drafter.ReadPrompt(prompt);
+        }
+    }
+
     /// <summary>Lets those who are to be asked add their candidates.</summary>
     public void Propose(DraftContext context, DraftTree tree, StatsCounter stats)
     {

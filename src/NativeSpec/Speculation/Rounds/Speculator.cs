@@ -204,6 +204,14 @@ internal sealed class Speculator : IDisposable
         }
     }
 
+    /// <summary>Lets the drafters read the prompt's first <paramref name="length"/> tokens, while it is computed.</summary>
+    public void ReadPrompt(int length)
+    {
+        var began = _core.Clock.GetTimestamp();
+        _team.ReadPrompt(_context.Text[..length]);
+        Stats.DraftTicks += _core.Clock.GetTimestamp() - began;
+    }
+
     /// <summary>Starts with the prompt's end: a tree of its last token alone, which was the last node of the prompt's chunk.</summary>
     public void BeginText(int lastNode)
     {
