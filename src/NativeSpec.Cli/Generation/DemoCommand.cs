@@ -51,7 +51,7 @@ internal sealed class DemoCommand : Command, IHasExamples
         var prompt = (parsed.GetValue(_prompt) ?? DefaultPrompt).Replace("\\n", "\n", StringComparison.Ordinal);
         var request = new GenerationOptions { MaxTokens = parsed.GetValue(_maxTokens), Temperature = 0, Speculation = Speculation(parsed, model) };
         var run = await DemoRun.OfAsync(
-            model, new EngineOptions { Threads = parsed.GetValue(_threads) }, prompt, request, parsed.GetValue(_repeats), cancellationToken).ConfigureAwait(false);
+            model, new EngineOptions { Threads = parsed.GetValue(_threads), ProfileDirectory = EngineOptions.UserProfileDirectory }, prompt, request, parsed.GetValue(_repeats), cancellationToken).ConfigureAwait(false);
         if (parsed.GetValue(_json))
         {
             JsonOutput.Print(_terminal.Out, json => DemoReport.Write(json, model, prompt, run));
