@@ -166,17 +166,23 @@ internal sealed class Round
         return result.Emitted.Length;
     }
 
-    /// <summary>A prompt's last row chooses the text's first token.</summary>
+    /// <summary>Commits a piece of a prompt and lets drafters read it; the prompt's last row chooses the text's first token.</summary>
     private int FinishPrompt(Sequence sequence, int index, IForwardResult rows)
     {
         var lastNode = sequence.Tree.Count - 1;
+        var drafting = sequence.Drafting;
         sequence.Kv!.CommitChain(sequence.Tree.Count);
-        if (sequence.PromptRemaining > 0 || !sequence.PromptBeginsText)
+        if (!sequence.PromptBeginsText)
         {
             return 0;
         }
 
-        var drafting = sequence.Drafting;
+        drafting.ReadPrompt(sequence.Kv.Length);
+        if (sequence.PromptRemaining > 0)
+        {
+            return 0;
+        }
+
         drafting.PlanPromptEnd();
         var result = _verifier.Walk(drafting.Result, rows, _forest.LogitRow(index, lastNode), drafting.Sampling, sequence);
         if (!sequence.IsFinished)

@@ -90,6 +90,18 @@ internal sealed class Drafting : IDisposable
     /// <summary>What a drafter has thrown while the tree was built; the sequence has ended by it.</summary>
     public Exception? Failure { get; private set; }
 
+    /// <summary>Lets the drafters read the prompt's first tokens, as far as they are computed.</summary>
+    public void ReadPrompt(int length)
+    {
+        var began = _core.Clock.GetTimestamp();
+        foreach (var slot in _slots)
+        {
+            slot.Drafter.ReadPrompt(Text[..length]);
+        }
+
+        Stats.DraftTicks += _core.Clock.GetTimestamp() - began;
+    }
+
     /// <summary>Begins a round with a tree of the text's last token.</summary>
     public void Begin(in RoundRoom room)
     {
@@ -98,8 +110,8 @@ internal sealed class Drafting : IDisposable
         _tree.BeginRound(Text[^1], room.MaxDepth, share);
         _judge.BeginRound();
         _context.MaxDepth = room.MaxDepth;
-        _context.TokensPerSecond = _options.FollowsCost ? _core.TokensPerSecond : 0;
-        _context.Cost = _options.FollowsCost ? _core.Cost : null;
+        _context.TokensPerSecond = _options.Unplanned ? 0 : _core.TokensPerSecond;
+        _context.Cost = _options.Unplanned ? null : _core.Cost;
         _context.OtherNodes = room.Others;
         _context.Budget = share - 1;
         foreach (var slot in _slots)
@@ -193,7 +205,7 @@ internal sealed class Drafting : IDisposable
             else
             {
                 // Without regard to cost every candidate is wanted, in the order of its estimate.
-                planner.Add(sequence, node, _options.FollowsCost ? path[node] : Planner.Wanted + path[node]);
+                planner.Add(sequence, node, _options.Unplanned ? Planner.Wanted + path[node] : path[node]);
             }
         }
 
@@ -307,7 +319,7 @@ internal sealed class Drafting : IDisposable
         for (var i = 0; i < _slots.Count; i++)
         {
             var slot = _slots[i];
-            slot.AsksNext = !_options.FollowsCost || slot.Control.ShouldAsk(_core.TokensPerSecond);
+            slot.AsksNext = _options.Unplanned || slot.Control.ShouldAsk(_core.TokensPerSecond);
             if (!slot.WasAsked && (slot.Control.Allowance.Allows(secondsSinceLast) || slot.AsksNext))
             {
                 slot.RoundTicks = Show(slot, result);
@@ -354,7 +366,7 @@ internal sealed class Drafting : IDisposable
     private int ProbeBudget(DrafterSlot slot)
     {
         var (most, one) = (_tree.ForcedLeft, _core.Cost.At(1, Text.Length));
-        if (!_options.FollowsCost || slot.Control.TokensPerRound * one > _core.Cost.At(1 + most, Text.Length) - one)
+        if (_options.Unplanned || slot.Control.TokensPerRound * one > _core.Cost.At(1 + most, Text.Length) - one)
         {
             return most;
         }

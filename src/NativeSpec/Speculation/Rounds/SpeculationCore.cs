@@ -95,7 +95,7 @@ internal sealed class SpeculationCore
         => source.Kind == DraftKind.Sampled && !options.SampleDrafts ? DraftKind.Computed : source.Kind;
 
     private IEnumerable<IDrafterSource> SourcesOf(SpeculationOptions options)
-        => _sources.Where(source => options.Drafters?.Contains(source.Name) ?? !(options.FollowsCost && NotWorthwhile.Contains(source.Name)))
+        => _sources.Where(source => options.Drafters?.Contains(source.Name) ?? (options.Unplanned || !NotWorthwhile.Contains(source.Name)))
             .Concat(options.Sources);
 
     private void Forget(int number)
