@@ -79,12 +79,13 @@ internal sealed class DraftModelSession : IDrafter
     /// is not even read; but the forward is timed again now and then, lest one bad moment decide for good.</summary>
     private bool MayPay(DraftContext context, DraftTree tree)
     {
-        if (Surplus(context, tree, parent: 0, path: 1, chance: 1) > _source.Level.CostOfLevel(context))
+        var level = _source.Level.CostOfLevel(context);
+        if (Surplus(context, tree, parent: 0, path: 1, chance: 1) > level)
         {
             return true;
         }
 
-        if (_source.Level.IsTimeToTry())
+        if (_source.Level.IsTimeToTry(level))
         {
             var began = Stopwatch.GetTimestamp();
             _reader.TryOneToken();

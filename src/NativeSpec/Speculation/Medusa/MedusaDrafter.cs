@@ -130,14 +130,15 @@ internal sealed class MedusaDrafter(MedusaForward forward, TreeLayout? layout, L
     /// before it are as often right as usual. Where none can pay, one is computed now and then to time it again.</summary>
     private int HeadsThatPay(DraftContext context, int most)
     {
-        var (price, chance) = (head.CostOfLevel(context) + LevelWorth.CostOfNode(context, nodes: 1), 1.0);
+        var (level, chance) = (head.CostOfLevel(context), 1.0);
+        var price = level + LevelWorth.CostOfNode(context, nodes: 1);
         var heads = 0;
         for (; heads < most && chance > price; heads++)
         {
             chance *= head.UsualChance;
         }
 
-        return heads == 0 && head.IsTimeToTry() ? 1 : heads;
+        return heads == 0 && head.IsTimeToTry(level) ? 1 : heads;
     }
 
     /// <summary>Of a layout's node all children become candidates; without a layout the first one does, and brings its siblings.</summary>

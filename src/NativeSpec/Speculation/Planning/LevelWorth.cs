@@ -7,10 +7,8 @@ namespace NativeSpec.Speculation.Planning;
 internal sealed class LevelWorth
 {
     private const double Learning = 0.1;
-    private const double MostOfUsual = 4;
-    private const int DeclinesPerTiming = 64;
 
-    private int _declined;
+    private double _saved; // tokens
 
     /// <summary>What a level takes; 0 before the first.</summary>
     public double Seconds { get; private set; }
@@ -24,11 +22,23 @@ internal sealed class LevelWorth
     /// <summary>What a level costs.</summary>
     public double CostOfLevel(DraftContext context) => Seconds * context.TokensPerSecond;
 
-    /// <summary>Whether a drafter that does not expect to pay should compute all the same, now and then, to find out whether that is still so.</summary>
-    public bool IsTimeToTry() => ++_declined % DeclinesPerTiming == 0;
+    /// <summary>Whether a drafter that does not expect to pay should compute a level all the same, to find out whether that is still so: when the
+    /// rounds in which it did not have saved what a level costs, at the rate of <see cref="DrafterAccount.Allowance"/>. Its account pays.</summary>
+    /// <param name="cost">What a level costs, in tokens.</param>
+    public bool IsTimeToTry(double cost)
+    {
+        _saved += DrafterAccount.Allowance;
+        if (_saved < cost)
+        {
+            return false;
+        }
+
+        _saved = 0;
+        return true;
+    }
 
     /// <summary>Learns what levels took, each. One that took many times longer than usual was disturbed, and counts as a slow one.</summary>
-    public void ObserveSeconds(double each) => Seconds += Seconds == 0 ? each : Learning * (Math.Min(each, MostOfUsual * Seconds) - Seconds);
+    public void ObserveSeconds(double each) => Seconds += Seconds == 0 ? each : Learning * (Math.Min(each, SteadyMean.MostOfUsual * Seconds) - Seconds);
 
     /// <summary>Learns how likely the best candidate of a level was right.</summary>
     public void ObserveChance(double chance) => UsualChance += Learning * (chance - UsualChance);

@@ -6,15 +6,12 @@ namespace NativeSpec.Speculation.Rounds;
 /// out by that who is worth it.</summary>
 internal sealed class DrafterTeam : IDisposable
 {
-    private const double FreeCost = 1.02; // a forward this much longer than that of one node is as good as free
-
     private readonly SpeculationCore _core;
     private readonly bool _followsCost;
     private readonly DrafterSlot[] _slots;
     private readonly uint _set; // a bit for each drafter's number
     private readonly int[] _asked;
     private readonly (double Added, double Alone)[] _credits;
-    private long _observed; // when the last round was over
 
     /// <summary>Starts the drafters of a request.</summary>
     public DrafterTeam(SpeculationCore core, SpeculationOptions options, ReadOnlyMemory<int> prompt)
@@ -23,7 +20,7 @@ internal sealed class DrafterTeam : IDisposable
         _followsCost = options.FollowsCost;
         var selected = core.Select(options);
         _set = selected.Aggregate(0u, (set, drafter) => set | (1u << drafter.Number));
-        _slots = [.. selected.Select(s => new DrafterSlot(s.Number, s.Source.Name, s.Source.Start(prompt), core.ControlOf(_set, s.Number)))];
+        _slots = [.. selected.Select(s => new DrafterSlot(s.Number, s.Source.Name, s.Source.Start(prompt), core.AccountOf(_set, s.Number)))];
         _asked = new int[_slots.Length];
         _credits = new (double, double)[_slots.Length];
         Names = [.. _slots.Select(slot => slot.Name)];
@@ -50,9 +47,10 @@ internal sealed class DrafterTeam : IDisposable
             slot.WasAsked = true;
             (tree.CurrentDrafter, context.Drafter) = (i, i);
             context.ProbeBudget = ProbeBudget(slot, tree.ProbesLeft, context.Text.Length);
-            var (before, start) = (tree.ProposalCount, _core.Clock.GetTimestamp());
+            var (before, probesBefore, start) = (tree.ProposalCount, tree.ProbesLeft, _core.Clock.GetTimestamp());
             slot.Drafter.Propose(context, tree);
             slot.RoundTicks = _core.Clock.GetTimestamp() - start;
+            slot.Probes = probesBefore - tree.ProbesLeft;
             stats.Of(i).Rounds++;
             stats.Of(i).Proposed += tree.ProposalCount - before;
         }
@@ -62,47 +60,47 @@ internal sealed class DrafterTeam : IDisposable
     /// <param name="outcome">The round.</param>
     /// <param name="judge">Says what their candidates were worth.</param>
     /// <param name="prices">What the first, second, … candidate of a tree must promise to be computed, in tokens.</param>
+    /// <param name="context">Tokens of the text.</param>
     /// <param name="stats">Receives their times.</param>
-    public void Observe(RoundOutcome outcome, ProposalJudge judge, ReadOnlySpan<double> prices, StatsCounter stats)
+    public void Observe(RoundOutcome outcome, ProposalJudge judge, ReadOnlySpan<double> prices, int context, StatsCounter stats)
     {
-        var sinceLast = _observed == 0 ? 0 : Seconds(_core.Clock.GetTimestamp() - _observed);
         var asked = OrderAsked();
         judge.Credit(asked, outcome.Emitted, prices, _credits);
         for (var i = 0; i < asked.Length; i++)
         {
             var slot = _slots[asked[i]];
             slot.RoundTicks += Show(slot, outcome);
-            slot.Control.Observe(Seconds(slot.RoundTicks), _credits[i].Added, _credits[i].Alone, judge.WasRight(asked[i], outcome.Emitted), _core.TokensPerSecond);
+            var seconds = Seconds(slot.RoundTicks) + SecondsOfProbes(slot.Probes, context);
+            slot.Account.Observe(seconds, _credits[i].Added, _credits[i].Alone, _core.TokensPerSecond);
         }
 
         for (var i = 0; i < _slots.Length; i++)
         {
-            DecideNext(_slots[i], outcome, sinceLast);
+            DecideNext(_slots[i], outcome);
             stats.Of(i).Ticks += _slots[i].RoundTicks;
-            (_slots[i].RoundTicks, _slots[i].WasAsked) = (0, false);
+            (_slots[i].RoundTicks, _slots[i].Probes, _slots[i].WasAsked) = (0, 0, false);
         }
-
-        _observed = _core.Clock.GetTimestamp();
     }
 
     public void Dispose()
     {
         foreach (var slot in _slots)
         {
-            _core.Remember(_set, slot.Number, slot.Control);
+            _core.Remember(_set, slot.Number, slot.Account);
             slot.Drafter.Dispose();
         }
     }
 
-    /// <summary>Whether to ask a drafter in the next round. One that rests is shown rounds while that costs next to nothing, and in any case
-    /// the one before it is asked.</summary>
-    private void DecideNext(DrafterSlot slot, RoundOutcome outcome, double secondsSinceLast)
+    /// <summary>Whether to ask a drafter in the next round. One that rests is shown rounds as far as its account allows, and in any case the
+    /// one before it is asked.</summary>
+    private void DecideNext(DrafterSlot slot, RoundOutcome outcome)
     {
-        slot.AsksNext = !_followsCost || slot.Control.ShouldAsk(_core.TokensPerSecond);
-        if (!slot.WasAsked && (slot.Control.Allowance.Allows(secondsSinceLast) || slot.AsksNext))
+        slot.Account.Earn(outcome.Emitted.Length);
+        slot.AsksNext = !_followsCost || slot.Account.ShouldAsk;
+        if (!slot.WasAsked && (slot.AsksNext || slot.Account.CanLearn(_core.TokensPerSecond)))
         {
             slot.RoundTicks = Show(slot, outcome);
-            slot.Control.Allowance.Spend(Seconds(slot.RoundTicks));
+            slot.Account.ObserveLearning(Seconds(slot.RoundTicks), _core.TokensPerSecond);
         }
     }
 
@@ -128,7 +126,7 @@ internal sealed class DrafterTeam : IDisposable
 
         return _asked.AsSpan(0, count);
 
-        double Surplus(int drafter) => _slots[drafter].Control.SurplusAlone(_core.TokensPerSecond);
+        double Surplus(int drafter) => _slots[drafter].Account.SurplusAlone(_core.TokensPerSecond);
     }
 
     private long Show(DrafterSlot slot, RoundOutcome outcome)
@@ -140,21 +138,23 @@ internal sealed class DrafterTeam : IDisposable
 
     private double Seconds(long ticks) => (double)ticks / _core.Clock.TimestampFrequency;
 
-    /// <summary>Probes are paid for by what their drafter has been giving; without that, only as many as the machine computes for nothing.</summary>
+    /// <summary>Probes are paid for by what their drafter has been giving; without that, only as many as its allowance pays for every round.</summary>
     private int ProbeBudget(DrafterSlot slot, int most, int position)
     {
         var one = _core.Cost.At(1, position);
-        if (!_followsCost || slot.Control.TokensPerRound * one > _core.Cost.At(1 + most, position) - one)
+        if (!_followsCost || SecondsOfProbes(most, position) < slot.Account.TokensPerRound * one)
         {
             return most;
         }
 
-        var free = 0;
-        while (free < most && _core.Cost.At(2 + free, position) <= FreeCost * one)
+        var afforded = 0;
+        while (afforded < most && SecondsOfProbes(afforded + 1, position) <= DrafterAccount.Allowance * one)
         {
-            free++;
+            afforded++;
         }
 
-        return free;
+        return afforded;
     }
+
+    private double SecondsOfProbes(int probes, int position) => _core.Cost.At(1 + probes, position) - _core.Cost.At(1, position);
 }

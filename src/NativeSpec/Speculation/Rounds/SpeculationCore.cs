@@ -8,14 +8,12 @@ namespace NativeSpec.Speculation.Rounds;
 internal sealed class SpeculationCore
 {
     private const int MostDrafters = 32;
-    private const double RateLearning = 0.05;
-    private const double MostOfUsual = 4;
 
     private readonly IReadOnlyList<IDrafterSource> _sources;
     private readonly List<string> _names = [];
-    private readonly Dictionary<(uint Set, int Number), DrafterControl> _controls = [];
-    private double _tokens;  // of a round, on average
-    private double _seconds; // of a round, on average
+    private readonly Dictionary<(uint Set, int Number), DrafterAccount> _accounts = [];
+    private SteadyMean _tokens;  // of a round
+    private SteadyMean _seconds; // of a round
 
     public SpeculationCore(IReadOnlyList<IDrafterSource> sources, CostCurve cost, int vocabSize, int maxNodes, TimeProvider? clock = null)
     {
@@ -56,10 +54,10 @@ internal sealed class SpeculationCore
     public AcceptanceEstimates Estimates { get; } = new(MostDrafters);
 
     /// <summary>What is known of nodes that several drafters speak of.</summary>
-    public JointEstimates Joint { get; } = new(MostDrafters);
+    public LogisticMixer Mixer { get; } = new(MostDrafters);
 
     /// <summary>Tokens per second of late, all sequences together; 0 before the first round.</summary>
-    public double TokensPerSecond => _seconds == 0 ? 0 : _tokens / _seconds;
+    public double TokensPerSecond => _seconds.Value == 0 ? 0 : _tokens.Value / _seconds.Value;
 
     /// <summary>The drafters of a request, with the numbers under which their acceptance is known.</summary>
     public IReadOnlyList<(int Number, IDrafterSource Source)> Select(SpeculationOptions options)
@@ -72,18 +70,17 @@ internal sealed class SpeculationCore
     /// on who proposes besides.</summary>
     /// <param name="set">The request's drafters: a bit for each number.</param>
     /// <param name="number">The drafter's.</param>
-    public DrafterControl ControlOf(uint set, int number) => _controls.TryGetValue((set, number), out var control) ? control.Clone() : new DrafterControl();
+    public DrafterAccount AccountOf(uint set, int number) => _accounts.TryGetValue((set, number), out var account) ? account.Clone() : new DrafterAccount();
 
     /// <summary>Keeps what a request has found out about a drafter.</summary>
-    public void Remember(uint set, int number, DrafterControl control) => _controls[(set, number)] = control;
+    public void Remember(uint set, int number, DrafterAccount account) => _accounts[(set, number)] = account;
 
     /// <summary>Learns from a round. One that took many times longer than usual was disturbed, and counts as a slow one.</summary>
     public void ObserveRound(int nodes, int context, double forwardSeconds, double roundSeconds, int tokens)
     {
         Cost.Observe(nodes, context, forwardSeconds);
-        var weight = _seconds == 0 ? 1 : RateLearning;
-        _tokens += weight * (tokens - _tokens);
-        _seconds += weight * ((_seconds == 0 ? roundSeconds : Math.Min(roundSeconds, MostOfUsual * _seconds)) - _seconds);
+        _tokens.Add(tokens);
+        _seconds.AddTime(roundSeconds);
     }
 
     /// <summary>Drafters of one name share what is known; names past the most that are kept share the last number.</summary>

@@ -46,7 +46,7 @@ internal sealed class Speculator : IDisposable
         (_sampler, _history) = (sampler, history);
         _walkChance = new CounterChance(seed);
         _outcome = new TreeOutcome(_tree, _computedAs);
-        _judge = new ProposalJudge(core.Estimates, core.Joint, _tree, _team.Numbers);
+        _judge = new ProposalJudge(core.Estimates, core.Mixer, _tree, _team.Numbers);
         _context = new DraftContext(sampler, history, options.DrawDrafts, seed) { Judge = _judge };
         _typical = options.LossyTypicalAcceptance is { } rule ? new TypicalPath(core.VocabSize, rule) : null;
         _traceNumber = options.Trace?.BeginRequest() ?? 0;
@@ -187,7 +187,7 @@ internal sealed class Speculator : IDisposable
     {
         var began = _core.Clock.GetTimestamp();
         _context.Append(_outcome.Emitted);
-        _team.Observe(_outcome, _judge, Prices(_outcome.Emitted.Length), Stats);
+        _team.Observe(_outcome, _judge, Prices(_outcome.Emitted.Length), _context.Text.Length, Stats);
         _judge.Learn(_outcome.Emitted, Stats);
         Stats.DraftTicks += _core.Clock.GetTimestamp() - began;
     }
