@@ -28,13 +28,13 @@ internal sealed class LevelWorth
     public bool IsTimeToTry(double cost)
     {
         _saved += DrafterAccount.Allowance;
-        if (_saved < cost)
+        if (_saved >= cost)
         {
-            return false;
+            _saved = 0;
+            return true;
         }
 
-        _saved = 0;
-        return true;
+        return false;
     }
 
     /// <summary>Learns what levels took, each. One that took many times longer than usual was disturbed, and counts as a slow one.</summary>

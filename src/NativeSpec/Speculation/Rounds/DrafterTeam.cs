@@ -20,7 +20,7 @@ internal sealed class DrafterTeam : IDisposable
         _followsCost = options.FollowsCost;
         var selected = core.Select(options);
         _set = selected.Aggregate(0u, (set, drafter) => set | (1u << drafter.Number));
-        _slots = [.. selected.Select(s => new DrafterSlot(s.Number, s.Source.Name, s.Source.Start(prompt), core.AccountOf(_set, s.Number)))];
+        _slots = [.. selected.Select(s => new DrafterSlot(s.Number, s.Source.Name, s.Source.Start(prompt), _followsCost ? core.AccountOf(_set, s.Number) : new DrafterAccount()))];
         _asked = new int[_slots.Length];
         _credits = new (double, double)[_slots.Length];
         Names = [.. _slots.Select(slot => slot.Name)];
@@ -86,7 +86,11 @@ internal sealed class DrafterTeam : IDisposable
     {
         foreach (var slot in _slots)
         {
-            _core.Remember(_set, slot.Number, slot.Account);
+            if (_followsCost)
+            {
+                _core.Remember(_set, slot.Number, slot.Account); // others ask whatever it costs, so their debts say nothing
+            }
+
             slot.Drafter.Dispose();
         }
     }
