@@ -29,10 +29,9 @@ public sealed class DrafterAccountTests
         var rested = 0;
         while (run.Write(1, adds: 1.01 * cost) == 0)
         {
-            rested++;
+            Assert.That(++rested, Is.AtMost(LongestAllowed(cost, learning)));
         }
 
-        Assert.That(rested, Is.AtMost(LongestAllowed(cost, learning)));
         run.Write(LongestAllowed(cost, learning), adds: 1.01 * cost + learning);
         Assert.That(run.Write(1000, adds: 1.01 * cost), Is.EqualTo(1000), "asked in every round");
     }
