@@ -12,7 +12,7 @@ namespace NativeSpec.Sampling;
 /// tail (32 bits) = word id mod 4 of philox(position low, position high, id / 4, 2);
 /// u = (2³²·prefix + tail + ½) · 2⁻⁴⁸.
 /// One call gives the prefixes of eight ids, and the prefix alone rules nearly all ids out, so tails are seldom computed. g lies between −3.6
-/// and 33.97: a token less likely than e⁻³⁷ of the most likely one is never chosen.</para>
+/// and 33.97: a token less likely than e⁻³⁸ times the most likely one is never chosen.</para>
 /// <para><b>The same bits everywhere.</b> u is exact in float64, and <see cref="Log"/> is a fixed sequence of float64 additions, multiplications
 /// and one division, each rounded to nearest and never contracted to a fused multiply-add; a CUDA kernel repeats it with __dadd_rn,
 /// __dmul_rn and __ddiv_rn.</para>
