@@ -21,6 +21,7 @@ internal static class GenerationJson
         }
 
         json.WriteNumber("seed", result.Seed);
+        json.WriteNumber("sampler_version", result.SamplerVersion);
         if (result.LogProbs.Count > 0)
         {
             WriteLogProbs(json, engine.Tokenizer, result.LogProbs);

@@ -38,8 +38,13 @@ public sealed record GenerationResult
     /// <summary>The stop string that ended it, if one did.</summary>
     public required string? StopString { get; init; }
 
-    /// <summary>The seed: the request's, or the one that was drawn for it. With it the same text can be had again.</summary>
+    /// <summary>The seed: the request's, or the one that was drawn for it. With it the same text can be had again, by the same
+    /// <see cref="SamplerVersion"/>.</summary>
     public required ulong Seed { get; init; }
+
+    /// <summary>Which way of turning random numbers into tokens wrote the text. 1 drew from the cumulative distribution; 2, since this is noted,
+    /// takes the arg-max with Gumbel noise, and gives other texts for the same seeds. Greedy texts are the same in both.</summary>
+    public required int SamplerVersion { get; init; }
 
     /// <summary>Tokens of the prompt.</summary>
     public required int PromptTokens { get; init; }

@@ -31,7 +31,7 @@ public sealed partial class InferenceEngine : IDisposable
     private readonly DrafterSet _drafters;
     private readonly SpeculationCore _speculation;
     private readonly Scheduler _scheduler;
-    private readonly SamplerWorkspace _workspace;
+    private readonly Chooser _chooser;
     private readonly SamplingOptions _defaults;
     private readonly EngineOptions _options;
     private bool _disposed;
@@ -48,7 +48,7 @@ public sealed partial class InferenceEngine : IDisposable
         var limits = Limits(options, MaxContext);
         _model = new LlamaModel(Config, checkpoint.Tensors, backend, limits, options.LoadProgress);
         _cache = _model.CreateCache(CacheTokens(options, KvTokens));
-        _workspace = new SamplerWorkspace(Config.VocabSize);
+        _chooser = new Chooser(Config.VocabSize);
         _defaults = Defaults(checkpoint.Generation);
         _profile = MachineProfile.Open(options.ProfileDirectory, ProfileKey.Of(checkpoint, backend));
         _drafters = new DrafterSet(checkpoint, tokenizer, backend, options, _profile);
@@ -284,11 +284,11 @@ public sealed partial class InferenceEngine : IDisposable
         cancellationToken.ThrowIfCancellationRequested();
         using var cancellation = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         var pieces = Channel.CreateUnbounded<GenerationPiece>(new UnboundedChannelOptions { SingleReader = true, SingleWriter = true });
-        var sampler = new Sampler(request.Options, request.Seed, _workspace);
-        var history = new TokenHistory(Config.VocabSize, request.Prompt.Length + request.MaxTokens, sampler.NeedsHistory);
+        var rule = new SamplingRule(request.Options, request.Seed, Config.VocabSize);
+        var history = new TokenHistory(Config.VocabSize, request.Prompt.Length + request.MaxTokens, rule.NeedsHistory);
         var text = new TextStream(Tokenizer, request.Options.StopStrings);
-        Speculator StartSpeculator() => new(_speculation, request.Options.Speculation, request.Seed, request.Prompt, sampler, history);
-        var sequence = new Sequence(request, sampler, history, text, StartSpeculator, _options.PrefillChunk, pieces.Writer, cancellation);
+        Speculator StartSpeculator() => new(_speculation, request.Options.Speculation, request.Prompt, _chooser, rule, history);
+        var sequence = new Sequence(request, _chooser, history, text, StartSpeculator, _options.PrefillChunk, pieces.Writer, cancellation);
         _scheduler.Submit(sequence);
         try
         {

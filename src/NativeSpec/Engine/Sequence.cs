@@ -16,12 +16,12 @@ namespace NativeSpec.Engine;
 /// <param name="MaxNodes">Most nodes of a round's tree.</param>
 internal sealed record SequenceRequest(int[] Prompt, GenerationOptions Options, ulong Seed, int MaxTokens, HashSet<int> StopIds, int MaxNodes);
 
-/// <summary>One request on its way: its tokens, its place in the cache, its sampler and the text it has released. The scheduler's thread
+/// <summary>One request on its way: its tokens, its place in the cache and the text it has released. The scheduler's thread
 /// owns it; the caller holds only the channel's other end and the cancellation.</summary>
 internal sealed class Sequence : IDisposable
 {
     private readonly SequenceRequest _request;
-    private readonly Sampler _sampler;
+    private readonly Chooser _chooser;
     private readonly TokenHistory _history;
     private readonly TextStream _text;
     private readonly Func<Speculator> _startSpeculator;
@@ -41,11 +41,11 @@ internal sealed class Sequence : IDisposable
     private bool _failed;
 
     public Sequence(
-        SequenceRequest request, Sampler sampler, TokenHistory history, TextStream text, Func<Speculator> startSpeculator, int prefillChunk,
+        SequenceRequest request, Chooser chooser, TokenHistory history, TextStream text, Func<Speculator> startSpeculator, int prefillChunk,
         ChannelWriter<GenerationPiece> pieces, CancellationTokenSource cancellation)
     {
         _request = request;
-        _sampler = sampler;
+        _chooser = chooser;
         _history = history;
         _text = text;
         _pieces = pieces;
@@ -184,9 +184,9 @@ internal sealed class Sequence : IDisposable
 
     private void Take(int token, ReadOnlySpan<float> logits)
     {
-        if (_sampler.LogProbsOf(logits, token, _history.Count) is { } logProbs)
+        if (_request.Options.TopLogProbs is { } topCount)
         {
-            _logProbs.Add(logProbs);
+            _logProbs.Add(_chooser.LogProbsOf(logits, token, topCount, _history.Count));
         }
 
         _lastToken = Stopwatch.GetTimestamp();
@@ -222,6 +222,7 @@ internal sealed class Sequence : IDisposable
         FinishReason = _finish!.Value,
         StopString = _text.Stop,
         Seed = _request.Seed,
+        SamplerVersion = Chooser.Version,
         PromptTokens = _request.Prompt.Length,
         Speculation = Speculator.Stats.ToStats(),
         Timings = new GenerationTimings(

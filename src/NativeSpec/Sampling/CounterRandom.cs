@@ -6,11 +6,11 @@ namespace NativeSpec.Sampling;
 /// which order does not matter, so a text is the same with speculation on or off, in any batch, and when it is resumed.</remarks>
 internal static class CounterRandom
 {
-    private const int Rounds = 10;
-    private const uint Multiplier0 = 0xD2511F53;
-    private const uint Multiplier1 = 0xCD9E8D57;
-    private const uint Weyl0 = 0x9E3779B9;
-    private const uint Weyl1 = 0xBB67AE85;
+    internal const int Rounds = 10;
+    internal const uint Multiplier0 = 0xD2511F53;
+    internal const uint Multiplier1 = 0xCD9E8D57;
+    internal const uint Weyl0 = 0x9E3779B9;
+    internal const uint Weyl1 = 0xBB67AE85;
 
     /// <summary>A number in [0, 1) with 53 random bits.</summary>
     /// <param name="seed">The request's seed: the key.</param>

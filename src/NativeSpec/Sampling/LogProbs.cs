@@ -1,5 +1,3 @@
-using System.Numerics;
-
 namespace NativeSpec.Sampling;
 
 /// <summary>A token and the natural logarithm of its probability.</summary>
@@ -11,7 +9,7 @@ public readonly record struct TokenLogProb(int Id, float LogProb);
 /// bias, temperature and filters.</summary>
 /// <param name="Chosen">The token that was chosen.</param>
 /// <param name="Top">The most likely tokens, most likely first, ties by lowest id; as many as
-/// <see cref="SamplingOptions.TopLogProbs"/> asks for. The chosen token need not be among them.</param>
+/// <see cref="SamplingOptions.TopLogProbs"/> asks for, fewer where the model rules all others out. The chosen token need not be among them.</param>
 public sealed record TokenLogProbs(TokenLogProb Chosen, IReadOnlyList<TokenLogProb> Top);
 
 /// <summary>log p(i) = lᵢ − max l − log Σ exp(l − max l), summed in float64 in the order of <see cref="Softmax.Sum"/>.</summary>
@@ -28,9 +26,10 @@ internal static class LogProbs
     {
         var logSum = LogSumExp(logits, position, weights);
         Span<int> ids = stackalloc int[SamplingOptions.MaxTopLogProbs];
-        ids = ids[..Math.Min(topCount, logits.Length)];
-        SelectTop(logits, ids);
-        var top = new TokenLogProb[ids.Length];
+        ids = ids[..topCount];
+        TopTokens.Select(logits, ids);
+        var found = ids.IndexOf(-1);
+        var top = new TokenLogProb[found < 0 ? topCount : found];
         for (var rank = 0; rank < top.Length; rank++)
         {
             top[rank] = At(logits, ids[rank], logSum);
@@ -48,43 +47,4 @@ internal static class LogProbs
     }
 
     private static TokenLogProb At(ReadOnlySpan<float> logits, int id, double logSum) => new(id, (float)(logits[id] - logSum));
-
-    /// <summary>Fills <paramref name="ids"/> with the tokens of the largest logits, largest first, ties by lowest id: an insertion into
-    /// a short sorted list, which almost every logit of a vocabulary leaves alone.</summary>
-    private static void SelectTop(ReadOnlySpan<float> logits, Span<int> ids)
-    {
-        if (ids.IsEmpty)
-        {
-            return;
-        }
-
-        for (var id = 0; id < logits.Length; id++)
-        {
-            var rank = Math.Min(id, ids.Length);
-            if (rank == ids.Length)
-            {
-                // Most of the vocabulary is below the list.
-                var least = logits[ids[^1]];
-                while (id <= logits.Length - Vector<float>.Count
-                    && !Vector.GreaterThanAny(new Vector<float>(logits[id..]), new Vector<float>(least)))
-                {
-                    id += Vector<float>.Count;
-                }
-
-                if (id == logits.Length || logits[id] <= least)
-                {
-                    continue;
-                }
-            }
-
-            // Later ids come after earlier ones of the same logit.
-            while (rank > 0 && logits[ids[rank - 1]] < logits[id])
-            {
-                rank--;
-            }
-
-            ids[rank..^1].CopyTo(ids[(rank + 1)..]);
-            ids[rank] = id;
-        }
-    }
 }

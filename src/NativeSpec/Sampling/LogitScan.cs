@@ -12,8 +12,23 @@ internal static class LogitScan
     /// <exception cref="NonFiniteLogitsException">A logit is NaN or +∞, or all are −∞.</exception>
     public static float Max(ReadOnlySpan<float> logits, long position)
     {
-        var max = TensorPrimitives.Max(logits);
+        var max = MaxOrNaN(logits);
         return float.IsFinite(max) ? max : throw new NonFiniteLogitsException(position, max);
+    }
+
+    /// <summary>The largest of the logits; NaN if any of them is.</summary>
+    public static float MaxOrNaN(ReadOnlySpan<float> logits) => TensorPrimitives.Max(logits);
+
+    /// <summary>The largest logit of each block of <see cref="NoiseScan.BlockLength"/>; NaN where any of them is.</summary>
+    /// <param name="logits">[vocab]</param>
+    /// <param name="maxima">[blocks]</param>
+    public static void BlockMaxima(ReadOnlySpan<float> logits, Span<float> maxima)
+    {
+        for (var block = 0; block < maxima.Length; block++)
+        {
+            var start = block * NoiseScan.BlockLength;
+            maxima[block] = MaxOrNaN(logits.Slice(start, Math.Min(NoiseScan.BlockLength, logits.Length - start)));
+        }
     }
 
     /// <summary>The lowest index that holds <paramref name="max"/>.</summary>

@@ -1,57 +1,60 @@
 namespace NativeSpec.Sampling;
 
-/// <summary>The first three steps of sampling: what the text so far and the request's bias add to single scores. Each touches the tokens
-/// it speaks of and no others, so it costs nothing in the size of the vocabulary.</summary>
-internal sealed class Penalties
+/// <summary>The first steps of sampling: what the text so far, the request's bias and a mask do to the scores of tokens. Penalties and bias touch
+/// the tokens they speak of and no others, so they cost nothing in the size of the vocabulary.</summary>
+internal static class Penalties
 {
-    private readonly float _repetition;
-    private readonly float _presence;
-    private readonly float _frequency;
-    private readonly int[] _biasedTokens; // ascending
-    private readonly float[] _biases;
-
-    /// <summary>Takes the options that a <see cref="SamplingOptions.Validate"/> has passed.</summary>
-    public Penalties(SamplingOptions options)
+    /// <summary>Changes the scores in place. A finite score stays finite: what a huge penalty would carry beyond the range of float32 stops at
+    /// its end. −∞ stays −∞.</summary>
+    /// <param name="scores">[vocab], logits on entry: no NaN, no +∞.</param>
+    /// <param name="choice">Rule, text and mask.</param>
+    public static void Apply(Span<float> scores, in RowChoice choice)
     {
-        _repetition = options.RepetitionPenalty ?? 1;
-        _presence = options.PresencePenalty;
-        _frequency = options.FrequencyPenalty;
-        var biases = (options.LogitBias ?? new Dictionary<int, float>()).Where(bias => bias.Value != 0).OrderBy(bias => bias.Key).ToArray();
-        _biasedTokens = [.. biases.Select(bias => bias.Key)];
-        _biases = [.. biases.Select(bias => bias.Value)];
+        var rule = choice.Rule;
+        if (rule.NeedsHistory)
+        {
+            foreach (var seen in choice.Seen)
+            {
+                ref var score = ref scores[seen.Id];
+                score = Bounded(score, score < 0 ? score * rule.RepetitionPenalty : score / rule.RepetitionPenalty);
+                if (seen.InOutput > 0)
+                {
+                    score = Bounded(score, score - (rule.PresencePenalty + (rule.FrequencyPenalty * seen.InOutput)));
+                }
+            }
+        }
+
+        for (var i = 0; i < rule.BiasedIds.Length; i++)
+        {
+            ref var score = ref scores[rule.BiasedIds[i]];
+            score = Bounded(score, score + rule.Biases[i]);
+        }
+
+        if (!choice.Mask.IsEmpty)
+        {
+            RuleOut(scores, choice.Mask);
+        }
     }
 
-    /// <summary>Whether anything depends on the tokens of the text.</summary>
-    public bool NeedsHistory => _repetition != 1 || _presence != 0 || _frequency != 0;
+    private static float Bounded(float before, float after) =>
+        float.IsNegativeInfinity(before) ? before : Math.Clamp(after, -float.MaxValue, float.MaxValue);
 
-    /// <summary>Whether any score can change.</summary>
-    public bool AreActive => NeedsHistory || _biases.Length > 0;
-
-    /// <summary>Changes the scores in place.</summary>
-    /// <param name="scores">[vocab], logits on entry.</param>
-    /// <param name="history">The text before the token to choose; it tracks tokens if <see cref="NeedsHistory"/>.</param>
-    public void Apply(Span<float> scores, TokenHistory history)
+    private static void RuleOut(Span<float> scores, ReadOnlySpan<uint> mask)
     {
-        if (_repetition != 1)
+        const int Bits = 32;
+        for (var start = 0; start < scores.Length; start += Bits)
         {
-            foreach (var token in history.Seen)
+            var allowed = mask[start / Bits];
+            if (allowed == uint.MaxValue)
             {
-                var score = scores[token];
-                scores[token] = score < 0 ? score * _repetition : score / _repetition;
+                continue;
             }
-        }
 
-        if (_presence != 0 || _frequency != 0)
-        {
-            foreach (var token in history.SeenInOutput)
+            var block = scores.Slice(start, Math.Min(Bits, scores.Length - start));
+            for (var i = 0; i < block.Length; i++)
             {
-                scores[token] -= _presence + (_frequency * history.OutputCount(token));
+                block[i] = (allowed >> i & 1) == 0 ? float.NegativeInfinity : block[i];
             }
-        }
-
-        for (var i = 0; i < _biases.Length; i++)
-        {
-            scores[_biasedTokens[i]] += _biases[i];
         }
     }
 }

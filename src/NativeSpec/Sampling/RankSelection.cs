@@ -41,7 +41,7 @@ internal static class RankSelection
     /// <param name="max">The largest score, finite.</param>
     /// <param name="k">Between 1 and n.</param>
     /// <param name="workspace">For at least n tokens.</param>
-    public static RankCut KeepCount(ReadOnlySpan<float> scores, float max, int k, SamplerWorkspace workspace) =>
+    public static RankCut KeepCount(ReadOnlySpan<float> scores, float max, int k, RankWorkspace workspace) =>
         Select<OnePerToken>(scores, scores, max, scale: 1, k, workspace);
 
     /// <summary>The cut that keeps the shortest head of the ranking whose share of the total mass is at least
@@ -50,20 +50,20 @@ internal static class RankSelection
     /// <param name="weights">[n], in [0, 1], equal where the scores are equal, the largest 1.</param>
     /// <param name="max">The largest score, finite.</param>
     /// <param name="temperature">The temperature of the weights: the scale on which scores matter.</param>
-    /// <param name="share">Above 0 and below 1.</param>
+    /// <param name="share">At least 0 and below 1; 0 keeps the highest score, the first of several.</param>
     /// <param name="workspace">For at least n tokens.</param>
     public static RankCut KeepShare(
-        ReadOnlySpan<float> scores, ReadOnlySpan<float> weights, float max, float temperature, float share, SamplerWorkspace workspace)
+        ReadOnlySpan<float> scores, ReadOnlySpan<float> weights, float max, float temperature, float share, RankWorkspace workspace)
     {
         var (total, _) = SumHead<Mass>(scores, weights, float.NegativeInfinity);
-        return Select<Mass>(scores, weights, max, temperature, Math.Ceiling(share * total), workspace);
+        return Select<Mass>(scores, weights, max, temperature, Math.Max(1, Math.Ceiling(share * total)), workspace);
     }
 
     /// <summary>The integer mass of a weight in [0, 1].</summary>
     public static double MassOf(float weight) => Mass.Of(weight);
 
     private static RankCut Select<TMeasure>(
-        ReadOnlySpan<float> scores, ReadOnlySpan<float> weights, float max, float scale, double target, SamplerWorkspace workspace)
+        ReadOnlySpan<float> scores, ReadOnlySpan<float> weights, float max, float scale, double target, RankWorkspace workspace)
         where TMeasure : struct, IMeasure
     {
         // The cut lies in [low, high): the head of low reaches the target, that of high does not.
@@ -77,9 +77,9 @@ internal static class RankSelection
             if (isLast || between <= scores.Length / 4)
             {
                 // What lies between the ends is moved together, so that the passes to come are short.
-                countOfLow = Gather(scores, weights, low, high, workspace.CandidateScores, workspace.CandidateWeights);
-                scores = workspace.CandidateScores.AsSpan(0, countOfLow);
-                weights = workspace.CandidateWeights.AsSpan(0, countOfLow);
+                countOfLow = Gather(scores, weights, low, high, workspace.Scores, workspace.Weights);
+                scores = workspace.Scores.AsSpan(0, countOfLow);
+                weights = workspace.Weights.AsSpan(0, countOfLow);
                 target -= sumOfHigh;
                 (sumOfHigh, countOfHigh) = (0, 0);
             }

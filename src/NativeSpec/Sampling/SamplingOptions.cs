@@ -1,7 +1,7 @@
 namespace NativeSpec.Sampling;
 
 /// <summary>How the next token is chosen from the model's logits. The steps are taken in this order: repetition penalty, presence and
-/// frequency penalties, logit bias, temperature, top-k, top-p, min-p; then one token is drawn.</summary>
+/// frequency penalties, logit bias, temperature, top-k, top-p, min-p; then one token is chosen by chance, each as often as its probability says.</summary>
 /// <remarks>Penalties, temperature, top-k, top-p and min-p follow the order of Hugging Face's <c>generate</c>, so that a setting tuned
 /// there means the same here. The bias comes after the penalties because it is a wish about a token in itself: it is worth the same
 /// number of logits whatever the text already holds.</remarks>
@@ -19,7 +19,7 @@ public record SamplingOptions
     public int? TopK { get; init; }
 
     /// <summary>Keeps the smallest set of most likely tokens whose probability reaches this (nucleus sampling, Holtzman et al. 2019),
-    /// measured after temperature and top-k; 1 keeps all. Null: the checkpoint's default, 1 where it has none.</summary>
+    /// measured after temperature and top-k; 1 keeps all, 0 the most likely token alone, as in Hugging Face's <c>generate</c>. Null: the checkpoint's default, 1 where it has none.</summary>
     public float? TopP { get; init; }
 
     /// <summary>Keeps the tokens at least this fraction as likely as the most likely one, measured after temperature; 0 keeps all.
@@ -56,7 +56,7 @@ public record SamplingOptions
     {
         RequireRange(nameof(Temperature), Temperature, 0, float.MaxValue, "a finite number of at least 0 (0 is greedy)");
         Require(TopK is null or >= 0, nameof(TopK), TopK, "0 or more (0 keeps all tokens)");
-        RequireRange(nameof(TopP), TopP, float.Epsilon, 1, "above 0 and at most 1 (1 keeps all tokens)");
+        RequireRange(nameof(TopP), TopP, 0, 1, "between 0 and 1 (1 keeps all tokens, 0 the most likely one)");
         RequireRange(nameof(MinP), MinP, 0, 1, "between 0 and 1 (0 keeps all tokens)");
         RequireRange(
             nameof(RepetitionPenalty), RepetitionPenalty, float.Epsilon, float.MaxValue, "a finite number above 0 (1 changes nothing)");

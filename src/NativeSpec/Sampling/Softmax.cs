@@ -33,6 +33,13 @@ internal static class Softmax
         }
     }
 
+    /// <summary>The weight of one score, the same bits as among others.</summary>
+    public static float Weight(float score, float max, float temperature)
+    {
+        Weights(new ReadOnlySpan<float>(in score), max, temperature, new Span<float>(ref score));
+        return score;
+    }
+
     /// <summary>Σw in float64: lane l adds the weights l, l + 16, l + 32, … in order, then the lanes are added from the first to the
     /// last.</summary>
     public static double Sum(ReadOnlySpan<float> weights)

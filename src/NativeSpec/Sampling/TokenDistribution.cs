@@ -3,7 +3,7 @@ using System.Numerics.Tensors;
 namespace NativeSpec.Sampling;
 
 /// <summary>The processed target distribution p of one position: candidate ids, ascending, and their probabilities. Its storage is made
-/// once for a vocabulary and filled anew by every <see cref="Sampler.Process"/>.</summary>
+/// once for a vocabulary and filled anew by every <see cref="Chooser.Process"/>.</summary>
 /// <remarks>The order by id is the fixed order of every sum here, it is the same whichever filters were on, and two distributions in
 /// this order can be compared by one merge. To draw without adding up a vocabulary, the sums of blocks of candidates are kept; a draw
 /// steps over blocks and then walks within one.</remarks>
@@ -88,7 +88,7 @@ internal sealed class TokenDistribution
 
         return candidate >= 0
             ? DrawWithin(candidate, cumulative, double.PositiveInfinity)
-            : throw new InvalidOperationException("the distribution has no candidates: fill it by Sampler.Process first");
+            : throw new InvalidOperationException("the distribution has no candidates: fill it by Chooser.Process first");
     }
 
     /// <summary>Makes one token certain.</summary>

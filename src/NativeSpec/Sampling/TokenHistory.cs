@@ -1,24 +1,22 @@
 namespace NativeSpec.Sampling;
 
 /// <summary>What penalties look at: which tokens stand in the prompt and the output, and how often in the output.</summary>
-/// <remarks>A stack: a verifier walks down a path of a token tree with <see cref="Push"/>, samples at each node as if the path were
+/// <remarks>A stack: a verifier walks down a path of a token tree with <see cref="Push"/>, chooses at each node as if the path were
 /// text, and comes back with <see cref="Pop"/>. Both are O(1). Because tokens leave in the opposite order in which they came, a token
-/// whose count falls to zero is always the last of the list of distinct tokens, and that list never has a hole. When no penalty asks
+/// that stands nowhere any more is always the last of the list of distinct tokens, and that list never has a hole. When no penalty asks
 /// for counts, only the length is kept. Nothing is allocated after construction.</remarks>
 internal sealed class TokenHistory
 {
-    private readonly int[] _tokens;            // [Capacity], or empty when tokens are not tracked
-    private readonly int[] _occurrences;       // [VocabSize], prompt and output
-    private readonly int[] _outputOccurrences; // [VocabSize]
-    private readonly int[] _seen;              // distinct tokens of prompt and output, by first occurrence
-    private readonly int[] _seenInOutput;      // distinct tokens of the output, by first occurrence
+    private readonly int[] _tokens;      // [Capacity], or empty when tokens are not tracked
+    private readonly int[] _places;      // [VocabSize] 1 + the token's place in the list of distinct ones; 0 when it is not there
+    private readonly SeenToken[] _seen;  // distinct tokens of prompt and output, by first occurrence
     private int _seenCount;
-    private int _seenInOutputCount;
+    private int _seenInPrompt;
 
     /// <summary>Makes an empty history.</summary>
     /// <param name="vocabSize">Tokens are below this.</param>
     /// <param name="capacity">The longest prompt and output together: the context length.</param>
-    /// <param name="tracksTokens">False when no penalty is active (<see cref="Sampler.NeedsHistory"/>): only the length is kept.</param>
+    /// <param name="tracksTokens">False when no penalty is active (<see cref="SamplingRule.NeedsHistory"/>): only the length is kept.</param>
     public TokenHistory(int vocabSize, int capacity, bool tracksTokens)
     {
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(vocabSize);
@@ -27,10 +25,8 @@ internal sealed class TokenHistory
         Capacity = capacity;
         TracksTokens = tracksTokens;
         _tokens = tracksTokens ? new int[capacity] : [];
-        _occurrences = tracksTokens ? new int[vocabSize] : [];
-        _outputOccurrences = tracksTokens ? new int[vocabSize] : [];
-        _seen = tracksTokens ? new int[Math.Min(vocabSize, capacity)] : [];
-        _seenInOutput = tracksTokens ? new int[Math.Min(vocabSize, capacity)] : [];
+        _places = tracksTokens ? new int[vocabSize] : [];
+        _seen = tracksTokens ? new SeenToken[Math.Min(vocabSize, capacity)] : [];
     }
 
     /// <summary>Tokens are below this.</summary>
@@ -48,14 +44,24 @@ internal sealed class TokenHistory
     /// <summary>Tokens of the prompt.</summary>
     public int PromptCount { get; private set; }
 
-    /// <summary>The distinct tokens of prompt and output, in the order of their first occurrence.</summary>
-    public ReadOnlySpan<int> Seen => _seen.AsSpan(0, _seenCount);
+    /// <summary>The distinct tokens of prompt and output, in the order of their first occurrence; none when tokens are not tracked.</summary>
+    public ReadOnlySpan<SeenToken> Seen => _seen.AsSpan(0, _seenCount);
 
-    /// <summary>The distinct tokens of the output, in the order of their first occurrence there.</summary>
-    public ReadOnlySpan<int> SeenInOutput => _seenInOutput.AsSpan(0, _seenInOutputCount);
+    /// <summary>The choice of the token after this text.</summary>
+    /// <param name="rule">The request's rule.</param>
+    /// <param name="mask">The tokens allowed, as <see cref="RowChoice.Mask"/> has them.</param>
+    /// <exception cref="ArgumentException">The rule is for another vocabulary, or it has a penalty and the history does not track tokens.</exception>
+    public RowChoice Choice(SamplingRule rule, ReadOnlySpan<uint> mask = default)
+    {
+        if (rule.VocabSize != VocabSize)
+        {
+            throw new ArgumentException($"the history is made for {VocabSize} tokens and the rule for {rule.VocabSize}", nameof(rule));
+        }
 
-    /// <summary>How often <paramref name="token"/> stands in the output; 0 when tokens are not tracked.</summary>
-    public int OutputCount(int token) => TracksTokens ? _outputOccurrences[token] : 0;
+        return rule.NeedsHistory && !TracksTokens
+            ? throw new ArgumentException("a penalty is active: make the history so that it tracks tokens", nameof(rule))
+            : new RowChoice { Rule = rule, Position = Count, Seen = Seen, Mask = mask };
+    }
 
     /// <summary>Forgets everything and takes a prompt.</summary>
     /// <exception cref="ArgumentException">The prompt is longer than the capacity or holds an id outside the vocabulary; the history
@@ -72,22 +78,23 @@ internal sealed class TokenHistory
             RequireInVocabulary(token);
         }
 
-        foreach (var token in Seen)
+        foreach (var seen in Seen)
         {
-            _occurrences[token] = 0;
-            _outputOccurrences[token] = 0;
+            _places[seen.Id] = 0;
         }
 
-        (_seenCount, _seenInOutputCount) = (0, 0);
+        _seenCount = 0;
         Count = PromptCount = prompt.Length;
         if (TracksTokens)
         {
             prompt.CopyTo(_tokens);
             foreach (var token in prompt)
             {
-                CountIn(_occurrences, token, _seen, ref _seenCount);
+                Find(token);
             }
         }
+
+        _seenInPrompt = _seenCount;
     }
 
     /// <summary>Appends a token to the output.</summary>
@@ -104,8 +111,8 @@ internal sealed class TokenHistory
         if (TracksTokens)
         {
             _tokens[Count] = token;
-            CountIn(_occurrences, token, _seen, ref _seenCount);
-            CountIn(_outputOccurrences, token, _seenInOutput, ref _seenInOutputCount);
+            ref var seen = ref _seen[Find(token)];
+            seen = seen with { InOutput = seen.InOutput + 1 };
         }
 
         Count++;
@@ -124,17 +131,27 @@ internal sealed class TokenHistory
         if (TracksTokens)
         {
             var token = _tokens[Count];
-            _seenCount -= --_occurrences[token] == 0 ? 1 : 0;
-            _seenInOutputCount -= --_outputOccurrences[token] == 0 ? 1 : 0;
+            var place = _places[token] - 1;
+            ref var seen = ref _seen[place];
+            seen = seen with { InOutput = seen.InOutput - 1 };
+            if (seen.InOutput == 0 && place >= _seenInPrompt)
+            {
+                _places[token] = 0;
+                _seenCount--;
+            }
         }
     }
 
-    private static void CountIn(int[] counts, int token, int[] distinct, ref int distinctCount)
+    /// <summary>The token's place in the list of distinct ones, where it is added if it is new.</summary>
+    private int Find(int token)
     {
-        if (counts[token]++ == 0)
+        if (_places[token] == 0)
         {
-            distinct[distinctCount++] = token;
+            _seen[_seenCount] = new SeenToken(token, 0);
+            _places[token] = ++_seenCount;
         }
+
+        return _places[token] - 1;
     }
 
     private void RequireInVocabulary(int token)

@@ -8,7 +8,8 @@ namespace NativeSpec.Speculation;
 /// <summary>What a drafter may know when it proposes. The engine makes it; make one yourself to try or test a drafter without an engine.</summary>
 public sealed class DraftContext
 {
-    private readonly Sampler? _sampler;
+    private readonly Chooser? _chooser;
+    private readonly SamplingRule? _rule;
     private readonly TokenHistory? _history;
     private TokenDistribution? _distribution;
     private float[]? _logits;
@@ -32,11 +33,11 @@ public sealed class DraftContext
         (Budget, MaxDepth, ProbeBudget) = (budget, maxDepth, probeBudget);
     }
 
-    internal DraftContext(Sampler? sampler = null, TokenHistory? history = null, bool drawsDrafts = false, ulong seed = 0)
+    internal DraftContext(Chooser? chooser = null, SamplingRule? rule = null, TokenHistory? history = null, bool drawsDrafts = false)
     {
-        (_sampler, _history) = (sampler, history);
+        (_chooser, _rule, _history) = (chooser, rule, history);
         DrawsDrafts = drawsDrafts;
-        DraftChance = new CounterChance(seed, FirstDraftDraw);
+        DraftChance = new CounterChance(rule?.Seed ?? 0, FirstDraftDraw);
     }
 
     /// <summary>Drafts draw from numbers of their own, so that verifying is independent of drafting.</summary>
@@ -110,7 +111,7 @@ public sealed class DraftContext
             }
         }
 
-        _sampler!.Process(_logits, history, _distribution);
+        _chooser!.Process(_logits, history.Choice(_rule!), _distribution);
         return _distribution;
     }
 

@@ -35,16 +35,16 @@ public sealed class RoundTests
             FrequencyPenalty = 0.1f,
             StopStrings = ["\u0001\u0002 never"],
         };
-        var workspace = new SamplerWorkspace(300);
+        var chooser = new Chooser(300);
         var core = new SpeculationCore([], new CostCurve([1], [1e-3]), 300, 8);
         var sequences = Enumerable.Range(0, 3).Select(i =>
         {
             var request = new SequenceRequest([1, 2, 3 + i], options, (ulong)i, 200, [], 1);
-            var sampler = new Sampler(options, request.Seed, workspace);
+            var rule = new SamplingRule(options, request.Seed, 300);
             var history = new TokenHistory(300, 203, tracksTokens: true);
             var sequence = new Sequence(
-                request, sampler, history, new TextStream(tokenizer, options.StopStrings),
-                () => new Speculator(core, options.Speculation, request.Seed, request.Prompt, sampler, history), 16,
+                request, chooser, history, new TextStream(tokenizer, options.StopStrings),
+                () => new Speculator(core, options.Speculation, request.Prompt, chooser, rule, history), 16,
                 Channel.CreateUnbounded<GenerationPiece>().Writer, new CancellationTokenSource());
             sequence.Admit(run.Open());
             return sequence;

@@ -34,24 +34,25 @@ internal sealed class LogProbsTests
     }
 
     [Test]
-    public void Sample_LogProbsWanted_AreThoseOfTheRawLogits()
+    public void Of_TokensRuledOut_AreNotAmongTheMostLikely()
     {
-        float[] logits = [0, 1, 2];
-        var options = new SamplingOptions { Temperature = 0, TopLogProbs = 2, LogitBias = new Dictionary<int, float> { [0] = 50 } };
-        var history = new TokenHistory(3, 0, tracksTokens: false);
+        var result = LogProbs.Of([float.NegativeInfinity, 1, 1], 0, 3, 0, new float[3]);
 
-        var sampled = new Sampler(options, 0, new SamplerWorkspace(3)).Sample(logits, history, 0);
-
-        Assert.That(sampled.Id, Is.Zero);
-        Assert.That(sampled.LogProbs!.Chosen.LogProb, Is.EqualTo(-Math.Log(1 + Math.E + (Math.E * Math.E))).Within(1e-6));
-        Assert.That(sampled.LogProbs.Top.Select(top => top.Id), Is.EqualTo(new[] { 2, 1 }));
+        Assert.That(result.Chosen.LogProb, Is.EqualTo(float.NegativeInfinity));
+        Assert.That(result.Top.Select(top => top.Id), Is.EqualTo(new[] { 1, 2 }));
     }
 
     [Test]
-    public void Sample_LogProbsNotWanted_AreNotComputed()
+    public void LogProbsOf_AfterABiasedChoice_AreThoseOfTheRawLogits()
     {
-        var history = new TokenHistory(3, 0, tracksTokens: false);
+        float[] logits = [0, 1, 2];
+        var (chooser, rule) = (new Chooser(3), new SamplingRule(new() { Temperature = 0, LogitBias = new Dictionary<int, float> { [0] = 50 } }, 0, 3));
+        var chosen = chooser.Choose(logits, new RowChoice { Rule = rule, Position = 0 });
 
-        Assert.That(new Sampler(new(), 0, new SamplerWorkspace(3)).Sample([0, 1, 2], history, 0).LogProbs, Is.Null);
+        var logProbs = chooser.LogProbsOf(logits, chosen, 2, 0);
+
+        Assert.That(chosen, Is.Zero);
+        Assert.That(logProbs.Chosen.LogProb, Is.EqualTo(-Math.Log(1 + Math.E + (Math.E * Math.E))).Within(1e-6));
+        Assert.That(logProbs.Top.Select(top => top.Id), Is.EqualTo(new[] { 2, 1 }));
     }
 }

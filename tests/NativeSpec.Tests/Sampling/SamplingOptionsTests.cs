@@ -22,7 +22,6 @@ internal sealed class SamplingOptionsTests
         }
 
         yield return new TestCaseData(new SamplingOptions { RepetitionPenalty = 0 }, "RepetitionPenalty");
-        yield return new TestCaseData(new SamplingOptions { TopP = 0 }, "TopP");
         yield return new TestCaseData(new SamplingOptions { TopP = 2 }, "TopP");
         yield return new TestCaseData(new SamplingOptions { MinP = 1.01f }, "MinP");
         yield return new TestCaseData(new SamplingOptions { TopK = -1 }, "TopK");
@@ -44,7 +43,7 @@ internal sealed class SamplingOptionsTests
     {
         Assert.That(
             () => new SamplingOptions { TopP = 1.5f }.Validate(10),
-            Throws.ArgumentException.With.Message.StartsWith("TopP is 1.5; it must be above 0 and at most 1"));
+            Throws.ArgumentException.With.Message.StartsWith("TopP is 1.5; it must be between 0 and 1"));
     }
 
     [Test]
@@ -54,7 +53,7 @@ internal sealed class SamplingOptionsTests
         [
             new(),
             new() { Temperature = 0, TopK = 0, TopP = 1, MinP = 0, RepetitionPenalty = 1, PresencePenalty = -2, FrequencyPenalty = -2, TopLogProbs = 0, Seed = 0 },
-            new() { Temperature = float.MaxValue, TopK = int.MaxValue, TopP = float.Epsilon, MinP = 1, RepetitionPenalty = float.MaxValue },
+            new() { Temperature = float.MaxValue, TopK = int.MaxValue, TopP = 0, MinP = 1, RepetitionPenalty = float.MaxValue },
             new() { PresencePenalty = 2, FrequencyPenalty = 2, TopLogProbs = 20, Seed = ulong.MaxValue },
             Biased(0, -100),
             Biased(9, 100),

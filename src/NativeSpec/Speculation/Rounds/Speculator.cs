@@ -15,7 +15,8 @@ internal sealed class Speculator : IDisposable
     private readonly DrafterTeam _team;
     private readonly DraftTree _tree;
     private readonly DraftContext _context;
-    private readonly Sampler _sampler;
+    private readonly Chooser _chooser;
+    private readonly SamplingRule _rule;
     private readonly TokenHistory _history;
     private readonly CounterChance _walkChance;
     private readonly TreeOutcome _outcome;
@@ -32,7 +33,7 @@ internal sealed class Speculator : IDisposable
     private int _share;
 
     public Speculator(
-        SpeculationCore core, SpeculationOptions options, ulong seed, ReadOnlyMemory<int> prompt, Sampler sampler, TokenHistory history)
+        SpeculationCore core, SpeculationOptions options, ReadOnlyMemory<int> prompt, Chooser chooser, SamplingRule rule, TokenHistory history)
     {
         _core = core;
         _options = options;
@@ -43,12 +44,12 @@ internal sealed class Speculator : IDisposable
         _computedAs = new int[_tree.Capacity];
         _computed = new ComputedNode[_tree.Capacity];
         _prices = new double[_tree.Capacity + 1];
-        (_sampler, _history) = (sampler, history);
-        _walkChance = new CounterChance(seed);
+        (_chooser, _rule, _history) = (chooser, rule, history);
+        _walkChance = new CounterChance(rule.Seed);
         _outcome = new TreeOutcome(_tree, _computedAs);
         _judge = new ProposalJudge(core.Estimates, core.Joint, _tree, _team.Numbers);
-        _context = new DraftContext(sampler, history, options.DrawDrafts, seed) { Judge = _judge };
-        _typical = options.LossyTypicalAcceptance is { } rule ? new TypicalPath(core.VocabSize, rule) : null;
+        _context = new DraftContext(chooser, rule, history, options.DrawDrafts) { Judge = _judge };
+        _typical = options.LossyTypicalAcceptance is { } typical ? new TypicalPath(core.VocabSize, typical) : null;
         _traceNumber = options.Trace?.BeginRequest() ?? 0;
         Stats = new StatsCounter(_team.Names, core.Clock.TimestampFrequency) { IsLossy = options.LossyTypicalAcceptance is not null };
         _context.Append(prompt.Span);
@@ -155,11 +156,11 @@ internal sealed class Speculator : IDisposable
     public WalkStep Step(int node)
     {
         _walkChance.MoveTo(_history.Count);
-        return _core.Verifier.Step(_tree, _outcome, node, _sampler, _history, _walkChance);
+        return _core.Verifier.Step(_tree, _outcome, node, _chooser, _history.Choice(_rule), _walkChance);
     }
 
     /// <summary>The nodes that typical acceptance takes without verifying them; null where the request verifies, as it does by default.</summary>
-    public IReadOnlyList<int>? FindTypicalPath() => _typical?.Find(_tree, _outcome, _sampler, _history);
+    public IReadOnlyList<int>? FindTypicalPath() => _typical?.Find(_tree, _outcome, _chooser, _rule, _history);
 
     /// <summary>The target's logits at a node of the walk.</summary>
     public ReadOnlySpan<float> Logits(int node) => _outcome.Logits(node);

@@ -6,6 +6,9 @@ namespace NativeSpec.Speculation.Verification;
 /// a test can take every branch in turn and add up the law of the text exactly.</summary>
 internal interface IChance
 {
+    /// <summary>The token after a row of logits, as the row's choice says: one of the distribution that it describes.</summary>
+    int Choose(Chooser chooser, ReadOnlySpan<float> logits, in RowChoice choice);
+
     /// <summary>True with the given probability.</summary>
     bool Accept(double probability);
 
@@ -16,8 +19,9 @@ internal interface IChance
     int Draw(ReadOnlySpan<float> weights, double total);
 }
 
-/// <summary>The counter-based numbers of (seed, position): the first decision at a position uses the very number that plain decoding
-/// would, so a walk over deterministic children writes the same text as plain decoding with the same seed.</summary>
+/// <summary>The counter-based numbers of (seed, position). A token is chosen exactly as plain decoding would, so a walk over deterministic
+/// children writes the same text as plain decoding with the same seed. The other decisions have numbers of their own: what accepts a
+/// drawn child must not depend on the noise that chooses.</summary>
 internal sealed class CounterChance(ulong seed, uint firstDraw = 0) : IChance
 {
     private long _position;
@@ -29,6 +33,8 @@ internal sealed class CounterChance(ulong seed, uint firstDraw = 0) : IChance
         _position = position;
         _draw = firstDraw;
     }
+
+    public int Choose(Chooser chooser, ReadOnlySpan<float> logits, in RowChoice choice) => chooser.Choose(logits, choice);
 
     public bool Accept(double probability) => Next() < probability;
 

@@ -4,7 +4,7 @@ namespace NativeSpec.Speculation.Verification;
 
 /// <summary>Finds the longest path that Medusa's typical acceptance takes; among equally long ones the most likely. <b>Lossy</b>: see
 /// <see cref="LossyTypicalAcceptance"/>.</summary>
-internal sealed class TypicalPath(int vocabSize, LossyTypicalAcceptance rule)
+internal sealed class TypicalPath(int vocabSize, LossyTypicalAcceptance acceptance)
 {
     private readonly TokenDistribution _distribution = new(vocabSize);
     private readonly List<int> _path = [];
@@ -12,18 +12,18 @@ internal sealed class TypicalPath(int vocabSize, LossyTypicalAcceptance rule)
     private double _bestLikelihood;
 
     /// <summary>The accepted nodes below the root, from above.</summary>
-    public IReadOnlyList<int> Find(DraftTree tree, INodeLogits nodes, Sampler sampler, TokenHistory history)
+    public IReadOnlyList<int> Find(DraftTree tree, INodeLogits nodes, Chooser chooser, SamplingRule rule, TokenHistory history)
     {
         _best.Clear();
         _bestLikelihood = 0;
-        Follow(tree, nodes, 0, 0, sampler, history);
+        Follow(tree, nodes, 0, 0, chooser, rule, history);
         return _best;
     }
 
-    private void Follow(DraftTree tree, INodeLogits nodes, int node, double likelihood, Sampler sampler, TokenHistory history)
+    private void Follow(DraftTree tree, INodeLogits nodes, int node, double likelihood, Chooser chooser, SamplingRule rule, TokenHistory history)
     {
-        sampler.Process(nodes.Logits(node), history, _distribution);
-        var threshold = Math.Min(rule.Epsilon, rule.Delta * Math.Exp(-Entropy()));
+        chooser.Process(nodes.Logits(node), history.Choice(rule), _distribution);
+        var threshold = Math.Min(acceptance.Epsilon, acceptance.Delta * Math.Exp(-Entropy()));
         List<(int Child, double Probability)> accepted = [];
         for (var child = tree.FirstChild(node); child >= 0; child = tree.NextSibling(child))
         {
@@ -46,7 +46,7 @@ internal sealed class TypicalPath(int vocabSize, LossyTypicalAcceptance rule)
                 _bestLikelihood = sum;
             }
 
-            Follow(tree, nodes, child, sum, sampler, history);
+            Follow(tree, nodes, child, sum, chooser, rule, history);
             history.Pop();
             _path.RemoveAt(_path.Count - 1);
         }

@@ -20,10 +20,10 @@ internal readonly record struct WalkStep(int Token, int Child);
 /// <summary>Chooses the text's next tokens from the target's own distribution, as far as the tree goes along. The law of the text is that
 /// of plain decoding, whatever the drafters proposed.</summary>
 /// <remarks>
-/// <para><b>Target walk</b>, at a node whose children are a deterministic function of the past: draw x from the target's processed
-/// distribution p; if x is a child, descend. This accepts as often as any rule can for a fixed set of children, and since the random
-/// number is that of (seed, position), the text is the very text of plain decoding.</para>
-/// <para><b>Residual walk</b>, at a node with children drawn from a draft distribution q: deterministic children first, as above; when x is
+/// <para><b>Target walk</b>, at a node whose children are a deterministic function of the past: choose x by the target's processed
+/// distribution p; if x is a child, descend. This accepts as often as any rule can for a fixed set of children, and since the noise
+/// is that of (seed, position), the text is the very text of plain decoding.</para>
+/// <para><b>Residual walk</b>, at a node with children drawn from a draft distribution q: deterministic children first, with an x drawn from p; when x is
 /// none of them, they are taken out of p. Then each drawn child c in its order is accepted with min(1, p(c)/q(c)); a refusal leaves
 /// p ← norm(max(p − q, 0)) and takes c out of q. What is left of p is drawn from at the end. (Leviathan et al. 2023; without replacement:
 /// Chen et al. 2024, "Sequoia".) Exact for any q, but the text of a seed is not that of plain decoding.</para>
@@ -38,19 +38,19 @@ internal sealed class Verifier(int vocabSize)
     /// <param name="tree">The tree.</param>
     /// <param name="nodes">Which of its nodes were computed, with their logits.</param>
     /// <param name="node">Where the walk stands.</param>
-    /// <param name="sampler">The request's sampling options.</param>
-    /// <param name="history">The text up to and with the node's token.</param>
+    /// <param name="chooser">Works on the row.</param>
+    /// <param name="choice">What stands between the node's row and the token.</param>
     /// <param name="chance">Random decisions, moved to the position of the token to choose.</param>
     /// <exception cref="NonFiniteLogitsException">The logits leave nothing to choose from.</exception>
-    public WalkStep Step(DraftTree tree, INodeLogits nodes, int node, Sampler sampler, TokenHistory history, IChance chance)
+    public WalkStep Step(DraftTree tree, INodeLogits nodes, int node, Chooser chooser, in RowChoice choice, IChance chance)
     {
-        sampler.Process(nodes.Logits(node), history, _distribution);
         if (tree.Sampled(node) is { } sampled)
         {
+            chooser.Process(nodes.Logits(node), choice, _distribution);
             return StepResidual(tree, nodes, node, sampled, chance);
         }
 
-        var token = chance.Draw(_distribution);
+        var token = chance.Choose(chooser, nodes.Logits(node), choice);
         return new WalkStep(token, ComputedChild(tree, nodes, node, token));
     }
 

@@ -88,7 +88,7 @@ public sealed class DraftModelSessionTests
     {
         var history = new TokenHistory(Vocab, 1024, tracksTokens: true);
         history.Start([.. text]);
-        var context = new DraftContext(new Sampler(Options, 1, new SamplerWorkspace(Vocab)), history, draws, seed: 3)
+        var context = new DraftContext(new Chooser(Vocab), new SamplingRule(Options, 3, Vocab), history, draws)
         {
             Budget = 32,
             MaxDepth = 32,

@@ -79,8 +79,8 @@ internal sealed class SimulatedRounds : IDisposable
         using var kv = _cache.TryOpen(tokens + 128)!;
         var history = new TokenHistory(_weights.Config.VocabSize, tokens + 128, tracksTokens: true);
         history.Start([prompt]);
-        var sampler = new Sampler(Greedy, 1, new SamplerWorkspace(_weights.Config.VocabSize));
-        using var speculator = new Speculator(_core, SpeculationOptions.Auto, 1, new[] { prompt }, sampler, history);
+        var rule = new SamplingRule(Greedy, 1, _weights.Config.VocabSize);
+        using var speculator = new Speculator(_core, SpeculationOptions.Auto, new[] { prompt }, new Chooser(_weights.Config.VocabSize), rule, history);
         speculator.BeginText(0);
         speculator.BeginWalk(new ComputedForest(_model, new Forest(1)), 0);
         speculator.Observe();

@@ -26,6 +26,13 @@ internal sealed class Branches : IChance
         while (branches.Advance());
     }
 
+    public int Choose(Chooser chooser, ReadOnlySpan<float> logits, in RowChoice choice)
+    {
+        var distribution = new TokenDistribution(chooser.VocabSize);
+        chooser.Process(logits, choice, distribution);
+        return Draw(distribution);
+    }
+
     public bool Accept(double probability) => Choose([probability, 1 - probability]) == 0;
 
     public int Draw(TokenDistribution distribution)

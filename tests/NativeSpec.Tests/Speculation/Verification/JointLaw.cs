@@ -17,8 +17,8 @@ public enum WalkFault
 internal sealed class JointLaw(int vocab, int length, SamplingOptions options)
 {
     private const int Root = 0;
-    private readonly Sampler _sampler = new(options, 1, new SamplerWorkspace(vocab));
-    private readonly Sampler _hotter = new(options with { Temperature = options.Temperature + 1 }, 1, new SamplerWorkspace(vocab));
+    private readonly Chooser _chooser = new(vocab);
+    private readonly SamplingRule _hotter = new(options with { Temperature = options.Temperature + 1 }, 1, vocab);
     private readonly Verifier _verifier = new(vocab);
     private readonly TokenDistribution _distribution = new(vocab);
     private readonly Dictionary<int, float[]> _logits = [];
@@ -38,7 +38,7 @@ internal sealed class JointLaw(int vocab, int length, SamplingOptions options)
                 return;
             }
 
-            _sampler.Process(Logits(0, path), HistoryOf(path), _distribution);
+            Process(Logits(0, path), path, Rule(1));
             double[] p = [.. Enumerable.Range(0, vocab).Select(token => (double)_distribution.Probability(token))];
             for (var token = 0; token < vocab; token++)
             {
@@ -88,7 +88,7 @@ internal sealed class JointLaw(int vocab, int length, SamplingOptions options)
     private int Draw(DraftTree tree, int node, int[] path, int count, CounterChance chance, WalkFault fault)
     {
         var (children, newest) = (new SampledChildren(vocab), -1);
-        _sampler.Process(Logits(1, path), HistoryOf(path), _distribution);
+        Process(Logits(1, path), path, Rule(1));
         if (!children.Begin(_distribution, tree, node))
         {
             return -1;
@@ -101,7 +101,7 @@ internal sealed class JointLaw(int vocab, int length, SamplingOptions options)
 
         if (fault == WalkFault.DraftOfAnotherTemperature)
         {
-            _hotter.Process(Logits(1, path), HistoryOf(path), _distribution);
+            Process(Logits(1, path), path, _hotter);
             for (var token = 0; token < vocab; token++)
             {
                 // What was drawn stands in the tree by now, so its probability is read off the distribution.
@@ -114,16 +114,16 @@ internal sealed class JointLaw(int vocab, int length, SamplingOptions options)
 
     private void Walk(DraftTree tree, List<int> text, ulong seed, WalkFault fault)
     {
-        var (chance, nodes) = (new CounterChance(seed), new Nodes(this, tree, [.. text]));
+        var (chance, nodes, rule) = (new CounterChance(seed), new Nodes(this, tree, [.. text]), Rule(seed));
         for (var node = 0; node >= 0;)
         {
             var history = HistoryOf([.. text]);
             chance.MoveTo(history.Count);
-            var step = _verifier.Step(tree, nodes, node, _sampler, history, chance);
+            var step = _verifier.Step(tree, nodes, node, _chooser, history.Choice(rule), chance);
             var token = step.Token;
             if (fault == WalkFault.DroppedResidual && step.Child < 0 && tree.Sampled(node) is not null)
             {
-                _sampler.Process(nodes.Logits(node), history, _distribution);
+                Process([.. nodes.Logits(node)], [.. text], rule);
                 token = chance.Draw(_distribution);
             }
 
@@ -132,9 +132,14 @@ internal sealed class JointLaw(int vocab, int length, SamplingOptions options)
         }
     }
 
+    private SamplingRule Rule(ulong seed) => new(options, seed, vocab);
+
+    private void Process(float[] logits, int[] path, SamplingRule rule)
+        => _chooser.Process(logits, HistoryOf(path).Choice(rule), _distribution);
+
     private TokenHistory HistoryOf(int[] path)
     {
-        var history = new TokenHistory(vocab, 8, _sampler.NeedsHistory);
+        var history = new TokenHistory(vocab, 8, _hotter.NeedsHistory);
         history.Start([Root]);
         Array.ForEach(path, history.Push);
         return history;

@@ -16,7 +16,8 @@ internal sealed class TinyWorld(int vocab, int seed, SamplingOptions options)
 {
     private const int Length = 3;
     private readonly Dictionary<string, float[]> _logits = [];
-    private readonly Sampler _sampler = new(options, 1, new SamplerWorkspace(vocab));
+    private readonly Chooser _chooser = new(vocab);
+    private readonly SamplingRule _rule = new(options, 1, vocab);
     private readonly TokenDistribution _scratch = new(vocab);
 
     /// <summary>One round written by <paramref name="speculate"/> (the tokens it adds to the text), the rest by plain decoding: the
@@ -56,14 +57,14 @@ internal sealed class TinyWorld(int vocab, int seed, SamplingOptions options)
         var tree = new DraftTree(32, vocab);
         tree.Reset(0, Length - 1);
         Build(tree, 0, [], shape, chance);
-        var history = new TokenHistory(vocab, 8, _sampler.NeedsHistory);
+        var history = new TokenHistory(vocab, 8, _rule.NeedsHistory);
         history.Start([0]);
         var verifier = new Verifier(vocab);
         var nodes = new Nodes(this, tree);
         List<int> text = [];
         for (var node = 0; node >= 0;)
         {
-            var step = verifier.Step(tree, nodes, node, _sampler, history, chance);
+            var step = verifier.Step(tree, nodes, node, _chooser, history.Choice(_rule), chance);
             text.Add(step.Token);
             history.Push(step.Token);
             node = step.Child;
@@ -120,7 +121,7 @@ internal sealed class TinyWorld(int vocab, int seed, SamplingOptions options)
 
     private float[] Dense(float[] logits, IReadOnlyList<int> path)
     {
-        var history = new TokenHistory(vocab, 8, _sampler.NeedsHistory);
+        var history = new TokenHistory(vocab, 8, _rule.NeedsHistory);
         history.Start([0]);
         foreach (var token in path)
         {
@@ -128,7 +129,7 @@ internal sealed class TinyWorld(int vocab, int seed, SamplingOptions options)
         }
 
         var distribution = new TokenDistribution(vocab);
-        _sampler.Process(logits, history, distribution);
+        _chooser.Process(logits, history.Choice(_rule), distribution);
         return [.. Enumerable.Range(0, vocab).Select(distribution.Probability)];
     }
 

@@ -41,10 +41,10 @@ public sealed class TypicalPathTests
             tree.Add(0, child);
         }
 
-        var sampler = new Sampler(new SamplingOptions { Temperature = 1 }, 1, new SamplerWorkspace(vocab));
+        var rule = new SamplingRule(new SamplingOptions { Temperature = 1 }, 1, vocab);
         var history = new TokenHistory(vocab, 8, tracksTokens: false);
         history.Start([0]);
-        return new TypicalPath(vocab, new LossyTypicalAcceptance()).Find(tree, new SameEverywhere(probabilities), sampler, history);
+        return new TypicalPath(vocab, new LossyTypicalAcceptance()).Find(tree, new SameEverywhere(probabilities), new Chooser(vocab), rule, history);
     }
 
     private sealed class SameEverywhere(float[] probabilities) : INodeLogits

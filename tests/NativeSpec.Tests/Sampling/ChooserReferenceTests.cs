@@ -3,7 +3,7 @@ using NativeSpec.Sampling;
 namespace NativeSpec.Tests.Sampling;
 
 /// <summary>The whole of the processing against the same steps written plainly in double precision.</summary>
-internal sealed class SamplerReferenceTests
+internal sealed class ChooserReferenceTests
 {
     private const int VocabSize = 11;
     private static readonly int[] Prompt = [0, 3, 3, 7];
@@ -34,17 +34,17 @@ internal sealed class SamplerReferenceTests
         var logits = Enumerable.Range(0, VocabSize).Select(i => (float)Math.Sin(i)).ToArray();
         var history = History(tracksTokens: true);
         var distribution = new TokenDistribution(VocabSize);
-        var sampler = new Sampler(options, 1, new SamplerWorkspace(VocabSize));
-        sampler.Process(logits, history, distribution);
+        var (chooser, rule) = (new Chooser(VocabSize), new SamplingRule(options, 1, VocabSize));
+        chooser.Process(logits, history.Choice(rule), distribution);
         var before = distribution.Probabilities.ToArray();
 
         history.Push(1);
         history.Push(5);
-        sampler.Process(logits, history, distribution);
+        chooser.Process(logits, history.Choice(rule), distribution);
         Assert.That(distribution.Probabilities.ToArray(), Is.Not.EqualTo(before));
         history.Pop();
         history.Pop();
-        sampler.Process(logits, history, distribution);
+        chooser.Process(logits, history.Choice(rule), distribution);
 
         Assert.That(distribution.Probabilities.ToArray(), Is.EqualTo(before));
     }
@@ -64,10 +64,10 @@ internal sealed class SamplerReferenceTests
             var bias = new Dictionary<int, float> { [place] = -1 };
             foreach (var options in new SamplingOptions[] { new() { Temperature = temperature }, new() { Temperature = temperature, LogitBias = bias } })
             {
-                var sampler = new Sampler(options, 1, new SamplerWorkspace(40));
-                Assert.That(
-                    () => sampler.Process(logits, history, new TokenDistribution(40)),
-                    Throws.InstanceOf<NonFiniteLogitsException>().With.Property(nameof(NonFiniteLogitsException.Position)).EqualTo(3));
+                var (chooser, rule) = (new Chooser(40), new SamplingRule(options, 1, 40));
+                var throws = Throws.InstanceOf<NonFiniteLogitsException>().With.Property(nameof(NonFiniteLogitsException.Position)).EqualTo(3);
+                Assert.That(() => chooser.Process(logits, history.Choice(rule), new TokenDistribution(40)), throws);
+                Assert.That(() => chooser.Choose(logits, history.Choice(rule)), throws);
             }
         }
     }
@@ -90,21 +90,20 @@ internal sealed class SamplerReferenceTests
     }
 
     [Test]
-    public void Process_PenaltyWithoutTrackedTokens_Throws()
+    public void Choice_PenaltyWithoutTrackedTokens_Throws()
     {
-        var sampler = new Sampler(new() { PresencePenalty = 1 }, 1, new SamplerWorkspace(VocabSize));
+        var rule = new SamplingRule(new() { PresencePenalty = 1 }, 1, VocabSize);
 
         Assert.That(
-            () => sampler.Process(new float[VocabSize], History(tracksTokens: false), new TokenDistribution(VocabSize)),
+            () => History(tracksTokens: false).Choice(rule).Position,
             Throws.ArgumentException.With.Message.Contains("track"));
     }
 
     [Test]
-    public void Process_LogitsOfAnotherVocabulary_Throws()
+    public void Choose_LogitsOfAnotherVocabulary_Throws()
     {
         Assert.That(
-            () => new Sampler(new(), 1, new SamplerWorkspace(VocabSize))
-                .Process(new float[VocabSize + 1], History(tracksTokens: false), new TokenDistribution(VocabSize)),
+            () => new Chooser(VocabSize).Choose(new float[VocabSize + 1], History(tracksTokens: false).Choice(new SamplingRule(new(), 1, VocabSize))),
             Throws.ArgumentException.With.Message.Contains("12 logits"));
     }
 
@@ -194,8 +193,8 @@ internal sealed class SamplerReferenceTests
     private static TokenDistribution Process(float[] logits, SamplingOptions options)
     {
         var distribution = new TokenDistribution(VocabSize);
-        var sampler = new Sampler(options, 0, new SamplerWorkspace(VocabSize));
-        sampler.Process(logits, History(sampler.NeedsHistory), distribution);
+        var rule = new SamplingRule(options, 0, VocabSize);
+        new Chooser(VocabSize).Process(logits, History(rule.NeedsHistory).Choice(rule), distribution);
         return distribution;
     }
 }

@@ -3,7 +3,7 @@ using NativeSpec.Sampling;
 namespace NativeSpec.Tests.Sampling;
 
 /// <summary>Top-k, top-p and min-p against their definition on a full stable sort: the same candidates, not nearly the same.</summary>
-internal sealed class SamplerRankingTests
+internal sealed class ChooserRankingTests
 {
     [TestCase(4000, 1, 60, TestName = "Process_SmallVocabularies_KeepWhatTheSortKeeps")]
     [TestCase(150, 9000, 30_000, TestName = "Process_LargeVocabularies_KeepWhatTheSortKeeps")]
@@ -17,7 +17,7 @@ internal sealed class SamplerRankingTests
             {
                 Temperature = (float)Math.Exp(((round % 10 == 0 ? 30 : 3) * random.NextDouble()) - 2),
                 TopK = random.Next(2) == 0 ? 0 : random.Next(logits.Length + 3),
-                TopP = random.Next(3) == 0 ? 1 : Math.Max(float.Epsilon, 1 - (float)Math.Pow(random.NextDouble(), random.Next(1, 12))),
+                TopP = random.Next(3) == 0 ? random.Next(2) : Math.Max(0, 1 - (float)Math.Pow(random.NextDouble(), random.Next(1, 12))),
                 MinP = random.Next(3) == 0 ? (float)random.NextDouble() : 0,
             };
 
@@ -85,7 +85,7 @@ internal sealed class SamplerRankingTests
         var before = 0.0;
         foreach (var id in ranked)
         {
-            if (options.TopP < 1 && before >= (double)options.TopP.Value * total)
+            if (options.TopP < 1 && kept.Count > 0 && before >= (double)options.TopP.Value * total)
             {
                 break;
             }
@@ -104,7 +104,7 @@ internal sealed class SamplerRankingTests
     {
         var distribution = new TokenDistribution(logits.Length);
         var history = new TokenHistory(logits.Length, 0, tracksTokens: false);
-        new Sampler(options, 0, new SamplerWorkspace(logits.Length)).Process(logits, history, distribution);
+        new Chooser(logits.Length).Process(logits, history.Choice(new SamplingRule(options, 0, logits.Length)), distribution);
         return distribution;
     }
 }

@@ -3,13 +3,16 @@ using NativeSpec.Sampling;
 namespace NativeSpec.Tests.Sampling;
 
 /// <summary>What is drawn over many positions follows the distribution, and depends on (seed, position) alone.</summary>
-internal sealed class SamplerDrawTests
+internal sealed class ChooserLawTests
 {
     private const int VocabSize = 12;
     private const int Draws = 60_000;
 
     private static readonly int[] Prompt = [1, 2, 3];
     private static readonly float[] Logits = [.. Enumerable.Range(0, VocabSize).Select(i => (float)(2 * Math.Sin(i * 1.7)))];
+
+    private static readonly Chooser Shared = new(VocabSize);
+    private static readonly TokenHistory Text = History();
 
     private static IEnumerable<SamplingOptions> Options() =>
     [
@@ -23,7 +26,7 @@ internal sealed class SamplerDrawTests
     ];
 
     [TestCaseSource(nameof(Options))]
-    public void Sample_ManyPositions_FollowsTheDistribution(SamplingOptions options)
+    public void Choose_ManyPositions_FollowsTheDistribution(SamplingOptions options)
     {
         var (counts, probabilities) = CountTokens(options);
 
@@ -31,7 +34,7 @@ internal sealed class SamplerDrawTests
     }
 
     [Test]
-    public void Sample_DistributionOfAnotherTemperature_IsRejected()
+    public void Choose_DistributionOfAnotherTemperature_IsRejected()
     {
         var (counts, _) = CountTokens(new() { Temperature = 1 });
         var (_, others) = CountTokens(new() { Temperature = 1.05f });
@@ -40,9 +43,9 @@ internal sealed class SamplerDrawTests
     }
 
     [Test]
-    public void Sample_NeighbouringPositions_AreIndependent()
+    public void Choose_NeighbouringPositions_AreIndependent()
     {
-        var sampler = Make(new() { Temperature = 1 }, seed: 5);
+        var rule = Make(new() { Temperature = 1 }, seed: 5);
         var (_, single) = CountTokens(new() { Temperature = 1 });
         var joint = new double[VocabSize * VocabSize];
         var (pairs, repeated) = (new long[joint.Length], new long[joint.Length]);
@@ -53,9 +56,9 @@ internal sealed class SamplerDrawTests
 
         for (var position = 0; position < 2 * Draws; position += 2)
         {
-            var first = Sample(sampler, position);
-            pairs[(first * VocabSize) + Sample(sampler, position + 1)]++;
-            repeated[(first * VocabSize) + Sample(sampler, position)]++;
+            var first = Sample(rule, position);
+            pairs[(first * VocabSize) + Sample(rule, position + 1)]++;
+            repeated[(first * VocabSize) + Sample(rule, position)]++;
         }
 
         Assert.That(ChiSquare.Rejects(pairs, joint), Is.False);
@@ -63,7 +66,7 @@ internal sealed class SamplerDrawTests
     }
 
     [Test]
-    public void Sample_TheSameSeedAndPosition_IsTheSameTokenInAnyOrder()
+    public void Choose_TheSameSeedAndPosition_IsTheSameTokenInAnyOrder()
     {
         var forwards = Make(new() { Temperature = 1 }, seed: 9);
         var backwards = Make(new() { Temperature = 1 }, seed: 9);
@@ -75,44 +78,44 @@ internal sealed class SamplerDrawTests
     }
 
     [Test]
-    public void Sample_AnotherSeed_IsAnotherText()
+    public void Choose_AnotherSeed_IsAnotherText()
     {
         var texts = new ulong[] { 0, 1, ulong.MaxValue }.Select(seed =>
         {
-            var sampler = Make(new() { Temperature = 1 }, seed);
-            return string.Join(',', Enumerable.Range(0, 100).Select(position => Sample(sampler, position)));
+            var rule = Make(new() { Temperature = 1 }, seed);
+            return string.Join(',', Enumerable.Range(0, 100).Select(position => Sample(rule, position)));
         });
 
         Assert.That(texts, Is.Unique);
     }
 
     [Test]
-    public void Sample_Greedy_DependsOnNoSeed([Values(0ul, 1ul, 77ul)] ulong seed)
+    public void Choose_Greedy_DependsOnNoSeed([Values(0ul, 1ul, 77ul)] ulong seed)
     {
-        var sampler = Make(new() { Temperature = 0, TopK = 3, TopP = 0.2f }, seed);
+        var rule = Make(new() { Temperature = 0, TopK = 3, TopP = 0.2f }, seed);
 
-        Assert.That(Sample(sampler, (long)seed), Is.EqualTo(Array.IndexOf(Logits, Logits.Max())));
+        Assert.That(Sample(rule, (long)seed), Is.EqualTo(Array.IndexOf(Logits, Logits.Max())));
     }
 
     [Test]
-    public void Process_OnTheHotPath_AllocatesNothing([ValueSource(nameof(Options))] SamplingOptions options)
+    public void Choose_OnTheHotPath_AllocatesNothing([ValueSource(nameof(Options))] SamplingOptions options)
     {
-        var sampler = Make(options with { LogitBias = new Dictionary<int, float> { [3] = 1 } }, seed: 5);
+        var (chooser, rule) = (new Chooser(VocabSize), Make(options with { LogitBias = new Dictionary<int, float> { [3] = 1 } }, seed: 5));
         var history = new TokenHistory(VocabSize, 1000, tracksTokens: true);
-        Run(sampler, history);
+        Run(chooser, rule, history);
 
         var before = GC.GetAllocatedBytesForCurrentThread();
-        Run(sampler, history);
+        Run(chooser, rule, history);
 
         Assert.That(GC.GetAllocatedBytesForCurrentThread() - before, Is.Zero);
     }
 
-    private static void Run(Sampler sampler, TokenHistory history)
+    private static void Run(Chooser chooser, SamplingRule rule, TokenHistory history)
     {
         history.Start(Prompt);
         for (var position = 3; position < 500; position++)
         {
-            history.Push(sampler.Sample(Logits, history, position).Id);
+            history.Push(chooser.Choose(Logits, history.Choice(rule)));
             history.Push(1);
             history.Pop();
         }
@@ -120,21 +123,22 @@ internal sealed class SamplerDrawTests
 
     private static (long[] Counts, double[] Probabilities) CountTokens(SamplingOptions options)
     {
-        var sampler = Make(options, seed: 5);
+        var rule = Make(options, seed: 5);
         var counts = new long[VocabSize];
         for (var position = 0; position < Draws; position++)
         {
-            counts[Sample(sampler, position)]++;
+            counts[Sample(rule, position)]++;
         }
 
         var distribution = new TokenDistribution(VocabSize);
-        sampler.Process(Logits, History(), distribution);
+        new Chooser(VocabSize).Process(Logits, History().Choice(rule), distribution);
         return (counts, [.. Enumerable.Range(0, VocabSize).Select(id => (double)distribution.Probability(id))]);
     }
 
-    private static int Sample(Sampler sampler, long position) => sampler.Sample(Logits, History(), position).Id;
+    private static int Sample(SamplingRule rule, long position)
+        => Shared.Choose(Logits, new RowChoice { Rule = rule, Position = position, Seen = Text.Seen });
 
-    private static Sampler Make(SamplingOptions options, ulong seed) => new(options, seed, new SamplerWorkspace(VocabSize));
+    private static SamplingRule Make(SamplingOptions options, ulong seed) => new(options, seed, VocabSize);
 
     private static TokenHistory History()
     {
