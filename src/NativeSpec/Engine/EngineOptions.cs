@@ -75,7 +75,7 @@ public sealed record EngineOptions
 
     /// <summary>Makes another backend than <see cref="Backend"/> and <see cref="Weights"/> say. The engine owns and disposes what this
     /// returns.</summary>
-    public Func<EngineOptions, IBackend>? CreateBackend { get; init; }
+    internal Func<EngineOptions, IBackend>? CreateBackend { get; init; }
 
     /// <summary>Where the engine says what it loaded and which request failed; null says nothing.</summary>
     public ILogger? Logger { get; init; }

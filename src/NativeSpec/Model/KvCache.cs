@@ -6,7 +6,7 @@ namespace NativeSpec.Model;
 /// opens, so that a running sequence can never find the pool empty.</summary>
 /// <remarks>A sequence's committed tokens lie in slots 0 … Length − 1, a tree's nodes in the slots after them, in node order. Accepting a
 /// path moves its rows to the front of those; rolling back is forgetting. Used by one thread.</remarks>
-public sealed class KvCache : IDisposable
+internal sealed class KvCache : IDisposable
 {
     private readonly IBackend _backend;
     private readonly Stack<int> _freePages;

@@ -3,7 +3,7 @@ using NativeSpec.Backends;
 namespace NativeSpec.Model;
 
 /// <summary>One sequence's place in a <see cref="KvCache"/>.</summary>
-public sealed class KvSequence : IDisposable
+internal sealed class KvSequence : IDisposable
 {
     private readonly KvCache _cache;
     private readonly int[] _pages;

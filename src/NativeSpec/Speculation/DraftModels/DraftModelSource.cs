@@ -51,7 +51,7 @@ public sealed class DraftModelSource : IDrafterSource
     /// <param name="limits">What the checkpoint may ask for; null for the defaults.</param>
     /// <exception cref="ModelFormatException">The folder is not a model that this engine runs.</exception>
     /// <exception cref="ArgumentException">An option is out of its range, or the vocabularies have nothing to do with each other.</exception>
-    public DraftModelSource(
+    internal DraftModelSource(
         string path, Tokenizer target, IBackend backend, int maxSequences, DraftModelOptions? options = null, LoadLimits? limits = null)
     {
         ArgumentNullException.ThrowIfNull(target);

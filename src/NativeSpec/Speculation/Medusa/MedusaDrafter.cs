@@ -41,7 +41,7 @@ public sealed class MedusaDrafterSource : IDrafterSource
     /// <param name="options">The tree and its limits; defaults when null.</param>
     /// <exception cref="ModelFormatException">The heads belong to another model.</exception>
     /// <exception cref="ArgumentException">The tree is deeper than the heads are many or wider than their vocabulary.</exception>
-    public MedusaDrafterSource(MedusaHeads heads, LlamaConfig model, TensorView lmHead, IBackend backend, MedusaOptions? options = null)
+    internal MedusaDrafterSource(MedusaHeads heads, LlamaConfig model, TensorView lmHead, IBackend backend, MedusaOptions? options = null)
     {
         ArgumentNullException.ThrowIfNull(heads);
         ArgumentNullException.ThrowIfNull(lmHead);
