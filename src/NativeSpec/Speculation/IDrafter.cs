@@ -21,6 +21,9 @@ public interface IDrafterSource : IDisposable
     /// <summary>The name under which statistics, traces and options know it: lower case, no spaces.</summary>
     string Name { get; }
 
+    /// <summary>What its drafters propose from, which decides when they are asked.</summary>
+    DraftKind Kind => DraftKind.Text;
+
     /// <summary>A drafter for a request whose prompt is given.</summary>
     IDrafter Start(ReadOnlyMemory<int> prompt);
 }

@@ -23,9 +23,9 @@ public sealed record SpeculationOptions
     /// <summary>Most candidates computed in a round, 1 to 256; the engine's own limit counts too.</summary>
     public int MaxNodes { get; init; } = 64;
 
-    /// <summary>Let draft models draw their tokens by chance and verify them by the residual walk. The law of the text is the same; more is
+    /// <summary>Let draft models sample their tokens, and verify these by the residual walk. The distribution of the text is the same, and more is
     /// accepted at high temperatures; but the text of a seed is not that of plain decoding.</summary>
-    public bool DrawDrafts { get; init; }
+    public bool SampleDrafts { get; init; }
 
     /// <summary>Accept by Medusa's typical acceptance instead of verifying. <b>Lossy</b>: the text does not follow the model's distribution.
     /// Null, the default, verifies.</summary>

@@ -23,7 +23,7 @@ internal sealed class DrafterTeam : IDisposable
         _followsCost = options.FollowsCost;
         var selected = core.Select(options);
         _set = selected.Aggregate(0u, (set, drafter) => set | (1u << drafter.Number));
-        _slots = [.. selected.Select(s => new DrafterSlot(s.Number, s.Source.Name, s.Source.Start(prompt), core.ControlOf(_set, s.Number)))];
+        _slots = [.. selected.Select(s => new DrafterSlot(s.Number, s.Source.Name, SpeculationCore.KindOf(s.Source, options), s.Source.Start(prompt), core.ControlOf(_set, s.Number)))];
         _asked = new int[_slots.Length];
         _credits = new (double, double)[_slots.Length];
         Names = [.. _slots.Select(slot => slot.Name)];
@@ -48,10 +48,12 @@ internal sealed class DrafterTeam : IDisposable
             }
 
             slot.WasAsked = true;
-            (tree.CurrentDrafter, context.Drafter) = (i, i);
-            context.ProbeBudget = ProbeBudget(slot, tree.ProbesLeft, context.Text.Length);
+            context.Drafter = i;
+            context.ProbeBudget = ProbeBudget(slot, tree.ForcedLeft, context.Text.Length);
+            tree.BeginTurn(i, slot.Kind, context.ProbeBudget);
             var (before, start) = (tree.ProposalCount, _core.Clock.GetTimestamp());
             slot.Drafter.Propose(context, tree);
+            tree.EndTurn();
             slot.RoundTicks = _core.Clock.GetTimestamp() - start;
             stats.Of(i).Rounds++;
             stats.Of(i).Proposed += tree.ProposalCount - before;
