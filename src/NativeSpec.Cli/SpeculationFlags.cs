@@ -83,7 +83,7 @@ internal sealed class SpeculationFlags
         var options = new SpeculationOptions
         {
             Drafters = method == "auto" ? null : Names(method, DraftModels(parsed).Length),
-            FollowsCost = !parsed.GetValue(_unplanned),
+            Unplanned = parsed.GetValue(_unplanned),
             SampleDrafts = parsed.GetValue(_sampleDrafts),
             LossyTypicalAcceptance = parsed.GetResult(_lossyTypical) is { Implicit: false } ? Typical(parsed.GetValue(_lossyTypical)) : null,
         };

@@ -56,10 +56,15 @@ public sealed record EngineOptions
     /// lookahead. The engine owns and disposes them.</summary>
     public IReadOnlyList<IDrafterSource>? Drafters { get; init; }
 
-    /// <summary>Where the engine keeps what it measured about this machine and model, so that the next load need not measure again; null keeps
-    /// nothing. By default the environment variable NATIVESPEC_PROFILE_DIR (nothing is kept where it is empty), or else the folder
-    /// <c>nativespec</c> in the user's cache: XDG_CACHE_HOME, ~/.cache, or on Windows LOCALAPPDATA.</summary>
-    public string? ProfileDirectory { get; init; } = MachineProfile.DefaultDirectory;
+    /// <summary>Where the command <c>nativespec</c> keeps its profiles: the environment variable NATIVESPEC_PROFILE_DIR, or else the folder
+    /// <c>nativespec</c> in the user's cache (XDG_CACHE_HOME, ~/.cache, or on Windows LOCALAPPDATA). Null, which keeps nothing, where the
+    /// variable is there and empty, or there is no such folder.</summary>
+    public static string? UserProfileDirectory => MachineProfile.DefaultDirectory;
+
+    /// <summary>Where the engine keeps what it measured about this machine and model, so that the next load need not measure again, which
+    /// takes up to two seconds. Null, the default, keeps nothing: a library writes no files that nobody asked for.
+    /// <see cref="UserProfileDirectory"/> shares what the command has measured.</summary>
+    public string? ProfileDirectory { get; init; }
 
     /// <summary>Measure the machine anew, whatever was kept.</summary>
     public bool MeasureAnew { get; init; }

@@ -220,6 +220,9 @@ public sealed partial class InferenceEngine : IDisposable
     /// <summary>The pages of all requests.</summary>
     internal KvCache Cache => _cache;
 
+    /// <summary>Who takes turns.</summary>
+    internal Scheduler Scheduler => _scheduler;
+
     private static async Task<GenerationResult> LastAsync(IAsyncEnumerable<GenerationPiece> pieces)
     {
         GenerationResult? result = null;

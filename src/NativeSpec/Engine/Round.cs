@@ -162,19 +162,13 @@ internal sealed class Round
     private int Finish(Sequence sequence, int index, bool decodes, long forwardTicks)
     {
         var speculator = sequence.Speculator;
-        if (!decodes)
+        try
         {
-            sequence.Kv!.CommitChain(sequence.Tree.Count);
-            if (sequence.PromptRemaining > 0 || !sequence.PromptBeginsText)
+            if (!decodes && !FinishPrompt(sequence))
             {
                 return 0;
             }
 
-            speculator.BeginText(sequence.Tree.Count - 1);
-        }
-
-        try
-        {
             var emitted = sequence.Walk(_results, index);
             if (decodes)
             {
@@ -203,5 +197,24 @@ internal sealed class Round
             sequence.Fail(error);
             return 0;
         }
+    }
+
+    /// <summary>Commits a piece of a prompt; true when the text begins with it.</summary>
+    private static bool FinishPrompt(Sequence sequence)
+    {
+        sequence.Kv!.CommitChain(sequence.Tree.Count);
+        if (!sequence.PromptBeginsText)
+        {
+            return false;
+        }
+
+        sequence.Speculator.ReadPrompt(sequence.Kv.Length);
+        if (sequence.PromptRemaining > 0)
+        {
+            return false;
+        }
+
+        sequence.Speculator.BeginText(sequence.Tree.Count - 1);
+        return true;
     }
 }

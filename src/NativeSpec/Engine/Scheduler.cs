@@ -49,6 +49,9 @@ internal sealed partial class Scheduler : IDisposable
     /// <summary>Whether the caller is on the scheduler's thread, as drafters are.</summary>
     public bool IsCurrentThread => Thread.CurrentThread == _thread;
 
+    /// <summary>How often a request has given its pages back to an older one.</summary>
+    public long Preemptions { get; private set; }
+
     /// <summary>Says now what <see cref="Submit"/> would say.</summary>
     /// <exception cref="EngineBusyException">There are as many requests as are taken.</exception>
     public void ThrowIfBusy()
@@ -178,6 +181,7 @@ internal sealed partial class Scheduler : IDisposable
                 _active.RemoveAt(_active.Count - 1);
                 newest.GiveBack();
                 _waiting.Insert(0, newest);
+                Preemptions++;
             }
         }
     }

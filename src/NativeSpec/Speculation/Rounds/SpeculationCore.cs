@@ -104,6 +104,6 @@ internal sealed class SpeculationCore
     }
 
     private IEnumerable<IDrafterSource> SourcesOf(SpeculationOptions options)
-        => _sources.Where(source => options.Drafters?.Contains(source.Name) ?? !(options.FollowsCost && NotWorthwhile.Contains(source.Name)))
+        => _sources.Where(source => options.Drafters?.Contains(source.Name) ?? (options.Unplanned || !NotWorthwhile.Contains(source.Name)))
             .Concat(options.Sources);
 }

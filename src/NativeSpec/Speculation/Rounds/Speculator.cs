@@ -75,8 +75,8 @@ internal sealed class Speculator : IDisposable
         _tree.BeginRound(_context.Text[^1], maxDepth, _share);
         _judge.BeginRound();
         _context.MaxDepth = maxDepth;
-        _context.TokensPerSecond = _options.FollowsCost ? _core.TokensPerSecond : 0;
-        _context.Cost = _options.FollowsCost ? _core.Cost : null;
+        _context.TokensPerSecond = _options.Unplanned ? 0 : _core.TokensPerSecond;
+        _context.Cost = _options.Unplanned ? null : _core.Cost;
         _context.OtherNodes = others;
         _context.Budget = _share - 1;
         if (maxDepth > 0)
@@ -110,7 +110,7 @@ internal sealed class Speculator : IDisposable
             else
             {
                 // Without regard to cost every candidate is wanted, in the order of its estimate.
-                planner.Add(sequence, node, _options.FollowsCost ? _pathProbability[node] : Planner.Wanted + _pathProbability[node]);
+                planner.Add(sequence, node, _options.Unplanned ? Planner.Wanted + _pathProbability[node] : _pathProbability[node]);
             }
         }
 
@@ -202,6 +202,14 @@ internal sealed class Speculator : IDisposable
             _traced = (Stats.DraftTicks, Stats.PlanTicks);
             trace.WriteRound(new TracedRound(_traceNumber, Stats.Rounds, _position, _outcome, _team.Names, _pathProbability, times, _core.Clock));
         }
+    }
+
+    /// <summary>Lets the drafters read the prompt's first <paramref name="length"/> tokens, while it is computed.</summary>
+    public void ReadPrompt(int length)
+    {
+        var began = _core.Clock.GetTimestamp();
+        _team.ReadPrompt(_context.Text[..length]);
+        Stats.DraftTicks += _core.Clock.GetTimestamp() - began;
     }
 
     /// <summary>Starts with the prompt's end: a tree of its last token alone, which was the last node of the prompt's chunk.</summary>

@@ -22,7 +22,7 @@ public sealed class DraftModelTests
         LogitBias = new Dictionary<int, float> { [TestFolder.PoisonedToken] = -100, [TestFolder.TokenizersEndOfText] = -100 },
     };
 
-    private static readonly SpeculationOptions Draft = new() { Drafters = ["draft"] };
+    private static readonly SpeculationOptions Draft = new() { Drafters = ["draft"], Unplanned = true };
 
     [Test]
     public async Task CompleteAsync_DraftIsTheTarget_AcceptsEverythingAndTheBonusToken([Values(0f, 1f)] float temperature)

@@ -89,7 +89,7 @@ internal sealed class JointLaw(int vocab, int length, SamplingOptions options)
     private int Draw(DraftTree tree, int node, int[] path, int count, CounterChance chance, WalkFault fault)
     {
         var newest = -1;
-        _sampler.Process(Logits(1, path), HistoryOf(path), _distribution);
+        Process(Logits(1, path), path, Rule(1));
         if (tree.Sample(node, _distribution) is not { } children)
         {
             return -1;

@@ -119,7 +119,7 @@ internal sealed class TinyWorld(int vocab, int seed, SamplingOptions options)
 
     private List<int> Walk(DraftTree tree, Func<DraftTree, int, bool> computes, IChance chance)
     {
-        var history = new TokenHistory(vocab, 8, _sampler.NeedsHistory);
+        var history = new TokenHistory(vocab, 8, _rule.NeedsHistory);
         history.Start([0]);
         var verifier = new Verifier(vocab);
         var nodes = new Nodes(this, tree, computes);
