@@ -43,7 +43,7 @@ internal sealed class ComputeFlags
     /// <summary>Whether the command line asks for packed weights.</summary>
     public bool Packs(CommandResult result) => result.GetValue(_weights) is { } weights && Formats[weights] != WeightFormat.AsStored;
 
-    /// <summary>The options with what the command line says; an engine that takes the managed kernels for want of a native library, and
+    /// <summary>The options with what the command line says, and the folder where the command keeps its profiles; an engine that takes the managed kernels for want of a native library, and
     /// one that packs weights for long, says so on standard error.</summary>
     public EngineOptions Apply(ParseResult parsed, EngineOptions options) => options with
     {
@@ -52,6 +52,7 @@ internal sealed class ComputeFlags
         Weights = parsed.GetValue(_weights) is { } weights ? Formats[weights] : WeightFormat.AsStored,
         Logger = !_terminal.IsErrorRedirected || parsed.GetValue(CommonOptions.Verbose) ? new Notices(_terminal) : null,
         LoadProgress = Progress(_terminal),
+        ProfileDirectory = EngineOptions.UserProfileDirectory,
     };
 
     /// <summary>Counts on standard error while weights are packed, where somebody looks.</summary>

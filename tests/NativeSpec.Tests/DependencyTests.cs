@@ -20,8 +20,8 @@ public sealed class DependencyTests
         ["Backends.Cpu"] = ["Backends", "Tensors"],
         // The C++ kernels; how many threads there are to compute with is asked of the managed ones.
         ["Backends.Native"] = ["Backends", "Backends.Cpu", "Tensors"],
-        // The forward; it knows no text and no sampling.
-        ["Model"] = ["Backends", "Loading", "Tensors"],
+        // The forward, and what its rows can be asked; it knows no text.
+        ["Model"] = ["Backends", "Loading", "Sampling", "Tensors"],
         // The face, and the rooms of candidates and their acceptance: tokens and numbers, no device and no model.
         ["Speculation"] = ["Sampling", "Speculation.DraftModels", "Speculation.Planning", "Speculation.Rounds", "Speculation.Verification", "Tokenization"],
         ["Speculation.Planning"] = ["Speculation", "Speculation.Rounds"],

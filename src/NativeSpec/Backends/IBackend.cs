@@ -10,7 +10,7 @@ namespace NativeSpec.Backends;
 /// <para>Matrices of activations are row-major, one row per node of the batch, and as wide as the operation says. A backend is
 /// used by one thread at a time.</para>
 /// </remarks>
-public interface IBackend : IDisposable
+internal interface IBackend : IDisposable
 {
     /// <summary>Short name: <c>cpu</c>, …</summary>
     string Name { get; }
@@ -77,7 +77,7 @@ public interface IBackend : IDisposable
 }
 
 /// <summary>Floats on a backend.</summary>
-public abstract class BackendBuffer(long length) : IDisposable
+internal abstract class BackendBuffer(long length) : IDisposable
 {
     /// <summary>Number of floats.</summary>
     public long Length { get; } = length;
@@ -87,7 +87,7 @@ public abstract class BackendBuffer(long length) : IDisposable
 }
 
 /// <summary>A weight matrix, or several stacked along the output, on a backend.</summary>
-public abstract class BackendWeight(int outFeatures, int inFeatures) : IDisposable
+internal abstract class BackendWeight(int outFeatures, int inFeatures) : IDisposable
 {
     /// <summary>Rows of the matrix: width of a result row.</summary>
     public int OutFeatures { get; } = outFeatures;
@@ -100,7 +100,7 @@ public abstract class BackendWeight(int outFeatures, int inFeatures) : IDisposab
 }
 
 /// <summary>Keys and values of all layers on a backend: per layer two matrices [rows, kvHeads·headDim].</summary>
-public abstract class BackendKv(in KvShape shape) : IDisposable
+internal abstract class BackendKv(in KvShape shape) : IDisposable
 {
     /// <summary>The extents.</summary>
     public KvShape Shape { get; } = shape;
@@ -115,7 +115,7 @@ public abstract class BackendKv(in KvShape shape) : IDisposable
 /// <param name="Heads">Query heads.</param>
 /// <param name="KvHeads">Key-value heads; <paramref name="Heads"/> is a multiple of it.</param>
 /// <param name="HeadDim">Width of a head.</param>
-public readonly record struct KvShape(int Layers, int Rows, int Heads, int KvHeads, int HeadDim)
+internal readonly record struct KvShape(int Layers, int Rows, int Heads, int KvHeads, int HeadDim)
 {
     /// <summary>Width of a row of keys, and of a row of values.</summary>
     public int Width => KvHeads * HeadDim;

@@ -8,7 +8,7 @@ namespace NativeSpec.Backends;
 /// when they branch off, lie where <see cref="PathRows"/>[<see cref="PathStart"/>[row] + (p − Trunk)] says. A chain is all trunk.</para>
 /// <para>That is the tree mask: two numbers and a short list per row, with no matrix of rows × context.</para>
 /// </remarks>
-public sealed class RowBatch
+internal sealed class RowBatch
 {
     /// <summary>Positions per page of cache rows.</summary>
     public const int PageSize = 64;

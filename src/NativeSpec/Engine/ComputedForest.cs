@@ -8,5 +8,5 @@ internal sealed class ComputedForest(LlamaModel model, Forest forest) : ICompute
 {
     public ReadOnlySpan<float> Logits(int tree, int node) => model.Logits(forest.LogitRow(tree, node));
 
-    public ReadOnlySpan<float> Hidden(int tree, int node) => model.Hidden(forest.LogitRow(tree, node));
+    public ReadOnlySpan<float> Hidden(int tree, int node) => model.Hidden(forest.LogitRow(tree, node)).Values;
 }

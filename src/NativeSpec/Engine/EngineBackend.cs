@@ -7,7 +7,7 @@ using NativeSpec.Tensors;
 namespace NativeSpec.Engine;
 
 /// <summary>The one place that decides which backend computes.</summary>
-public static partial class EngineBackend
+internal static partial class EngineBackend
 {
     /// <summary>Starts the backend that the options name; where they name none, the native one, or the managed one where no native library
     /// is, and then the logger is told why in one line.</summary>

@@ -1,7 +1,7 @@
 namespace NativeSpec.Model;
 
 /// <summary>What one forward computes: a token tree for each of several sequences.</summary>
-public sealed class Forest
+internal sealed class Forest
 {
     private readonly Entry[] _entries;
 
@@ -37,7 +37,8 @@ public sealed class Forest
     /// a prompt, Count for none.</param>
     /// <param name="firstNode">The nodes before this one were computed by earlier forwards, with the same prefix, and nothing was committed
     /// since: they are seen and not computed again. So a tree can grow level by level.</param>
-    public int Add(KvSequence sequence, TokenTree tree, int firstLogitNode, int firstNode = 0)
+    /// <param name="choices">How the tree's rows are to be chosen from; null where nothing is chosen.</param>
+    public int Add(KvSequence sequence, TokenTree tree, int firstLogitNode, int firstNode = 0, IRowChoices? choices = null)
     {
         ArgumentNullException.ThrowIfNull(sequence);
         ArgumentNullException.ThrowIfNull(tree);
@@ -51,13 +52,13 @@ public sealed class Forest
             throw new InvalidOperationException($"the forest is full: {Count} trees");
         }
 
-        _entries[Count] = new Entry(sequence, tree, firstNode, firstLogitNode, LogitCount);
+        _entries[Count] = new Entry(sequence, tree, firstNode, firstLogitNode, LogitCount, choices);
         RowCount += tree.Count - firstNode;
         LogitCount += tree.Count - firstLogitNode;
         return Count++;
     }
 
-    /// <summary>The number under which <see cref="LlamaModel.Logits"/> has a node's logits.</summary>
+    /// <summary>The number under which <see cref="IForwardResult"/> has a node.</summary>
     /// <exception cref="ArgumentOutOfRangeException">The logits of this node were not asked for.</exception>
     public int LogitRow(int tree, int node)
     {
@@ -68,7 +69,21 @@ public sealed class Forest
         return entry.FirstLogitRow + node - entry.FirstLogitNode;
     }
 
+    /// <summary>The choices of the tree that a row belongs to, and the row's node in it.</summary>
+    internal (IRowChoices? Choices, int Node) ChoicesOf(int logitRow)
+    {
+        foreach (ref readonly var entry in Entries)
+        {
+            if (logitRow - entry.FirstLogitRow is var at && at >= 0 && at < entry.Tree.Count - entry.FirstLogitNode)
+            {
+                return (entry.Choices, entry.FirstLogitNode + at);
+            }
+        }
+
+        throw new ArgumentOutOfRangeException(nameof(logitRow), logitRow, $"the forest has {LogitCount} rows");
+    }
+
     internal ReadOnlySpan<Entry> Entries => _entries.AsSpan(0, Count);
 
-    internal readonly record struct Entry(KvSequence Sequence, TokenTree Tree, int FirstNode, int FirstLogitNode, int FirstLogitRow);
+    internal readonly record struct Entry(KvSequence Sequence, TokenTree Tree, int FirstNode, int FirstLogitNode, int FirstLogitRow, IRowChoices? Choices);
 }

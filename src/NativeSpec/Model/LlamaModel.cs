@@ -8,13 +8,13 @@ namespace NativeSpec.Model;
 /// <param name="MaxLogitRows">Nodes whose logits are wanted.</param>
 /// <param name="MaxSequences">Trees.</param>
 /// <param name="MaxContext">Tokens of a sequence.</param>
-public readonly record struct ForwardLimits(int MaxRows, int MaxLogitRows, int MaxSequences, int MaxContext);
+internal readonly record struct ForwardLimits(int MaxRows, int MaxLogitRows, int MaxSequences, int MaxContext);
 
 /// <summary>A Llama: token embedding, decoder layers of attention and SwiGLU with RMSNorm before each, a head over the vocabulary
 /// (Touvron et al., 2023). <see cref="Forward"/> is the only forward there is; prefill, decoding, tree verification and batches of
 /// sequences differ in the forest they pass.</summary>
 /// <remarks>Used by one thread at a time. A forward allocates nothing.</remarks>
-public sealed class LlamaModel : IDisposable
+internal sealed class LlamaModel : IDisposable
 {
     private readonly IBackend _backend;
     private readonly LlamaWeights _weights;
@@ -29,6 +29,8 @@ public sealed class LlamaModel : IDisposable
     private readonly BackendBuffer _activated;   // [rows, intermediate]
     private readonly BackendBuffer _hidden;      // [logit rows, hidden]
     private readonly BackendBuffer _logits;      // [logit rows, vocab]
+    private readonly ForwardResult _result;
+    private Forest? _forest; // the last one
     private int _logitRows;
 
     /// <summary>Puts the weights on the backend and sizes the buffers. The tensors' memory must outlive the model; the backend stays the
@@ -59,6 +61,7 @@ public sealed class LlamaModel : IDisposable
         _activated = Rows(config.IntermediateSize);
         _hidden = backend.Allocate((long)limits.MaxLogitRows * config.HiddenSize);
         _logits = backend.Allocate((long)limits.MaxLogitRows * config.VocabSize);
+        _result = new ForwardResult(this);
 
         BackendBuffer Rows(int width) => backend.Allocate((long)Limits.MaxRows * width);
     }
@@ -90,13 +93,18 @@ public sealed class LlamaModel : IDisposable
         return new KvCache(_backend, shape, Limits.MaxRows);
     }
 
-    /// <summary>Computes every node of the forest: keys and values go to the cache, the wanted logits to <see cref="Logits"/>.</summary>
+    /// <summary>Computes every node of the forest: keys and values go to the cache, the rows of the wanted logits stay where they are and can be
+    /// asked.</summary>
     /// <param name="forest">One tree per sequence, all of one cache.</param>
     /// <param name="cancellationToken">Looked at before every layer; a cancelled forward has committed nothing.</param>
+    /// <returns>The rows, until the next forward.</returns>
     /// <exception cref="ArgumentException">The forest outgrows the limits, or a token is outside the vocabulary.</exception>
-    public void Forward(Forest forest, CancellationToken cancellationToken = default)
+    public IForwardResult Forward(Forest forest, CancellationToken cancellationToken = default)
     {
         Check(forest);
+        Forwards++;
+        _forest = forest;
+        _logitRows = 0;
         _builder.Fill(_batch, forest);
         var rows = _batch.Count;
         var kv = forest.Entries[0].Sequence.Cache.Storage;
@@ -127,22 +135,40 @@ public sealed class LlamaModel : IDisposable
             _backend.RmsNorm(_hidden, _weights.FinalNorm, eps, _hidden, _logitRows);
             _backend.MatMul(_weights.LmHead, _hidden, _logits, _logitRows, accumulate: false);
         }
+
+        return _result;
     }
 
-    /// <summary>[vocab] logits of a node of the last forward, by <see cref="Forest.LogitRow"/>; readable until the next forward.</summary>
+    /// <summary>[vocab] logits of a node of the last forward; see <see cref="IForwardResult.Logits"/>.</summary>
     public ReadOnlySpan<float> Logits(int logitRow)
     {
         ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual((uint)logitRow, (uint)_logitRows);
         return _backend.Download(_logits, (long)logitRow * Config.VocabSize, Config.VocabSize);
     }
 
-    /// <summary>[hidden] the hidden state of a node of the last forward, after the final norm, by <see cref="Forest.LogitRow"/>: what the
-    /// output matrix reads; readable until the next forward.</summary>
-    public ReadOnlySpan<float> Hidden(int logitRow)
+    /// <summary>The hidden state of a node of the last forward; see <see cref="IForwardResult.Hidden"/>.</summary>
+    public HiddenRow Hidden(int logitRow)
     {
         ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual((uint)logitRow, (uint)_logitRows);
-        return _backend.Download(_hidden, (long)logitRow * Config.HiddenSize, Config.HiddenSize);
+        return new HiddenRow(this, Forwards, logitRow);
     }
+
+    /// <summary>Forwards so far, begun ones included: the last one's number.</summary>
+    internal long Forwards { get; private set; }
+
+    internal bool IsLast(long forward) => forward == Forwards;
+
+    /// <summary>The choices of a row's tree, and the row's node in it.</summary>
+    internal (IRowChoices? Choices, int Node) ChoicesOf(int logitRow)
+    {
+        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual((uint)logitRow, (uint)_logitRows);
+        return _forest!.ChoicesOf(logitRow);
+    }
+
+    /// <summary>The position that a row's logits are about.</summary>
+    internal int PositionAfter(int logitRow) => _batch.Positions[_batch.LogitRows[logitRow]] + 1;
+
+    internal ReadOnlySpan<float> HiddenValues(int logitRow) => _backend.Download(_hidden, (long)logitRow * Config.HiddenSize, Config.HiddenSize);
 
     /// <inheritdoc/>
     public void Dispose()

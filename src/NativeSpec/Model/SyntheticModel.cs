@@ -4,7 +4,7 @@ using NativeSpec.Tensors;
 namespace NativeSpec.Model;
 
 /// <summary>A model of given shapes with random weights from a seed: what benchmarks and tests run where no checkpoint is needed.</summary>
-public sealed class SyntheticModel : IDisposable
+internal sealed class SyntheticModel : IDisposable
 {
     private readonly List<IDisposable> _memory = [];
 

@@ -3,7 +3,7 @@ namespace NativeSpec.Model;
 /// <summary>Tokens in topological order, each with a parent: what one forward computes for one sequence. Node 0, the root, follows the
 /// committed prefix; a node sees the prefix, its ancestors and itself.</summary>
 /// <remarks>A prompt's chunk is a chain, plain decoding is one node, every way to speculate is a tree. Storage is sized once.</remarks>
-public sealed class TokenTree
+internal sealed class TokenTree
 {
     private readonly int[] _tokens;
     private readonly int[] _parents;

@@ -10,7 +10,7 @@ public abstract class OperationFixture(TestBackend backend)
 
     protected TestBackend Description { get; } = backend;
 
-    protected IBackend Backend { get; private set; } = null!;
+    private protected IBackend Backend { get; private set; } = null!;
 
     protected Random Random { get; private set; } = null!;
 
@@ -32,13 +32,13 @@ public abstract class OperationFixture(TestBackend backend)
     protected float[] Floats(int count, float amplitude = 1)
         => [.. Enumerable.Range(0, count).Select(_ => ((float)Random.NextDouble() - 0.5f) * 2 * amplitude)];
 
-    protected BackendBuffer Buffer(float[] values)
+    private protected BackendBuffer Buffer(float[] values)
     {
         using var memory = Memory(DType.F32, values);
         return Own(Backend.ImportVector(new TensorView("values", DType.F32, [values.Length], Address(memory), values.Length * 4L)));
     }
 
-    protected BackendBuffer Buffer(int count) => Own(Backend.Allocate(count));
+    private protected BackendBuffer Buffer(int count) => Own(Backend.Allocate(count));
 
     /// <summary>A tensor of the element type nearest to the values, and the values that it really holds.</summary>
     protected (TensorView View, float[] Exact) Tensor(DType dtype, float[] values, params long[] shape)
@@ -48,7 +48,7 @@ public abstract class OperationFixture(TestBackend backend)
         return (new TensorView("tensor", dtype, shape, Address(memory), values.Length * (long)dtype.Size()), exact);
     }
 
-    protected float[] Read(BackendBuffer buffer) => Backend.Download(buffer, 0, (int)buffer.Length).ToArray();
+    private protected float[] Read(BackendBuffer buffer) => Backend.Download(buffer, 0, (int)buffer.Length).ToArray();
 
     protected T Own<T>(T disposable)
         where T : IDisposable

@@ -7,9 +7,19 @@ namespace NativeSpec.Tests.Backends;
 
 /// <summary>A backend that the conformance suite runs on: every one this machine has, at every instruction-set level, with one thread
 /// and with several, which then also share what is so small that otherwise one thread would do it.</summary>
-public sealed record TestBackend(string Name, Func<IBackend> Create)
+public sealed class TestBackend : IEquatable<TestBackend>
 {
     private const int SmallestChunk = 32;
+
+    internal TestBackend(string name, Func<IBackend> create)
+    {
+        Name = name;
+        Create = create;
+    }
+
+    public string Name { get; }
+
+    internal Func<IBackend> Create { get; }
 
     /// <summary>All that compute with weights as they are, for <c>[TestFixtureSource]</c>.</summary>
     public static IEnumerable<TestBackend> All
@@ -45,6 +55,12 @@ public sealed record TestBackend(string Name, Func<IBackend> Create)
     /// <summary>The error that a backend adds to a matmul with such weights, relative to the largest output: the BF16 dot products of one
     /// level round the activations to 2^-9, which counts for more where the products nearly cancel.</summary>
     public double MatMulError(DType dtype) => dtype == DType.BF16 && Name.Contains("bf16", StringComparison.Ordinal) ? 0.06 : 0;
+
+    public bool Equals(TestBackend? other) => Name == other?.Name;
+
+    public override bool Equals(object? obj) => Equals(obj as TestBackend);
+
+    public override int GetHashCode() => Name.GetHashCode(StringComparison.Ordinal);
 
     public override string ToString() => Name;
 

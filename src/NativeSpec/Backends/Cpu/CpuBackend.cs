@@ -5,7 +5,7 @@ using NativeSpec.Tensors;
 namespace NativeSpec.Backends.Cpu;
 
 /// <summary>The managed backend: SIMD kernels written once for every vector width, on a team of threads. It runs wherever .NET runs.</summary>
-public static class CpuBackend
+internal static class CpuBackend
 {
     /// <summary>Starts the backend.</summary>
     /// <exception cref="ArgumentException">The options name a level or a number of threads that cannot be.</exception>

@@ -1,7 +1,7 @@
 namespace NativeSpec.Backends.Cpu;
 
 /// <summary>How the managed kernels run.</summary>
-public sealed record CpuOptions
+internal sealed record CpuOptions
 {
     /// <summary>The environment variable that sets <see cref="Threads"/> where the option is not given.</summary>
     public const string ThreadsVariable = "NATIVESPEC_THREADS";

@@ -3,7 +3,7 @@ using System.Runtime.Intrinsics;
 namespace NativeSpec.Backends.Cpu;
 
 /// <summary>The vector widths of the managed kernels. Results agree bit for bit within a level and within a tolerance across levels.</summary>
-public enum SimdLevel
+internal enum SimdLevel
 {
     /// <summary>One float at a time: the version that explains the others, and the only one where the hardware has no vectors.</summary>
     Scalar = 32,
@@ -16,7 +16,7 @@ public enum SimdLevel
 }
 
 /// <summary>What this machine can run.</summary>
-public static class SimdLevels
+internal static class SimdLevels
 {
     /// <summary>The widest level this machine runs.</summary>
     public static SimdLevel Best =>

@@ -7,7 +7,7 @@ namespace NativeSpec.Backends.Native;
 
 /// <summary>The native backend: the C++ kernels of one instruction-set level on a team of threads, with weights in the file's type or
 /// packed to 8 or 4 bits.</summary>
-public sealed unsafe class NativeBackend : IBackend
+internal sealed unsafe class NativeBackend : IBackend
 {
     private readonly NativeBackendHandle _handle;
     private readonly WeightFormat _weights;

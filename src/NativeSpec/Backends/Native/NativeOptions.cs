@@ -5,7 +5,7 @@ using NativeSpec.Tensors;
 namespace NativeSpec.Backends.Native;
 
 /// <summary>How the native kernels run.</summary>
-public sealed record NativeOptions
+internal sealed record NativeOptions
 {
     /// <summary>The environment variable that sets <see cref="Level"/> where the option is not given.</summary>
     public const string LevelVariable = "NATIVESPEC_NATIVE_LEVEL";

@@ -6,11 +6,11 @@ using NativeSpec.Tensors;
 
 namespace NativeSpec.Speculation.Medusa;
 
-/// <summary>Computes Medusa heads (Cai et al., 2024, section 2.1) for one hidden state:
+/// <summary>Computes Medusa heads (Cai et al., 2024, section 2.1) for the hidden states of several sequences at once:
 /// <code>
 /// x ← hidden;  for each block: x ← x + SiLU(A x + b);  logits ← W x;  the k most likely tokens and their probabilities
 /// </code></summary>
-/// <remarks>Heads that share their vocabulary matrix are multiplied with it in one go, because reading it is what costs. Allocates
+/// <remarks>A weight is read once for all states, because reading it is what costs. Heads that share their vocabulary matrix are multiplied with it in one go. Allocates
 /// nothing once it is made.</remarks>
 internal sealed class MedusaForward : IDisposable
 {
@@ -21,22 +21,25 @@ internal sealed class MedusaForward : IDisposable
     private readonly IReadOnlyList<int>? _tokenMap;
     private readonly bool _isVocabShared;
     private readonly int _hiddenSize;
-    private readonly BackendBuffer _x;          // [hidden]
-    private readonly BackendBuffer _y;          // [hidden]
-    private readonly BackendBuffer _features;   // [heads, hidden], where the vocabulary is shared
-    private readonly BackendBuffer _logits;     // [heads or 1, rows]
-    private readonly float[] _feature;
+    private readonly int _rows;
+    private readonly BackendBuffer _x;          // [states, hidden]
+    private readonly BackendBuffer _y;          // [states, hidden]
+    private readonly BackendBuffer _features;   // [heads, states, hidden], where the vocabulary is shared
+    private readonly BackendBuffer _logits;     // [heads or 1, states, vocabulary rows]
+    private readonly float[] _states;           // [states, hidden]
+    private readonly float[] _feature;          // [states, hidden]
     private readonly float[] _weightOf;         // [rows]
-    private readonly int[] _tokens;
-    private readonly float[] _probabilities;
-    private readonly int[] _found;
+    private readonly int[] _tokens;             // [states, heads, top k]
+    private readonly float[] _probabilities;    // [states, heads, top k]
+    private readonly int[] _found;              // [states, heads]
 
     /// <summary>Puts the weights on the backend.</summary>
     /// <param name="heads">The heads; their memory must outlive this.</param>
     /// <param name="lmHead">The model's output matrix, for heads that use it.</param>
     /// <param name="backend">Stays the caller's.</param>
+    /// <param name="rows">Rows of the vocabulary matrices that stand for tokens: the first ones.</param>
     /// <param name="topK">Tokens to find for each head, at most as many as a head has.</param>
-    public MedusaForward(MedusaHeads heads, TensorView lmHead, IBackend backend, int topK)
+    public MedusaForward(MedusaHeads heads, TensorView lmHead, IBackend backend, int rows, int topK)
     {
         _backend = backend;
         _hiddenSize = heads.HiddenSize;
@@ -44,18 +47,23 @@ internal sealed class MedusaForward : IDisposable
         _isVocabShared = heads.IsVocabShared;
         _blocks = [.. heads.Heads.Select(head => head.Blocks.Select(block => Import(block.Weight, block.Bias)).ToArray())];
         _vocabs = [.. heads.Heads.Select(head => Import(head.Vocab ?? lmHead, null))];
-        TopK = Math.Min(topK, _vocabs[0].OutFeatures);
-        var atOnce = _isVocabShared ? Count : 1;
-        _x = backend.Allocate(_hiddenSize);
-        _y = backend.Allocate(_hiddenSize);
-        _features = backend.Allocate((long)atOnce * _hiddenSize);
-        _logits = backend.Allocate((long)atOnce * _vocabs[0].OutFeatures);
-        _feature = new float[_hiddenSize];
-        _weightOf = new float[_vocabs[0].OutFeatures];
-        _tokens = new int[Count * TopK];
-        _probabilities = new float[Count * TopK];
-        _found = new int[Count];
+        _rows = rows;
+        TopK = Math.Min(topK, rows);
+        var atOnce = MaxStates * (_isVocabShared ? Count : 1L);
+        _x = backend.Allocate(MaxStates * (long)_hiddenSize);
+        _y = backend.Allocate(MaxStates * (long)_hiddenSize);
+        _features = backend.Allocate(atOnce * _hiddenSize);
+        _logits = backend.Allocate(atOnce * _vocabs[0].OutFeatures);
+        _states = new float[MaxStates * _hiddenSize];
+        _feature = new float[MaxStates * _hiddenSize];
+        _weightOf = new float[rows];
+        _tokens = new int[MaxStates * Count * TopK];
+        _probabilities = new float[_tokens.Length];
+        _found = new int[MaxStates * Count];
     }
+
+    /// <summary>Most hidden states at once.</summary>
+    public const int MaxStates = 16;
 
     /// <summary>Heads there are.</summary>
     public int Count => _vocabs.Length;
@@ -63,45 +71,50 @@ internal sealed class MedusaForward : IDisposable
     /// <summary>Tokens found for each head.</summary>
     public int TopK { get; }
 
-    /// <summary>[found] the most likely tokens of a head, most likely first; none where its logits are not finite.</summary>
-    public ReadOnlySpan<int> Tokens(int head) => _tokens.AsSpan(head * TopK, _found[head]);
+    /// <summary>[found] the most likely tokens of a head after a state, most likely first; none where its logits are not finite.</summary>
+    public ReadOnlySpan<int> Tokens(int state, int head) => _tokens.AsSpan(Place(state, head) * TopK, _found[Place(state, head)]);
 
     /// <summary>[found] their probabilities.</summary>
-    public ReadOnlySpan<float> Probabilities(int head) => _probabilities.AsSpan(head * TopK, _found[head]);
+    public ReadOnlySpan<float> Probabilities(int state, int head) => _probabilities.AsSpan(Place(state, head) * TopK, _found[Place(state, head)]);
 
-    /// <summary>Computes the first heads.</summary>
+    /// <summary>Sets a state.</summary>
+    /// <param name="state">Which one.</param>
     /// <param name="hidden">[hidden] the model's hidden state after the final norm.</param>
-    /// <param name="heads">How many: the deepest token that is wanted.</param>
-    public void Run(ReadOnlySpan<float> hidden, int heads)
+    public void SetState(int state, ReadOnlySpan<float> hidden) => hidden.CopyTo(_states.AsSpan(state * _hiddenSize, _hiddenSize));
+
+    /// <summary>Computes the first heads of the first states.</summary>
+    /// <param name="states">How many states.</param>
+    /// <param name="heads">How many heads: the deepest token that is wanted.</param>
+    public void Run(int states, int heads)
     {
-        var rows = _vocabs[0].OutFeatures;
+        var values = states * _hiddenSize;
         for (var h = 0; h < heads; h++)
         {
-            _backend.Write(_x, 0, hidden);
+            _backend.Write(_x, 0, _states.AsSpan(0, values));
             foreach (var block in _blocks[h])
             {
-                _backend.MatMul(block, _x, _y, rows: 1, accumulate: false);
-                _backend.AddSilu(_x, _y, rows: 1, _hiddenSize);
+                _backend.MatMul(block, _x, _y, states, accumulate: false);
+                _backend.AddSilu(_x, _y, states, _hiddenSize);
             }
 
             if (_isVocabShared)
             {
-                _backend.Download(_x, 0, _hiddenSize).CopyTo(_feature);
-                _backend.Write(_features, (long)h * _hiddenSize, _feature);
+                _backend.Download(_x, 0, values).CopyTo(_feature);
+                _backend.Write(_features, (long)h * values, _feature.AsSpan(0, values));
             }
             else
             {
-                _backend.MatMul(_vocabs[h], _x, _logits, rows: 1, accumulate: false);
-                Rank(h, _backend.Download(_logits, 0, rows));
+                _backend.MatMul(_vocabs[h], _x, _logits, states, accumulate: false);
+                Rank(h, firstRow: 0, states);
             }
         }
 
         if (_isVocabShared)
         {
-            _backend.MatMul(_vocabs[0], _features, _logits, heads, accumulate: false);
+            _backend.MatMul(_vocabs[0], _features, _logits, heads * states, accumulate: false);
             for (var h = 0; h < heads; h++)
             {
-                Rank(h, _backend.Download(_logits, (long)h * rows, rows));
+                Rank(h, firstRow: h * states, states);
             }
         }
     }
@@ -131,21 +144,27 @@ internal sealed class MedusaForward : IDisposable
         return imported;
     }
 
-    private void Rank(int head, ReadOnlySpan<float> logits)
-    {
-        // The maximum is NaN if any logit is: then the head is broken, which costs its proposals and nothing else.
-        var max = TensorPrimitives.Max(logits);
-        _found[head] = 0;
-        if (!float.IsFinite(max))
-        {
-            return;
-        }
+    private int Place(int state, int head) => (state * Count) + head;
 
-        var tokens = _tokens.AsSpan(head * TopK, TopK);
-        _found[head] = TopTokens.SelectLikeliest(logits, max, _weightOf, tokens, _probabilities.AsSpan(head * TopK, TopK));
-        for (var i = 0; i < _found[head] && _tokenMap is not null; i++)
+    private void Rank(int head, int firstRow, int states)
+    {
+        for (var state = 0; state < states; state++)
         {
-            tokens[i] = _tokenMap[tokens[i]];
+            var logits = _backend.Download(_logits, (firstRow + (long)state) * _vocabs[0].OutFeatures, _rows);
+            // The maximum is NaN if any logit is: then the head is broken, which costs its proposals and nothing else.
+            var (max, place) = (TensorPrimitives.Max(logits), Place(state, head));
+            _found[place] = 0;
+            if (!float.IsFinite(max))
+            {
+                continue;
+            }
+
+            var tokens = _tokens.AsSpan(place * TopK, TopK);
+            _found[place] = TopTokens.SelectLikeliest(logits, max, _weightOf, tokens, _probabilities.AsSpan(place * TopK, TopK));
+            for (var i = 0; i < _found[place] && _tokenMap is not null; i++)
+            {
+                tokens[i] = _tokenMap[tokens[i]];
+            }
         }
     }
 }

@@ -41,15 +41,15 @@ public sealed class MedusaForwardTests
     {
         var shared = isShared ? View(Vocab, Hidden) : null;
         var heads = Heads(3, h => new MedusaHead([.. Enumerable.Range(0, blocks).Select(_ => new MedusaBlock(View(Hidden, Hidden), hasBias ? View(Hidden) : null))], shared ?? View(Vocab, Hidden)));
-        using var forward = new MedusaForward(heads, _lmHead, _backend, TopK);
+        using var forward = new MedusaForward(heads, _lmHead, _backend, Vocab, TopK);
 
-        forward.Run(_hidden, 3);
+        Run(forward, 3);
 
         for (var h = 0; h < 3; h++)
         {
             var expected = Reference(heads.Heads[h]).Take(TopK).ToArray();
-            Assert.That(forward.Tokens(h).ToArray(), Is.EqualTo(expected.Select(e => e.Token)), $"head {h}");
-            Assert.That(forward.Probabilities(h).ToArray(), Is.EqualTo(expected.Select(e => (float)e.Chance)).Within(1e-5f), $"head {h}");
+            Assert.That(forward.Tokens(0, h).ToArray(), Is.EqualTo(expected.Select(e => e.Token)), $"head {h}");
+            Assert.That(forward.Probabilities(0, h).ToArray(), Is.EqualTo(expected.Select(e => (float)e.Chance)).Within(1e-5f), $"head {h}");
         }
     }
 
@@ -59,16 +59,16 @@ public sealed class MedusaForwardTests
     {
         var zero = new MedusaBlock(_memory.View("A", new float[Hidden * Hidden], Hidden, Hidden), _memory.View("b", new float[Hidden], Hidden));
         var vocab = ofTheModel ? null : View(Vocab, Hidden);
-        using var untrained = new MedusaForward(Heads(2, _ => new MedusaHead([zero, zero], vocab)), _lmHead, _backend, TopK);
-        using var matrix = new MedusaForward(Heads(2, _ => new MedusaHead([], vocab ?? _lmHead)), _lmHead, _backend, TopK);
+        using var untrained = new MedusaForward(Heads(2, _ => new MedusaHead([zero, zero], vocab)), _lmHead, _backend, Vocab, TopK);
+        using var matrix = new MedusaForward(Heads(2, _ => new MedusaHead([], vocab ?? _lmHead)), _lmHead, _backend, Vocab, TopK);
 
-        untrained.Run(_hidden, 2);
-        matrix.Run(_hidden, 2);
+        Run(untrained, 2);
+        Run(matrix, 2);
 
         for (var h = 0; h < 2; h++)
         {
-            Assert.That(untrained.Tokens(h).ToArray(), Is.EqualTo(matrix.Tokens(h).ToArray()));
-            Assert.That(untrained.Probabilities(h).ToArray(), Is.EqualTo(matrix.Probabilities(h).ToArray()));
+            Assert.That(untrained.Tokens(0, h).ToArray(), Is.EqualTo(matrix.Tokens(0, h).ToArray()));
+            Assert.That(untrained.Probabilities(0, h).ToArray(), Is.EqualTo(matrix.Probabilities(0, h).ToArray()));
         }
     }
 
@@ -78,25 +78,69 @@ public sealed class MedusaForwardTests
         var block = new MedusaBlock(View(Hidden, Hidden), View(Hidden));
         var values = Random(Vocab * Hidden);
         var one = _memory.View("one", values, Vocab, Hidden);
-        using var shared = new MedusaForward(Heads(3, _ => new MedusaHead([block], one)), _lmHead, _backend, TopK);
-        using var apart = new MedusaForward(Heads(3, h => new MedusaHead([block], _memory.View($"{h}", values, Vocab, Hidden))), _lmHead, _backend, TopK);
+        using var shared = new MedusaForward(Heads(3, _ => new MedusaHead([block], one)), _lmHead, _backend, Vocab, TopK);
+        using var apart = new MedusaForward(Heads(3, h => new MedusaHead([block], _memory.View($"{h}", values, Vocab, Hidden))), _lmHead, _backend, Vocab, TopK);
 
-        shared.Run(_hidden, 3);
-        apart.Run(_hidden, 3);
+        Run(shared, 3);
+        Run(apart, 3);
 
         for (var h = 0; h < 3; h++)
         {
-            Assert.That(shared.Probabilities(h).ToArray(), Is.EqualTo(apart.Probabilities(h).ToArray()));
+            Assert.That(shared.Probabilities(0, h).ToArray(), Is.EqualTo(apart.Probabilities(0, h).ToArray()));
         }
     }
 
     [Test]
     public void Run_MoreTopTokensThanRows_FindsAllRows()
     {
-        using var forward = new MedusaForward(Heads(1, _ => new MedusaHead([], View(3, Hidden))), _lmHead, _backend, TopK);
-        forward.Run(_hidden, 1);
-        Assert.That(forward.Tokens(0).ToArray(), Is.EquivalentTo(new[] { 0, 1, 2 }));
-        Assert.That(forward.Probabilities(0).ToArray().Sum(), Is.EqualTo(1).Within(1e-5));
+        using var forward = new MedusaForward(Heads(1, _ => new MedusaHead([], View(3, Hidden))), _lmHead, _backend, rows: 3, TopK);
+        Run(forward, 1);
+        Assert.That(forward.Tokens(0, 0).ToArray(), Is.EquivalentTo(new[] { 0, 1, 2 }));
+        Assert.That(forward.Probabilities(0, 0).ToArray().Sum(), Is.EqualTo(1).Within(1e-5));
+    }
+
+    /// <summary>Several sequences' states at once: each has the bits that it has alone, whatever its neighbours are.</summary>
+    [Test]
+    public void Run_SeveralStates_GivesEachTheBitsOfItsOwn([Values] bool isShared, [Values(1, 3)] int count)
+    {
+        var shared = isShared ? View(Vocab, Hidden) : null;
+        var heads = Heads(3, _ => new MedusaHead([new MedusaBlock(View(Hidden, Hidden), View(Hidden))], shared ?? View(Vocab, Hidden)));
+        var states = Enumerable.Range(0, 5).Select(_ => Random(Hidden)).ToArray();
+        using var forward = new MedusaForward(heads, _lmHead, _backend, Vocab, TopK);
+        var alone = states.Select(state =>
+        {
+            forward.SetState(0, state);
+            forward.Run(1, count);
+            return Enumerable.Range(0, count).SelectMany(h => forward.Probabilities(0, h).ToArray().Concat(forward.Tokens(0, h).ToArray().Select(token => (float)token))).ToArray();
+        }).ToArray();
+
+        for (var state = 0; state < states.Length; state++)
+        {
+            forward.SetState(state, states[state]);
+        }
+
+        forward.Run(states.Length, count);
+        for (var state = 0; state < states.Length; state++)
+        {
+            var together = Enumerable.Range(0, count).SelectMany(h => forward.Probabilities(state, h).ToArray().Concat(forward.Tokens(state, h).ToArray().Select(token => (float)token)));
+            Assert.That(together, Is.EqualTo(alone[state]), $"state {state}");
+        }
+    }
+
+    /// <summary>Rows past those that stand for tokens are padding, whatever they hold.</summary>
+    [Test]
+    public void Run_PaddedRows_AreLeftOut()
+    {
+        using var forward = new MedusaForward(Heads(1, _ => new MedusaHead([], View(Vocab, Hidden))), _lmHead, _backend, rows: 4, TopK);
+        Run(forward, 1);
+        Assert.That(forward.Tokens(0, 0).ToArray(), Is.EquivalentTo(new[] { 0, 1, 2, 3 }));
+        Assert.That(forward.Probabilities(0, 0).ToArray().Sum(), Is.EqualTo(1).Within(1e-5));
+    }
+
+    private void Run(MedusaForward forward, int heads)
+    {
+        forward.SetState(0, _hidden);
+        forward.Run(1, heads);
     }
 
     private static MedusaHeads Heads(int count, Func<int, MedusaHead> make) =>

@@ -1,0 +1,31 @@
+namespace NativeSpec.Model;
+
+/// <summary>A hidden state that a forward left on its backend: a handle, which lasts until that model's next forward.</summary>
+internal readonly record struct HiddenRow
+{
+    private readonly LlamaModel? _model;
+    private readonly long _forward;
+
+    internal HiddenRow(LlamaModel model, long forward, int row)
+    {
+        _model = model;
+        _forward = forward;
+        Row = row;
+    }
+
+    /// <summary>Which row of the forward it is, as <see cref="Forest.LogitRow"/> counts them.</summary>
+    public int Row { get; }
+
+    /// <summary>The model's next forward has not come yet.</summary>
+    public bool IsValid => _model is not null && _model.IsLast(_forward);
+
+    /// <summary>The model that computed it.</summary>
+    /// <exception cref="InvalidOperationException">The row is gone.</exception>
+    internal LlamaModel Model => IsValid
+        ? _model!
+        : throw new InvalidOperationException("this hidden state is gone: the model has computed another forward since");
+
+    /// <summary>[hidden] the values: free on the processor, a copy from a device.</summary>
+    /// <exception cref="InvalidOperationException">The row is gone.</exception>
+    public ReadOnlySpan<float> Values => Model.HiddenValues(Row);
+}
