@@ -8,9 +8,9 @@ namespace NativeSpec.Speculation.Rounds;
 /// <param name="kind">What it proposes from.</param>
 /// <param name="together">The source that asks it together with those of other sequences; null where it is asked by itself.</param>
 /// <param name="drafter">The drafter; disposed by the sequence.</param>
-/// <param name="control">Whether it is worth asking.</param>
+/// <param name="account">Whether it can afford to be asked.</param>
 internal sealed class DrafterSlot(
-    int number, string name, DraftKind kind, BatchDrafterSource? together, IDrafter drafter, DrafterControl control)
+    int number, string name, DraftKind kind, BatchDrafterSource? together, IDrafter drafter, DrafterAccount account)
 {
     public int Number => number;
 
@@ -22,13 +22,16 @@ internal sealed class DrafterSlot(
 
     public IDrafter Drafter => drafter;
 
-    public DrafterControl Control => control;
+    public DrafterAccount Account => account;
 
     /// <summary>Whether the next round's tree will be offered to it.</summary>
     public bool AsksNext { get; set; }
 
     /// <summary>Whether this round's tree has been offered to it.</summary>
     public bool WasAsked { get; set; }
+
+    /// <summary>The probes that it has added in this round.</summary>
+    public int Probes { get; set; }
 
     /// <summary>The time it has taken in this round.</summary>
     public long RoundTicks { get; set; }

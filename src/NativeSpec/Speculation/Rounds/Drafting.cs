@@ -17,7 +17,6 @@ internal readonly record struct RoundRoom(int MaxDepth, int Share, int Others);
 internal sealed class Drafting : IDisposable
 {
     private const int CandidatesPerNode = 4; // candidates beyond what can be computed, so that there is a choice
-    private const double FreeCost = 1.02;    // a forward this much longer than that of one node is as good as free
 
     private readonly SpeculationCore _core;
     private readonly SpeculationOptions _options;
@@ -32,7 +31,6 @@ internal sealed class Drafting : IDisposable
     private readonly (double Added, double Alone)[] _credits;
     private readonly int _traceNumber;
     private (long Draft, long Plan) _traced;
-    private long _observed; // when the last round was over
     private int _position;
 
     /// <summary>Starts the drafters of a request; if one cannot start, those that have are disposed.</summary>
@@ -55,7 +53,7 @@ internal sealed class Drafting : IDisposable
         MaxNodes = core.MaxNodesOf(options);
         _tree = new DraftTree(_slots.Count == 0 ? 1 : Math.Max(CandidatesPerNode * MaxNodes, 256), core.VocabSize);
         _prices = new double[_tree.Capacity + 1];
-        _judge = new ProposalJudge(core.Estimates, core.Joint, _tree, [.. _slots.Select(slot => slot.Number)]);
+        _judge = new ProposalJudge(core.Estimates, core.Mixer, _tree, [.. _slots.Select(slot => slot.Number)]);
         _context = new DraftContext(sampling.Chooser, sampling.Rule, sampling.History, options.SampleDrafts) { Judge = _judge };
         _context.Append(prompt.Span);
         _traceNumber = options.Trace?.BeginRequest() ?? 0;
@@ -116,7 +114,7 @@ internal sealed class Drafting : IDisposable
         _context.Budget = share - 1;
         foreach (var slot in _slots)
         {
-            (slot.WasAsked, slot.RoundTicks) = (false, 0);
+            (slot.WasAsked, slot.Probes, slot.RoundTicks) = (false, 0, 0);
         }
     }
 
@@ -170,7 +168,7 @@ internal sealed class Drafting : IDisposable
     public void EndTurn(int drafter, int before, long ticks)
     {
         _tree.EndTurn();
-        _slots[drafter].RoundTicks = ticks;
+        (_slots[drafter].RoundTicks, _slots[drafter].Probes) = (ticks, _context.ProbeBudget - _tree.ProbesLeft);
         Stats.DraftTicks += ticks;
         Stats.Of(drafter).Rounds++;
         Stats.Of(drafter).Proposed += _tree.ProposalCount - before;
@@ -224,13 +222,11 @@ internal sealed class Drafting : IDisposable
     public void Learn(WalkResult result)
     {
         var began = _core.Clock.GetTimestamp();
-        var sinceLast = _observed == 0 ? 0 : Seconds(began - _observed);
         _context.Append(result.Emitted);
         ShowAsked(result);
-        DecideNext(result, sinceLast);
+        DecideNext(result);
         _judge.Learn(result.Emitted, Stats);
-        _observed = _core.Clock.GetTimestamp();
-        Stats.DraftTicks += _observed - began;
+        Stats.DraftTicks += _core.Clock.GetTimestamp() - began;
     }
 
     /// <summary>Counts a round that the sequence decoded, and hands it to the request's trace, if it has one.</summary>
@@ -269,8 +265,9 @@ internal sealed class Drafting : IDisposable
         for (var i = 0; i < selected.Count; i++)
         {
             var (source, kind) = selected[i];
+            var account = _options.Unplanned ? new DrafterAccount() : _core.AccountOf(Set, _numbers[i]);
             var drafter = source.Start(prompt) ?? throw new InvalidOperationException($"the drafter '{source.Name}' has started nothing");
-            _slots.Add(new DrafterSlot(_numbers[i], source.Name, kind, source as BatchDrafterSource, drafter, _core.ControlOf(Set, _numbers[i])));
+            _slots.Add(new DrafterSlot(_numbers[i], source.Name, kind, source as BatchDrafterSource, drafter, account));
         }
     }
 
@@ -280,7 +277,11 @@ internal sealed class Drafting : IDisposable
         List<Exception> errors = [];
         foreach (var slot in _slots)
         {
-            _core.Remember(Set, slot.Number, slot.Control);
+            if (!_options.Unplanned)
+            {
+                _core.Remember(Set, slot.Number, slot.Account); // others ask whatever it costs, so their debts say nothing
+            }
+
             try
             {
                 slot.Drafter.Dispose();
@@ -308,22 +309,24 @@ internal sealed class Drafting : IDisposable
         {
             var slot = _slots[asked[i]];
             slot.RoundTicks += Show(slot, result);
-            slot.Control.Observe(Seconds(slot.RoundTicks), _credits[i].Added, _credits[i].Alone, _judge.WasRight(asked[i], result.Emitted), _core.TokensPerSecond);
+            var seconds = Seconds(slot.RoundTicks) + SecondsOfProbes(slot.Probes);
+            slot.Account.Observe(seconds, _credits[i].Added, _credits[i].Alone, _core.TokensPerSecond);
         }
     }
 
-    /// <summary>Decides whom to ask in the next round. Who rests is shown rounds while that costs next to nothing, and in any case the one before
-    /// it is asked.</summary>
-    private void DecideNext(WalkResult result, double secondsSinceLast)
+    /// <summary>Decides whom to ask in the next round. Who rests is shown rounds as far as its account allows, and in any case the one before it
+    /// is asked.</summary>
+    private void DecideNext(WalkResult result)
     {
         for (var i = 0; i < _slots.Count; i++)
         {
             var slot = _slots[i];
-            slot.AsksNext = _options.Unplanned || slot.Control.ShouldAsk(_core.TokensPerSecond);
-            if (!slot.WasAsked && (slot.Control.Allowance.Allows(secondsSinceLast) || slot.AsksNext))
+            slot.Account.Earn(result.Emitted.Length);
+            slot.AsksNext = _options.Unplanned || slot.Account.ShouldAsk;
+            if (!slot.WasAsked && (slot.AsksNext || slot.Account.CanLearn(_core.TokensPerSecond)))
             {
                 slot.RoundTicks = Show(slot, result);
-                slot.Control.Allowance.Spend(Seconds(slot.RoundTicks));
+                slot.Account.ObserveLearning(Seconds(slot.RoundTicks), _core.TokensPerSecond);
             }
 
             Stats.Of(i).Ticks += slot.RoundTicks;
@@ -352,7 +355,7 @@ internal sealed class Drafting : IDisposable
 
         return _asked.AsSpan(0, count);
 
-        double Surplus(int drafter) => _slots[drafter].Control.SurplusAlone(_core.TokensPerSecond);
+        double Surplus(int drafter) => _slots[drafter].Account.SurplusAlone(_core.TokensPerSecond);
     }
 
     private long Show(DrafterSlot slot, WalkResult result)
@@ -362,23 +365,25 @@ internal sealed class Drafting : IDisposable
         return _core.Clock.GetTimestamp() - start;
     }
 
-    /// <summary>Probes are paid for by what their drafter has been giving; without that, only as many as the machine computes for nothing.</summary>
+    /// <summary>Probes are paid for by what their drafter has been giving; without that, only as many as its allowance pays for every round.</summary>
     private int ProbeBudget(DrafterSlot slot)
     {
         var (most, one) = (_tree.ForcedLeft, _core.Cost.At(1, Text.Length));
-        if (_options.Unplanned || slot.Control.TokensPerRound * one > _core.Cost.At(1 + most, Text.Length) - one)
+        if (_options.Unplanned || SecondsOfProbes(most) < slot.Account.TokensPerRound * one)
         {
             return most;
         }
 
-        var free = 0;
-        while (free < most && _core.Cost.At(2 + free, Text.Length) <= FreeCost * one)
+        var afforded = 0;
+        while (afforded < most && SecondsOfProbes(afforded + 1) <= DrafterAccount.Allowance * one)
         {
-            free++;
+            afforded++;
         }
 
-        return free;
+        return afforded;
     }
+
+    private double SecondsOfProbes(int probes) => _core.Cost.At(1 + probes, Text.Length) - _core.Cost.At(1, Text.Length);
 
     /// <summary>What the first, second, … candidate of a tree must promise to be computed, in tokens that could be written in its time.</summary>
     private ReadOnlySpan<double> Prices(int count)

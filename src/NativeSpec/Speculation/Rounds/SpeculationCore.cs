@@ -7,15 +7,13 @@ namespace NativeSpec.Speculation.Rounds;
 internal sealed class SpeculationCore
 {
     private const int MostDrafters = 32;
-    private const double RateLearning = 0.05;
-    private const double MostOfUsual = 4;
 
     private readonly IReadOnlyList<IDrafterSource> _sources;
     private readonly DrafterNumbers _numbers;
     private readonly Dictionary<string, int> _own = [];
-    private readonly Dictionary<(uint Set, int Number), DrafterControl> _controls = [];
-    private double _tokens;  // of a round, on average
-    private double _seconds; // of a round, on average
+    private readonly Dictionary<(uint Set, int Number), DrafterAccount> _accounts = [];
+    private SteadyMean _tokens;  // of a round
+    private SteadyMean _seconds; // of a round
 
     public SpeculationCore(IReadOnlyList<IDrafterSource> sources, CostCurve cost, int vocabSize, int maxNodes, TimeProvider? clock = null)
     {
@@ -51,10 +49,10 @@ internal sealed class SpeculationCore
     public AcceptanceEstimates Estimates { get; } = new(MostDrafters);
 
     /// <summary>What is known of nodes that several drafters speak of.</summary>
-    public JointEstimates Joint { get; } = new(MostDrafters);
+    public LogisticMixer Mixer { get; } = new(MostDrafters);
 
     /// <summary>Tokens per second of late, all sequences together; 0 before the first round.</summary>
-    public double TokensPerSecond => _seconds == 0 ? 0 : _tokens / _seconds;
+    public double TokensPerSecond => _seconds.Value == 0 ? 0 : _tokens.Value / _seconds.Value;
 
     /// <summary>A request's drafters, in the order of their turns.</summary>
     public IReadOnlyList<(IDrafterSource Source, DraftKind Kind)> Select(SpeculationOptions options)
@@ -77,18 +75,17 @@ internal sealed class SpeculationCore
     /// on who proposes besides.</summary>
     /// <param name="set">The request's drafters: a bit for each number.</param>
     /// <param name="number">The drafter's.</param>
-    public DrafterControl ControlOf(uint set, int number) => _controls.TryGetValue((set, number), out var control) ? control.Clone() : new DrafterControl();
+    public DrafterAccount AccountOf(uint set, int number) => _accounts.TryGetValue((set, number), out var account) ? account.Clone() : new DrafterAccount();
 
     /// <summary>Keeps what a request has found out about a drafter.</summary>
-    public void Remember(uint set, int number, DrafterControl control) => _controls[(set, number)] = control;
+    public void Remember(uint set, int number, DrafterAccount account) => _accounts[(set, number)] = account;
 
     /// <summary>Learns from a round. One that took many times longer than usual was disturbed, and counts as a slow one.</summary>
     public void ObserveRound(int nodes, int context, double forwardSeconds, double roundSeconds, int tokens)
     {
         Cost.Observe(nodes, context, forwardSeconds);
-        var weight = _seconds == 0 ? 1 : RateLearning;
-        _tokens += weight * (tokens - _tokens);
-        _seconds += weight * ((_seconds == 0 ? roundSeconds : Math.Min(roundSeconds, MostOfUsual * _seconds)) - _seconds);
+        _tokens.Add(tokens);
+        _seconds.AddTime(roundSeconds);
     }
 
     private static DraftKind KindOf(IDrafterSource source, SpeculationOptions options)
@@ -101,10 +98,10 @@ internal sealed class SpeculationCore
     private void Forget(int number)
     {
         Estimates.Forget(number);
-        Joint.Forget(number);
-        foreach (var known in _controls.Keys.Where(known => (known.Set & (1u << number)) != 0).ToArray())
+        Mixer.Forget(number);
+        foreach (var known in _accounts.Keys.Where(known => (known.Set & (1u << number)) != 0).ToArray())
         {
-            _controls.Remove(known);
+            _accounts.Remove(known);
         }
     }
 }

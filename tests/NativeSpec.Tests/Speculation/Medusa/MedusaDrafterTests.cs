@@ -60,9 +60,10 @@ public sealed class MedusaDrafterTests
         Assert.That(tree.Count, Is.EqualTo(1));
     }
 
-    /// <summary>A head that takes longer than writing a token cannot pay, however right it is: now and then one is computed, to time it.</summary>
+    /// <summary>A head that takes longer than writing a token cannot pay, however right it is. When one is timed again is up to what it costs:
+    /// LevelWorthTests.</summary>
     [Test]
-    public void Propose_HeadsSlowerThanWriting_AreHardlyEverComputed()
+    public void Propose_HeadsMuchSlowerThanWriting_AreNotComputed()
     {
         using var source = Source(_memory.Plain(Hidden, Counts(2), Counts(3)), new MedusaOptions { Tree = TreeLayout.FromChoices("chain", [[0], [0, 0]]) });
         using var drafter = source.Start(ReadOnlyMemory<int>.Empty);
@@ -71,8 +72,7 @@ public sealed class MedusaDrafterTests
 
         var depths = Enumerable.Range(0, 128).Select(_ => Depth(tokensPerSecond: 1e12)).ToArray();
 
-        Assert.That(depths.Max(), Is.EqualTo(1));
-        Assert.That(depths.Sum(), Is.EqualTo(2));
+        Assert.That(depths.Max(), Is.Zero);
 
         int Depth(double tokensPerSecond)
         {
