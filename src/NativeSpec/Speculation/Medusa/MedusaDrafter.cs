@@ -3,6 +3,7 @@ using NativeSpec.Backends;
 using NativeSpec.Loading;
 using NativeSpec.Loading.Llama;
 using NativeSpec.Loading.Medusa;
+using NativeSpec.Model;
 using NativeSpec.Speculation.Planning;
 using NativeSpec.Speculation.TreeLayouts;
 using NativeSpec.Tensors;
@@ -29,7 +30,7 @@ public sealed record MedusaOptions
 /// the one that uses the backend.</remarks>
 public sealed class MedusaDrafterSource : IDrafterSource
 {
-    private readonly MedusaForward _forward;
+    private readonly HeadsModel _forward;
     private readonly TreeLayout? _tree;
     private readonly LevelWorth _head = new();
 
@@ -53,7 +54,7 @@ public sealed class MedusaDrafterSource : IDrafterSource
         options.Tree?.RequireFit(heads.Heads.Count, heads.Rows ?? model.VocabSize);
         Name = options.Name;
         _tree = options.Tree;
-        _forward = new MedusaForward(heads, lmHead, backend, _tree?.Width ?? options.TopK);
+        _forward = new HeadsModel(heads, lmHead, backend, _tree?.Width ?? options.TopK, maxStates: 1);
     }
 
     /// <inheritdoc/>
@@ -69,7 +70,7 @@ public sealed class MedusaDrafterSource : IDrafterSource
 /// <summary>The candidates of one request. Both kinds of tree grow from the most to the least likely path, its likelihood being the product
 /// of the heads' probabilities, until the budget is spent: so what is left out is what is least likely. Heads that are not expected to pay
 /// are not computed.</summary>
-internal sealed class MedusaDrafter(MedusaForward forward, TreeLayout? layout, LevelWorth head) : IDrafter
+internal sealed class MedusaDrafter(HeadsModel forward, TreeLayout? layout, LevelWorth head) : IDrafter
 {
     // Ordered by likelihood, then by age, so that equal likelihoods give the same tree everywhere.
     private readonly PriorityQueue<Candidate, (float Unlikely, int Age)> _frontier = new();
@@ -93,13 +94,13 @@ internal sealed class MedusaDrafter(MedusaForward forward, TreeLayout? layout, L
         var began = Stopwatch.GetTimestamp();
         forward.Run(_hidden, depth);
         head.ObserveSeconds(Stopwatch.GetElapsedTime(began).TotalSeconds / depth);
-        head.ObserveChance(forward.Tokens(0).Length == 0 ? 0 : context.ChanceOf(parent: 0, forward.Tokens(0)[0], rank: 0, forward.Probabilities(0)[0]));
+        head.ObserveChance(forward.Tokens(0, 0).Length == 0 ? 0 : context.ChanceOf(parent: 0, forward.Tokens(0, 0)[0], rank: 0, forward.Probabilities(0, 0)[0]));
         _frontier.Clear();
         _age = 0;
         AddChildren(new Candidate(Parent: -1, Node: 0, Head: -1, Rank: 0, Above: 1, Likelihood: 1), treeNode: 0, depth);
         for (var added = 0; added < context.Budget && _frontier.TryDequeue(out var best, out _); added++)
         {
-            var node = tree.Add(best.Parent, forward.Tokens(best.Head)[best.Rank], best.Rank, forward.Probabilities(best.Head)[best.Rank]);
+            var node = tree.Add(best.Parent, forward.Tokens(0, best.Head)[best.Rank], best.Rank, forward.Probabilities(0, best.Head)[best.Rank]);
             if (node < 0)
             {
                 return; // the tree is full
@@ -163,9 +164,9 @@ internal sealed class MedusaDrafter(MedusaForward forward, TreeLayout? layout, L
 
     private void AddCandidate(int treeNode, int layoutNode, int head, int rank, float above)
     {
-        if (rank < forward.Tokens(head).Length)
+        if (rank < forward.Tokens(0, head).Length)
         {
-            var likelihood = above * forward.Probabilities(head)[rank];
+            var likelihood = above * forward.Probabilities(0, head)[rank];
             _frontier.Enqueue(new Candidate(treeNode, layoutNode, head, rank, above, likelihood), (-likelihood, _age++));
         }
     }
