@@ -1,3 +1,4 @@
+using NativeSpec.Model;
 using NativeSpec.Speculation.TreeLayouts;
 
 namespace NativeSpec.Speculation.Medusa;
@@ -39,7 +40,7 @@ internal sealed class MedusaDrafter(MedusaDrafterSource source, TreeLayout? layo
     /// <param name="row">Of which hidden state.</param>
     /// <param name="heads">Heads that were computed.</param>
     /// <returns>How likely the first head's likeliest token is right, by what became of others like it.</returns>
-    public double Propose(MedusaForward forward, int row, int heads)
+    public double Propose(HeadsModel forward, int row, int heads)
     {
         var depth = Math.Min(Depth, heads);
         var chance = forward.Tokens(row, 0).Length == 0
@@ -83,7 +84,7 @@ internal sealed class MedusaDrafter(MedusaDrafterSource source, TreeLayout? layo
     public void Dispose() => _frontier.Clear();
 
     /// <summary>Of a layout's node all children become candidates; without a layout the first one does, and brings its siblings.</summary>
-    private void AddChildren(MedusaForward forward, int row, in Candidate parent, int treeNode, int depth)
+    private void AddChildren(HeadsModel forward, int row, in Candidate parent, int treeNode, int depth)
     {
         if (parent.Head + 1 >= depth)
         {
@@ -103,7 +104,7 @@ internal sealed class MedusaDrafter(MedusaDrafterSource source, TreeLayout? layo
         }
     }
 
-    private void AddCandidate(MedusaForward forward, int row, int treeNode, int layoutNode, int head, int rank, float above)
+    private void AddCandidate(HeadsModel forward, int row, int treeNode, int layoutNode, int head, int rank, float above)
     {
         if (rank < forward.Tokens(row, head).Length)
         {

@@ -3,6 +3,7 @@ using NativeSpec.Backends;
 using NativeSpec.Loading;
 using NativeSpec.Loading.Llama;
 using NativeSpec.Loading.Medusa;
+using NativeSpec.Model;
 using NativeSpec.Speculation.Planning;
 using NativeSpec.Tensors;
 
@@ -14,7 +15,10 @@ namespace NativeSpec.Speculation.Medusa;
 /// together.</remarks>
 internal sealed class MedusaDrafterSource : BatchDrafterSource
 {
-    private readonly MedusaForward _forward;
+    private const int MaxStates = 16;
+
+    private readonly HeadsModel _forward;
+    private readonly float[] _states; // [states, hidden]
     private readonly MedusaOptions _options;
     private readonly LevelWorth _head = new();
     private readonly List<MedusaDrafter> _drafting = [];
@@ -36,7 +40,8 @@ internal sealed class MedusaDrafterSource : BatchDrafterSource
         heads.RequireFit(model, tokens);
         var rows = Math.Min(heads.Rows ?? model.VocabSize, heads.TokenMap is null ? model.VocabSize : int.MaxValue);
         _options.Tree?.RequireFit(heads.Heads.Count, rows);
-        _forward = new MedusaForward(heads, lmHead, backend, rows, _options.Tree?.Width ?? _options.TopK);
+        _forward = new HeadsModel(heads, lmHead, backend, _options.Tree?.Width ?? _options.TopK, MaxStates, rows);
+        _states = new float[MaxStates * model.HiddenSize];
     }
 
     /// <inheritdoc/>
@@ -52,7 +57,7 @@ internal sealed class MedusaDrafterSource : BatchDrafterSource
         {
             _drafting.Clear();
             var depth = 0;
-            for (; next < batch.Count && _drafting.Count < MedusaForward.MaxStates; next++)
+            for (; next < batch.Count && _drafting.Count < MaxStates; next++)
             {
                 var session = (MedusaDrafter)batch[next].Session;
                 if (session.Begin(batch[next], next, _forward.Count) is > 0 and var most)
@@ -112,11 +117,11 @@ internal sealed class MedusaDrafterSource : BatchDrafterSource
         var began = Stopwatch.GetTimestamp();
         for (var row = 0; row < _drafting.Count; row++)
         {
-            _forward.SetState(row, _drafting[row].Hidden);
+            _drafting[row].Hidden.CopyTo(_states.AsSpan(row * _drafting[row].Hidden.Length));
             batch.CountRows(_drafting[row].Place, heads);
         }
 
-        _forward.Run(_drafting.Count, heads);
+        _forward.Run(_states.AsSpan(0, _drafting.Count * _drafting[0].Hidden.Length), heads);
         _head.ObserveSeconds(_drafting.Count, Stopwatch.GetElapsedTime(began).TotalSeconds / heads);
         for (var row = 0; row < _drafting.Count; row++)
         {
