@@ -109,7 +109,7 @@ internal sealed class Round
         for (var i = 0; i < _computed.Count; i++)
         {
             _computed[i].TakePlanned(_plan.Of(i));
-            _forest.Add(_computed[i].Kv!, _computed[i].Tree, firstLogitNode: 0);
+            _forest.Add(_computed[i].Kv!, _computed[i].Tree, firstLogitNode: 0, choices: _computed[i].Drafting.Sampling);
         }
 
         var prompts = 0;
@@ -129,7 +129,7 @@ internal sealed class Round
             if (sequence.PromptRemaining > 0 && _shares[prompt++] is > 0 and var rows)
             {
                 var ends = sequence.TakePromptChunk(rows);
-                _forest.Add(sequence.Kv!, sequence.Tree, ends ? sequence.Tree.Count - 1 : sequence.Tree.Count);
+                _forest.Add(sequence.Kv!, sequence.Tree, ends ? sequence.Tree.Count - 1 : sequence.Tree.Count, choices: sequence.Drafting.Sampling);
                 _computed.Add(sequence);
             }
         }

@@ -118,6 +118,7 @@ internal sealed class Sequence : ITextWriter, IDisposable
     public bool TakePromptChunk(int most)
     {
         var (first, count) = (Kv!.Length, Math.Min(most, PromptRemaining));
+        Sampling.Follow(planned: null);
         Tree.Clear();
         for (var at = first; at < first + count; at++)
         {
@@ -133,6 +134,7 @@ internal sealed class Sequence : ITextWriter, IDisposable
     /// <summary>Fills the tree with the candidates that were chosen, below the last token.</summary>
     public void TakePlanned(ReadOnlySpan<PlannedNode> nodes)
     {
+        Sampling.Follow(Drafting.Planned);
         Tree.Clear();
         foreach (var node in nodes)
         {

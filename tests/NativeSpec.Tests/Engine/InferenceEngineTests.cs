@@ -295,6 +295,11 @@ public sealed class InferenceEngineTests
     public void Load_AnOptionOutOfRange_IsNamed(int sequences)
         => Assert.That(() => Open(_folder, new EngineOptions { MaxSequences = sequences }), Throws.ArgumentException.With.Message.Contains("MaxSequences"));
 
+    [TestCase(-1)]
+    [TestCase(65_537)]
+    public void Load_AQueueOutOfRange_IsNamed(int waiting)
+        => Assert.That(() => Open(_folder, new EngineOptions { MaxWaiting = waiting }), Throws.ArgumentException.With.Message.Contains("MaxWaiting"));
+
     [Test]
     public void Load_AContextBeyondTheModel_IsRefusedWithTheNumbers()
         => Assert.That(() => Open(_folder, new EngineOptions { MaxContext = 513 }), Throws.ArgumentException.With.Message.Contains("513").And.Message.Contains("512"));

@@ -41,7 +41,7 @@ internal sealed record DrafterHarness
         {
             Temperature = 0,
             MaxTokens = newTokens,
-            Speculation = new SpeculationOptions { MaxNodes = MostNodes },
+            Speculation = new SpeculationOptions { MaxNodes = MostNodes, Unplanned = true },
         });
         rounds.RunToTheEnd();
         if (sequence.Sequence.Error is { } error)

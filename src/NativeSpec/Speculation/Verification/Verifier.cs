@@ -34,6 +34,7 @@ internal sealed class Verifier(int vocabSize)
     public WalkResult Walk(WalkResult result, IForwardResult rows, int firstRow, RequestSampling sampling, ITextWriter text)
     {
         result.Begin(rows, firstRow);
+        sampling.MoveTo(0);
         var (node, goesOn) = sampling.Typical is { } typical ? FollowTypical(typical, result, sampling, text) : (0, true);
         while (goesOn)
         {
@@ -48,8 +49,8 @@ internal sealed class Verifier(int vocabSize)
                 break;
             }
 
-            result.Accept(child);
             node = child;
+            Accept(result, node, sampling);
         }
 
         return result;
@@ -65,24 +66,29 @@ internal sealed class Verifier(int vocabSize)
             var token = result.Tree.Token(path[i]);
             result.Emit(token);
             goesOn = text.Take(token, result.Rows, result.RowOf(node));
-            result.Accept(path[i]);
             node = path[i];
+            Accept(result, node, sampling);
         }
 
         return (node, goesOn);
     }
 
+    private static void Accept(WalkResult result, int node, RequestSampling sampling)
+    {
+        result.Accept(node);
+        sampling.MoveTo(result.Planned.NumberOf(node));
+    }
+
     /// <summary>Chooses the token after a computed node.</summary>
     private int Choose(WalkResult result, int node, RequestSampling sampling)
     {
-        sampling.Chance.MoveTo(sampling.History.Count);
-        var logits = result.Logits(node);
         if (result.Tree.Sampled(node) is not { Drawn.Length: > 0 } sampled)
         {
-            return sampling.Chance.Choose(sampling.Chooser, logits, sampling.Choice);
+            return result.Rows.Choose(result.RowOf(node));
         }
 
-        sampling.Chooser.Process(logits, sampling.Choice, _distribution);
+        sampling.Chance.MoveTo(sampling.History.Count);
+        sampling.Chooser.Process(result.Logits(node), sampling.Choice, _distribution);
         return ResidualWalk(result.Tree, node, sampled, sampling.Chance);
     }
 

@@ -39,6 +39,9 @@ internal sealed class ScriptedRounds : IDisposable
     /// <summary>Sequences that are served.</summary>
     public List<TestSequence> Active { get; } = [];
 
+    /// <summary>Whether every row's token is chosen before anything is walked, as a device does it.</summary>
+    public bool ChoosesAhead { get; init; }
+
     /// <summary>Is told the rows of each forward before it is computed, and how many trees there are.</summary>
     public Action<int, CancellationToken> BeforeForward { get; set; } = (_, _) => { };
 
@@ -93,11 +96,14 @@ internal sealed class ScriptedRounds : IDisposable
     private sealed class ScriptedRows(ScriptedRounds rounds, LogitsAfter logits) : IForwardResult
     {
         private readonly List<int[]> _texts = []; // [row]
+        private readonly List<(IRowChoices Choices, int Node)> _choices = [];
+        private readonly List<int> _chosen = [];
         private readonly float[] _logits = new float[rounds._core.VocabSize];
 
         public void Begin(Forest forest)
         {
             _texts.Clear();
+            _choices.Clear();
             foreach (ref readonly var entry in forest.Entries)
             {
                 var (kv, tree) = (entry.Sequence, entry.Tree);
@@ -111,8 +117,23 @@ internal sealed class ScriptedRounds : IDisposable
                     }
 
                     _texts.Add([.. text, .. path]);
+                    _choices.Add((entry.Choices!, node));
                 }
             }
+
+            _chosen.Clear();
+            for (var row = 0; row < _texts.Count && rounds.ChoosesAhead; row++)
+            {
+                _chosen.Add(Describe(row));
+            }
+        }
+
+        public int Choose(int row) => rounds.ChoosesAhead ? _chosen[row] : Describe(row);
+
+        private int Describe(int row)
+        {
+            var (choices, node) = _choices[row];
+            return rounds._chooser.Choose(Logits(row), choices.Describe(node));
         }
 
         public ReadOnlySpan<float> Logits(int row)

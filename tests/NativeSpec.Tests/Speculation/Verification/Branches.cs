@@ -26,6 +26,7 @@ internal sealed class Branches : IChance
         while (branches.Advance());
     }
 
+    /// <summary>The token of a row: one of the distribution that its choice describes.</summary>
     public int Choose(Chooser chooser, ReadOnlySpan<float> logits, in RowChoice choice)
     {
         var distribution = new TokenDistribution(chooser.VocabSize);

@@ -126,7 +126,7 @@ internal sealed class JointLaw(int vocab, int length, SamplingOptions options)
         var history = HistoryOf([.. text]);
         var (writer, sampling) = (new TextList(history), new RequestSampling(_chooser, Rule(seed), history));
         int[] before = [.. text];
-        var result = _verifier.Walk(new WalkResult(planned), new TableRows(planned, path => Logits(0, [.. before, .. path])), 0, sampling, writer);
+        var result = _verifier.Walk(new WalkResult(planned), new TableRows(planned, path => Logits(0, [.. before, .. path]), sampling), 0, sampling, writer);
         text.AddRange(writer.Tokens);
         var last = result.AcceptedPath[^1];
         if (fault == WalkFault.DroppedResidual && tree.Sampled(last) is not null && tree.FindChild(last, text[^1]) < 0)

@@ -135,7 +135,7 @@ internal sealed class TinyWorld(int vocab, int seed, SamplingOptions options)
         history.Start([0]);
         var text = new TextList(history);
         var sampling = new RequestSampling(_chooser, _rule, history) { Chance = chance };
-        new Verifier(vocab).Walk(new WalkResult(planned), new TableRows(planned, TargetLogits), firstRow: 0, sampling, text);
+        new Verifier(vocab).Walk(new WalkResult(planned), new TableRows(planned, TargetLogits, sampling), firstRow: 0, sampling, text);
         return text.Tokens;
     }
 

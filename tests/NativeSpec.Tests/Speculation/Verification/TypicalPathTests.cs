@@ -54,7 +54,8 @@ public sealed class TypicalPathTests
         planned.End();
         var result = new WalkResult(planned);
         float[] logits = [.. probabilities.Select(p => MathF.Log(Math.Max(p, 1e-30f)))];
-        result.Begin(new TableRows(planned, _ => logits), firstRow: 0);
-        return new TypicalPath(vocab, new LossyTypicalAcceptance()).Find(result, new RequestSampling(new Chooser(vocab), rule, history));
+        var sampling = new RequestSampling(new Chooser(vocab), rule, history);
+        result.Begin(new TableRows(planned, _ => logits, sampling), firstRow: 0);
+        return new TypicalPath(vocab, new LossyTypicalAcceptance()).Find(result, sampling);
     }
 }
