@@ -4,47 +4,19 @@
 #include <cstdarg>
 #include <cstdio>
 #include <cstring>
-#include <exception>
 #include <memory>
-#include <new>
 
 #include "../kernels/cpu/quantized.h"
 #include "backend.h"
 #include "dispatch.h"
+#include "program.h"
+#include "status.h"
 
 using namespace nativespec;
 
 namespace {
 
-constexpr int64_t kMostExtent = 1 << 30;
-
 thread_local char last_error[256] = "";
-
-ns_status Fail(ns_status status, const char* format, ...) {
-  va_list arguments;
-  va_start(arguments, format);
-  std::vsnprintf(last_error, sizeof last_error, format, arguments);
-  va_end(arguments);
-  return status;
-}
-
-/// Runs a function that returns a status, and returns a status whatever happens.
-template <class Function>
-ns_status Guard(Function function) noexcept {
-  try {
-    return function();
-  } catch (const std::bad_alloc&) {
-    return Fail(NS_OUT_OF_MEMORY, "the system has no memory left");
-  } catch (const std::exception& error) {
-    return Fail(NS_FAILED, "%s", error.what());
-  } catch (...) {
-    return Fail(NS_FAILED, "an unknown exception");
-  }
-}
-
-bool Extent(int64_t value) { return value >= 1 && value <= kMostExtent; }
-
-long long Print(int64_t value) { return static_cast<long long>(value); }
 
 /// Reads parts and adds up their rows; a failure otherwise.
 ns_status ReadParts(const ns_part* parts, int32_t count, int64_t in, std::vector<MatrixPart>& read, int64_t& out) {
@@ -65,46 +37,6 @@ ns_status ReadParts(const ns_part* parts, int32_t count, int64_t in, std::vector
   return Extent(out) ? NS_OK : Fail(NS_INVALID_ARGUMENT, "%lld outputs in all; expected at most %lld", Print(out), Print(kMostExtent));
 }
 
-ns_status CheckKv(const ns_kv* kv, int32_t layer) {
-  if (kv == nullptr || kv->data == nullptr || !Extent(kv->rows) || kv->kv_heads < 1 || kv->heads < kv->kv_heads ||
-      kv->heads % kv->kv_heads != 0 || kv->head_dim < 2 || kv->head_dim % 2 != 0 || (kv->type != NS_F32 && kv->type != NS_BF16)) {
-    return Fail(NS_INVALID_ARGUMENT, "a cache needs rows, an even head width, heads that are a multiple of its key-value heads, and F32 or BF16");
-  }
-  return layer >= 0 && layer < kv->layers ? NS_OK : Fail(NS_OUT_OF_RANGE, "layer %d of a cache of %d layers", layer, kv->layers);
-}
-
-KvPlanes Planes(const ns_kv& kv, int32_t layer) {
-  const int64_t plane = kv.rows * kv.kv_heads * kv.head_dim * (kv.type == NS_BF16 ? 2 : 4);
-  uint8_t* keys = static_cast<uint8_t*>(kv.data) + 2 * layer * plane;
-  return {keys, keys + plane, kv.type == NS_BF16};
-}
-
-/// Every index that attention follows lies inside its array, and every cache row inside the cache.
-ns_status CheckSight(const ns_batch& batch, int64_t cache_rows) {
-  for (int32_t row = 0; row < batch.rows; ++row) {
-    const int64_t seen = int64_t{batch.positions[row]} + 1, trunk = batch.trunk[row];
-    const int64_t in_trunk = trunk < seen ? trunk : seen;
-    const bool inside = seen >= 1 && trunk >= 0 && batch.page_start[row] >= 0 && batch.path_start[row] >= 0 &&
-                        batch.page_start[row] + (in_trunk + kPageSize - 1) / kPageSize <= batch.page_count &&
-                        batch.path_start[row] + (seen - in_trunk) <= batch.path_count;
-    if (!inside) {
-      return Fail(NS_OUT_OF_RANGE, "row %d sees %lld positions, %lld of them in its trunk: past the batch's %d pages or %d path rows", row,
-                  Print(seen), Print(trunk), batch.page_count, batch.path_count);
-    }
-  }
-  for (int32_t i = 0; i < batch.page_count; ++i) {
-    if (batch.pages[i] < 0 || (int64_t{batch.pages[i]} + 1) * kPageSize > cache_rows) {
-      return Fail(NS_OUT_OF_RANGE, "page %d of a cache of %lld rows", batch.pages[i], Print(cache_rows));
-    }
-  }
-  for (int32_t i = 0; i < batch.path_count; ++i) {
-    if (batch.path_rows[i] < 0 || batch.path_rows[i] >= cache_rows) {
-      return Fail(NS_OUT_OF_RANGE, "cache row %d of %lld", batch.path_rows[i], Print(cache_rows));
-    }
-  }
-  return NS_OK;
-}
-
 int64_t PackedBytes(int64_t out, int64_t in, int32_t format) {
   return format == NS_Q8 ? PackedLayout<8>::Panels(out) * PackedLayout<8>::PanelBytes(in)
                          : PackedLayout<4>::Panels(out) * PackedLayout<4>::PanelBytes(in);
@@ -119,22 +51,28 @@ void SetShape(ns_weight& weight, int64_t out, int64_t in, const float* bias, int
   }
 }
 
-#define NS_REQUIRE(condition) \
-  if (!(condition)) {         \
-    return Fail(NS_INVALID_ARGUMENT, "%s: needs %s", __func__, #condition); \
-  }
-
 }  // namespace
+
+ns_status nativespec::Fail(ns_status status, const char* format, ...) {
+  va_list arguments;
+  va_start(arguments, format);
+  std::vsnprintf(last_error, sizeof last_error, format, arguments);
+  va_end(arguments);
+  return status;
+}
+
+const char* nativespec::LastError() { return last_error; }
 
 int32_t ns_abi_version(void) { return NS_ABI_VERSION; }
 
-void ns_struct_sizes(int32_t* part, int32_t* batch, int32_t* kv) {
+void ns_struct_sizes(int32_t* part, int32_t* batch, int32_t* kv, int32_t* step) {
   *part = sizeof(ns_part);
   *batch = sizeof(ns_batch);
   *kv = sizeof(ns_kv);
+  *step = sizeof(ns_step);
 }
 
-const char* ns_last_error(void) { return last_error; }
+const char* ns_last_error(void) { return LastError(); }
 
 const char* ns_level_name(int32_t level) { return level >= 0 && level < LevelCount() ? LevelName(level) : nullptr; }
 
@@ -233,38 +171,29 @@ ns_status ns_read(ns_backend* backend, const void* data, int64_t bytes) {
   });
 }
 
-ns_status ns_embed(ns_backend* backend, const ns_part* table, int64_t width, const ns_batch* batch, float* x) {
-  NS_REQUIRE(backend != nullptr && table != nullptr && batch != nullptr && x != nullptr && Extent(width));
-  NS_REQUIRE(table->type >= NS_F32 && table->type <= NS_BF16);
-  for (int32_t row = 0; row < batch->rows; ++row) {
-    if (batch->tokens[row] < 0 || batch->tokens[row] >= table->rows) {
-      return Fail(NS_OUT_OF_RANGE, "token %d of a vocabulary of %lld", batch->tokens[row], Print(table->rows));
-    }
-  }
+ns_status ns_to_floats(ns_backend* backend, const ns_part* vector, float* y) {
+  NS_REQUIRE(backend != nullptr && vector != nullptr && vector->data != nullptr && y != nullptr && Extent(vector->rows));
+  NS_REQUIRE(vector->type >= NS_F32 && vector->type <= NS_BF16);
   return Guard([&] {
-    const EmbedArguments a{static_cast<const uint8_t*>(table->data), static_cast<ElementType>(table->type), batch->tokens, x, width};
-    backend->Run(backend->operations.embed, &a, batch->rows, width);
+    // A vector is a table of one row.
+    const int32_t token = 0;
+    const EmbedArguments a{static_cast<const uint8_t*>(vector->data), static_cast<ElementType>(vector->type), &token, y, vector->rows, 1.0f};
+    backend->operations.embed(&a, 0, 1);
     return NS_OK;
   });
 }
 
-ns_status ns_rms_norm(ns_backend* backend, const float* x, const float* gain, float epsilon, float* y, int64_t rows, int64_t width) {
-  NS_REQUIRE(backend != nullptr && x != nullptr && gain != nullptr && y != nullptr && rows >= 0 && Extent(width));
-  return Guard([&] {
-    const RmsNormArguments a{x, gain, y, width, epsilon};
-    backend->Run(backend->operations.rms_norm, &a, rows, width);
-    return NS_OK;
-  });
+ns_status ns_program_create(ns_backend* backend, const ns_step* steps, int32_t count, const ns_room* room, ns_program** program) {
+  NS_REQUIRE(backend != nullptr && (steps != nullptr || count == 0) && count >= 0 && room != nullptr && program != nullptr);
+  NS_REQUIRE(room->rows >= 1 && room->rows <= kMostExtent && room->logit_rows >= 0 && room->logit_rows <= kMostExtent);
+  return Guard([&] { return ns_program::Create(backend, steps, count, *room, program); });
 }
 
-ns_status ns_matmul(ns_backend* backend, const ns_weight* weight, const float* x, float* y, int64_t rows, int32_t accumulate) {
-  NS_REQUIRE(backend != nullptr && weight != nullptr && x != nullptr && y != nullptr && rows >= 0);
-  return Guard([&] {
-    if (rows > 0) {
-      backend->MatMul(*weight, x, y, rows, accumulate != 0);
-    }
-    return NS_OK;
-  });
+void ns_program_destroy(ns_program* program) { delete program; }
+
+ns_status ns_program_run(ns_program* program, const ns_batch* batch, const ns_kv* kv, const int32_t* cancelled) {
+  NS_REQUIRE(program != nullptr && batch != nullptr);
+  return Guard([&] { return program->Run(*batch, kv, cancelled); });
 }
 
 ns_status ns_gemm(const ns_backend* backend, int64_t m, int64_t n, int64_t k, const float* a, int64_t a_stride, int32_t a_by_columns, const float* b,
@@ -277,81 +206,6 @@ ns_status ns_gemm(const ns_backend* backend, int64_t m, int64_t n, int64_t k, co
     backend->operations.gemm(&g, 0, m);
     return NS_OK;
   });
-}
-
-ns_status ns_rope(ns_backend* backend, const ns_batch* batch, float* qkv, const ns_kv* kv, int32_t layer) {
-  NS_REQUIRE(backend != nullptr && batch != nullptr && qkv != nullptr);
-  if (const ns_status status = CheckKv(kv, layer); status != NS_OK) {
-    return status;
-  }
-  for (int32_t row = 0; row < batch->rows; ++row) {
-    if (batch->kv_rows[row] < 0 || batch->kv_rows[row] >= kv->rows) {
-      return Fail(NS_OUT_OF_RANGE, "cache row %d of %lld", batch->kv_rows[row], Print(kv->rows));
-    }
-  }
-  return Guard([&] {
-    const RopeArguments a{qkv, Planes(*kv, layer), batch->cos, batch->sin, batch->kv_rows, kv->heads, kv->kv_heads, kv->head_dim};
-    backend->Run(backend->operations.rope, &a, batch->rows, int64_t{kv->heads + 2 * kv->kv_heads} * kv->head_dim);
-    return NS_OK;
-  });
-}
-
-ns_status ns_tree_attention(ns_backend* backend, const ns_batch* batch, const float* qkv, const ns_kv* kv, int32_t layer, float* y) {
-  NS_REQUIRE(backend != nullptr && batch != nullptr && qkv != nullptr && y != nullptr);
-  if (const ns_status status = CheckKv(kv, layer); status != NS_OK) {
-    return status;
-  }
-  if (const ns_status status = CheckSight(*batch, kv->rows); status != NS_OK) {
-    return status;
-  }
-  return Guard([&] {
-    TreeAttentionArguments a{};
-    a.qkv = qkv;
-    a.kv = Planes(*kv, layer);
-    a.y = y;
-    a.positions = batch->positions;
-    a.trunk = batch->trunk;
-    a.page_start = batch->page_start;
-    a.pages = batch->pages;
-    a.path_start = batch->path_start;
-    a.path_rows = batch->path_rows;
-    a.rows = batch->rows;
-    a.heads = kv->heads;
-    a.kv_heads = kv->kv_heads;
-    a.head_dim = kv->head_dim;
-    backend->TreeAttention(a);
-    return NS_OK;
-  });
-}
-
-ns_status ns_swiglu(ns_backend* backend, const float* gate_up, float* y, int64_t rows, int64_t width) {
-  NS_REQUIRE(backend != nullptr && gate_up != nullptr && y != nullptr && rows >= 0 && Extent(width));
-  return Guard([&] {
-    const SwiGluArguments a{gate_up, y, width};
-    // An exponential and a division cost about as much as eight floats read and written.
-    backend->Run(backend->operations.swiglu, &a, rows * ((width + kSwiGluColumns - 1) / kSwiGluColumns), 8 * kSwiGluColumns);
-    return NS_OK;
-  });
-}
-
-ns_status ns_add_silu(ns_backend* backend, float* x, const float* y, int64_t rows, int64_t width) {
-  NS_REQUIRE(backend != nullptr && x != nullptr && y != nullptr && rows >= 0 && Extent(width));
-  return Guard([&] {
-    const AddSiluArguments a{x, y, width};
-    backend->Run(backend->operations.add_silu, &a, rows, 8 * width);
-    return NS_OK;
-  });
-}
-
-ns_status ns_gather_rows(const ns_batch* batch, const float* x, float* y, int64_t width) {
-  NS_REQUIRE(batch != nullptr && x != nullptr && y != nullptr && Extent(width));
-  for (int32_t i = 0; i < batch->logit_count; ++i) {
-    if (batch->logit_rows[i] < 0 || batch->logit_rows[i] >= batch->rows) {
-      return Fail(NS_OUT_OF_RANGE, "row %d of a batch of %d", batch->logit_rows[i], batch->rows);
-    }
-    std::memcpy(y + i * width, x + batch->logit_rows[i] * width, static_cast<size_t>(width) * sizeof(float));
-  }
-  return NS_OK;
 }
 
 ns_status ns_move_kv_rows(const ns_kv* kv, const int32_t* from, const int32_t* to, int32_t count) {

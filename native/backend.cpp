@@ -9,9 +9,14 @@
 #include "../kernels/cpu/quantized.h"
 
 using nativespec::ElementType;
+using nativespec::Epilogue;
 using nativespec::MatMulArguments;
 using nativespec::MatMulKernel;
 using nativespec::MatrixPart;
+using nativespec::PrepareArguments;
+using nativespec::Projection;
+using nativespec::RmsNormArguments;
+using nativespec::SwiGluArguments;
 using nativespec::Work;
 
 namespace {
@@ -45,6 +50,43 @@ void RunStacked(const void* arguments, int64_t begin, int64_t end) {
   }
 }
 
+/// Rows that are normed and then laid out. Items: rows.
+struct NormThenPrepareArguments {
+  RmsNormArguments norm;
+  PrepareArguments prepare;
+  Work norm_work;
+  Work prepare_work;
+};
+
+void NormThenPrepare(const void* arguments, int64_t begin, int64_t end) {
+  const auto& a = *static_cast<const NormThenPrepareArguments*>(arguments);
+  a.norm_work(&a.norm, begin, end);
+  a.prepare_work(&a.prepare, begin, end);
+}
+
+/// Gates and ups of the same outputs, and SwiGLU while they are in the cache. Items: outputs of the gate.
+struct GatedArguments {
+  const MatMulArguments* gate;
+  const MatMulArguments* up;
+  int64_t up_first;  // where the ups begin among the outputs of their matmul
+  Work matmul;
+  SwiGluArguments swiglu;
+  int64_t rows;
+  Work swiglu_work;
+};
+
+void RunGatedOutputs(const void* arguments, int64_t begin, int64_t end) {
+  const auto& a = *static_cast<const GatedArguments*>(arguments);
+  a.matmul(a.gate, begin, end);
+  a.matmul(a.up, a.up_first + begin, a.up_first + end);
+  SwiGluArguments some = a.swiglu;
+  some.gate += begin;
+  some.up += begin;
+  some.y += begin;
+  some.columns = end - begin;
+  a.swiglu_work(&some, 0, a.rows * some.Pieces());
+}
+
 int64_t ChunkOutputs(const MatMulKernel& kernel, int64_t row_bytes, int64_t chunk_bytes) {
   return std::max(chunk_bytes / std::max(row_bytes, int64_t{1}) / kernel.outputs_per_tile, int64_t{1}) * kernel.outputs_per_tile;
 }
@@ -69,11 +111,18 @@ void ns_backend::Run(Work work, const void* arguments, int64_t items, int64_t wo
   team.Run(work, arguments, items, std::max(grain, int64_t{1}));
 }
 
-void ns_backend::MatMul(const ns_weight& weight, const float* x, float* y, int64_t rows, bool accumulate) {
-  const int64_t row_bytes = PreparedBytes(weight);
-  const int64_t blocks = (rows * row_bytes + kPreparedBytes - 1) / kPreparedBytes, together = (rows + blocks - 1) / blocks;
-  for (int64_t row = 0; row < rows; row += together) {
-    MatMulBlock(weight, x + row * weight.in, y + row * weight.out, std::min(together, rows - row), accumulate);
+void ns_backend::Project(const Projection& p) {
+  if (p.rows == 0) {
+    return;
+  }
+  const int64_t row_bytes = PreparedBytes(*p.weight), width = p.epilogue == Epilogue::kSwiGlu ? p.weight->out / 2 : p.weight->out;
+  const int64_t blocks = (p.rows * row_bytes + kPreparedBytes - 1) / kPreparedBytes, together = (p.rows + blocks - 1) / blocks;
+  for (int64_t row = 0; row < p.rows; row += together) {
+    Projection block = p;
+    block.x += row * p.weight->in;
+    block.y += row * width;
+    block.rows = std::min(together, p.rows - row);
+    ProjectBlock(block);
   }
 }
 
@@ -90,27 +139,56 @@ int64_t ns_backend::PreparedBytes(const ns_weight& weight) const {
 
 const MatMulKernel& ns_backend::Kernel(int32_t format) const { return format == 8 ? operations.q8_matmul : operations.q4_matmul; }
 
-void ns_backend::MatMulBlock(const ns_weight& weight, const float* x, float* y, int64_t rows, bool accumulate) {
-  const auto prepare = [&](const MatMulKernel& kernel) {
-    const nativespec::PrepareArguments a{x, prepared.Reserve(kernel.prepared_bytes(weight.in) * rows), weight.in, rows};
-    Run(kernel.prepare, &a, rows, weight.in * kPreparingWork);
-  };
+void ns_backend::Prepare(const Projection& p, const MatMulKernel& kernel) {
+  const int64_t in = p.weight->in;
+  const PrepareArguments prepare{p.gain == nullptr ? p.x : p.normed, prepared.Reserve(kernel.prepared_bytes(in) * p.rows), in, p.rows};
+  if (p.gain == nullptr) {
+    Run(kernel.prepare, &prepare, p.rows, in * kPreparingWork);
+    return;
+  }
+  const NormThenPrepareArguments a{{p.x, p.gain, p.normed, in, p.epsilon}, prepare, operations.rms_norm, kernel.prepare};
+  Run(&NormThenPrepare, &a, p.rows, in * (kPreparingWork + 1));
+}
+
+void ns_backend::RunGated(const Projection& p, const MatMulKernel& kernel, const MatMulArguments& gate, const MatMulArguments& up, int64_t up_first,
+                          int64_t row_bytes) {
+  const int64_t half = p.weight->out / 2;
+  const GatedArguments a{&gate, &up, up_first, kernel.work, {p.projected, p.projected + half, p.y, 2 * half, half, half}, p.rows, operations.swiglu};
+  team.Run(&RunGatedOutputs, &a, half, ChunkOutputs(kernel, 2 * row_bytes, chunk_bytes));
+}
+
+void ns_backend::ProjectBlock(const Projection& p) {
+  const ns_weight& weight = *p.weight;
+  const int64_t half = weight.out / 2;
   const float* bias = weight.bias.empty() ? nullptr : weight.bias.data();
-  MatMulArguments a{weight.packed, nullptr, y, bias, weight.in, weight.out, rows, weight.out, accumulate};
+  float* y = p.epilogue == Epilogue::kStore || p.epilogue == Epilogue::kAdd ? p.y : p.projected;
+  MatMulArguments a{weight.packed, nullptr, y, bias, weight.in, weight.out, p.rows, weight.out, p.multiplier, p.epilogue == Epilogue::kAdd};
+  bool gated = false;
   if (weight.packed != nullptr) {
     const MatMulKernel& kernel = Kernel(weight.format);
-    prepare(kernel);
+    const int64_t row_bytes = weight.in * weight.format / 8;
+    Prepare(p, kernel);
     a.x = prepared.data();
-    team.Run(kernel.work, &a, weight.out, ChunkOutputs(kernel, weight.in * weight.format / 8, chunk_bytes));
-    return;
+    gated = p.epilogue == Epilogue::kSwiGlu && half % nativespec::kPanelOutputs == 0;
+    if (gated) {
+      RunGated(p, kernel, a, a, half, row_bytes);
+    } else {
+      team.Run(kernel.work, &a, weight.out, ChunkOutputs(kernel, row_bytes, chunk_bytes));
+    }
   }
 
   constexpr size_t kMostTogether = 8;
   MatMulArguments stacked[kMostTogether];
-  for (size_t part = 0; part < weight.parts.size();) {
+  Projection rest = p;  // its norm is computed once
+  for (size_t part = 0; part < weight.parts.size() && weight.packed == nullptr;) {
     const ElementType type = weight.parts[part].type;
     const MatMulKernel& kernel = operations.float_matmul[static_cast<int>(type)];
-    prepare(kernel);
+    const int64_t row_bytes = weight.in * (type == ElementType::kF32 ? 4 : 2);
+    Prepare(rest, kernel);
+    if (rest.gain != nullptr) {
+      rest.gain = nullptr;
+      rest.x = rest.normed;
+    }
     a.x = prepared.data();
     int64_t outputs = 0;
     size_t count = 0;
@@ -123,8 +201,22 @@ void ns_backend::MatMulBlock(const ns_weight& weight, const float* x, float* y, 
       outputs += a.out;
     }
 
-    const StackedArguments all{stacked, static_cast<int64_t>(count), kernel.work};
-    team.Run(&RunStacked, &all, outputs, ChunkOutputs(kernel, weight.in * (type == ElementType::kF32 ? 4 : 2), chunk_bytes));
+    gated = p.epilogue == Epilogue::kSwiGlu && count == 2 && outputs == weight.out && stacked[0].out == half;
+    if (gated) {
+      RunGated(p, kernel, stacked[0], stacked[1], 0, row_bytes);
+    } else {
+      const StackedArguments all{stacked, static_cast<int64_t>(count), kernel.work};
+      team.Run(&RunStacked, &all, outputs, ChunkOutputs(kernel, row_bytes, chunk_bytes));
+    }
+  }
+
+  // An exponential and a division cost about as much as eight floats read and written.
+  if (p.epilogue == Epilogue::kSwiGlu && !gated) {
+    const SwiGluArguments s{p.projected, p.projected + half, p.y, 2 * half, half, half};
+    Run(operations.swiglu, &s, p.rows * s.Pieces(), 8 * nativespec::kSwiGluColumns);
+  } else if (p.epilogue == Epilogue::kAddSilu) {
+    const nativespec::AddSiluArguments s{p.y, p.projected, weight.out};
+    Run(operations.add_silu, &s, p.rows, 8 * weight.out);
   }
 }
 

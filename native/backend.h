@@ -9,6 +9,8 @@
 #include "../kernels/cpu/operations.h"
 #include "thread_team.h"
 
+struct ns_weight;
+
 namespace nativespec {
 
 /// Bytes on a cache line's boundary; large ones in huge pages where the system has them to give. Their contents are not kept when they
@@ -46,6 +48,23 @@ class AlignedBytes {
   int64_t size_ = 0;
 };
 
+/// What becomes of a projection, in the order of the C interface.
+enum class Epilogue : int32_t { kStore = 0, kAdd = 1, kSwiGlu = 2, kAddSilu = 3 };
+
+/// p = (W norm(x) + bias) · multiplier, and what becomes of it.
+struct Projection {
+  const ns_weight* weight;
+  const float* x;  // [rows, in]
+  float* y;        // [rows, out], or half as wide after SwiGLU; may be x
+  int64_t rows;
+  const float* gain;  // [in] of the norm before it, or null for none
+  float epsilon;
+  Epilogue epilogue;
+  float multiplier;
+  float* normed;     // [rows, in] to work in, where there is a norm
+  float* projected;  // [rows, out] to work in, where p itself is not stored
+};
+
 }  // namespace nativespec
 
 /// Parts stacked along the output, read in place; or packed, and then `packed` points at own bytes or at the caller's.
@@ -65,7 +84,7 @@ struct ns_backend {
   /// Runs a kernel on the team; items that together are not worth a fork stay with the caller.
   void Run(nativespec::Work work, const void* arguments, int64_t items, int64_t work_per_item);
 
-  void MatMul(const ns_weight& weight, const float* x, float* y, int64_t rows, bool accumulate);
+  void Project(const nativespec::Projection& p);
   /// How the work is cut (rows_together, heads_together) is decided here.
   void TreeAttention(nativespec::TreeAttentionArguments& a);
   void Quantize(const nativespec::MatrixPart* parts, int64_t count, int64_t out, int64_t in, int32_t format, uint8_t* packed);
@@ -84,5 +103,9 @@ struct ns_backend {
   /// Bytes of a row as the weight's kernels read it.
   int64_t PreparedBytes(const ns_weight& weight) const;
   const nativespec::MatMulKernel& Kernel(int32_t format) const;
-  void MatMulBlock(const ns_weight& weight, const float* x, float* y, int64_t rows, bool accumulate);
+  void ProjectBlock(const nativespec::Projection& p);
+  /// Norms rows where there is a gain and lays them out as the kernel reads them, each while it is in the cache.
+  void Prepare(const nativespec::Projection& p, const nativespec::MatMulKernel& kernel);
+  void RunGated(const nativespec::Projection& p, const nativespec::MatMulKernel& kernel, const nativespec::MatMulArguments& gate,
+                const nativespec::MatMulArguments& up, int64_t up_first, int64_t row_bytes);
 };

@@ -15,6 +15,7 @@
 
 #include "backend.h"
 #include "nativespec.h"
+#include "tests/steps.h"
 
 namespace {
 
@@ -115,7 +116,7 @@ class Model {
   }
 
   void MatMul(ns_backend* backend, size_t matrix, const float* x, float* y, int64_t rows) const {
-    Require(ns_matmul(backend, weights_[matrix], x, y, rows, 0));
+    Require(steps::Project(backend, weights_[matrix], x, y, rows));
   }
 
   void Read(ns_backend* backend, size_t matrix) const {

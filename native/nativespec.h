@@ -19,10 +19,10 @@ extern "C" {
 #endif
 
 /* Grows when anything below changes. ns_abi_version itself never does. */
-#define NS_ABI_VERSION 3
+#define NS_ABI_VERSION 4
 
 typedef int32_t ns_status;
-enum { NS_OK = 0, NS_INVALID_ARGUMENT = 1, NS_OUT_OF_RANGE = 2, NS_OUT_OF_MEMORY = 3, NS_FAILED = 4 };
+enum { NS_OK = 0, NS_INVALID_ARGUMENT = 1, NS_OUT_OF_RANGE = 2, NS_OUT_OF_MEMORY = 3, NS_FAILED = 4, NS_CANCELLED = 5 };
 
 /* Element types of weights and caches. */
 enum { NS_F32 = 0, NS_F16 = 1, NS_BF16 = 2 };
@@ -32,6 +32,7 @@ enum { NS_AS_STORED = 0, NS_Q8 = 8, NS_Q4 = 4 };
 
 typedef struct ns_backend ns_backend;
 typedef struct ns_weight ns_weight;
+typedef struct ns_program ns_program;
 
 /* Rows of a weight matrix where they lie: [rows, in]. They must outlive the weight, unless it is packed. */
 typedef struct {
@@ -72,10 +73,60 @@ typedef struct {
   int32_t reserved;
 } ns_kv;
 
+/* Kinds of steps; x, y and the other fields are those of ns_step. */
+enum {
+  NS_EMBED = 0,       /* y[row] = table[tokens[row]] * multiplier */
+  NS_NORM = 1,        /* y[row] = x[row] / sqrt(mean(x[row]^2) + epsilon) * gain; y may be x */
+  NS_PROJECT = 2,     /* p = (W x + bias) * multiplier, of x normed where there is a gain; then the epilogue */
+  NS_ROPE_APPEND = 3, /* rotates q and k in x [rows, (heads + 2 kv_heads) head_dim]; k and v go to the cache */
+  NS_ATTEND = 4,      /* y [rows, heads head_dim]: softmax(q K^T scale) V over what each row sees */
+  NS_GATHER = 5,      /* y[i] = x[logit_rows[i]] */
+  NS_LAYER = 6        /* a layer begins: the cancellation is looked at */
+};
+
+/* What becomes of a projection p. */
+enum {
+  NS_STORE = 0,   /* y = p */
+  NS_ADD = 1,     /* y += p */
+  NS_SWIGLU = 2,  /* y = silu(gate) up, where p is gate then up */
+  NS_ADD_SILU = 3 /* y += silu(p) */
+};
+
+/* Which rows of a batch a step is about. */
+enum { NS_ALL_ROWS = 0, NS_LOGIT_ROWS = 1 };
+
+/* One step of a forward. What a kind does not speak of is not looked at. */
+typedef struct {
+  int32_t kind;
+  int32_t rows;
+  int32_t epilogue;
+  int32_t layer;
+  const float* x;
+  float* y;
+  const ns_weight* weight;
+  const float* gain; /* null for no norm */
+  ns_part table;     /* one matrix [vocabulary, width] */
+  int64_t width;     /* floats of a row of an embedding, a norm or a gathering */
+  float epsilon;
+  float multiplier;
+  float scale;
+  int32_t heads;
+  int32_t kv_heads;
+  int32_t head_dim;
+} ns_step;
+
+/* For how many rows the steps' memory has room, and memory to work in. */
+typedef struct {
+  int64_t rows;
+  int64_t logit_rows;
+  float* normed;    /* [rows, widest row that is normed before a projection], or null where none is */
+  float* projected; /* [rows, widest projection with SwiGLU or SiLU after it], or null where there is none */
+} ns_room;
+
 NS_API int32_t ns_abi_version(void);
 
-/* Sizes of ns_part, ns_batch and ns_kv here, so that a caller with another idea of them finds out at load. */
-NS_API void ns_struct_sizes(int32_t* part, int32_t* batch, int32_t* kv);
+/* Sizes of ns_part, ns_batch, ns_kv and ns_step here, so that a caller with another idea of them finds out at load. */
+NS_API void ns_struct_sizes(int32_t* part, int32_t* batch, int32_t* kv, int32_t* step);
 
 /* The last failure on this thread; valid until the next. */
 NS_API const char* ns_last_error(void);
@@ -114,24 +165,22 @@ NS_API ns_status ns_quantize(ns_backend* backend, const ns_part* parts, int32_t 
 /* Reads bytes of memory on all threads and does nothing with them: the roofline of a matmul. */
 NS_API ns_status ns_read(ns_backend* backend, const void* data, int64_t bytes);
 
-/* x[row] = table[token[row]] as F32; the table is one matrix [vocabulary, width]. */
-NS_API ns_status ns_embed(ns_backend* backend, const ns_part* table, int64_t width, const ns_batch* batch, float* x);
-NS_API ns_status ns_rms_norm(ns_backend* backend, const float* x, const float* gain, float epsilon, float* y, int64_t rows, int64_t width);
-/* y = W x + bias, or y += ... when accumulate is not 0; x [rows, in], y [rows, out]. */
-NS_API ns_status ns_matmul(ns_backend* backend, const ns_weight* weight, const float* x, float* y, int64_t rows, int32_t accumulate);
+/* The values of a vector as F32: `rows` of the part are its elements. */
+NS_API ns_status ns_to_floats(ns_backend* backend, const ns_part* vector, float* y);
+
+/* A forward that one call runs. The steps are copied; what they point at must outlive the program. */
+NS_API ns_status ns_program_create(ns_backend* backend, const ns_step* steps, int32_t count, const ns_room* room, ns_program** program);
+NS_API void ns_program_destroy(ns_program* program);
+
+/* Runs all steps for a batch. kv may be null where no step needs it, and cancelled where nobody cancels: else the run ends with NS_CANCELLED at
+ * the first layer that finds it other than 0. */
+NS_API ns_status ns_program_run(ns_program* program, const ns_batch* batch, const ns_kv* kv, const int32_t* cancelled);
+
 /* c = a b, or c += a b when accumulate is not 0; c [m, n], all F32, rows as far apart as the strides say. a is [m, k], or [k, m] when a_by_columns
  * is not 0. b is [k, n] in panels of 64 columns: b[j / 64 * b_panel + i * b_stride + j % 64], so that a b_panel of 64 is row-major. Computes
  * on the calling thread alone, and several threads may compute with one backend at once. */
 NS_API ns_status ns_gemm(const ns_backend* backend, int64_t m, int64_t n, int64_t k, const float* a, int64_t a_stride, int32_t a_by_columns,
                          const float* b, int64_t b_stride, int64_t b_panel, float* c, int64_t c_stride, int32_t accumulate);
-/* Turns q and k in qkv [rows, (heads + 2·kv_heads)·head_dim]; k and v go to the cache. */
-NS_API ns_status ns_rope(ns_backend* backend, const ns_batch* batch, float* qkv, const ns_kv* kv, int32_t layer);
-NS_API ns_status ns_tree_attention(ns_backend* backend, const ns_batch* batch, const float* qkv, const ns_kv* kv, int32_t layer, float* y);
-NS_API ns_status ns_swiglu(ns_backend* backend, const float* gate_up, float* y, int64_t rows, int64_t width);
-/* x += silu(y); x and y [rows, width] */
-NS_API ns_status ns_add_silu(ns_backend* backend, float* x, const float* y, int64_t rows, int64_t width);
-/* y[i] = x[logit_rows[i]] */
-NS_API ns_status ns_gather_rows(const ns_batch* batch, const float* x, float* y, int64_t width);
 /* For each i in turn, in every layer: cache row to[i] becomes row from[i]. */
 NS_API ns_status ns_move_kv_rows(const ns_kv* kv, const int32_t* from, const int32_t* to, int32_t count);
 

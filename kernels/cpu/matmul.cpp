@@ -94,7 +94,7 @@ NATIVESPEC_INLINE void Finish(const MatMulArguments& a, int64_t o, int64_t t0, c
     const float bias = a.bias == nullptr ? 0.0f : a.bias[o + r];
     float* y = a.y + t0 * a.y_stride + o + r;
     for (int t = 0; t < T; ++t, y += a.y_stride) {
-      const float sum = a.bias == nullptr ? totals[r * T + t] : totals[r * T + t] + bias;
+      const float sum = (a.bias == nullptr ? totals[r * T + t] : totals[r * T + t] + bias) * a.multiplier;
       *y = a.accumulate ? *y + sum : sum;
     }
   }

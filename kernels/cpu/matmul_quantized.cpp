@@ -160,7 +160,7 @@ void Finish(const MatMulArguments& a, int64_t output, int64_t token, const float
   const int64_t count = Smaller(kPanelOutputs, a.out - output);
   float* y = a.y + token * a.y_stride + output;
   for (int64_t i = 0; i < count; ++i) {
-    const float sum = a.bias == nullptr ? totals[i] : totals[i] + a.bias[output + i];
+    const float sum = (a.bias == nullptr ? totals[i] : totals[i] + a.bias[output + i]) * a.multiplier;
     y[i] = a.accumulate ? y[i] + sum : sum;
   }
 }

@@ -12,7 +12,7 @@ using Work = void (*)(const void* arguments, int64_t begin, int64_t end);
 enum class ElementType : int32_t { kF32 = 0, kF16 = 1, kBF16 = 2 };
 inline constexpr int kElementTypes = 3;
 
-/// y[t, o] = Σ_k W[o, k] x[t, k] (+ bias[o]) (+ y[t, o] when accumulating). Items: outputs.
+/// y[t, o] = (Σ_k W[o, k] x[t, k] (+ bias[o])) · multiplier (+ y[t, o] when accumulating). Items: outputs.
 struct MatMulArguments {
   const uint8_t* weights;  // [out, in] of the element type, or packed panels (quantized.h)
   const uint8_t* x;        // rows as the kernel's Prepare wrote them
@@ -22,6 +22,7 @@ struct MatMulArguments {
   int64_t out;
   int64_t tokens;
   int64_t y_stride;
+  float multiplier;
   bool accumulate;
 };
 
@@ -75,14 +76,19 @@ struct RmsNormArguments {
   float epsilon;
 };
 
+inline constexpr int64_t kSwiGluColumns = 512;
+
 /// y = silu(gate) · up. Items: pieces of kSwiGluColumns columns, row after row.
 struct SwiGluArguments {
-  const float* gate_up;  // [rows, 2·width], the gate first
-  float* y;              // [rows, width]
-  int64_t width;
-};
+  const float* gate;  // [rows, columns], rows in_stride apart
+  const float* up;
+  float* y;  // rows out_stride apart
+  int64_t in_stride;
+  int64_t out_stride;
+  int64_t columns;
 
-inline constexpr int64_t kSwiGluColumns = 512;
+  int64_t Pieces() const { return (columns + kSwiGluColumns - 1) / kSwiGluColumns; }
+};
 
 /// x += silu(y). Items: rows.
 struct AddSiluArguments {
@@ -116,7 +122,7 @@ inline constexpr int64_t kPageSize = 64;
 /// Queries (rows times query heads) of an item of tree attention.
 inline constexpr int64_t kMostQueries = 64;
 
-/// softmax(q Kᵀ / sqrt(head_dim)) V over what each row sees. Items: for each key-value head, tiles of its query heads, and for each of
+/// softmax(q Kᵀ · scale) V over what each row sees. Items: for each key-value head, tiles of its query heads, and for each of
 /// those, tiles of rows. How it is cut changes no result.
 struct TreeAttentionArguments {
   const float* qkv;  // [rows, (heads + 2·kv_heads)·head_dim]
@@ -134,18 +140,20 @@ struct TreeAttentionArguments {
   int64_t head_dim;
   int64_t rows_together;   // in an item; rows_together · heads_together is at most kMostQueries
   int64_t heads_together;  // query heads
+  float scale;             // of the scores, before the softmax
 
   int64_t RowTiles() const { return (rows + rows_together - 1) / rows_together; }
   int64_t HeadTiles() const { return (heads / kv_heads + heads_together - 1) / heads_together; }
 };
 
-/// y[row] = table[tokens[row]] as F32. Items: rows.
+/// y[row] = table[tokens[row]] · multiplier as F32. Items: rows.
 struct EmbedArguments {
   const uint8_t* table;  // [vocabulary, width]
   ElementType type;
   const int32_t* tokens;
   float* y;
   int64_t width;
+  float multiplier;
 };
 
 /// Reads memory, for its bandwidth. Items: pieces of kReadFloats.

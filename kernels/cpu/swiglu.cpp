@@ -1,7 +1,7 @@
 // y = silu(gate) · up with silu(z) = z / (1 + e^-z) (Shazeer, 2020).
 //
-// gate_up: [rows, 2·width], the gate first; y: [rows, width]. Element by element, so nothing depends on a neighbour; the last elements of
-// a row go through a vector of their own.
+// gate, up, y: [rows, columns]. Element by element, so nothing depends on a neighbour, and any columns may be computed together; the last
+// elements of a row go through a vector of their own.
 #include "level.h"
 #include "simd.h"
 
@@ -17,14 +17,13 @@ NATIVESPEC_INLINE Floats Gated(Floats gate, Floats up) {
 
 void SwiGlu(const void* arguments, int64_t begin, int64_t end) {
   const auto& a = *static_cast<const SwiGluArguments*>(arguments);
-  const int64_t pieces = (a.width + kSwiGluColumns - 1) / kSwiGluColumns;
+  const int64_t pieces = a.Pieces();
   for (int64_t piece = begin; piece < end; ++piece) {
     const int64_t row = piece / pieces;
-    const float* gate = a.gate_up + row * 2 * a.width;
-    const float* up = gate + a.width;
-    float* y = a.y + row * a.width;
+    const float *gate = a.gate + row * a.in_stride, *up = a.up + row * a.in_stride;
+    float* y = a.y + row * a.out_stride;
     int64_t i = piece % pieces * kSwiGluColumns;
-    const int64_t last = Smaller(i + kSwiGluColumns, a.width);
+    const int64_t last = Smaller(i + kSwiGluColumns, a.columns);
     for (; i + kWidth <= last; i += kWidth) {
       Store(y + i, Gated(Load(gate + i), Load(up + i)));
     }

@@ -1,4 +1,4 @@
-// softmax(q · Kᵀ / sqrt(head_dim)) · V, where a node sees the committed prefix, its ancestors and itself, and nothing else.
+// softmax(q · Kᵀ · scale) · V, where a node sees the committed prefix, its ancestors and itself, and nothing else.
 //
 // q in qkv: [rows, (heads + 2·kv_heads)·head_dim]; keys, values: [cache rows, kv_heads·head_dim], F32 or BF16; y: [rows, heads·head_dim].
 // A query head h reads key-value head h / (heads / kv_heads).
@@ -278,7 +278,6 @@ void Attend(const TreeAttentionArguments& a, int64_t kv_head, int64_t first_row,
   const auto* keys = static_cast<const typename Kv::Element*>(a.kv.keys);
   const auto* values = static_cast<const typename Kv::Element*>(a.kv.values);
   const int64_t stride = (a.heads + 2 * a.kv_heads) * a.head_dim, together = head_end - first_head;
-  const float scale = 1.0f / sqrtf(static_cast<float>(a.head_dim));
   const float* q[kMostQueries];
   float* y[kMostQueries];
   Softmax softmax;
@@ -308,7 +307,7 @@ void Attend(const TreeAttentionArguments& a, int64_t kv_head, int64_t first_row,
       const Block block(a, row, start, kv_head);
       const int64_t query = (row - first_row) * together, some = (end - row) * together;
       Scores<Kv>(q + query, some, keys, block, a.head_dim, scores);
-      Weigh(softmax, query, some, block.seen, scale, scores);
+      Weigh(softmax, query, some, block.seen, a.scale, scores);
       AddValues<Kv>(y + query, some, values, block, a.head_dim, scores, softmax.shrinks + query);
     }
   }

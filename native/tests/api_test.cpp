@@ -1,13 +1,14 @@
 // What the interface refuses, and that it says why.
 #include "check.h"
+#include "steps.h"
 
 namespace {
 
 void Versions() {
-  int32_t part, batch, kv;
-  ns_struct_sizes(&part, &batch, &kv);
+  int32_t part, batch, kv, step;
+  ns_struct_sizes(&part, &batch, &kv, &step);
   CHECK(ns_abi_version() == NS_ABI_VERSION);
-  CHECK(part == sizeof(ns_part) && batch == sizeof(ns_batch) && kv == sizeof(ns_kv));
+  CHECK(part == sizeof(ns_part) && batch == sizeof(ns_batch) && kv == sizeof(ns_kv) && step == sizeof(ns_step));
 }
 
 void Levels() {
@@ -64,8 +65,8 @@ void Indices(ns_backend* backend) {
   batch.path_rows = &path_row;
   batch.cos = batch.sin = ones.data();
   batch.rows = batch.page_count = batch.path_count = 1;
-  const auto attend = [&] { return ns_tree_attention(backend, &batch, qkv.data(), &kv, 0, y.data()); };
-  CHECK_OK(ns_rope(backend, &batch, qkv.data(), &kv, 0));
+  const auto attend = [&] { return steps::Attend(backend, &batch, qkv.data(), &kv, 0, y.data()); };
+  CHECK_OK(steps::Rope(backend, &batch, qkv.data(), &kv, 0));
   CHECK_OK(attend());
 
   const auto refused = [&](int32_t& field, std::initializer_list<int32_t> values) {
@@ -84,16 +85,48 @@ void Indices(ns_backend* backend) {
   refused(path_row, {-1, 64});
 
   kv_row = 64;
-  CHECK(ns_rope(backend, &batch, qkv.data(), &kv, 0) == NS_OUT_OF_RANGE);
-  CHECK(ns_rope(backend, &batch, qkv.data(), &kv, 1) == NS_OUT_OF_RANGE);
+  CHECK(steps::Rope(backend, &batch, qkv.data(), &kv, 0) == NS_OUT_OF_RANGE);
+  CHECK(steps::Rope(backend, &batch, qkv.data(), &kv, 1) == NS_OUT_OF_RANGE);
   CHECK(ns_move_kv_rows(&kv, &kv_row, &position, 1) == NS_OUT_OF_RANGE);
   ns_kv odd = kv;
   odd.head_dim = 7;
-  CHECK(ns_tree_attention(backend, &batch, qkv.data(), &odd, 0, y.data()) == NS_INVALID_ARGUMENT);
+  CHECK(steps::Attend(backend, &batch, qkv.data(), &odd, 0, y.data()) == NS_INVALID_ARGUMENT);
   batch.logit_rows = &kv_row;
   batch.logit_count = 1;
-  CHECK(ns_gather_rows(&batch, y.data(), y.data(), 8) == NS_OUT_OF_RANGE);
-  CHECK(ns_matmul(backend, nullptr, y.data(), y.data(), 1, 0) == NS_INVALID_ARGUMENT);
+  CHECK(steps::Gather(backend, &batch, y.data(), y.data(), 8) == NS_OUT_OF_RANGE);
+  CHECK(steps::Project(backend, nullptr, y.data(), y.data(), 1) == NS_INVALID_ARGUMENT);
+}
+
+/// What a program refuses, and where it stops when it is cancelled.
+void Programs(ns_backend* backend) {
+  std::vector<float> x{1, 2, 3, 4}, y(4), gain(4, 1);
+  ns_step norm = steps::Step(NS_NORM, x.data(), y.data());
+  norm.gain = gain.data();
+  norm.width = 4;
+  const ns_step layer = steps::Step(NS_LAYER, nullptr, nullptr), list[] = {layer, norm};
+  const ns_room room{1, 0, nullptr, nullptr};
+  ns_program* program = nullptr;
+  CHECK(ns_program_create(backend, list, -1, &room, &program) == NS_INVALID_ARGUMENT);
+  CHECK(ns_program_create(nullptr, list, 2, &room, &program) == NS_INVALID_ARGUMENT);
+  for (const int32_t kind : {-1, 7}) {
+    const ns_step broken = steps::Step(kind, x.data(), y.data());
+    CHECK(ns_program_create(backend, &broken, 1, &room, &program) == NS_INVALID_ARGUMENT);
+  }
+  ns_step unnormed = steps::Step(NS_PROJECT, x.data(), y.data());
+  CHECK(ns_program_create(backend, &unnormed, 1, &room, &program) == NS_INVALID_ARGUMENT);
+  CHECK(program == nullptr);
+
+  CHECK_OK(ns_program_create(backend, list, 2, &room, &program));
+  ns_batch batch = steps::Rows(2);
+  CHECK(ns_program_run(program, &batch, nullptr, nullptr) == NS_OUT_OF_RANGE);
+  batch.rows = 1;
+  int32_t cancelled = 1;
+  CHECK(ns_program_run(program, &batch, nullptr, &cancelled) == NS_CANCELLED && y[3] == 0);
+  cancelled = 0;
+  CHECK_OK(ns_program_run(program, &batch, nullptr, &cancelled));
+  CHECK(y[3] > 1);
+  ns_program_destroy(program);
+  ns_program_destroy(nullptr);
 }
 
 }  // namespace
@@ -106,6 +139,7 @@ int main() {
   CHECK_OK(ns_backend_create(2, ns_default_level(), &backend));
   Weights(backend);
   Indices(backend);
+  Programs(backend);
   ns_backend_destroy(backend);
   return check::Result();
 }

@@ -1,6 +1,7 @@
 // Matmul in every format on every level against float64, and the contract: a row has the same bits alone and among others.
 #include "../../kernels/cpu/quantized.h"
 #include "check.h"
+#include "steps.h"
 
 using check::Matrix;
 using check::Random;
@@ -47,7 +48,7 @@ std::vector<double> Unpack(const std::vector<uint8_t>& packed, int64_t out, int6
 
 std::vector<float> MatMul(ns_backend* backend, const ns_weight* weight, const std::vector<float>& x, int64_t rows, int64_t out) {
   std::vector<float> y(static_cast<size_t>(rows * out));
-  CHECK_OK(ns_matmul(backend, weight, x.data(), y.data(), rows, 0));
+  CHECK_OK(steps::Project(backend, weight, x.data(), y.data(), rows));
   return y;
 }
 
@@ -144,9 +145,42 @@ void StackedPartsWithBias(ns_backend* backend, const std::string& level) {
     ns_weight* weight;
     CHECK_OK(ns_weight_create(backend, parts, 3, in, bias.data(), format, &weight));
     auto y = before;
-    CHECK_OK(ns_matmul(backend, weight, x.data(), y.data(), 3, 1));
+    CHECK_OK(steps::Project(backend, weight, x.data(), y.data(), 3, NS_ADD));
     CHECK_CLOSE(level, y, expected, format == NS_Q4 ? 0.1 : format == NS_Q8 || level == "avx512bf16" ? 0.02 : 1e-5);
     ns_weight_destroy(weight);
+  }
+}
+
+/// A norm before a projection and SwiGLU or SiLU after it give the bits of the operations one after another.
+void FusionsChangeNoBit(ns_backend* backend, const std::string& level) {
+  Random random(11);
+  const int64_t rows = 5;
+  for (const auto& [half, in] : {std::pair<int64_t, int64_t>{32, 64}, {96, 200}, {33, 70}, {700, 40}}) {
+    for (const int32_t format : {NS_AS_STORED, NS_Q8, NS_Q4}) {
+      const int64_t out = 2 * half;
+      const Matrix gate(NS_BF16, half, in, random.Floats(half * in)), up(NS_BF16, half, in, random.Floats(half * in));
+      const auto x = random.Floats(rows * in), gain = random.Floats(in), bias = random.Floats(out), before = random.Floats(rows * out);
+      const ns_part parts[] = {gate.part, up.part};
+      ns_weight* weight;
+      CHECK_OK(ns_weight_create(backend, parts, 2, in, bias.data(), format, &weight));
+      std::vector<float> normed(x.size()), wide(before.size()), apart(static_cast<size_t>(rows * half)), fused(apart.size()), work(x.size()),
+          room(before.size());
+      CHECK_OK(steps::Norm(backend, x.data(), gain.data(), 1e-5f, normed.data(), rows, in));
+      CHECK_OK(steps::Project(backend, weight, normed.data(), wide.data(), rows));
+      steps::SwiGlu(backend, wide.data(), apart.data(), rows, half);
+      CHECK_OK(steps::Project(backend, weight, x.data(), fused.data(), rows, NS_SWIGLU, room.data(), gain.data(), work.data()));
+      if (fused != apart) {
+        check::Fail(__FILE__, __LINE__, level + ": SwiGLU in a projection of " + std::to_string(out) + " differs, format " + std::to_string(format));
+      }
+
+      auto added = before, expected = before;
+      steps::AddSilu(backend, expected.data(), wide.data(), rows, out);
+      CHECK_OK(steps::Project(backend, weight, x.data(), added.data(), rows, NS_ADD_SILU, room.data(), gain.data(), work.data()));
+      CHECK(added == expected);
+      CHECK_OK(steps::Project(backend, weight, normed.data(), added.data(), rows, NS_STORE, nullptr, nullptr, nullptr, 0.5f));
+      CHECK(added[7] == wide[7] * 0.5f && added.back() == wide.back() * 0.5f);
+      ns_weight_destroy(weight);
+    }
   }
 }
 
@@ -178,6 +212,7 @@ void BrokenValuesAreSeen(ns_backend* backend, const std::string&) {
 
 int main() {
   check::OnEveryLevel([](ns_backend* backend, const std::string& level) {
+    FusionsChangeNoBit(backend, level);
     FloatFormats(backend, level);
     PackedFormat<8>(backend, level);
     PackedFormat<4>(backend, level);

@@ -3,6 +3,7 @@
 #include <numeric>
 
 #include "check.h"
+#include "steps.h"
 
 using check::Random;
 
@@ -136,7 +137,7 @@ void Check(ns_backend* backend, const std::string& level, const Case& c, Random&
     const Batch batch = MakeBatch(alone, {{-1}, {position}}, pages, 0, 1);
     const ns_batch view = batch.View();
     std::vector<float> qkv(all.begin() + position * c.stride(), all.begin() + (position + 1) * c.stride());
-    CHECK_OK(ns_rope(backend, &view, qkv.data(), &kv, kLayer));
+    CHECK_OK(steps::Rope(backend, &view, qkv.data(), &kv, kLayer));
   }
 
   Tree tree;
@@ -148,8 +149,8 @@ void Check(ns_backend* backend, const std::string& level, const Case& c, Random&
   const Batch batch = MakeBatch(c, tree, pages, 0, c.nodes);
   const ns_batch view = batch.View();
   std::vector<float> qkv(all.begin() + c.prefix * c.stride(), all.end()), y(static_cast<size_t>(c.nodes) * c.heads() * c.head_dim);
-  CHECK_OK(ns_rope(backend, &view, qkv.data(), &kv, kLayer));
-  CHECK_OK(ns_tree_attention(backend, &view, qkv.data(), &kv, kLayer, y.data()));
+  CHECK_OK(steps::Rope(backend, &view, qkv.data(), &kv, kLayer));
+  CHECK_OK(steps::Attend(backend, &view, qkv.data(), &kv, kLayer, y.data()));
   // A BF16 cache rounds keys and values to 2^-9 of each.
   CHECK_CLOSE(level, y, Reference(c, tree, all), c.type == NS_BF16 ? 0.02 : 5e-6);
 
@@ -157,7 +158,7 @@ void Check(ns_backend* backend, const std::string& level, const Case& c, Random&
   for (int node = 0; node < c.nodes; ++node) {
     const Batch single = MakeBatch(c, tree, pages, node, node + 1);
     const ns_batch single_view = single.View();
-    CHECK_OK(ns_tree_attention(backend, &single_view, qkv.data() + node * c.stride(), &kv, kLayer, one.data()));
+    CHECK_OK(steps::Attend(backend, &single_view, qkv.data() + node * c.stride(), &kv, kLayer, one.data()));
     CHECK(std::memcmp(one.data(), &y[node * one.size()], one.size() * sizeof(float)) == 0);
   }
 

@@ -25,7 +25,7 @@ public class OperationBenchmarks : IDisposable
     public int Nodes { get; set; }
 
     /// <summary>The operation.</summary>
-    [Params("matmul q·k·v", "matmul o", "matmul gate·up", "matmul down", "matmul head", "tree attention", "rope", "rms norm", "swiglu", "embed", "gather rows")]
+    [Params("matmul q·k·v", "matmul o", "matmul gate·up", "matmul gate·up with norm and swiglu", "matmul down", "matmul head", "tree attention", "rope", "rms norm", "embed", "gather rows")]
     public string Operation { get; set; } = "";
 
     /// <summary>Makes the weights.</summary>

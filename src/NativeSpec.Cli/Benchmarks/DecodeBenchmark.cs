@@ -105,8 +105,8 @@ internal sealed class DecodeBenchmark : IDisposable
     {
         _forest.Clear();
         _forest.Add(_sequence, _tree, _tree.Count - 1);
-        _model.Forward(_forest, cancellationToken);
+        var rows = _model.Forward(_forest, cancellationToken);
         _sequence.CommitChain(_tree.Count);
-        return TensorPrimitives.IndexOfMax(_model.Logits(0));
+        return TensorPrimitives.IndexOfMax(rows.Logits(0));
     }
 }

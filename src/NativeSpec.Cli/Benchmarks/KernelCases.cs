@@ -21,9 +21,10 @@ internal sealed class KernelCases : IDisposable
     private readonly BenchModel _model;
     private readonly BackendWeight[] _qkv, _o, _gateUp, _down;
     private readonly BackendWeight _head, _table;
-    private readonly BackendBuffer _gain, _x, _wide, _logits;
+    private readonly BackendVector _gain;
     private readonly BackendKv _kv;
     private readonly RowBatch _batch;
+    private readonly Dictionary<string, IForwardProgram> _programs = [];
     private readonly int _context;
 
     /// <summary>Puts weights, a cache and activations on the model's backend.</summary>
@@ -42,10 +43,6 @@ internal sealed class KernelCases : IDisposable
         _head = Import(tensors.LmHead);
         _table = Own(backend.ImportTable(tensors.Embedding));
         _gain = Own(backend.ImportVector(tensors.FinalNorm));
-        var widest = Math.Max(2 * config.IntermediateSize, (config.NumAttentionHeads + (2 * config.NumKeyValueHeads)) * config.HeadDim);
-        _x = Own(backend.Allocate((long)maxRows * Math.Max(widest, config.HiddenSize)));
-        _wide = Own(backend.Allocate((long)maxRows * Math.Max(widest, config.HiddenSize)));
-        _logits = Own(backend.Allocate((long)maxRows * config.VocabSize));
         var pages = (context + maxRows + RowBatch.PageSize - 1) / RowBatch.PageSize;
         _kv = Own(backend.AllocateKv(new KvShape(config.NumHiddenLayers, pages * RowBatch.PageSize, config.NumAttentionHeads, config.NumKeyValueHeads, config.HeadDim)));
         _batch = new RowBatch(maxRows, pages, config.HeadDim) { PageCount = pages };
@@ -62,67 +59,81 @@ internal sealed class KernelCases : IDisposable
 
         Array.Fill(_batch.Cos, 0.8f);
         Array.Fill(_batch.Sin, 0.6f);
-        var noise = new Random(1);
-        backend.Write(_x, 0, [.. Enumerable.Range(0, (int)_x.Length).Select(_ => (float)noise.NextDouble() - 0.5f)]);
     }
 
     /// <summary>All operations with so many nodes.</summary>
     public IEnumerable<KernelCase> Of(int rows)
     {
-        var (backend, c) = (_model.Backend, _model.Config);
-        (_batch.Count, _batch.LogitCount) = (rows, rows);
-        backend.Upload(_batch);
+        var c = _model.Config;
         int layers = c.NumHiddenLayers, hidden = c.HiddenSize, inner = c.IntermediateSize;
-        int query = c.NumAttentionHeads * c.HeadDim, key = c.NumKeyValueHeads * c.HeadDim;
+        int query = c.NumAttentionHeads * c.HeadDim, key = c.NumKeyValueHeads * c.HeadDim, qkv = query + (2 * key);
         var seen = (rows * (double)_context) + (rows * (rows + 1.0) / 2);
-        yield return MatMul("matmul q·k·v", rows, _qkv, layer => [layer.QProj, layer.KProj, layer.VProj]);
-        yield return MatMul("matmul o", rows, _o, layer => [layer.OProj]);
-        yield return MatMul("matmul gate·up", rows, _gateUp, layer => [layer.GateProj, layer.UpProj]);
-        yield return MatMul("matmul down", rows, _down, layer => [layer.DownProj]);
-        yield return new KernelCase("matmul head", rows, 1, _model.Tensors.LmHead.ByteLength + Floats(rows * ((double)hidden + c.VocabSize)), (double)rows * hidden * c.VocabSize,
-            () => Prepared(rows).MatMul(_head, _x, _logits, rows, accumulate: false));
-        yield return EachLayer("tree attention", rows, Floats((2.0 * key * (_context + rows)) + (2.0 * query * rows)), 2 * seen * query, (b, layer) => b.TreeAttention(_x, _kv, layer, _wide));
-        yield return EachLayer("rope", rows, Floats(rows * ((2.0 * (query + key)) + (2.0 * key))), 2.0 * rows * (query + key), (b, layer) => b.Rope(_x, _kv, layer));
-        yield return EachLayer("rms norm", rows, Floats(2.0 * rows * hidden), 2.0 * rows * hidden, (b, _) => b.RmsNorm(_x, _gain, 1e-5f, _wide, rows));
-        yield return EachLayer("swiglu", rows, Floats(3.0 * rows * inner), 0, (b, _) => b.SwiGlu(_x, _wide, rows, inner));
-        yield return EachLayer("embed", rows, rows * hidden * 6.0, 0, (b, _) => b.Embed(_table, _wide));
-        yield return EachLayer("gather rows", rows, Floats(2.0 * rows * hidden), 0, (b, _) => b.GatherLogitRows(_x, _wide, hidden));
+        yield return Project("matmul q·k·v", rows, _qkv, layer => [layer.QProj, layer.KProj, layer.VProj]);
+        yield return Project("matmul o", rows, _o, layer => [layer.OProj]);
+        yield return Project("matmul gate·up", rows, _gateUp, layer => [layer.GateProj, layer.UpProj]);
+        yield return Project("matmul gate·up with norm and swiglu", rows, _gateUp, layer => [layer.GateProj, layer.UpProj], new RmsGain(_gain, 1e-5f), Epilogue.SwiGlu);
+        yield return Project("matmul down", rows, _down, layer => [layer.DownProj]);
+        yield return Case("matmul head", rows, 1, _model.Tensors.LmHead.ByteLength + Floats(rows * ((double)hidden + c.VocabSize)), (double)rows * hidden * c.VocabSize,
+            hidden, (plan, x, _) => plan.Project(x, _head));
+        yield return Case("tree attention", rows, layers, Floats((2.0 * key * (_context + rows)) + (2.0 * query * rows)), 2 * seen * query, qkv,
+            (plan, x, layer) => plan.Attend(x, Attention(layer)));
+        yield return Case("rope", rows, layers, Floats(rows * ((2.0 * (query + key)) + (2.0 * key))), 2.0 * rows * (query + key), qkv,
+            (plan, x, layer) => plan.RopeAppend(x, Attention(layer)));
+        yield return Case("rms norm", rows, layers, Floats(2.0 * rows * hidden), 2.0 * rows * hidden, hidden, (plan, x, _) => plan.Normalize(x, new RmsGain(_gain, 1e-5f)));
+        yield return Case("embed", rows, layers, rows * hidden * 6.0, 0, hidden, (plan, _, _) => plan.Embed(_table));
+        yield return Case("gather rows", rows, layers, Floats(2.0 * rows * hidden), 0, hidden, (plan, x, _) => plan.GatherLogitRows(x));
     }
 
-    public void Dispose() => _owned.ForEach(owned => owned.Dispose());
+    public void Dispose()
+    {
+        foreach (var program in _programs.Values)
+        {
+            program.Dispose();
+        }
+
+        _owned.ForEach(owned => owned.Dispose());
+    }
 
     private static double Floats(double count) => sizeof(float) * count;
 
-    private KernelCase MatMul(string name, int rows, BackendWeight[] weights, Func<LlamaLayerTensors, TensorView[]> parts)
+    private AttentionPlan Attention(int layer) => new(layer, _model.Config.NumAttentionHeads, _model.Config.NumKeyValueHeads, _model.Config.HeadDim);
+
+    private KernelCase Project(
+        string name, int rows, BackendWeight[] weights, Func<LlamaLayerTensors, TensorView[]> parts, RmsGain? norm = null, Epilogue epilogue = Epilogue.Store)
     {
         var (inputs, outputs) = (weights[0].InFeatures, weights[0].OutFeatures);
         var bytes = parts(_model.Tensors.Layers[0]).Sum(part => part.ByteLength) + Floats(rows * ((double)inputs + outputs));
-        return EachLayer(name, rows, bytes, (double)rows * inputs * outputs, (backend, layer) => backend.MatMul(weights[layer], _x, _wide, rows, accumulate: false));
+        return Case(name, rows, weights.Length, bytes, (double)rows * inputs * outputs, inputs, (plan, x, layer) => plan.Project(x, weights[layer], norm, epilogue));
     }
 
-    private KernelCase EachLayer(string name, int rows, double bytes, double multiplyAdds, Action<IBackend, int> run)
+    /// <summary>An operation on each layer in turn, as one program: a pass is a run.</summary>
+    private KernelCase Case(
+        string name, int rows, int calls, double bytes, double multiplyAdds, int width, Action<ForwardPlan, Rows, int> describe)
     {
-        var layers = _model.Config.NumHiddenLayers;
-        return new KernelCase(name, rows, layers, bytes, multiplyAdds, () =>
+        if (!_programs.TryGetValue(name, out var program))
         {
-            var backend = Prepared(rows);
-            for (var layer = 0; layer < layers; layer++)
+            var plan = new ForwardPlan(_batch.MaxRows, _batch.MaxRows);
+            var x = plan.Input(width);
+            for (var call = 0; call < calls; call++)
             {
-                run(backend, layer);
+                describe(plan, x, call);
             }
-        });
-    }
 
-    /// <summary>The backend with a batch of so many rows.</summary>
-    private IBackend Prepared(int rows)
-    {
-        if (_batch.Count != rows)
-        {
-            (_batch.Count, _batch.LogitCount) = (rows, rows);
-            _model.Backend.Upload(_batch);
+            program = _model.Backend.Compile(plan);
+            var noise = new Random(1);
+            for (var row = 0; row < _batch.MaxRows; row++)
+            {
+                program.Write(x, row, [.. Enumerable.Range(0, width).Select(_ => (float)noise.NextDouble() - 0.5f)]);
+            }
+
+            _programs.Add(name, program);
         }
 
-        return _model.Backend;
+        return new KernelCase(name, rows, calls, bytes, multiplyAdds, () =>
+        {
+            (_batch.Count, _batch.LogitCount) = (rows, rows);
+            program.Run(_batch, _kv);
+        });
     }
 
     private T Own<T>(T owned)

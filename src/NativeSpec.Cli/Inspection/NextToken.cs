@@ -29,6 +29,7 @@ internal sealed record NextToken(string Model, string Backend, Tokenizer Tokeniz
         using var sequence = cache.TryOpen(ids.Length)!;
         var forest = new Forest(1);
         var tree = new TokenTree(limits.MaxRows);
+        IForwardResult? rows = null;
         for (var at = 0; at < ids.Length; at += tree.Count)
         {
             var part = ids.AsSpan(at, Math.Min(limits.MaxRows, ids.Length - at));
@@ -36,11 +37,11 @@ internal sealed record NextToken(string Model, string Backend, Tokenizer Tokeniz
             tree.AddChain(part);
             forest.Clear();
             forest.Add(sequence, tree, at + part.Length == ids.Length ? part.Length - 1 : part.Length);
-            model.Forward(forest, cancellationToken);
+            rows = model.Forward(forest, cancellationToken);
             sequence.CommitChain(part.Length);
         }
 
-        return new NextToken(CommonOptions.ModelName(path), backend.Description, tokenizer, ids, model.Logits(0).ToArray());
+        return new NextToken(CommonOptions.ModelName(path), backend.Description, tokenizer, ids, rows!.Logits(0).ToArray());
     }
 
     /// <summary>Prints the most likely tokens and the first logits.</summary>

@@ -1,21 +1,26 @@
+using System.Runtime.InteropServices;
 using NativeSpec.Tensors;
 
 namespace NativeSpec.Backends;
 
 /// <summary>Floats in this process's memory: the buffers of every backend that computes on the processor.</summary>
-internal sealed unsafe class HostBuffer(long length) : BackendBuffer(length)
+internal sealed unsafe class HostBuffer(long length) : BackendVector(length)
 {
     private readonly NativeBuffer<float> _memory = new(length);
 
-    /// <summary>The first float, on a 64-byte boundary.</summary>
-    public float* Pointer => _memory.Pointer;
+    /// <summary>The memory itself.</summary>
+    public SafeHandle Memory => _memory;
 
-    /// <summary>The floats of a buffer that must hold [rows, width].</summary>
-    /// <exception cref="ArgumentException">It is shorter.</exception>
-    public static float* Of(BackendBuffer buffer, long rows, long width)
-        => rows * width <= buffer.Length
-            ? ((HostBuffer)buffer).Pointer
-            : throw new ArgumentException($"a buffer of {buffer.Length} floats cannot hold [{rows}, {width}]", nameof(buffer));
+    /// <summary>The first float, on a 64-byte boundary.</summary>
+    /// <exception cref="ObjectDisposedException">The buffer is disposed.</exception>
+    public float* Pointer
+    {
+        get
+        {
+            ObjectDisposedException.ThrowIf(_memory.IsClosed, this);
+            return _memory.Pointer;
+        }
+    }
 
     /// <summary>All parts' biases side by side, zero where a part has none; null where none has one.</summary>
     /// <param name="backend">Reads the vectors.</param>

@@ -94,6 +94,58 @@ internal sealed class RowBatch
         PathCount = 0;
     }
 
+    /// <summary>Refuses rows that point outside what they are computed with, so that no kernel needs to look.</summary>
+    /// <param name="tokens">Rows of the embedding table.</param>
+    /// <exception cref="ArgumentOutOfRangeException">An index lies outside.</exception>
+    public void Require(int tokens)
+    {
+        RequireBelow(Count, MaxRows + 1, "rows of");
+        RequireBelow(LogitCount, MaxRows + 1, "rows with logits of");
+        RequireAll(LogitRows.AsSpan(0, LogitCount), Count, "row with logits");
+        RequireAll(Tokens.AsSpan(0, Count), tokens, "token");
+    }
+
+    /// <summary>Refuses rows whose keys and values would go outside the cache.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">An index lies outside.</exception>
+    public void RequireKvRows(int cacheRows) => RequireAll(KvRows.AsSpan(0, Count), cacheRows, "cache row");
+
+    /// <summary>Refuses rows that would see what is not in the cache.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">An index lies outside.</exception>
+    public void RequireSight(int cacheRows)
+    {
+        RequireBelow(PageCount, Pages.Length + 1, "pages of");
+        RequireBelow(PathCount, PathRows.Length + 1, "path rows of");
+        RequireAll(Pages.AsSpan(0, PageCount), cacheRows / PageSize, "page");
+        RequireAll(PathRows.AsSpan(0, PathCount), cacheRows, "cache row");
+        for (var row = 0; row < Count; row++)
+        {
+            var (seen, trunk) = (Positions[row] + 1L, (long)Trunk[row]);
+            var inTrunk = Math.Min(trunk, seen);
+            if (seen < 1 || trunk < 0 || PageStart[row] < 0 || PathStart[row] < 0
+                || PageStart[row] + ((inTrunk + PageSize - 1) / PageSize) > PageCount || PathStart[row] + (seen - inTrunk) > PathCount)
+            {
+                throw new ArgumentOutOfRangeException(
+                    nameof(cacheRows), $"row {row} sees {seen} positions, {trunk} of them in its trunk: past the batch's {PageCount} pages or {PathCount} path rows");
+            }
+        }
+    }
+
+    private static void RequireAll(ReadOnlySpan<int> values, int limit, string what)
+    {
+        foreach (var value in values)
+        {
+            RequireBelow(value, limit, what);
+        }
+    }
+
+    private static void RequireBelow(int value, int limit, string what)
+    {
+        if ((uint)value >= (uint)limit)
+        {
+            throw new ArgumentOutOfRangeException(nameof(value), $"{what} {value}; expected 0 to {limit - 1}");
+        }
+    }
+
     private static T[] Pinned<T>(int length)
         where T : unmanaged
         => GC.AllocateArray<T>(length, pinned: true);

@@ -41,7 +41,6 @@ public sealed class TextEvaluation : IDisposable
     private readonly KvCache _cache;
     private readonly TokenTree _tree;
     private readonly Forest _forest = new(1);
-    private readonly float[] _workspace; // [vocab]
 
     private TextEvaluation(LlamaCheckpoint checkpoint, Tokenizer tokenizer, IBackend backend, EngineOptions options)
     {
@@ -55,7 +54,6 @@ public sealed class TextEvaluation : IDisposable
         _model = new LlamaModel(config, checkpoint.Tensors, backend, new ForwardLimits(chunk, chunk, MaxSequences: 1, Context), options.LoadProgress);
         _cache = _model.CreateCache(Context);
         _tree = new TokenTree(chunk);
-        _workspace = new float[config.VocabSize];
     }
 
     /// <summary>Tokens of a window.</summary>
@@ -164,21 +162,21 @@ public sealed class TextEvaluation : IDisposable
             _forest.Clear();
             var firstNode = Math.Clamp(firstTarget - 1 - at, 0, _tree.Count);
             _forest.Add(sequence, _tree, firstNode);
-            _model.Forward(_forest, cancellationToken);
+            var rows = _model.Forward(_forest, cancellationToken);
             sequence.CommitChain(_tree.Count);
             for (var node = firstNode; node < _tree.Count; node++)
             {
                 var target = at + node + 1;
-                nats -= LogProb(_model.Logits(_forest.LogitRow(0, node)), tokens[target], target);
+                nats -= LogProb(rows, _forest.LogitRow(0, node), tokens[target], target);
             }
         }
 
         return nats;
     }
 
-    private double LogProb(ReadOnlySpan<float> logits, int token, int position)
+    private static double LogProb(IForwardResult rows, int row, int token, int position)
     {
-        var logProb = logits[token] - LogProbs.LogSumExp(logits, position, _workspace);
-        return double.IsFinite(logProb) ? logProb : throw new NonFiniteLogitsException(position, logits[token]);
+        var logProb = rows.LogProb(row, token);
+        return float.IsFinite(logProb) ? logProb : throw new NonFiniteLogitsException(position, rows.Logits(row)[token]);
     }
 }

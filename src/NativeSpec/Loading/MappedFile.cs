@@ -1,4 +1,5 @@
 using System.IO.MemoryMappedFiles;
+using System.Runtime.InteropServices;
 using Microsoft.Win32.SafeHandles;
 
 namespace NativeSpec.Loading;
@@ -23,6 +24,9 @@ internal sealed unsafe class MappedFile : IDisposable
 
     /// <summary>Bytes in the file, read once when it was opened.</summary>
     public long Length { get; }
+
+    /// <summary>The mapping: closed once this is disposed.</summary>
+    public SafeHandle Handle => _view.SafeMemoryMappedViewHandle;
 
     /// <summary>Address of the first byte.</summary>
     public nint Data => (nint)_data;

@@ -1,3 +1,5 @@
+using NativeSpec.Backends;
+
 namespace NativeSpec.Model;
 
 /// <summary>A hidden state that a forward left on its backend: a handle, which lasts until that model's next forward.</summary>
@@ -19,13 +21,22 @@ internal readonly record struct HiddenRow
     /// <summary>The model's next forward has not come yet.</summary>
     public bool IsValid => _model is not null && _model.IsLast(_forward);
 
-    /// <summary>The model that computed it.</summary>
-    /// <exception cref="InvalidOperationException">The row is gone.</exception>
-    internal LlamaModel Model => IsValid
-        ? _model!
-        : throw new InvalidOperationException("this hidden state is gone: the model has computed another forward since");
-
     /// <summary>[hidden] the values: free on the processor, a copy from a device.</summary>
     /// <exception cref="InvalidOperationException">The row is gone.</exception>
     public ReadOnlySpan<float> Values => Model.HiddenValues(Row);
+
+    /// <summary>Puts the values into another program of the same backend, without a trip over the host.</summary>
+    /// <exception cref="InvalidOperationException">The row is gone.</exception>
+    public void CopyTo(IForwardProgram program, Rows input, int row) => Model.CopyHidden(Row, program, input, row);
+
+    private LlamaModel Model => IsValid
+        ? _model!
+        : throw new InvalidOperationException("this hidden state is gone: the model has computed another forward since");
+}
+
+/// <summary>Knows where the hidden states of a round's nodes lie.</summary>
+internal interface IHiddenRows
+{
+    /// <summary>The hidden state of a computed node.</summary>
+    HiddenRow HiddenRow(int node);
 }

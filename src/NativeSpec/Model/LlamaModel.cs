@@ -21,14 +21,9 @@ internal sealed class LlamaModel : IDisposable
     private readonly RopeTable _rope;
     private readonly BatchBuilder _builder;
     private readonly RowBatch _batch;
-    private readonly BackendBuffer _x;           // [rows, hidden] the residual stream
-    private readonly BackendBuffer _normed;      // [rows, hidden]
-    private readonly BackendBuffer _qkv;         // [rows, (heads + 2·kvHeads)·headDim]
-    private readonly BackendBuffer _attended;    // [rows, heads·headDim]
-    private readonly BackendBuffer _gateUp;      // [rows, 2·intermediate]
-    private readonly BackendBuffer _activated;   // [rows, intermediate]
-    private readonly BackendBuffer _hidden;      // [logit rows, hidden]
-    private readonly BackendBuffer _logits;      // [logit rows, vocab]
+    private readonly IForwardProgram _program;
+    private readonly Rows _hidden; // [logit rows, hidden] after the final norm
+    private readonly Rows _logits; // [logit rows, vocab]
     private readonly ForwardResult _result;
     private Forest? _forest; // the last one
     private int _logitRows;
@@ -48,22 +43,14 @@ internal sealed class LlamaModel : IDisposable
         Config = config;
         Limits = limits;
         _backend = backend;
-        _weights = new LlamaWeights(backend, tensors, progress);
+        _weights = LlamaWeights.Import(backend, tensors, progress);
         _rope = new RopeTable(config, limits.MaxContext);
         _builder = new BatchBuilder(_rope, config.HeadDim, config.VocabSize);
         _batch = new RowBatch(limits.MaxRows, checked(limits.MaxSequences * (KvCache.PagesFor(limits.MaxContext) + 1) + KvCache.PagesFor(limits.MaxRows)), config.HeadDim);
-        var attention = config.NumAttentionHeads * config.HeadDim;
-        _x = Rows(config.HiddenSize);
-        _normed = Rows(config.HiddenSize);
-        _qkv = Rows(attention + (2 * config.NumKeyValueHeads * config.HeadDim));
-        _attended = Rows(attention);
-        _gateUp = Rows(2 * config.IntermediateSize);
-        _activated = Rows(config.IntermediateSize);
-        _hidden = backend.Allocate((long)limits.MaxLogitRows * config.HiddenSize);
-        _logits = backend.Allocate((long)limits.MaxLogitRows * config.VocabSize);
+        var plan = new ForwardPlan(limits.MaxRows, limits.MaxLogitRows);
+        (_hidden, _logits) = Describe(plan, config, _weights);
+        _program = backend.Compile(plan);
         _result = new ForwardResult(this);
-
-        BackendBuffer Rows(int width) => backend.Allocate((long)Limits.MaxRows * width);
     }
 
     /// <summary>The shapes.</summary>
@@ -76,11 +63,10 @@ internal sealed class LlamaModel : IDisposable
     public static long BufferBytes(LlamaConfig config, in ForwardLimits limits)
     {
         ArgumentNullException.ThrowIfNull(config);
-        var (attention, keyValues) = ((long)config.NumAttentionHeads * config.HeadDim, 2L * config.NumKeyValueHeads * config.HeadDim);
-        var row = (2L * config.HiddenSize) + (2 * attention) + keyValues + (3L * config.IntermediateSize);
-        var logitRow = (long)config.HiddenSize + config.VocabSize;
+        var plan = new ForwardPlan(limits.MaxRows, limits.MaxLogitRows);
+        Describe(plan, config, LlamaWeights.Shapes(config));
         var angles = (long)limits.MaxContext * config.HeadDim;
-        return checked(sizeof(float) * ((limits.MaxRows * row) + (limits.MaxLogitRows * logitRow) + angles));
+        return checked(BufferLayout.Of(plan).Bytes + (sizeof(float) * angles));
     }
 
     /// <summary>Makes room for the keys and values of at least <paramref name="tokens"/> tokens of all sequences together.</summary>
@@ -106,36 +92,8 @@ internal sealed class LlamaModel : IDisposable
         _forest = forest;
         _logitRows = 0;
         _builder.Fill(_batch, forest);
-        var rows = _batch.Count;
-        var kv = forest.Entries[0].Sequence.Cache.Storage;
-        var eps = Config.RmsNormEps;
-
-        _backend.Upload(_batch);
-        _backend.Embed(_weights.Embedding, _x);
-        for (var i = 0; i < _weights.Layers.Length; i++)
-        {
-            cancellationToken.ThrowIfCancellationRequested();
-            var layer = _weights.Layers[i];
-            _backend.RmsNorm(_x, layer.InputNorm, eps, _normed, rows);
-            _backend.MatMul(layer.QkvProj, _normed, _qkv, rows, accumulate: false);
-            _backend.Rope(_qkv, kv, i);
-            _backend.TreeAttention(_qkv, kv, i, _attended);
-            _backend.MatMul(layer.OProj, _attended, _x, rows, accumulate: true);
-
-            _backend.RmsNorm(_x, layer.PostAttentionNorm, eps, _normed, rows);
-            _backend.MatMul(layer.GateUpProj, _normed, _gateUp, rows, accumulate: false);
-            _backend.SwiGlu(_gateUp, _activated, rows, Config.IntermediateSize);
-            _backend.MatMul(layer.DownProj, _activated, _x, rows, accumulate: true);
-        }
-
+        _program.Run(_batch, forest.Entries[0].Sequence.Cache.Storage, cancellationToken);
         _logitRows = _batch.LogitCount;
-        if (_logitRows > 0)
-        {
-            _backend.GatherLogitRows(_x, _hidden, Config.HiddenSize);
-            _backend.RmsNorm(_hidden, _weights.FinalNorm, eps, _hidden, _logitRows);
-            _backend.MatMul(_weights.LmHead, _hidden, _logits, _logitRows, accumulate: false);
-        }
-
         return _result;
     }
 
@@ -143,7 +101,7 @@ internal sealed class LlamaModel : IDisposable
     public ReadOnlySpan<float> Logits(int logitRow)
     {
         ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual((uint)logitRow, (uint)_logitRows);
-        return _backend.Download(_logits, (long)logitRow * Config.VocabSize, Config.VocabSize);
+        return _program.Read(_logits, logitRow);
     }
 
     /// <summary>The hidden state of a node of the last forward; see <see cref="IForwardResult.Hidden"/>.</summary>
@@ -168,21 +126,39 @@ internal sealed class LlamaModel : IDisposable
     /// <summary>The position that a row's logits are about.</summary>
     internal int PositionAfter(int logitRow) => _batch.Positions[_batch.LogitRows[logitRow]] + 1;
 
-    internal ReadOnlySpan<float> HiddenValues(int logitRow) => _backend.Download(_hidden, (long)logitRow * Config.HiddenSize, Config.HiddenSize);
+    internal ReadOnlySpan<float> HiddenValues(int logitRow) => _program.Read(_hidden, logitRow);
+
+    internal void CopyHidden(int logitRow, IForwardProgram to, Rows input, int row) => to.Copy(input, row, _program, _hidden, logitRow);
 
     /// <inheritdoc/>
     public void Dispose()
     {
+        _program.Dispose();
         _weights.Dispose();
         _rope.Dispose();
-        _x.Dispose();
-        _normed.Dispose();
-        _qkv.Dispose();
-        _attended.Dispose();
-        _gateUp.Dispose();
-        _activated.Dispose();
-        _hidden.Dispose();
-        _logits.Dispose();
+    }
+
+    /// <summary>The forward, top-down, as the paper reads.</summary>
+    private static (Rows Hidden, Rows Logits) Describe(ForwardPlan plan, LlamaConfig config, LlamaWeights weights)
+    {
+        var x = plan.Embed(weights.Embedding);
+        for (var i = 0; i < weights.Layers.Length; i++)
+        {
+            var layer = weights.Layers[i];
+            var attention = new AttentionPlan(i, config.NumAttentionHeads, config.NumKeyValueHeads, config.HeadDim);
+            plan.LayerBegins();
+            var qkv = plan.Project(x, layer.QkvProj, Norm(layer.InputNorm));
+            plan.RopeAppend(qkv, attention);
+            plan.Project(plan.Attend(qkv, attention), layer.OProj, epilogue: Epilogue.Add, into: x);
+            var activated = plan.Project(x, layer.GateUpProj, Norm(layer.PostAttentionNorm), Epilogue.SwiGlu);
+            plan.Project(activated, layer.DownProj, epilogue: Epilogue.Add, into: x);
+        }
+
+        var hidden = plan.GatherLogitRows(x);
+        plan.Normalize(hidden, Norm(weights.FinalNorm), into: hidden);
+        return (plan.Keep(hidden), plan.Keep(plan.Project(hidden, weights.LmHead)));
+
+        RmsGain Norm(BackendVector gain) => new(gain, config.RmsNormEps);
     }
 
     private void Check(Forest forest)

@@ -3,25 +3,42 @@ using NativeSpec.Loading.Llama;
 
 namespace NativeSpec.Model;
 
-/// <summary>A model's weights on a backend: q·k·v and gate·up stacked, so that each layer is four matmuls.</summary>
+/// <summary>A model's weights on a backend: q·k·v and gate·up stacked, so that each layer is four projections.</summary>
 internal sealed class LlamaWeights : IDisposable
 {
-    public LlamaWeights(IBackend backend, LlamaTensors tensors, IProgress<double>? progress)
+    private LlamaWeights(BackendWeight embedding, LlamaLayer[] layers, BackendVector finalNorm, BackendWeight lmHead)
+    {
+        Embedding = embedding;
+        Layers = layers;
+        FinalNorm = finalNorm;
+        LmHead = lmHead;
+    }
+
+    public BackendWeight Embedding { get; }
+
+    public LlamaLayer[] Layers { get; }
+
+    public BackendVector FinalNorm { get; }
+
+    public BackendWeight LmHead { get; }
+
+    /// <summary>Puts a checkpoint's weights on a backend.</summary>
+    public static LlamaWeights Import(IBackend backend, LlamaTensors tensors, IProgress<double>? progress)
     {
         var tied = ReferenceEquals(tensors.LmHead, tensors.Embedding);
         var all = tensors.LmHead.ByteLength + tensors.Layers.Sum(Bytes);
         var done = 0L;
-        Embedding = tied ? backend.ImportWeight([tensors.Embedding], [null]) : backend.ImportTable(tensors.Embedding);
-        LmHead = tied ? Embedding : backend.ImportWeight([tensors.LmHead], [null]);
+        var embedding = tied ? backend.ImportWeight([tensors.Embedding], [null]) : backend.ImportTable(tensors.Embedding);
+        var lmHead = tied ? embedding : backend.ImportWeight([tensors.LmHead], [null]);
         Report(tensors.LmHead.ByteLength);
-        Layers = new LlamaLayer[tensors.Layers.Count];
-        for (var i = 0; i < Layers.Length; i++)
+        var layers = new LlamaLayer[tensors.Layers.Count];
+        for (var i = 0; i < layers.Length; i++)
         {
-            Layers[i] = new LlamaLayer(backend, tensors.Layers[i]);
+            layers[i] = LlamaLayer.Import(backend, tensors.Layers[i]);
             Report(Bytes(tensors.Layers[i]));
         }
 
-        FinalNorm = backend.ImportVector(tensors.FinalNorm);
+        return new LlamaWeights(embedding, layers, backend.ImportVector(tensors.FinalNorm), lmHead);
 
         void Report(long bytes)
         {
@@ -30,13 +47,12 @@ internal sealed class LlamaWeights : IDisposable
         }
     }
 
-    public BackendWeight Embedding { get; }
-
-    public LlamaLayer[] Layers { get; }
-
-    public BackendBuffer FinalNorm { get; }
-
-    public BackendWeight LmHead { get; }
+    /// <summary>The extents alone.</summary>
+    public static LlamaWeights Shapes(LlamaConfig config)
+    {
+        var head = new WeightShape(config.VocabSize, config.HiddenSize);
+        return new LlamaWeights(head, [.. Enumerable.Range(0, config.NumHiddenLayers).Select(_ => LlamaLayer.Shapes(config))], new VectorShape(config.HiddenSize), head);
+    }
 
     public void Dispose()
     {
@@ -54,21 +70,25 @@ internal sealed class LlamaWeights : IDisposable
 }
 
 /// <summary>One decoder layer's weights.</summary>
-internal sealed class LlamaLayer(IBackend backend, LlamaLayerTensors tensors) : IDisposable
+internal sealed record LlamaLayer(
+    BackendVector InputNorm, BackendWeight QkvProj, BackendWeight OProj, BackendVector PostAttentionNorm, BackendWeight GateUpProj, BackendWeight DownProj)
+    : IDisposable
 {
-    public BackendBuffer InputNorm { get; } = backend.ImportVector(tensors.InputNorm);
+    public static LlamaLayer Import(IBackend backend, LlamaLayerTensors tensors) => new(
+        backend.ImportVector(tensors.InputNorm),
+        backend.ImportWeight([tensors.QProj, tensors.KProj, tensors.VProj], [tensors.QBias, tensors.KBias, tensors.VBias]),
+        backend.ImportWeight([tensors.OProj], [tensors.OBias]),
+        backend.ImportVector(tensors.PostAttentionNorm),
+        backend.ImportWeight([tensors.GateProj, tensors.UpProj], [tensors.GateBias, tensors.UpBias]),
+        backend.ImportWeight([tensors.DownProj], [tensors.DownBias]));
 
-    public BackendWeight QkvProj { get; } =
-        backend.ImportWeight([tensors.QProj, tensors.KProj, tensors.VProj], [tensors.QBias, tensors.KBias, tensors.VBias]);
-
-    public BackendWeight OProj { get; } = backend.ImportWeight([tensors.OProj], [tensors.OBias]);
-
-    public BackendBuffer PostAttentionNorm { get; } = backend.ImportVector(tensors.PostAttentionNorm);
-
-    public BackendWeight GateUpProj { get; } =
-        backend.ImportWeight([tensors.GateProj, tensors.UpProj], [tensors.GateBias, tensors.UpBias]);
-
-    public BackendWeight DownProj { get; } = backend.ImportWeight([tensors.DownProj], [tensors.DownBias]);
+    public static LlamaLayer Shapes(LlamaConfig config)
+    {
+        var (hidden, inner, query, key) = (config.HiddenSize, config.IntermediateSize, config.NumAttentionHeads * config.HeadDim, config.NumKeyValueHeads * config.HeadDim);
+        return new LlamaLayer(
+            new VectorShape(hidden), new WeightShape(query + (2 * key), hidden), new WeightShape(hidden, query),
+            new VectorShape(hidden), new WeightShape(2 * inner, hidden), new WeightShape(hidden, inner));
+    }
 
     public void Dispose()
     {

@@ -101,7 +101,7 @@ internal sealed class SyntheticModel : IDisposable
                 }
             }
         });
-        return new TensorView(name, dtype, shape, pointer, bytes);
+        return new TensorView(name, dtype, shape, pointer, bytes) { Memory = memory };
     }
 
     /// <summary>SplitMix64 (Steele et al., 2014) of a seed and a counter.</summary>

@@ -1,7 +1,9 @@
+using System.Runtime.InteropServices;
+
 namespace NativeSpec.Tensors;
 
 /// <summary>A named, shaped, read-only look at bytes that somebody else owns (a mapped file, or memory a test made).
-/// The view is valid while its owner lives. A matrix may be packed: then it has its extents still, but its bytes are a stream of panels
+/// The view is valid while its owner lives; one that knows its owner says so afterwards. A matrix may be packed: then it has its extents still, but its bytes are a stream of panels
 /// (see <see cref="PackedWeights"/>).</summary>
 public sealed unsafe class TensorView
 {
@@ -65,12 +67,21 @@ public sealed unsafe class TensorView
     /// <summary>Bytes at <see cref="Data"/>.</summary>
     public long ByteLength { get; }
 
+    /// <summary>What the bytes lie in, a mapping or a buffer; null where nobody said.</summary>
+    internal SafeHandle? Memory { get; init; }
+
     /// <summary>Address of the first element.</summary>
-    public nint Data => (nint)_data;
+    /// <exception cref="ObjectDisposedException">What the bytes lay in is disposed.</exception>
+    public nint Data
+    {
+        get => Memory is { IsClosed: true }
+            ? throw new ObjectDisposedException(Name, $"the checkpoint that tensor '{Name}' lies in is disposed")
+            : (nint)_data;
+    }
 
     /// <summary>The bytes.</summary>
     /// <exception cref="OverflowException">The tensor is larger than a span can be (2 GiB).</exception>
-    public ReadOnlySpan<byte> Bytes => new(_data, checked((int)ByteLength));
+    public ReadOnlySpan<byte> Bytes => new((void*)Data, checked((int)ByteLength));
 
     /// <summary>For messages: <c>BF16 [32000, 2048]</c>.</summary>
     public override string ToString() => $"{(Format == WeightFormat.AsStored ? DType : Format)} [{string.Join(", ", _shape)}]";

@@ -1,3 +1,4 @@
+using NativeSpec.Backends;
 using NativeSpec.Tensors;
 
 namespace NativeSpec.Tests.Backends;
@@ -17,11 +18,10 @@ public sealed class MatMulTests(TestBackend backend) : OperationFixture(backend)
         var (view, w) = Tensor(dtype, Floats(outputs * inputs), outputs, inputs);
         using var weight = Backend.ImportWeight([view], [null]);
         var x = Floats(rows * inputs);
-        var y = Buffer(rows * outputs);
 
-        Backend.MatMul(weight, Buffer(x), y, rows, accumulate: false);
+        var y = Compute(x, inputs, (plan, rows) => plan.Project(rows, weight));
 
-        AssertClose(Read(y), Reference(w, x, rows, inputs, outputs), (2e-6 * Math.Sqrt(inputs)) + Description.MatMulError(dtype));
+        AssertClose(y, Reference(w, x, rows, inputs, outputs), (2e-6 * Math.Sqrt(inputs)) + Description.MatMulError(dtype));
     }
 
     [Test]
@@ -31,11 +31,10 @@ public sealed class MatMulTests(TestBackend backend) : OperationFixture(backend)
         using var weight = Backend.ImportWeight([view], [null]);
         var x = Floats(3 * 40);
         var before = Floats(3 * 6);
-        var y = Buffer(before);
 
-        Backend.MatMul(weight, Buffer(x), y, 3, accumulate: true);
+        var y = Compute(3, [(x, 40), (before, 6)], (plan, v) => plan.Project(v[0], weight, epilogue: Epilogue.Add, into: v[1]));
 
-        AssertClose(Read(y), [.. Reference(w, x, 3, 40, 6).Zip(before, (sum, b) => sum + b)], 1e-5 + Description.MatMulError(DType.BF16));
+        AssertClose(y, [.. Reference(w, x, 3, 40, 6).Zip(before, (sum, b) => sum + b)], 1e-5 + Description.MatMulError(DType.BF16));
     }
 
     [Test]
@@ -46,9 +45,8 @@ public sealed class MatMulTests(TestBackend backend) : OperationFixture(backend)
         var (bias, b) = Tensor(DType.F32, Floats(7), 7);
         using var weight = Backend.ImportWeight([first, second], [null, bias]);
         var x = Floats(2 * 24);
-        var y = Buffer(2 * 12);
 
-        Backend.MatMul(weight, Buffer(x), y, 2, accumulate: false);
+        var y = Compute(x, 24, (plan, rows) => plan.Project(rows, weight));
 
         var all = Reference([.. w1, .. w2], x, 2, 24, 12);
         for (var i = 0; i < 2 * 7; i++)
@@ -56,7 +54,7 @@ public sealed class MatMulTests(TestBackend backend) : OperationFixture(backend)
             all[(i / 7 * 12) + 5 + (i % 7)] += b[i % 7];
         }
 
-        AssertClose(Read(y), all, 1e-5 + Description.MatMulError(DType.BF16));
+        AssertClose(y, all, 1e-5 + Description.MatMulError(DType.BF16));
     }
 
     [Test]
@@ -66,14 +64,12 @@ public sealed class MatMulTests(TestBackend backend) : OperationFixture(backend)
         var (view, _) = Tensor(dtype, Floats(Outputs * Inputs), Outputs, Inputs);
         using var weight = Backend.ImportWeight([view], [null]);
         var x = Floats(Rows * Inputs);
-        var together = Buffer(Rows * Outputs);
-        Backend.MatMul(weight, Buffer(x), together, Rows, accumulate: false);
+        var together = Compute(x, Inputs, (plan, rows) => plan.Project(rows, weight));
 
         for (var row = 0; row < Rows; row++)
         {
-            var alone = Buffer(Outputs);
-            Backend.MatMul(weight, Buffer(x[(row * Inputs)..((row + 1) * Inputs)]), alone, 1, accumulate: false);
-            Assert.That(Read(alone), Is.EqualTo(Read(together)[(row * Outputs)..((row + 1) * Outputs)]));
+            var alone = Compute(x[(row * Inputs)..((row + 1) * Inputs)], Inputs, (plan, rows) => plan.Project(rows, weight));
+            Assert.That(alone, Is.EqualTo(together[(row * Outputs)..((row + 1) * Outputs)]));
         }
     }
 
@@ -89,11 +85,8 @@ public sealed class MatMulTests(TestBackend backend) : OperationFixture(backend)
             using var weight = Backend.ImportWeight([view], [null]);
             var x = new float[16];
             x[3] = 1;
-            var y = Buffer(1);
 
-            Backend.MatMul(weight, Buffer(x), y, 1, accumulate: false);
-
-            Assert.That(Read(y)[0], Is.EqualTo((float)(Half)value));
+            Assert.That(Compute(x, 16, (plan, rows) => plan.Project(rows, weight))[0], Is.EqualTo((float)(Half)value));
         }
     }
 
@@ -106,11 +99,43 @@ public sealed class MatMulTests(TestBackend backend) : OperationFixture(backend)
     }
 
     [Test]
-    public void MatMul_ABufferTooSmall_IsRefused()
+    public void Project_RowsOfAnotherWidth_AreRefused()
     {
         var (view, _) = Tensor(DType.F32, Floats(8), 2, 4);
         using var weight = Backend.ImportWeight([view], [null]);
-        Assert.Throws<ArgumentException>(() => Backend.MatMul(weight, Buffer(4), Buffer(2), 2, accumulate: false));
+        Assert.That(() => Compute(Floats(6), 3, (plan, rows) => plan.Project(rows, weight)), Throws.ArgumentException.With.Message.Contains("4 floats"));
+    }
+
+    [Test]
+    public void Project_WithAMultiplier_ScalesWhatIsStoredOrAdded()
+    {
+        var (view, w) = Tensor(DType.F32, Floats(6 * 40), 6, 40);
+        using var weight = Backend.ImportWeight([view], [null]);
+        float[] x = Floats(3 * 40), before = Floats(3 * 6);
+        var reference = Reference(w, x, 3, 40, 6);
+
+        var stored = Compute(x, 40, (plan, rows) => plan.Project(rows, weight, multiplier: 0.3f));
+        var added = Compute(3, [(x, 40), (before, 6)], (plan, v) => plan.Project(v[0], weight, epilogue: Epilogue.Add, into: v[1], multiplier: 0.3f));
+
+        AssertClose(stored, [.. reference.Select(sum => 0.3f * sum)], 1e-5);
+        AssertClose(added, [.. reference.Zip(before, (sum, b) => (0.3f * sum) + b)], 1e-5);
+    }
+
+    /// <summary>A backend may compute a norm with the projection behind it, and an activation with the one before it; no bit may differ.</summary>
+    [Test]
+    public void Project_WithANormBeforeAndSwiGluAfter_HasTheBitsOfOneAfterTheOther(
+        [ValueSource(nameof(WeightTypes))] DType dtype, [Values(1, 6)] int rows, [Values(5, 32, 700)] int half)
+    {
+        const int Inputs = 72;
+        using var weight = Backend.ImportWeight(
+            [Tensor(dtype, Floats(half * Inputs), half, Inputs).View, Tensor(dtype, Floats(half * Inputs), half, Inputs).View], [null, null]);
+        var gain = Gain(Floats(Inputs));
+        var x = Floats(rows * Inputs);
+
+        var fused = Compute(x, Inputs, (plan, v) => plan.Project(v, weight, gain, Epilogue.SwiGlu));
+
+        var projected = Compute(x, Inputs, (plan, v) => plan.Project(plan.Normalize(v, gain), weight));
+        Assert.That(fused, Is.EqualTo(Compute(projected, 2 * half, (plan, v) => plan.Project(v, Identity(2 * half), epilogue: Epilogue.SwiGlu))));
     }
 
     private static double[] Reference(float[] w, float[] x, int rows, int inputs, int outputs)

@@ -32,13 +32,50 @@ public abstract class OperationFixture(TestBackend backend)
     protected float[] Floats(int count, float amplitude = 1)
         => [.. Enumerable.Range(0, count).Select(_ => ((float)Random.NextDouble() - 0.5f) * 2 * amplitude)];
 
-    private protected BackendBuffer Buffer(float[] values)
+    /// <summary>A norm's gain.</summary>
+    private protected RmsGain Gain(float[] values)
+        => new(Own(Backend.ImportVector(Tensor(DType.F32, values, values.Length).View)), 1e-5f);
+
+    /// <summary>A weight that projects rows onto themselves, exactly.</summary>
+    private protected BackendWeight Identity(int width)
     {
-        using var memory = Memory(DType.F32, values);
-        return Own(Backend.ImportVector(new TensorView("values", DType.F32, [values.Length], Address(memory), values.Length * 4L)));
+        var values = new float[width * width];
+        for (var i = 0; i < width; i++)
+        {
+            values[(i * width) + i] = 1;
+        }
+
+        return Own(Backend.ImportWeight([Tensor(DType.F32, values, width, width).View], [null]));
     }
 
-    private protected BackendBuffer Buffer(int count) => Own(Backend.Allocate(count));
+    /// <summary>Runs a plan of one value, as many rows as there are.</summary>
+    private protected float[] Compute(float[] x, int width, Func<ForwardPlan, Rows, Rows> describe)
+        => Compute(x.Length / width, [(x, width)], (plan, inputs) => describe(plan, inputs[0]));
+
+    /// <summary>Runs a plan and reads the value that it is about: the way in which every operation is reached.</summary>
+    /// <param name="rows">Rows of the batch.</param>
+    /// <param name="inputs">Values of [rows, width] that are put in.</param>
+    /// <param name="describe">From the inputs to the value.</param>
+    private protected float[] Compute(int rows, (float[] Values, int Width)[] inputs, Func<ForwardPlan, Rows[], Rows> describe)
+        => Compute(new RowBatch(rows, 1, 2) { Count = rows }, null, inputs, describe);
+
+    private protected float[] Compute(RowBatch batch, BackendKv? kv, (float[] Values, int Width)[] inputs, Func<ForwardPlan, Rows[], Rows> describe)
+    {
+        var plan = new ForwardPlan(batch.Count, batch.Count);
+        var values = Array.ConvertAll(inputs, input => plan.Input(input.Width));
+        var result = plan.Keep(describe(plan, values));
+        using var program = Backend.Compile(plan);
+        for (var i = 0; i < inputs.Length; i++)
+        {
+            for (var row = 0; row < batch.Count; row++)
+            {
+                program.Write(values[i], row, inputs[i].Values.AsSpan(row * inputs[i].Width, inputs[i].Width));
+            }
+        }
+
+        program.Run(batch, kv);
+        return [.. Enumerable.Range(0, result.Of == RowSet.All ? batch.Count : batch.LogitCount).SelectMany(row => program.Read(result, row).ToArray())];
+    }
 
     /// <summary>A tensor of the element type nearest to the values, and the values that it really holds.</summary>
     protected (TensorView View, float[] Exact) Tensor(DType dtype, float[] values, params long[] shape)
@@ -47,8 +84,6 @@ public abstract class OperationFixture(TestBackend backend)
         var exact = Array.ConvertAll(values, value => Rounded(dtype, value));
         return (new TensorView("tensor", dtype, shape, Address(memory), values.Length * (long)dtype.Size()), exact);
     }
-
-    private protected float[] Read(BackendBuffer buffer) => Backend.Download(buffer, 0, (int)buffer.Length).ToArray();
 
     protected T Own<T>(T disposable)
         where T : IDisposable

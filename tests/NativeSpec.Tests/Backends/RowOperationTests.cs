@@ -15,12 +15,10 @@ public sealed class RowOperationTests(TestBackend backend) : OperationFixture(ba
         var batch = new RowBatch(3, 1, 2) { Count = 3 };
         int[] tokens = [9, 0, 4];
         tokens.CopyTo(batch.Tokens, 0);
-        var x = Buffer(3 * 12);
 
-        Backend.Upload(batch);
-        Backend.Embed(weight, x);
+        var x = Compute(batch, null, [], (plan, _) => plan.Embed(weight));
 
-        Assert.That(Read(x), Is.EqualTo(tokens.SelectMany(token => table[(token * 12)..((token + 1) * 12)]).ToArray()));
+        Assert.That(x, Is.EqualTo(tokens.SelectMany(token => table[(token * 12)..((token + 1) * 12)]).ToArray()));
     }
 
     [Test]
@@ -30,8 +28,17 @@ public sealed class RowOperationTests(TestBackend backend) : OperationFixture(ba
         using var weight = Backend.ImportWeight([view], [null]);
         var batch = new RowBatch(1, 1, 2) { Count = 1 };
         batch.Tokens[0] = token;
-        Backend.Upload(batch);
-        Assert.Throws<ArgumentOutOfRangeException>(() => Backend.Embed(weight, Buffer(4)));
+        Assert.Throws<ArgumentOutOfRangeException>(() => Compute(batch, null, [], (plan, _) => plan.Embed(weight)));
+    }
+
+    [Test]
+    public void Embed_WithAMultiplier_ScalesTheRows([Values(DType.F32, DType.BF16)] DType dtype)
+    {
+        var (view, table) = Tensor(dtype, Floats(10 * 12), 10, 12);
+        using var weight = Backend.ImportWeight([view], [null]);
+        var batch = new RowBatch(1, 1, 2) { Count = 1 };
+        batch.Tokens[0] = 3;
+        Assert.That(Compute(batch, null, [], (plan, _) => plan.Embed(weight, 1.7f)), Is.EqualTo(table[36..48].Select(value => value * 1.7f)));
     }
 
     [Test]
@@ -41,30 +48,70 @@ public sealed class RowOperationTests(TestBackend backend) : OperationFixture(ba
         var batch = new RowBatch(5, 1, 2) { Count = 5, LogitCount = 2 };
         batch.LogitRows[0] = 4;
         batch.LogitRows[1] = 1;
-        var y = Buffer(2 * 7);
 
-        Backend.Upload(batch);
-        Backend.GatherLogitRows(Buffer(x), y, 7);
+        var y = Compute(batch, null, [(x, 7)], (plan, v) => plan.GatherLogitRows(v[0]));
 
-        Assert.That(Read(y), Is.EqualTo((float[])[.. x[28..35], .. x[7..14]]));
+        Assert.That(y, Is.EqualTo((float[])[.. x[28..35], .. x[7..14]]));
     }
 
     [Test]
-    public void Write_APart_IsThereAndTheRestIsAsBefore()
+    public void GatherLogitRows_ARowOutsideTheBatch_IsRefused([Values(-1, 2)] int row)
     {
-        var before = Floats(10);
-        var buffer = Buffer(before);
-
-        Backend.Write(buffer, 3, [1.5f, -2]);
-
-        Assert.That(Read(buffer), Is.EqualTo((float[])[.. before[..3], 1.5f, -2, .. before[5..]]));
+        var batch = new RowBatch(3, 1, 2) { Count = 2, LogitCount = 1 };
+        batch.LogitRows[0] = row;
+        Assert.Throws<ArgumentOutOfRangeException>(() => Compute(batch, null, [(Floats(6), 3)], (plan, v) => plan.GatherLogitRows(v[0])));
     }
 
-    [TestCase(9, 2)]
-    [TestCase(-1, 1)]
-    [TestCase(0, 11)]
-    public void Write_OutsideTheBuffer_IsRefused(int start, int length) =>
-        Assert.That(() => Backend.Write(Buffer(10), start, new float[length]), Throws.InstanceOf<ArgumentOutOfRangeException>());
+    [Test]
+    public void Write_RowsThatAreNotThere_AreRefused()
+    {
+        var plan = new ForwardPlan(4, 0);
+        var x = plan.Input(3);
+        using var program = Backend.Compile(plan);
+        Assert.That(() => program.Write(x, 4, new float[3]), Throws.InstanceOf<ArgumentOutOfRangeException>());
+        Assert.That(() => program.Write(x, 0, new float[2]), Throws.InstanceOf<ArgumentOutOfRangeException>());
+        Assert.That(() => program.Run(new RowBatch(5, 1, 2) { Count = 5 }), Throws.ArgumentException.With.Message.Contains("takes 4"));
+    }
+
+    [Test]
+    public void Copy_ARowOfAnotherProgram_IsThereAndTheRestIsAsBefore()
+    {
+        var (first, second) = (new ForwardPlan(2, 0), new ForwardPlan(2, 0));
+        var (from, to) = (first.Input(4), second.Input(4));
+        using var source = Backend.Compile(first);
+        using var target = Backend.Compile(second);
+        source.Write(from, 1, [1, 2, 3, 4]);
+        target.Write(to, 0, [5, 6, 7, 8]);
+
+        target.Copy(to, 1, source, from, 1);
+
+        Assert.That(target.Read(to, 1).ToArray(), Is.EqualTo((float[])[1, 2, 3, 4]));
+        Assert.That(target.Read(to, 0).ToArray(), Is.EqualTo((float[])[5, 6, 7, 8]));
+    }
+
+    [Test]
+    public void Run_AfterSomethingItReadsWasDisposed_SaysSo()
+    {
+        var (view, _) = Tensor(DType.F32, Floats(8), 2, 4);
+        var weight = Backend.ImportWeight([view], [null]);
+        var kv = Backend.AllocateKv(new KvShape(1, RowBatch.PageSize, 1, 1, 8));
+        var plan = new ForwardPlan(1, 0);
+        var (x, qkv) = (plan.Input(4), plan.Input(24));
+        plan.Project(x, weight);
+        plan.Attend(qkv, new AttentionPlan(0, 1, 1, 8));
+        var program = Backend.Compile(plan);
+        var batch = new RowBatch(1, 1, 8) { Count = 1, PathCount = 1 };
+        program.Run(batch, kv);
+
+        kv.Dispose();
+        Assert.Throws<ObjectDisposedException>(() => program.Run(batch, kv));
+        Assert.Throws<ObjectDisposedException>(() => Backend.MoveKvRows(kv, [0], [1]));
+        program.Dispose();
+        Assert.Throws<ObjectDisposedException>(() => program.Run(batch));
+        Assert.Throws<ObjectDisposedException>(() => program.Read(x, 0));
+        program.Dispose();
+        weight.Dispose();
+    }
 
     /// <summary>Seen through attention over one visible row: what it returns is that row's value.</summary>
     [Test]
@@ -80,9 +127,8 @@ public sealed class RowOperationTests(TestBackend backend) : OperationFixture(ba
             batch.KvRows[i] = i;
         }
 
-        Backend.Upload(batch);
-        Backend.Rope(Buffer(rows), kv, 0);
-        Backend.Rope(Buffer([.. rows.Select(v => -v)]), kv, 1);
+        Append(rows, 0);
+        Append([.. rows.Select(v => -v)], 1);
         Backend.MoveKvRows(kv, [2, 3], [1, 2]);
 
         foreach (var (layer, sign) in new[] { (0, 1f), (1, -1f) })
@@ -92,12 +138,16 @@ public sealed class RowOperationTests(TestBackend backend) : OperationFixture(ba
                 var look = new RowBatch(1, 1, HeadDim) { Count = 1 };
                 look.PathRows[0] = row;
                 look.PathCount = 1;
-                var y = Buffer(HeadDim);
-                Backend.Upload(look);
-                Backend.TreeAttention(Buffer(Floats(3 * HeadDim)), kv, layer, y);
+                var y = Compute(look, kv, [(Floats(3 * HeadDim), 3 * HeadDim)], (plan, v) => plan.Attend(v[0], new AttentionPlan(layer, 1, 1, HeadDim)));
                 var value = rows[((source * 3) + 2) * HeadDim];
-                Assert.That(Read(y)[0], Is.EqualTo(sign * value), $"layer {layer}, row {row}");
+                Assert.That(y[0], Is.EqualTo(sign * value), $"layer {layer}, row {row}");
             }
         }
+
+        void Append(float[] values, int layer) => Compute(batch, kv, [(values, 3 * HeadDim)], (plan, v) =>
+        {
+            plan.RopeAppend(v[0], new AttentionPlan(layer, 1, 1, HeadDim));
+            return v[0];
+        });
     }
 }

@@ -16,14 +16,18 @@ public sealed class TreeAttentionTests(TestBackend backend) : OperationFixture(b
         var shape = new KvShape(Layers: 2, Rows: 8 * RowBatch.PageSize, heads, KvHeads, headDim);
         using var kv = Backend.AllocateKv(shape);
         var stride = (heads + (2 * KvHeads)) * headDim;
+        var attention = new AttentionPlan(1, heads, KvHeads, headDim);
         int[] pages = [.. Enumerable.Range(0, 8).OrderBy(_ => Random.Next())];
         var all = Floats((prefix + nodes) * stride);
         int Row(int slot) => (pages[slot / RowBatch.PageSize] * RowBatch.PageSize) + (slot % RowBatch.PageSize);
 
         for (var position = 0; position < prefix; position++)
         {
-            Backend.Upload(Batch([position], [-1], 0, pages, headDim, Row, slots: position));
-            Backend.Rope(Buffer(all[(position * stride)..((position + 1) * stride)]), kv, 1);
+            Compute(Batch([position], [-1], 0, pages, headDim, Row, slots: position), kv, [(all[(position * stride)..((position + 1) * stride)], stride)], (plan, v) =>
+            {
+                plan.RopeAppend(v[0], attention);
+                return v[0];
+            });
         }
 
         int[] parents = [.. Enumerable.Range(0, nodes).Select(node => node == 0 ? -1 : Random.Next(node))];
@@ -34,13 +38,13 @@ public sealed class TreeAttentionTests(TestBackend backend) : OperationFixture(b
         }
 
         var batch = Batch(positions, parents, prefix, pages, headDim, Row, slots: prefix);
-        var qkv = Buffer(all[(prefix * stride)..]);
-        var y = Buffer(nodes * heads * headDim);
-        Backend.Upload(batch);
-        Backend.Rope(qkv, kv, 1);
-        Backend.TreeAttention(qkv, kv, 1, y);
+        var y = Compute(batch, kv, [(all[(prefix * stride)..], stride)], (plan, v) =>
+        {
+            plan.RopeAppend(v[0], attention);
+            return plan.Attend(v[0], attention);
+        });
 
-        AssertClose(Read(y), Reference(all, stride, positions, parents, prefix, shape), 5e-6);
+        AssertClose(y, Reference(all, stride, positions, parents, prefix, shape), 5e-6);
     }
 
     /// <summary>The batch as data: angle = position · 0.7^i, so that positions matter.</summary>

@@ -22,7 +22,7 @@ public sealed class MemoryNeedTests
         using var model = new LlamaModel(config, weights.Tensors, backend, limits);
 
         var angles = 2L * limits.MaxContext * (config.HeadDim / 2); // the table of cosines and sines is the model's own
-        Assert.That(LlamaModel.BufferBytes(config, limits), Is.EqualTo(sizeof(float) * (backend.Floats + angles)));
+        Assert.That(LlamaModel.BufferBytes(config, limits), Is.EqualTo(backend.ProgramBytes + (sizeof(float) * angles)));
     }
 
     [Test]
@@ -86,52 +86,31 @@ public sealed class MemoryNeedTests
         Assert.That(fast.Speculation.Drafted, Is.GreaterThan(0));
     }
 
-    /// <summary>Counts what is allocated; computes nothing.</summary>
+    /// <summary>Remembers its programs.</summary>
     private sealed class CountingBackend : IBackend
     {
         private readonly IBackend _inner = CpuBackend.Create(new CpuOptions { Threads = 1 });
 
-        public long Floats { get; private set; }
+        public long ProgramBytes { get; private set; }
 
         public string Name => "counting";
 
         public string Description => "counting";
 
-        public BackendBuffer Allocate(long length)
-        {
-            Floats += length;
-            return _inner.Allocate(length);
-        }
-
-        public BackendBuffer ImportVector(TensorView vector) => _inner.ImportVector(vector);
+        public BackendVector ImportVector(TensorView vector) => _inner.ImportVector(vector);
 
         public BackendWeight ImportWeight(IReadOnlyList<TensorView> parts, IReadOnlyList<TensorView?> biases) => _inner.ImportWeight(parts, biases);
 
         public BackendKv AllocateKv(in KvShape shape) => throw new NotSupportedException();
 
-        public void Upload(RowBatch batch) => throw new NotSupportedException();
-
-        public void Embed(BackendWeight table, BackendBuffer x) => throw new NotSupportedException();
-
-        public void RmsNorm(BackendBuffer x, BackendBuffer gain, float eps, BackendBuffer y, int rows) => throw new NotSupportedException();
-
-        public void MatMul(BackendWeight weight, BackendBuffer x, BackendBuffer y, int rows, bool accumulate) => throw new NotSupportedException();
-
-        public void Rope(BackendBuffer qkv, BackendKv kv, int layer) => throw new NotSupportedException();
-
-        public void TreeAttention(BackendBuffer qkv, BackendKv kv, int layer, BackendBuffer y) => throw new NotSupportedException();
-
-        public void SwiGlu(BackendBuffer gateUp, BackendBuffer y, int rows, int width) => throw new NotSupportedException();
-
-        public void AddSilu(BackendBuffer x, BackendBuffer y, int rows, int width) => throw new NotSupportedException();
-
-        public void GatherLogitRows(BackendBuffer x, BackendBuffer y, int width) => throw new NotSupportedException();
-
         public void MoveKvRows(BackendKv kv, ReadOnlySpan<int> from, ReadOnlySpan<int> to) => throw new NotSupportedException();
 
-        public ReadOnlySpan<float> Download(BackendBuffer buffer, long start, int length) => throw new NotSupportedException();
-
-        public void Write(BackendBuffer buffer, long start, ReadOnlySpan<float> values) => throw new NotSupportedException();
+        public IForwardProgram Compile(ForwardPlan plan)
+        {
+            var program = _inner.Compile(plan);
+            ProgramBytes += program.BufferBytes;
+            return program;
+        }
 
         public void Dispose() => _inner.Dispose();
     }

@@ -1,14 +1,16 @@
+using System.Runtime.InteropServices;
 using NativeSpec.Tensors;
 
 namespace NativeSpec.Backends.Cpu;
 
 /// <summary>Weights where they lie: the mapped file's pages, read by the kernels in the file's own element type.</summary>
-internal sealed unsafe class CpuWeight : BackendWeight
+internal sealed unsafe class CpuWeight : BackendWeight, IHostWeight
 {
     public CpuWeight(IReadOnlyList<TensorView> parts, HostBuffer? bias)
         : base(checked((int)parts.Sum(part => part.Shape[0])), checked((int)parts[0].Shape[1]))
     {
         Bias = bias;
+        Memories = [.. parts.Select(part => part.Memory).OfType<SafeHandle>().Distinct()];
         Segments = new CpuSegment[parts.Count];
         var first = 0;
         for (var i = 0; i < parts.Count; i++)
@@ -21,6 +23,9 @@ internal sealed unsafe class CpuWeight : BackendWeight
 
     /// <summary>The stacked parts, in output order.</summary>
     public CpuSegment[] Segments { get; }
+
+    /// <inheritdoc/>
+    public IEnumerable<SafeHandle> Memories { get; }
 
     /// <summary>[out] or null.</summary>
     public HostBuffer? Bias { get; }
@@ -42,13 +47,23 @@ internal sealed unsafe class CpuKv(in KvShape shape) : BackendKv(shape)
 {
     private readonly NativeBuffer<float> _memory = new(shape.Length);
 
+    /// <exception cref="ObjectDisposedException">The cache is disposed.</exception>
+    private float* Pointer
+    {
+        get
+        {
+            ObjectDisposedException.ThrowIf(_memory.IsClosed, this);
+            return _memory.Pointer;
+        }
+    }
+
     private long PlaneLength => (long)Shape.Rows * Shape.Width;
 
     /// <summary>[rows, kvHeads·headDim] of a layer.</summary>
-    public float* Keys(int layer) => _memory.Pointer + (2L * layer * PlaneLength);
+    public float* Keys(int layer) => Pointer + (2L * layer * PlaneLength);
 
     /// <summary>[rows, kvHeads·headDim] of a layer.</summary>
-    public float* Values(int layer) => _memory.Pointer + (((2L * layer) + 1) * PlaneLength);
+    public float* Values(int layer) => Pointer + (((2L * layer) + 1) * PlaneLength);
 
     public override void Dispose() => _memory.Dispose();
 }

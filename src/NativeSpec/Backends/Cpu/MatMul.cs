@@ -24,6 +24,7 @@ internal static unsafe class MatMul
         public int Rows;
         public int StrideY;
         public bool Accumulate;
+        public float Multiplier;
     }
 
     /// <summary>Computes outputs [begin, end) of one segment for all rows.</summary>
@@ -249,6 +250,7 @@ internal static unsafe class MatMul
             sum += a->Bias[o];
         }
 
+        sum *= a->Multiplier;
         var y = a->Y + ((nint)t * a->StrideY) + o;
         *y = a->Accumulate ? *y + sum : sum;
     }

@@ -30,6 +30,7 @@ internal static unsafe class TreeAttention
         public int Heads;
         public int KvHeads;
         public int HeadDim;
+        public float Scale;
     }
 
     /// <summary>Computes items [begin, end), where item = row · kvHeads + kvHead covers the query heads of that key-value head.</summary>
@@ -61,7 +62,7 @@ internal static unsafe class TreeAttention
     {
         var width = (nint)a->KvHeads * a->HeadDim;
         var headDim = a->HeadDim;
-        var scale = 1f / MathF.Sqrt(headDim);
+        var scale = a->Scale;
         var count = a->Positions[row] + 1;
         var weights = stackalloc float[Block]; // first the scores of a block, then their exponentials
         var offsets = stackalloc nint[Block];  // where the block's keys and values lie in their plane

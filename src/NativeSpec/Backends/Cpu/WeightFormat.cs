@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using NativeSpec.Tensors;
 
 namespace NativeSpec.Backends.Cpu;
 
@@ -15,6 +16,18 @@ internal interface IWeightFormat
 
     /// <summary>One weight.</summary>
     static abstract unsafe float LoadOne(byte* row, int index);
+}
+
+/// <summary>One element of any type.</summary>
+internal static class WeightFormats
+{
+    /// <summary>The element with this index as a float.</summary>
+    public static unsafe float LoadOne(DType dtype, byte* data, int index) => dtype switch
+    {
+        DType.BF16 => BF16Format.LoadOne(data, index),
+        DType.F16 => F16Format.LoadOne(data, index),
+        _ => F32Format.LoadOne(data, index),
+    };
 }
 
 internal readonly struct F32Format : IWeightFormat

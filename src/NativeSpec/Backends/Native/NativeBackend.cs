@@ -1,4 +1,3 @@
-using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using NativeSpec.Backends.Cpu;
 using NativeSpec.Tensors;
@@ -12,8 +11,6 @@ internal sealed unsafe class NativeBackend : IBackend
     private readonly NativeBackendHandle _handle;
     private readonly WeightFormat _weights;
     private readonly DType _kvType;
-    private RowBatch _rows = new(1, 1, 2); // owns the memory that _batch points into
-    private NativeBatch _batch;
 
     private NativeBackend(NativeOptions options)
     {
@@ -59,18 +56,12 @@ internal sealed unsafe class NativeBackend : IBackend
     }
 
     /// <inheritdoc/>
-    public BackendBuffer Allocate(long length) => new HostBuffer(length);
-
-    /// <inheritdoc/>
-    public BackendBuffer ImportVector(TensorView vector)
+    public BackendVector ImportVector(TensorView vector)
     {
         ArgumentNullException.ThrowIfNull(vector);
-        // A vector is a table of one row.
         var buffer = new HostBuffer(vector.ElementCount);
-        var token = 0;
-        var part = Part(vector, 1);
-        var batch = new NativeBatch { Tokens = &token, Rows = 1 };
-        NativeMethods.Check(NativeMethods.Embed(_handle, &part, vector.ElementCount, &batch, buffer.Pointer));
+        var part = Part(vector, vector.ElementCount);
+        NativeMethods.Check(NativeMethods.ToFloats(_handle, &part, buffer.Pointer));
         return buffer;
     }
 
@@ -105,7 +96,7 @@ internal sealed unsafe class NativeBackend : IBackend
         var inputs = checked((int)parts[0].Shape[1]);
         NativeMethods.Check(NativeMethods.CreateWeight(
             _handle, native, parts.Count, inputs, bias is null ? null : bias.Pointer, (int)_weights, out var handle));
-        return new NativeWeight(outputs, inputs, native[0], handle);
+        return new NativeWeight(outputs, inputs, native[0], handle) { Memories = [handle, .. Memories(parts)] };
     }
 
     /// <inheritdoc/>
@@ -113,7 +104,7 @@ internal sealed unsafe class NativeBackend : IBackend
     {
         ArgumentNullException.ThrowIfNull(table);
         return table.Shape.Length == 2
-            ? new NativeWeight(checked((int)table.Shape[0]), checked((int)table.Shape[1]), Part(table, table.Shape[0]), null)
+            ? new NativeWeight(checked((int)table.Shape[0]), checked((int)table.Shape[1]), Part(table, table.Shape[0]), null) { Memories = Memories([table]) }
             : throw new ArgumentException($"'{table.Name}' is {table}; a table has two extents", nameof(table));
     }
 
@@ -141,7 +132,7 @@ internal sealed unsafe class NativeBackend : IBackend
 
         var part = Part(matrix, matrix.Shape[0]);
         NativeMethods.Check(NativeMethods.Quantize(_handle, &part, 1, matrix.Shape[1], (int)format, memory.Pointer + at, bytes));
-        return new TensorView(matrix.Name, format, matrix.Shape[0], matrix.Shape[1], (nint)(memory.Pointer + at), bytes);
+        return new TensorView(matrix.Name, format, matrix.Shape[0], matrix.Shape[1], (nint)(memory.Pointer + at), bytes) { Memory = memory };
     }
 
     /// <summary>Reads a tensor's bytes on all threads and does nothing with them: how fast a matmul could be at best.</summary>
@@ -155,59 +146,10 @@ internal sealed unsafe class NativeBackend : IBackend
     public BackendKv AllocateKv(in KvShape shape) => new NativeKv(shape, _kvType);
 
     /// <inheritdoc/>
-    public void Upload(RowBatch batch)
+    public IForwardProgram Compile(ForwardPlan plan)
     {
-        ArgumentNullException.ThrowIfNull(batch);
-        _rows = batch;
-        _batch = new NativeBatch
-        {
-            Tokens = Pin(batch.Tokens),
-            Positions = Pin(batch.Positions),
-            KvRows = Pin(batch.KvRows),
-            Trunk = Pin(batch.Trunk),
-            PageStart = Pin(batch.PageStart),
-            Pages = Pin(batch.Pages),
-            PathStart = Pin(batch.PathStart),
-            PathRows = Pin(batch.PathRows),
-            LogitRows = Pin(batch.LogitRows),
-            Cos = Pin(batch.Cos),
-            Sin = Pin(batch.Sin),
-            Rows = batch.Count,
-            PageCount = batch.PageCount,
-            PathCount = batch.PathCount,
-            LogitCount = batch.LogitCount,
-        };
-    }
-
-    /// <inheritdoc/>
-    public void Embed(BackendWeight table, BackendBuffer x)
-    {
-        ArgumentNullException.ThrowIfNull(table);
-        var part = ((NativeWeight)table).Table;
-        if (part.Data is null)
-        {
-            throw new ArgumentException("packed weights cannot be looked up as embeddings", nameof(table));
-        }
-
-        var batch = _batch;
-        NativeMethods.Check(NativeMethods.Embed(_handle, &part, table.InFeatures, &batch, HostBuffer.Of(x, batch.Rows, table.InFeatures)));
-    }
-
-    /// <inheritdoc/>
-    public void RmsNorm(BackendBuffer x, BackendBuffer gain, float eps, BackendBuffer y, int rows)
-    {
-        ArgumentNullException.ThrowIfNull(gain);
-        var width = gain.Length;
-        NativeMethods.Check(NativeMethods.RmsNorm(_handle, HostBuffer.Of(x, rows, width), HostBuffer.Of(gain, 1, width), eps, HostBuffer.Of(y, rows, width), rows, width));
-    }
-
-    /// <inheritdoc/>
-    public void MatMul(BackendWeight weight, BackendBuffer x, BackendBuffer y, int rows, bool accumulate)
-    {
-        ArgumentNullException.ThrowIfNull(weight);
-        var handle = ((NativeWeight)weight).Handle ?? throw new ArgumentException("a table that was imported to be looked up cannot be multiplied with", nameof(weight));
-        NativeMethods.Check(NativeMethods.MatMul(
-            _handle, handle, HostBuffer.Of(x, rows, weight.InFeatures), HostBuffer.Of(y, rows, weight.OutFeatures), rows, accumulate ? 1 : 0));
+        ArgumentNullException.ThrowIfNull(plan);
+        return new NativeProgram(plan, _handle);
     }
 
     /// <summary>c = a b, or c += a b, on the calling thread alone; several threads may compute with one backend at once. native/nativespec.h has
@@ -216,38 +158,6 @@ internal sealed unsafe class NativeBackend : IBackend
         int m, int n, int k, float* a, int aStride, bool aByColumns, float* b, int bStride, int bPanel, float* c, int cStride, bool accumulate)
         => NativeMethods.Check(NativeMethods.Gemm(
             _handle, m, n, k, a, aStride, aByColumns ? 1 : 0, b, bStride, bPanel, c, cStride, accumulate ? 1 : 0));
-
-    /// <inheritdoc/>
-    public void Rope(BackendBuffer qkv, BackendKv kv, int layer)
-    {
-        ArgumentNullException.ThrowIfNull(kv);
-        var (batch, view) = (_batch, ((NativeKv)kv).View);
-        NativeMethods.Check(NativeMethods.Rope(_handle, &batch, Qkv(qkv, kv.Shape), &view, layer));
-    }
-
-    /// <inheritdoc/>
-    public void TreeAttention(BackendBuffer qkv, BackendKv kv, int layer, BackendBuffer y)
-    {
-        ArgumentNullException.ThrowIfNull(kv);
-        var (batch, view) = (_batch, ((NativeKv)kv).View);
-        var output = HostBuffer.Of(y, batch.Rows, (long)kv.Shape.Heads * kv.Shape.HeadDim);
-        NativeMethods.Check(NativeMethods.TreeAttention(_handle, &batch, Qkv(qkv, kv.Shape), &view, layer, output));
-    }
-
-    /// <inheritdoc/>
-    public void SwiGlu(BackendBuffer gateUp, BackendBuffer y, int rows, int width)
-        => NativeMethods.Check(NativeMethods.SwiGlu(_handle, HostBuffer.Of(gateUp, rows, 2L * width), HostBuffer.Of(y, rows, width), rows, width));
-
-    /// <inheritdoc/>
-    public void AddSilu(BackendBuffer x, BackendBuffer y, int rows, int width)
-        => NativeMethods.Check(NativeMethods.AddSilu(_handle, HostBuffer.Of(x, rows, width), HostBuffer.Of(y, rows, width), rows, width));
-
-    /// <inheritdoc/>
-    public void GatherLogitRows(BackendBuffer x, BackendBuffer y, int width)
-    {
-        var batch = _batch;
-        NativeMethods.Check(NativeMethods.GatherRows(&batch, HostBuffer.Of(x, batch.Rows, width), HostBuffer.Of(y, batch.LogitCount, width), width));
-    }
 
     /// <inheritdoc/>
     public void MoveKvRows(BackendKv kv, ReadOnlySpan<int> from, ReadOnlySpan<int> to)
@@ -262,20 +172,6 @@ internal sealed unsafe class NativeBackend : IBackend
     }
 
     /// <inheritdoc/>
-    public ReadOnlySpan<float> Download(BackendBuffer buffer, long start, int length)
-    {
-        ArgumentNullException.ThrowIfNull(buffer);
-        return ((HostBuffer)buffer).Span(start, length);
-    }
-
-    /// <inheritdoc/>
-    public void Write(BackendBuffer buffer, long start, ReadOnlySpan<float> values)
-    {
-        ArgumentNullException.ThrowIfNull(buffer);
-        values.CopyTo(((HostBuffer)buffer).Span(start, values.Length));
-    }
-
-    /// <inheritdoc/>
     public void Dispose() => _handle.Dispose();
 
     /// <summary>The library's number for an element type.</summary>
@@ -287,15 +183,13 @@ internal sealed unsafe class NativeBackend : IBackend
         _ => throw new ArgumentOutOfRangeException(nameof(type), type, "expected F32, F16 or BF16"),
     };
 
-    /// <summary>The address of pinned data.</summary>
-    private static T* Pin<T>(T[] pinned)
-        where T : unmanaged
-        => (T*)Unsafe.AsPointer(ref MemoryMarshal.GetArrayDataReference(pinned));
-
     private static NativePart Part(TensorView tensor, long rows)
         => tensor.DType is DType.F32 or DType.F16 or DType.BF16
             ? new NativePart { Data = (void*)tensor.Data, Rows = rows, Type = ElementType(tensor.DType) }
             : throw new ArgumentException($"'{tensor.Name}' is {tensor}; the native backend computes with F32, F16 and BF16 weights", nameof(tensor));
+
+    /// <summary>What parts lie in. Weights that were packed need it too: embeddings are looked up where they lie.</summary>
+    private static IEnumerable<SafeHandle> Memories(IEnumerable<TensorView> parts) => [.. parts.Select(part => part.Memory).OfType<SafeHandle>().Distinct()];
 
     /// <summary>Weights that a checkpoint holds packed.</summary>
     private NativeWeight ImportPacked(IReadOnlyList<TensorView> parts, HostBuffer? bias, int outputs)
@@ -311,8 +205,6 @@ internal sealed unsafe class NativeBackend : IBackend
         var bytes = PackedWeights.Bytes(outputs, first.Shape[1], format);
         NativeMethods.Check(NativeMethods.WeightFromPacked(
             stacked is null ? (void*)first.Data : stacked.Pointer, bytes, outputs, first.Shape[1], bias is null ? null : bias.Pointer, (int)format, out var handle));
-        return new NativeWeight(outputs, (int)first.Shape[1], default, handle, stacked);
+        return new NativeWeight(outputs, (int)first.Shape[1], default, handle, stacked) { Memories = stacked is null ? [handle, .. Memories(parts)] : [handle, stacked] };
     }
-
-    private float* Qkv(BackendBuffer qkv, in KvShape shape) => HostBuffer.Of(qkv, _batch.Rows, ((long)shape.Heads * shape.HeadDim) + (2L * shape.Width));
 }

@@ -18,19 +18,23 @@ internal static class NativeLibraryLoader
 
     /// <summary>Compares what a library says of itself with what this assembly was written for.</summary>
     /// <exception cref="InvalidOperationException">They differ.</exception>
-    internal static void CheckAbi(int version, int part, int batch, int kv)
+    internal static void CheckAbi(int version, int part, int batch, int kv, int step)
+    {
+        CheckVersion(version);
+        var expected = (Unsafe.SizeOf<NativePart>(), Unsafe.SizeOf<NativeBatch>(), Unsafe.SizeOf<NativeKvView>(), Unsafe.SizeOf<NativeStep>());
+        if ((part, batch, kv, step) != expected)
+        {
+            throw new InvalidOperationException(
+                $"the native library '{NativeMethods.Library}' has structures of {(part, batch, kv, step)} bytes, this assembly of {expected}: build both from the same sources");
+        }
+    }
+
+    private static void CheckVersion(int version)
     {
         if (version != NativeMethods.AbiVersion)
         {
             throw new InvalidOperationException(
                 $"the native library '{NativeMethods.Library}' has interface version {version}, this assembly needs {NativeMethods.AbiVersion}: build both from the same sources");
-        }
-
-        var expected = (Unsafe.SizeOf<NativePart>(), Unsafe.SizeOf<NativeBatch>(), Unsafe.SizeOf<NativeKvView>());
-        if ((part, batch, kv) != expected)
-        {
-            throw new InvalidOperationException(
-                $"the native library '{NativeMethods.Library}' has structures of {(part, batch, kv)} bytes, this assembly of {expected}: build both from the same sources");
         }
     }
 
@@ -51,8 +55,11 @@ internal static class NativeLibraryLoader
             return $"no native library '{NativeMethods.Library}' was built for {RuntimeInformation.RuntimeIdentifier}";
         }
 
-        NativeMethods.GetStructSizes(out var part, out var batch, out var kv);
-        CheckAbi(NativeMethods.GetAbiVersion(), part, batch, kv);
+        // The version first: another one's structures may be asked for in another way.
+        var version = NativeMethods.GetAbiVersion();
+        CheckVersion(version);
+        NativeMethods.GetStructSizes(out var part, out var batch, out var kv, out var step);
+        CheckAbi(version, part, batch, kv, step);
         return "";
     }
 }

@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using NativeSpec.Tensors;
 
 namespace NativeSpec.Backends.Native;
@@ -9,9 +10,12 @@ namespace NativeSpec.Backends.Native;
 /// <param name="handle">Null for a table that is only looked up.</param>
 /// <param name="stacked">Memory of packed parts that had to be stacked; null where they are used in place.</param>
 internal sealed class NativeWeight(int outFeatures, int inFeatures, NativePart table, NativeWeightHandle? handle, NativeBuffer<byte>? stacked = null)
-    : BackendWeight(outFeatures, inFeatures)
+    : BackendWeight(outFeatures, inFeatures), IHostWeight
 {
     public NativePart Table { get; } = table;
+
+    /// <inheritdoc/>
+    public required IEnumerable<SafeHandle> Memories { get; init; }
 
     /// <summary>Null for a table that is only looked up.</summary>
     public NativeWeightHandle? Handle { get; } = handle;
@@ -27,12 +31,13 @@ internal sealed class NativeWeight(int outFeatures, int inFeatures, NativePart t
 internal sealed unsafe class NativeKv : BackendKv
 {
     private readonly NativeBuffer<byte> _memory;
+    private readonly NativeKvView _view;
 
     public NativeKv(in KvShape shape, DType type)
         : base(shape)
     {
         _memory = new NativeBuffer<byte>(checked(shape.Length * type.Size()));
-        View = new NativeKvView
+        _view = new NativeKvView
         {
             Data = _memory.Pointer,
             Rows = shape.Rows,
@@ -45,7 +50,15 @@ internal sealed unsafe class NativeKv : BackendKv
     }
 
     /// <summary>What the library is told.</summary>
-    public NativeKvView View { get; }
+    /// <exception cref="ObjectDisposedException">The cache is disposed.</exception>
+    public NativeKvView View
+    {
+        get
+        {
+            ObjectDisposedException.ThrowIf(_memory.IsClosed, this);
+            return _view;
+        }
+    }
 
     public override void Dispose() => _memory.Dispose();
 }

@@ -11,13 +11,16 @@ internal static unsafe partial class NativeMethods
     public const string Library = "nativespec";
 
     /// <summary>The interface that this file describes; the library says which one it has.</summary>
-    public const int AbiVersion = 3;
+    public const int AbiVersion = 4;
+
+    /// <summary>The status of a run that was cancelled.</summary>
+    public const int Cancelled = 5;
 
     [LibraryImport(Library, EntryPoint = "ns_abi_version")]
     public static partial int GetAbiVersion();
 
     [LibraryImport(Library, EntryPoint = "ns_struct_sizes")]
-    public static partial void GetStructSizes(out int part, out int batch, out int kv);
+    public static partial void GetStructSizes(out int part, out int batch, out int kv, out int step);
 
     [LibraryImport(Library, EntryPoint = "ns_last_error")]
     public static partial byte* GetLastError();
@@ -61,34 +64,22 @@ internal static unsafe partial class NativeMethods
     [LibraryImport(Library, EntryPoint = "ns_read")]
     public static partial int Read(NativeBackendHandle backend, void* data, long bytes);
 
-    [LibraryImport(Library, EntryPoint = "ns_embed")]
-    public static partial int Embed(NativeBackendHandle backend, NativePart* table, long width, NativeBatch* batch, float* x);
+    [LibraryImport(Library, EntryPoint = "ns_to_floats")]
+    public static partial int ToFloats(NativeBackendHandle backend, NativePart* vector, float* y);
 
-    [LibraryImport(Library, EntryPoint = "ns_rms_norm")]
-    public static partial int RmsNorm(NativeBackendHandle backend, float* x, float* gain, float epsilon, float* y, long rows, long width);
+    [LibraryImport(Library, EntryPoint = "ns_program_create")]
+    public static partial int CreateProgram(NativeBackendHandle backend, NativeStep* steps, int count, NativeRoom* room, out NativeProgramHandle program);
 
-    [LibraryImport(Library, EntryPoint = "ns_matmul")]
-    public static partial int MatMul(NativeBackendHandle backend, NativeWeightHandle weight, float* x, float* y, long rows, int accumulate);
+    [LibraryImport(Library, EntryPoint = "ns_program_destroy")]
+    public static partial void DestroyProgram(nint program);
+
+    [LibraryImport(Library, EntryPoint = "ns_program_run")]
+    public static partial int RunProgram(NativeProgramHandle program, NativeBatch* batch, NativeKvView* kv, int* cancelled);
 
     [LibraryImport(Library, EntryPoint = "ns_gemm")]
     public static partial int Gemm(
         NativeBackendHandle backend, long m, long n, long k, float* a, long aStride, int aByColumns, float* b, long bStride, long bPanel, float* c, long cStride,
         int accumulate);
-
-    [LibraryImport(Library, EntryPoint = "ns_rope")]
-    public static partial int Rope(NativeBackendHandle backend, NativeBatch* batch, float* qkv, NativeKvView* kv, int layer);
-
-    [LibraryImport(Library, EntryPoint = "ns_tree_attention")]
-    public static partial int TreeAttention(NativeBackendHandle backend, NativeBatch* batch, float* qkv, NativeKvView* kv, int layer, float* y);
-
-    [LibraryImport(Library, EntryPoint = "ns_swiglu")]
-    public static partial int SwiGlu(NativeBackendHandle backend, float* gateUp, float* y, long rows, long width);
-
-    [LibraryImport(Library, EntryPoint = "ns_add_silu")]
-    public static partial int AddSilu(NativeBackendHandle backend, float* x, float* y, long rows, long width);
-
-    [LibraryImport(Library, EntryPoint = "ns_gather_rows")]
-    public static partial int GatherRows(NativeBatch* batch, float* x, float* y, long width);
 
     [LibraryImport(Library, EntryPoint = "ns_move_kv_rows")]
     public static partial int MoveKvRows(NativeKvView* kv, int* from, int* to, int count);
@@ -107,51 +98,10 @@ internal static unsafe partial class NativeMethods
             1 => new ArgumentException(message),
             2 => new ArgumentOutOfRangeException(null, message),
             3 => new InsufficientMemoryException(message),
+            Cancelled => new OperationCanceledException(),
             _ => new InvalidOperationException(message),
         };
     }
-}
-
-/// <summary>ns_part: rows of a matrix where they lie.</summary>
-internal unsafe struct NativePart
-{
-    public void* Data;
-    public long Rows;
-    public int Type;
-    public int Reserved;
-}
-
-/// <summary>ns_batch: the arrays of a <see cref="RowBatch"/>.</summary>
-internal unsafe struct NativeBatch
-{
-    public int* Tokens;
-    public int* Positions;
-    public int* KvRows;
-    public int* Trunk;
-    public int* PageStart;
-    public int* Pages;
-    public int* PathStart;
-    public int* PathRows;
-    public int* LogitRows;
-    public float* Cos;
-    public float* Sin;
-    public int Rows;
-    public int PageCount;
-    public int PathCount;
-    public int LogitCount;
-}
-
-/// <summary>ns_kv: a cache and its extents.</summary>
-internal unsafe struct NativeKvView
-{
-    public void* Data;
-    public long Rows;
-    public int Layers;
-    public int Heads;
-    public int KvHeads;
-    public int HeadDim;
-    public int Type;
-    public int Reserved;
 }
 
 /// <summary>An ns_backend.</summary>
@@ -174,6 +124,18 @@ internal sealed class NativeWeightHandle() : SafeHandle(0, ownsHandle: true)
     protected override bool ReleaseHandle()
     {
         NativeMethods.DestroyWeight(handle);
+        return true;
+    }
+}
+
+/// <summary>An ns_program.</summary>
+internal sealed class NativeProgramHandle() : SafeHandle(0, ownsHandle: true)
+{
+    public override bool IsInvalid => handle == 0;
+
+    protected override bool ReleaseHandle()
+    {
+        NativeMethods.DestroyProgram(handle);
         return true;
     }
 }

@@ -135,7 +135,7 @@ internal sealed class WeightBinder(Checkpoint checkpoint)
 
         _taken.Add(name);
         Bytes = checked(Bytes + view.ByteLength);
-        return new TensorView(name, format, rows, columns, view.Data, view.ByteLength);
+        return new TensorView(name, format, rows, columns, view.Data, view.ByteLength) { Memory = view.Memory };
     }
 
     private ModelFormatException Error(TensorView view, string problem) =>

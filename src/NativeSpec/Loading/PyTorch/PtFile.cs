@@ -40,7 +40,7 @@ public sealed unsafe class PtFile : IDisposable
                 copy += RoundUp(tensor.ByteLength);
             }
 
-            _tensors.Add(tensor.Name, new TensorView(tensor.Name, tensor.DType, tensor.Shape, at, tensor.ByteLength));
+            _tensors.Add(tensor.Name, new TensorView(tensor.Name, tensor.DType, tensor.Shape, at, tensor.ByteLength) { Memory = map.Handle });
         }
     }
 

@@ -43,7 +43,7 @@ public sealed unsafe class SafetensorsFile : IDisposable
                 copy += RoundUp(bytes);
             }
 
-            _tensors.Add(entry.Name, new TensorView(entry.Name, entry.DType, entry.Shape, at, bytes));
+            _tensors.Add(entry.Name, new TensorView(entry.Name, entry.DType, entry.Shape, at, bytes) { Memory = map.Handle });
         }
     }
 
@@ -99,7 +99,7 @@ public sealed unsafe class SafetensorsFile : IDisposable
         }
     }
 
-    /// <summary>Releases the mapping. Views of its tensors must not be used any more.</summary>
+    /// <summary>Releases the mapping. Views of its tensors refuse to be read from then on.</summary>
     public void Dispose()
     {
         if (_disposed)

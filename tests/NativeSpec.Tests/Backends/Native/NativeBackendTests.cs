@@ -1,3 +1,4 @@
+using NativeSpec.Backends;
 using NativeSpec.Backends.Native;
 using NativeSpec.Tensors;
 
@@ -42,15 +43,16 @@ public sealed class NativeBackendTests
         using var backend = NativeBackend.TryCreate(null, out _)!;
         var values = stackalloc float[4];
         using var table = backend.ImportTable(new TensorView("table", DType.F32, [2, 2], (nint)values, 16));
-        using var x = backend.Allocate(2);
-        Assert.Throws<ArgumentException>(() => backend.MatMul(table, x, x, 1, accumulate: false));
+        var plan = new ForwardPlan(1, 0);
+        plan.Project(plan.Input(2), table);
+        Assert.Throws<ArgumentException>(() => backend.Compile(plan));
     }
 
     [TestCase(1, 0, "version 1")]
     [TestCase(NativeMethods.AbiVersion, 8, "bytes")]
     public void CheckAbi_AnotherVersionOrLayout_IsRefusedWithWhatDiffers(int version, int partSize, string expected)
     {
-        var error = Assert.Throws<InvalidOperationException>(() => NativeLibraryLoader.CheckAbi(version, partSize, 0, 0))!;
+        var error = Assert.Throws<InvalidOperationException>(() => NativeLibraryLoader.CheckAbi(version, partSize, 0, 0, 0))!;
         Assert.That(error.Message, Does.Contain(expected));
     }
 }

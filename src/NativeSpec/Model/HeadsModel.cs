@@ -1,0 +1,213 @@
+using System.Numerics.Tensors;
+using NativeSpec.Backends;
+using NativeSpec.Loading.Medusa;
+using NativeSpec.Sampling;
+using NativeSpec.Tensors;
+
+namespace NativeSpec.Model;
+
+/// <summary>Medusa heads (Cai et al., 2024, section 2.1), computed for the hidden states of all sequences of a round at once:
+/// <code>
+/// x ← hidden;  for each block: x ← x + SiLU(A x + b);  logits ← W x;  the k most likely tokens and their probabilities
+/// </code></summary>
+/// <remarks>A head is a program of its own, because only as many are computed as are expected to pay. A weight is read once for all states; heads that
+/// share their vocabulary matrix are multiplied with it in one go. Allocates nothing once it is made.</remarks>
+internal sealed class HeadsModel : IDisposable
+{
+    private readonly Dictionary<TensorView, BackendWeight> _weights = new(ReferenceEqualityComparer.Instance);
+    private readonly Head[] _heads;
+    private readonly Head? _vocabulary; // where all heads share it: its input is their features
+    private readonly IReadOnlyList<int>? _tokenMap;
+    private readonly RowBatch _batch;
+    private readonly float[] _weightOf;      // [rows of a vocabulary matrix]
+    private readonly int[] _tokens;          // [states, heads, top k]
+    private readonly float[] _probabilities; // [states, heads, top k]
+    private readonly int[] _found;           // [states, heads]
+    private readonly int _rows;
+
+    /// <summary>Puts the heads on a backend.</summary>
+    /// <param name="heads">The heads; their memory must outlive this.</param>
+    /// <param name="lmHead">The model's output matrix, for heads that use it.</param>
+    /// <param name="backend">The model's backend; stays the caller's.</param>
+    /// <param name="topK">Tokens to find for each head, at most as many as there are.</param>
+    /// <param name="maxStates">Most hidden states at once.</param>
+    /// <param name="rows">Rows of the vocabulary matrices that stand for tokens, the first ones; null for all.</param>
+    public HeadsModel(MedusaHeads heads, TensorView lmHead, IBackend backend, int topK, int maxStates, int? rows = null)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(maxStates, 1);
+        MaxStates = maxStates;
+        _tokenMap = heads.TokenMap;
+        var shared = heads.IsVocabShared;
+        _heads = new Head[heads.Heads.Count];
+        for (var h = 0; h < _heads.Length; h++)
+        {
+            var plan = new ForwardPlan(maxStates, maxLogitRows: 0);
+            var x = plan.Input(heads.HiddenSize);
+            foreach (var block in heads.Heads[h].Blocks)
+            {
+                plan.Project(x, Import(backend, block.Weight, block.Bias), epilogue: Epilogue.AddSilu, into: x);
+            }
+
+            var features = shared ? x : plan.Keep(plan.Project(x, Import(backend, heads.Heads[h].Vocab ?? lmHead, null)));
+            _heads[h] = new Head(backend.Compile(plan), x, features);
+        }
+
+        var all = Import(backend, heads.Heads[0].Vocab ?? lmHead, null).OutFeatures;
+        if (shared)
+        {
+            var plan = new ForwardPlan(maxStates * _heads.Length, maxLogitRows: 0);
+            var features = plan.Input(heads.HiddenSize);
+            var logits = plan.Keep(plan.Project(features, Import(backend, heads.Heads[0].Vocab ?? lmHead, null)));
+            _vocabulary = new Head(backend.Compile(plan), features, logits);
+        }
+
+        _batch = new RowBatch(maxStates * _heads.Length, maxPages: 1, headDim: 2);
+        _rows = rows ?? all;
+        TopK = Math.Min(topK, _rows);
+        _weightOf = new float[_rows];
+        _tokens = new int[maxStates * _heads.Length * TopK];
+        _probabilities = new float[_tokens.Length];
+        _found = new int[maxStates * _heads.Length];
+    }
+
+    /// <summary>Heads there are.</summary>
+    public int Count => _heads.Length;
+
+    /// <summary>Tokens found for each head.</summary>
+    public int TopK { get; }
+
+    /// <summary>Most hidden states at once.</summary>
+    public int MaxStates { get; }
+
+    /// <summary>[found] the most likely tokens of a head after a state, most likely first; none where its logits are not finite.</summary>
+    public ReadOnlySpan<int> Tokens(int state, int head) => _tokens.AsSpan(Place(state, head) * TopK, _found[Place(state, head)]);
+
+    /// <summary>[found] their probabilities.</summary>
+    public ReadOnlySpan<float> Probabilities(int state, int head) => _probabilities.AsSpan(Place(state, head) * TopK, _found[Place(state, head)]);
+
+    /// <summary>Computes the first heads for hidden states where the model left them.</summary>
+    /// <param name="states">The states; the model has computed no forward since.</param>
+    /// <param name="heads">How many heads: the deepest token that is wanted.</param>
+    /// <exception cref="InvalidOperationException">A state is gone.</exception>
+    public void Run(ReadOnlySpan<HiddenRow> states, int heads)
+    {
+        Require(states.Length, heads);
+        for (var h = 0; h < heads; h++)
+        {
+            for (var state = 0; state < states.Length; state++)
+            {
+                states[state].CopyTo(_heads[h].Program, _heads[h].Input, state);
+            }
+        }
+
+        Compute(states.Length, heads);
+    }
+
+    /// <summary>Computes the first heads for hidden states that lie in this process's memory.</summary>
+    /// <param name="states">[states, hidden] the model's hidden states after the final norm.</param>
+    /// <param name="heads">How many heads.</param>
+    public void Run(ReadOnlySpan<float> states, int heads)
+    {
+        var width = _heads[0].Input.Width;
+        var count = states.Length / width;
+        Require(count, heads);
+        for (var h = 0; h < heads; h++)
+        {
+            for (var state = 0; state < count; state++)
+            {
+                _heads[h].Program.Write(_heads[h].Input, state, states.Slice(state * width, width));
+            }
+        }
+
+        Compute(count, heads);
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        foreach (var head in _heads)
+        {
+            head.Program.Dispose();
+        }
+
+        _vocabulary?.Program.Dispose();
+        foreach (var weight in _weights.Values)
+        {
+            weight.Dispose();
+        }
+    }
+
+    private void Require(int states, int heads)
+    {
+        if (states > MaxStates || (uint)heads > (uint)Count)
+        {
+            throw new ArgumentException($"{states} states and {heads} heads; there is room for {MaxStates}, and there are {Count} heads");
+        }
+    }
+
+    private void Compute(int states, int heads)
+    {
+        for (var h = 0; h < heads; h++)
+        {
+            var head = _heads[h];
+            _batch.Count = states;
+            head.Program.Run(_batch);
+            for (var state = 0; state < states; state++)
+            {
+                if (_vocabulary is { } vocabulary)
+                {
+                    vocabulary.Program.Copy(vocabulary.Input, (h * states) + state, head.Program, head.Output, state);
+                }
+                else
+                {
+                    Rank(state, h, head.Program.Read(head.Output, state));
+                }
+            }
+        }
+
+        if (_vocabulary is { } shared)
+        {
+            _batch.Count = heads * states;
+            shared.Program.Run(_batch);
+            for (var row = 0; row < heads * states; row++)
+            {
+                Rank(row % states, row / states, shared.Program.Read(shared.Output, row));
+            }
+        }
+    }
+
+    // One module may stand for several blocks, and one matrix for several heads.
+    private BackendWeight Import(IBackend backend, TensorView weight, TensorView? bias)
+    {
+        if (!_weights.TryGetValue(weight, out var imported))
+        {
+            imported = backend.ImportWeight([weight], [bias]);
+            _weights.Add(weight, imported);
+        }
+
+        return imported;
+    }
+
+    private int Place(int state, int head) => (state * Count) + head;
+
+    private void Rank(int state, int head, ReadOnlySpan<float> logits)
+    {
+        // The maximum is NaN if any logit is: then the head is broken, which costs its proposals and nothing else.
+        logits = logits[.._rows];
+        var (place, max) = (Place(state, head), TensorPrimitives.Max(logits));
+        _found[place] = 0;
+        if (!float.IsFinite(max))
+        {
+            return;
+        }
+
+        var tokens = _tokens.AsSpan(place * TopK, TopK);
+        _found[place] = TopTokens.SelectLikeliest(logits, max, _weightOf, tokens, _probabilities.AsSpan(place * TopK, TopK));
+        for (var i = 0; i < _found[place] && _tokenMap is not null; i++)
+        {
+            tokens[i] = _tokenMap[tokens[i]];
+        }
+    }
+
+    private sealed record Head(IForwardProgram Program, Rows Input, Rows Output);
+}
