@@ -33,3 +33,10 @@ internal readonly record struct HiddenRow
         ? _model!
         : throw new InvalidOperationException("this hidden state is gone: the model has computed another forward since");
 }
+
+/// <summary>Knows where the hidden states of a round's nodes lie.</summary>
+internal interface IHiddenRows
+{
+    /// <summary>The hidden state of a computed node.</summary>
+    HiddenRow HiddenRow(int node);
+}

@@ -26,9 +26,7 @@ internal sealed class Drafting : IDisposable
     private readonly DraftTree _tree;
     private readonly DraftContext _context;
     private readonly ProposalJudge _judge;
-    private readonly double[] _prices;
-    private readonly int[] _asked;
-    private readonly (double Added, double Alone)[] _credits;
+    private readonly DrafterAccounts _accounts;
     private readonly int _traceNumber;
     private (long Draft, long Plan) _traced;
     private int _position;
@@ -48,11 +46,8 @@ internal sealed class Drafting : IDisposable
         }
 
         _names = [.. _slots.Select(slot => slot.Name)];
-        _asked = new int[_slots.Count];
-        _credits = new (double, double)[_slots.Count];
         MaxNodes = core.MaxNodesOf(options);
         _tree = new DraftTree(_slots.Count == 0 ? 1 : Math.Max(CandidatesPerNode * MaxNodes, 256), core.VocabSize);
-        _prices = new double[_tree.Capacity + 1];
         _judge = new ProposalJudge(core.Estimates, core.Mixer, _tree, [.. _slots.Select(slot => slot.Number)]);
         _context = new DraftContext(sampling.Chooser, sampling.Rule, sampling.History, options.SampleDrafts) { Judge = _judge };
         _context.Append(prompt.Span);
@@ -60,6 +55,7 @@ internal sealed class Drafting : IDisposable
         Planned = new PlannedTree(_tree);
         Result = new WalkResult(Planned);
         Stats = new StatsCounter(_names, core.Clock.TimestampFrequency) { IsLossy = options.LossyTypicalAcceptance is not null };
+        _accounts = new DrafterAccounts(core, options.Unplanned, _slots, _judge, _context, _tree, Stats);
     }
 
     /// <summary>How the sequence's tokens are chosen.</summary>
@@ -156,7 +152,7 @@ internal sealed class Drafting : IDisposable
     {
         var slot = _slots[drafter];
         slot.WasAsked = true;
-        _context.BeginTurn(drafter, ProbeBudget(slot));
+        _context.BeginTurn(drafter, _accounts.ProbeBudget(slot));
         _tree.BeginTurn(drafter, slot.Kind, _context.ProbeBudget);
         return _tree.ProposalCount;
     }
@@ -223,8 +219,8 @@ internal sealed class Drafting : IDisposable
     {
         var began = _core.Clock.GetTimestamp();
         _context.Append(result.Emitted);
-        ShowAsked(result);
-        DecideNext(result);
+        _accounts.SettleAsked(result);
+        _accounts.DecideNext(result);
         _judge.Learn(result.Emitted, Stats);
         Stats.DraftTicks += _core.Clock.GetTimestamp() - began;
     }
@@ -299,102 +295,4 @@ internal sealed class Drafting : IDisposable
         _numbers.Clear();
         return errors;
     }
-
-    /// <summary>Shows the round to those that were asked, and pays them: first the most useful, so that nobody is paid for what it repeats.</summary>
-    private void ShowAsked(WalkResult result)
-    {
-        var asked = OrderAsked();
-        _judge.Credit(asked, result.Emitted, Prices(result.Emitted.Length), _credits);
-        for (var i = 0; i < asked.Length; i++)
-        {
-            var slot = _slots[asked[i]];
-            slot.RoundTicks += Show(slot, result);
-            var seconds = Seconds(slot.RoundTicks) + SecondsOfProbes(slot.Probes);
-            slot.Account.Observe(seconds, _credits[i].Added, _credits[i].Alone, _core.TokensPerSecond);
-        }
-    }
-
-    /// <summary>Decides whom to ask in the next round. Who rests is shown rounds as far as its account allows, and in any case the one before it
-    /// is asked.</summary>
-    private void DecideNext(WalkResult result)
-    {
-        for (var i = 0; i < _slots.Count; i++)
-        {
-            var slot = _slots[i];
-            slot.Account.Earn(result.Emitted.Length);
-            slot.AsksNext = _options.Unplanned || slot.Account.ShouldAsk;
-            if (!slot.WasAsked && (slot.AsksNext || slot.Account.CanLearn(_core.TokensPerSecond)))
-            {
-                slot.RoundTicks = Show(slot, result);
-                slot.Account.ObserveLearning(Seconds(slot.RoundTicks), _core.TokensPerSecond);
-            }
-
-            Stats.Of(i).Ticks += slot.RoundTicks;
-        }
-    }
-
-    /// <summary>Those that were asked, in the order of what they have left over alone: the most useful first.</summary>
-    private ReadOnlySpan<int> OrderAsked()
-    {
-        var count = 0;
-        for (var i = 0; i < _slots.Count; i++)
-        {
-            if (!_slots[i].WasAsked)
-            {
-                continue;
-            }
-
-            var place = count++;
-            for (; place > 0 && Surplus(_asked[place - 1]) < Surplus(i); place--)
-            {
-                _asked[place] = _asked[place - 1];
-            }
-
-            _asked[place] = i;
-        }
-
-        return _asked.AsSpan(0, count);
-
-        double Surplus(int drafter) => _slots[drafter].Account.SurplusAlone(_core.TokensPerSecond);
-    }
-
-    private long Show(DrafterSlot slot, WalkResult result)
-    {
-        var start = _core.Clock.GetTimestamp();
-        slot.Drafter.Observe(result);
-        return _core.Clock.GetTimestamp() - start;
-    }
-
-    /// <summary>Probes are paid for by what their drafter has been giving; without that, only as many as its allowance pays for every round.</summary>
-    private int ProbeBudget(DrafterSlot slot)
-    {
-        var (most, one) = (_tree.ForcedLeft, _core.Cost.At(1, Text.Length));
-        if (_options.Unplanned || SecondsOfProbes(most) < slot.Account.TokensPerRound * one)
-        {
-            return most;
-        }
-
-        var afforded = 0;
-        while (afforded < most && SecondsOfProbes(afforded + 1) <= DrafterAccount.Allowance * one)
-        {
-            afforded++;
-        }
-
-        return afforded;
-    }
-
-    private double SecondsOfProbes(int probes) => _core.Cost.At(1 + probes, Text.Length) - _core.Cost.At(1, Text.Length);
-
-    /// <summary>What the first, second, … candidate of a tree must promise to be computed, in tokens that could be written in its time.</summary>
-    private ReadOnlySpan<double> Prices(int count)
-    {
-        for (var i = 0; i < count; i++)
-        {
-            _prices[i] = _context.SecondsOfNodeAfter(1 + i) * _core.TokensPerSecond;
-        }
-
-        return _prices.AsSpan(0, count);
-    }
-
-    private double Seconds(long ticks) => (double)ticks / _core.Clock.TimestampFrequency;
 }

@@ -4,7 +4,7 @@ namespace NativeSpec.Speculation.Verification;
 
 /// <summary>The path that a walk took along a computed tree, and the rows it read: what became of a round. <see cref="Verifier.Walk"/>
 /// fills it anew each round.</summary>
-internal sealed class WalkResult(PlannedTree planned) : RoundOutcome
+internal sealed class WalkResult(PlannedTree planned) : RoundOutcome, IHiddenRows
 {
     private readonly int[] _emitted = new int[planned.Tree.Capacity + 1];
     private readonly int[] _path = new int[planned.Tree.Capacity];
@@ -33,7 +33,9 @@ internal sealed class WalkResult(PlannedTree planned) : RoundOutcome
 
     public override ReadOnlySpan<float> Logits(int node) => Rows.Logits(RowOf(node));
 
-    public override ReadOnlySpan<float> Hidden(int node) => Rows.Hidden(RowOf(node)).Values;
+    public override ReadOnlySpan<float> Hidden(int node) => HiddenRow(node).Values;
+
+    public HiddenRow HiddenRow(int node) => Rows.Hidden(RowOf(node));
 
     /// <summary>A computed node's row of the forward.</summary>
     public int RowOf(int node) => _firstRow + planned.NumberOf(node);

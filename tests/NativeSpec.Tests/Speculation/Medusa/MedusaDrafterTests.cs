@@ -3,9 +3,11 @@ using NativeSpec.Backends.Cpu;
 using NativeSpec.Loading;
 using NativeSpec.Loading.Llama;
 using NativeSpec.Loading.Medusa;
+using NativeSpec.Model;
 using NativeSpec.Speculation;
 using NativeSpec.Speculation.Medusa;
 using NativeSpec.Speculation.TreeLayouts;
+using NativeSpec.Tensors;
 using NativeSpec.Tests.Model;
 
 namespace NativeSpec.Tests.Speculation.Medusa;
@@ -239,6 +241,39 @@ public sealed class MedusaDrafterTests
         Assert.That(tree.Token(1), rows < Vocab ? Is.EqualTo(rows - 1) : Is.LessThan(Vocab));
     }
 
+    /// <summary>In an engine the heads read the states where the model left them; when the model has computed another forward, they are gone.</summary>
+    [Test]
+    public void Propose_AfterARoundOfAModel_ReadsTheHiddenRowsWhereTheyLie()
+    {
+        using var source = Source(_memory.Plain(Hidden, Random(Vocab * Hidden), Random(Vocab * Hidden)));
+        using var weights = new SyntheticModel(Config, DType.F32, seed: 5);
+        using var model = new LlamaModel(Config, weights.Tensors, _backend, new ForwardLimits(4, 4, 1, 16));
+        using var cache = model.CreateCache(64);
+        using var sequence = cache.TryOpen(16)!;
+        var forest = new Forest(1);
+        forest.Add(sequence, ModelRun.Chain(3, 4, 5), firstLogitNode: 1);
+        var rows = model.Forward(forest);
+        var batch = new DraftBatch();
+        foreach (var row in new[] { 0, 1 })
+        {
+            var session = source.Start(default);
+            session.Observe(new ModelRound(rows, row));
+            batch.Add(new DraftItem(session, Context(20, 8), Tree(0, 64)));
+        }
+
+        source.Propose(batch, CancellationToken.None);
+
+        var values = new[] { 0, 1 }.Select(row => rows.Hidden(row).Values.ToArray()).ToArray();
+        Assert.That(Described(batch[0].Tree), Is.EqualTo(Described(Propose(source, values[0], root: 0, budget: 20))));
+        Assert.That(Described(batch[1].Tree), Is.EqualTo(Described(Propose(source, values[1], root: 0, budget: 20))));
+        Assert.That(Described(batch[0].Tree), Is.Not.EqualTo(Described(batch[1].Tree)));
+
+        model.Forward(forest);
+        var later = Tree(0, 64);
+        batch[0].Session.Propose(Context(20, 8), later);
+        Assert.That(later.Count, Is.EqualTo(1));
+    }
+
     private static string[] Described(DraftTree tree)
         => [.. Enumerable.Range(1, tree.Count - 1).Select(node =>
         {
@@ -333,4 +368,22 @@ public sealed class MedusaDrafterTests
 
     private MedusaDrafterSource Source(MedusaHeads heads, MedusaOptions? options = null) =>
         new(heads, Config, Vocab, _memory.View("lm_head.weight", new float[Vocab * Hidden], Vocab, Hidden), _backend, options);
+
+    /// <summary>A round whose root alone was computed, by a model. Its hidden states are not to be read as numbers.</summary>
+    private sealed class ModelRound(IForwardResult rows, int row) : RoundOutcome, IHiddenRows
+    {
+        public override DraftTree Tree { get; } = new(1, Vocab);
+
+        public override ReadOnlySpan<int> Emitted => new int[1];
+
+        public override ReadOnlySpan<int> AcceptedPath => new int[1];
+
+        public override bool WasComputed(int node) => node == 0;
+
+        public override ReadOnlySpan<float> Logits(int node) => rows.Logits(row);
+
+        public override ReadOnlySpan<float> Hidden(int node) => throw new InvalidOperationException("a trip over the host");
+
+        public HiddenRow HiddenRow(int node) => rows.Hidden(row);
+    }
 }
