@@ -71,19 +71,28 @@ function Invoke-NativeSpec([string[]] $Arguments) {
     exit $LASTEXITCODE
 }
 
-# Runs every test project once and adds what its runner counted to $counts.
+# Runs every test program once and adds what it counted to $counts. With arguments it is a choice of tests, of which a program may have none.
 function Invoke-TestsOnce([string] $Name, [string[]] $Arguments) {
+    $zero = if ($Arguments.Count -gt 0) { '--ignore-exit-code', '8' } else { '--zero-tests-policy', 'strict' }
     foreach ($project in Get-ChildItem tests/*.Tests/*.csproj) {
         Write-Host "== $($project.BaseName), $Name"
-        & dotnet test $project.FullName -c Release --no-build --nologo --logger 'console;verbosity=minimal' @Arguments 2>&1 | ForEach-Object {
-            Write-Host $_
-            if ("$_" -match '(Passed|Failed|Skipped)! +- Failed: +(\d+), Passed: +(\d+), Skipped: +(\d+)') {
-                $script:counts.Failed += [int] $Matches[2]
-                $script:counts.Passed += [int] $Matches[3]
-                $script:counts.Skipped += [int] $Matches[4]
-            }
+        $program = Join-Path $project.DirectoryName "bin/Release/net10.0/$($project.BaseName).dll"
+        $lines = & dotnet $program --settings tests/nunit.runsettings --no-ansi --progress off @zero @Arguments 2>&1 | ForEach-Object { Write-Host $_; "$_" }
+        if ($LASTEXITCODE -ne 0) {
+            Write-Host "$($project.BaseName) ended with exit code $LASTEXITCODE"
+            $script:broken = $true
         }
-        if ($LASTEXITCODE -ne 0) { $script:broken = $true }
+        $summary = [regex]::Matches($lines -join "`n", '(?m)^Test run summary: .*\n  total: \d+\n  failed: (\d+)\n  succeeded: (\d+)\n  skipped: (\d+)$')
+        # The summary leaves out the tear-down of whole fixtures.
+        $script:counts.Failed += @($lines | Where-Object { $_ -like 'TearDown failed for test fixture *' }).Count
+        if ($summary.Count -ne 1) {
+            Write-Host "$($project.BaseName) ended without a summary"
+            $script:broken = $true
+            continue
+        }
+        $script:counts.Failed += [int] $summary[0].Groups[1].Value
+        $script:counts.Passed += [int] $summary[0].Groups[2].Value
+        $script:counts.Skipped += [int] $summary[0].Groups[3].Value
     }
 }
 
@@ -92,7 +101,6 @@ function Invoke-Tests([string[]] $Arguments) {
     $Arguments = @($Arguments | Where-Object { $_ -ne '--levels' })
     $script:counts = @{ Passed = 0; Failed = 0; Skipped = 0 }
     $script:broken = $false
-    $env:DOTNET_CLI_UI_LANGUAGE = 'en' # the runner's counts are read from its text
     Build-Native -Test:($Arguments.Count -eq 0)
     Invoke-DotNet build NativeSpec.sln -c Release --verbosity quiet
     Invoke-TestsOnce 'all instructions' $Arguments
@@ -132,7 +140,7 @@ switch ($Verb) {
             $Rest = @($Rest | Select-Object -Skip 1)
         }
         if ($name -eq 'operations') {
-            Invoke-DotNet run -c Release --project tests/NativeSpec.Benchmarks -- --filter '*' @Rest
+            Invoke-DotNet run -c Release --project tests/NativeSpec.Benchmarks -- @Rest
         }
         else {
             Publish-Command
@@ -155,7 +163,7 @@ usage: ./build.ps1 [verb] [arguments]
   build              build everything and leave the command at artifacts/nativespec (the default)
   test [--levels]    run all tests, those of the native kernels first; with --levels the managed ones again, with managed kernels
                      alone, without AVX-512 and without any vector instructions
-                     other arguments go to dotnet test, such as --filter Name~MatMul, and leave the native tests out
+                     other arguments go to the test programs, such as --filter Name~MatMul, and leave the native tests out
   run [-- ARGS]      build, then run nativespec with ARGS; without any, nativespec demo: one text written plainly and with speculation
   bench [NAME] [ARGS]
                      build, then run nativespec bench NAME (decode, forward, kernels, speculation; by default decode) with ARGS;

@@ -11,7 +11,7 @@ usage: ./build.sh [verb] [arguments]
   build              build everything and leave the command at artifacts/nativespec (the default)
   test [--levels]    run all tests, those of the native kernels first; with --levels the managed ones again, with managed kernels
                      alone, without AVX-512 and without any vector instructions
-                     other arguments go to dotnet test, such as --filter Name~MatMul, and leave the native tests out
+                     other arguments go to the test programs, such as --filter Name~MatMul, and leave the native tests out
   run [-- ARGS]      build, then run nativespec with ARGS; without any, nativespec demo: one text written plainly and with speculation
   bench [NAME] [ARGS]
                      build, then run nativespec bench NAME (decode, forward, kernels, speculation; by default decode) with ARGS;
@@ -45,15 +45,18 @@ TEXT
     chmod +x artifacts/nativespec
 }
 
-# Runs every test project once and adds what its runner counted to $results.
+# Runs every test program once and adds what it counted to $results. With arguments it is a choice of tests, of which a program may have none.
 test_once() {
-    local name=$1 project
+    local name=$1 project program zero=(--zero-tests-policy strict)
     shift
+    if [ $# -gt 0 ]; then zero=(--ignore-exit-code 8); fi
     for project in tests/*.Tests/*.csproj; do
-        echo "== $(basename "$project" .csproj), $name"
-        # The runner's last lines are "Passed:  12" and the like, in English whatever the machine speaks.
-        DOTNET_CLI_UI_LANGUAGE=en dotnet test "$project" -c Release --no-build --nologo \
-            --logger "console;verbosity=minimal" "$@" 2>&1 | tee -a "$results" || failed=1
+        program=$(basename "$project" .csproj)
+        echo "== $program, $name"
+        programs=$((programs + 1))
+        dotnet "$(dirname "$project")/bin/Release/net10.0/$program.dll" --settings tests/nunit.runsettings \
+            --no-ansi --progress off "${zero[@]}" "$@" 2>&1 | tee -a "$results" ||
+            { echo "$program ended with exit code ${PIPESTATUS[0]}"; failed=1; }
     done
 }
 
@@ -66,24 +69,25 @@ test_native() {
     fi
 }
 
-# Sums "Failed: 0, Passed: 12, Skipped: 3" and ctest's sums over all suites into the one line that others read.
+# Sums the test programs' summaries, whose lines are "  succeeded: 12" and the like, and ctest's into the one line that others read. A
+# program without a summary ended before its tests did, whatever its exit code.
 count() {
-    awk -v failed="$failed" '
-        /(Passed|Failed|Skipped)! +- Failed:/ {
-            for (i = 1; i < NF; i++) {
-                if ($i == "Failed:") f += $(i + 1)
-                if ($i == "Passed:") p += $(i + 1)
-                if ($i == "Skipped:") s += $(i + 1)
-            }
-        }
+    awk -v failed="$failed" -v programs="$programs" '
+        /^Test run summary: / { summary = 1; summaries++ }
+        summary && /^  failed: / { f += $2 }
+        summary && /^  succeeded: / { p += $2 }
+        summary && /^  skipped: / { s += $2 }
+        summary && /^  duration: / { summary = 0 }
+        /^TearDown failed for test fixture / { f++ } # of a whole fixture, which the summary leaves out
         /% tests passed, [0-9]+ tests failed out of [0-9]+/ {
             f += $4
             p += $NF - $4
         }
         /^skipped: / { s++ }
         END {
+            if (summaries != programs) print programs - summaries " of " programs " test programs ended without a summary"
             printf "%d passed, %d failed, %d skipped\n", p, f, s
-            exit (failed || f > 0 || p == 0)
+            exit (failed || summaries != programs || f > 0 || p == 0)
         }' "$results"
 }
 
@@ -94,7 +98,7 @@ run_tests() {
         shift
     done
     # "${a[@]+...}": an empty list is an error to the bash of macOS.
-    failed=0
+    failed=0 programs=0
     results=$(mktemp)
     trap 'rm -f "$results"' EXIT
     if [ "${#arguments[@]}" = 0 ]; then test_native; else build_native; fi
@@ -126,7 +130,7 @@ case "$verb" in
         name=decode
         case "${1:-}" in '' | -*) ;; *) name=$1; shift ;; esac
         if [ "$name" = operations ]; then
-            dotnet run -c Release --project tests/NativeSpec.Benchmarks -- --filter '*' "$@"
+            dotnet run -c Release --project tests/NativeSpec.Benchmarks -- "$@"
         else
             publish
             artifacts/nativespec bench "$name" "$@"

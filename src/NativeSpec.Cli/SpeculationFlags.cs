@@ -16,7 +16,7 @@ internal sealed class SpeculationFlags
     private readonly Option<string> _speculate = new("--speculate") { Description = "auto (default) uses every drafter that pays, off none, or a list of: " + string.Join(", ", Methods), HelpName = "auto|off|LIST", DefaultValueFactory = _ => "auto" };
     private readonly Option<bool> _unplanned = new("--unplanned") { Description = "Compute every candidate up to --max-nodes, also where that is expected to cost more than it brings" };
     private readonly Option<int?> _maxNodes = new("--max-nodes") { Description = "Most candidates computed in a round, 1 to 256 (default 64)", HelpName = "N" };
-    private readonly Option<bool> _drawDrafts = new("--draw-drafts") { Description = "Draft models draw their tokens: the same law, but not the same text for a seed as without" };
+    private readonly Option<bool> _sampleDrafts = new("--sample-drafts") { Description = "Draft models sample their tokens: the same distribution, but not the same text for a seed as without" };
     private readonly Option<string?> _lossyTypical = new("--lossy-typical") { Description = "Accept by Medusa's typical acceptance (default 0.09,0.3). LOSSY: the text does not follow the model", HelpName = "EPS,DELTA", Arity = ArgumentArity.ZeroOrOne };
     private readonly Option<string?> _trace = new("--trace") { Description = "Write each round's tree and what became of it to a file, as JSON lines", HelpName = "FILE" };
 
@@ -31,7 +31,7 @@ internal sealed class SpeculationFlags
     public IEnumerable<Option> DrafterOptions => [_draftModels, _draftDepth, _draftWidth, _medusa, _tree, _lookahead];
 
     /// <summary>What says how a text uses them.</summary>
-    public IEnumerable<Option> RequestOptions => [_speculate, _unplanned, _maxNodes, _drawDrafts, _lossyTypical, _trace];
+    public IEnumerable<Option> RequestOptions => [_speculate, _unplanned, _maxNodes, _sampleDrafts, _lossyTypical, _trace];
 
     /// <summary>The trace's file, if one is wanted.</summary>
     public string? TraceFile(ParseResult parsed) => parsed.GetValue(_trace);
@@ -69,7 +69,7 @@ internal sealed class SpeculationFlags
         var method = parsed.GetValue(_speculate)!;
         if (method == "off")
         {
-            foreach (var option in DrafterOptions.Concat([_unplanned, _maxNodes, _drawDrafts, _lossyTypical]))
+            foreach (var option in DrafterOptions.Concat([_unplanned, _maxNodes, _sampleDrafts, _lossyTypical]))
             {
                 if (parsed.GetResult(option) is { Implicit: false })
                 {
@@ -83,8 +83,8 @@ internal sealed class SpeculationFlags
         var options = new SpeculationOptions
         {
             Drafters = method == "auto" ? null : Names(method, DraftModels(parsed).Length),
-            FollowsCost = !parsed.GetValue(_unplanned),
-            DrawDrafts = parsed.GetValue(_drawDrafts),
+            Unplanned = parsed.GetValue(_unplanned),
+            SampleDrafts = parsed.GetValue(_sampleDrafts),
             LossyTypicalAcceptance = parsed.GetResult(_lossyTypical) is { Implicit: false } ? Typical(parsed.GetValue(_lossyTypical)) : null,
         };
         var nodes = parsed.GetValue(_maxNodes);

@@ -51,7 +51,7 @@ public sealed class DemoCommandTests
     [Test]
     public async Task Of_EverythingDrafted_EachTokenIsTheDraftsOrTheModels()
     {
-        var request = new GenerationOptions { MaxTokens = 24, Temperature = 0, Speculation = new() { Drafters = ["draft"], FollowsCost = false } };
+        var request = new GenerationOptions { MaxTokens = 24, Temperature = 0, Speculation = new() { Drafters = ["draft"], Unplanned = true } };
         var run = await DemoRun.OfAsync(DemoModel.Find(_folder.Path), new EngineOptions { ProfileDirectory = null }, "hello", request, 1, CancellationToken.None);
         var stats = run.Speculative.Speculation;
         Assert.Multiple(() =>
@@ -66,7 +66,7 @@ public sealed class DemoCommandTests
     [Test]
     public async Task Print_ToATerminal_ColoursWhatWasDrafted()
     {
-        var request = new GenerationOptions { MaxTokens = 12, Temperature = 0, Speculation = new() { Drafters = ["draft"], FollowsCost = false } };
+        var request = new GenerationOptions { MaxTokens = 12, Temperature = 0, Speculation = new() { Drafters = ["draft"], Unplanned = true } };
         var model = DemoModel.Find(_folder.Path);
         var run = await DemoRun.OfAsync(model, new EngineOptions { ProfileDirectory = null }, "hello", request, 1, CancellationToken.None);
         using StringWriter output = new(), error = new();

@@ -59,7 +59,7 @@ public sealed class SpeculationCommandTests
     [Test]
     public async Task Generate_LossyTypical_SaysSo()
     {
-        var json = (await Generate("--lossy-typical", "0.2,0.5", "--draw-drafts", "--max-tokens", "5", "--draft-model", _other.Path, "--json")).Json();
+        var json = (await Generate("--lossy-typical", "0.2,0.5", "--sample-drafts", "--max-tokens", "5", "--draft-model", _other.Path, "--json")).Json();
         Assert.That(json.GetProperty("speculation").GetProperty("lossy").GetBoolean(), Is.True);
     }
 

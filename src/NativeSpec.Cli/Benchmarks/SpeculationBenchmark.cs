@@ -59,17 +59,17 @@ internal sealed class SpeculationBenchmark(InferenceEngine engine, GenerationOpt
     {
         if (Replays.Contains(method))
         {
-            return new SpeculationOptions { Drafters = [], FollowsCost = true, MaxNodes = maxNodes };
+            return new SpeculationOptions { Drafters = [], MaxNodes = maxNodes };
         }
 
         var parts = method.Split(':');
         if (method is "auto" or "unplanned")
         {
-            return SpeculationOptions.Auto with { FollowsCost = method == "auto", MaxNodes = maxNodes };
+            return SpeculationOptions.Auto with { Unplanned = method != "auto", MaxNodes = maxNodes };
         }
 
         return drafters.Contains(parts[0]) && (parts.Length == 1 || (parts.Length == 2 && parts[1] == "unplanned"))
-            ? new SpeculationOptions { Drafters = [parts[0]], FollowsCost = parts.Length == 1, MaxNodes = maxNodes }
+            ? new SpeculationOptions { Drafters = [parts[0]], Unplanned = parts.Length > 1, MaxNodes = maxNodes }
             : throw new UsageException($"--methods: there is no '{method}'; expected auto, unplanned, never, returns, or one of {string.Join(", ", drafters)}, with :unplanned or without");
     }
 

@@ -51,7 +51,7 @@ internal sealed class DemoCommand : Command, IHasExamples
         var prompt = (parsed.GetValue(_prompt) ?? DefaultPrompt).Replace("\\n", "\n", StringComparison.Ordinal);
         var request = new GenerationOptions { MaxTokens = parsed.GetValue(_maxTokens), Temperature = 0, Speculation = Speculation(parsed, model) };
         var run = await DemoRun.OfAsync(
-            model, new EngineOptions { Threads = parsed.GetValue(_threads) }, prompt, request, parsed.GetValue(_repeats), cancellationToken).ConfigureAwait(false);
+            model, new EngineOptions { Threads = parsed.GetValue(_threads), ProfileDirectory = EngineOptions.UserProfileDirectory }, prompt, request, parsed.GetValue(_repeats), cancellationToken).ConfigureAwait(false);
         if (parsed.GetValue(_json))
         {
             JsonOutput.Print(_terminal.Out, json => DemoReport.Write(json, model, prompt, run));
@@ -71,7 +71,7 @@ internal sealed class DemoCommand : Command, IHasExamples
         return new()
         {
             Drafters = method == "auto" ? null : SpeculationFlags.Names(method, model.Draft is null ? 0 : 1),
-            FollowsCost = !parsed.GetValue(_unplanned),
+            Unplanned = parsed.GetValue(_unplanned),
             MaxNodes = parsed.GetValue(_maxNodes),
         };
     }

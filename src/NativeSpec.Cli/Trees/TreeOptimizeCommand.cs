@@ -89,7 +89,7 @@ internal sealed class TreeOptimizeCommand : Command, IHasExamples
         {
             MaxTokens = parsed.GetValue(_maxTokens),
             Temperature = parsed.GetValue(_temperature),
-            Speculation = new SpeculationOptions { Drafters = [drafter], MaxNodes = MeasuredNodes },
+            Speculation = new SpeculationOptions { Drafters = [drafter], MaxNodes = MeasuredNodes, Unplanned = true },
         };
         List<DrafterStats> measured = [];
         foreach (var (number, prompt) in MeasureOptions.Fitting(engine, texts, generation.MaxTokens.Value, _terminal).Index())

@@ -46,7 +46,7 @@ internal sealed class DrafterTuner(GenerationOptions options, IReadOnlyList<stri
     public async Task<TunedDrafter> DraftModelAsync(InferenceEngine engine, int number, int width, IReadOnlyList<int[]> prompts, CancellationToken cancellationToken)
     {
         var name = number == 0 ? "draft" : $"draft{number + 1}";
-        var unplanned = new SpeculationOptions { Drafters = [name], MaxNodes = MeasuredDepth * width };
+        var unplanned = new SpeculationOptions { Drafters = [name], MaxNodes = MeasuredDepth * width, Unplanned = true };
         var texts = await RunAsync(engine, unplanned, prompts, cancellationToken).ConfigureAwait(false);
         var drafter = SpeculationReport.Sum(texts.Select(stats => stats.Drafters.Single()));
         double[] accepted = [.. drafter.AcceptedPerPosition.Select(count => (double)count / Math.Max(drafter.Rounds, 1))];
@@ -66,7 +66,7 @@ internal sealed class DrafterTuner(GenerationOptions options, IReadOnlyList<stri
     /// <summary>Any other drafter, as the planner uses it when it is alone.</summary>
     public async Task<TunedDrafter> OtherAsync(InferenceEngine engine, string name, IReadOnlyList<int[]> prompts, CancellationToken cancellationToken)
     {
-        var texts = await RunAsync(engine, new SpeculationOptions { Drafters = [name], FollowsCost = true }, prompts, cancellationToken).ConfigureAwait(false);
+        var texts = await RunAsync(engine, new SpeculationOptions { Drafters = [name] }, prompts, cancellationToken).ConfigureAwait(false);
         double rounds = Math.Max(texts.Sum(stats => stats.Rounds), 1);
         var one = Seconds(engine, 1, prompts);
         var tokens = texts.Sum(stats => stats.Emitted) / rounds;

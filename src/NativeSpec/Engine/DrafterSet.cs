@@ -7,6 +7,7 @@ using NativeSpec.Speculation.Lookahead;
 using NativeSpec.Speculation.Medusa;
 using NativeSpec.Speculation.PromptLookup;
 using NativeSpec.Speculation.Recycling;
+using NativeSpec.Tensors;
 using NativeSpec.Tokenization;
 
 namespace NativeSpec.Engine;
@@ -15,10 +16,18 @@ namespace NativeSpec.Engine;
 internal sealed class DrafterSet : IDisposable
 {
     private readonly MedusaCheckpoint? _medusa;
-
     private readonly Dictionary<string, string> _identities = [];
 
-    public DrafterSet(LlamaCheckpoint target, Tokenizer tokenizer, IBackend backend, EngineOptions options, MachineProfile profile)
+    /// <summary>Makes them.</summary>
+    /// <param name="target">The model that they draft for.</param>
+    /// <param name="tokenizer">Its tokenizer.</param>
+    /// <param name="backend">What computes; stays the caller's.</param>
+    /// <param name="options">Which drafters there are.</param>
+    /// <param name="profile">What is known about them on this machine.</param>
+    /// <param name="plan">The target's part of the memory.</param>
+    /// <param name="memory">Bytes of memory that the process may use.</param>
+    public DrafterSet(
+        LlamaCheckpoint target, Tokenizer tokenizer, IBackend backend, EngineOptions options, MachineProfile profile, MemoryPlan plan, long memory)
     {
         List<IDrafterSource> all = [];
         All = all;
@@ -26,20 +35,20 @@ internal sealed class DrafterSet : IDisposable
         {
             all.AddRange(options.Drafters
                 ?? [new PromptLookupDrafter(), new TokenRecyclingDrafter(), new LookaheadDrafter(options.LookaheadOptions)]);
+            _medusa = options.Medusa is null ? null : MedusaCheckpoint.Open(options.Medusa, options.Limits);
+            if ((_medusa?.Heads ?? MedusaCheckpoint.FromModel(target.Checkpoint, options.Limits)) is { } heads)
+            {
+                _identities[options.MedusaOptions.Name] = options.Medusa is null ? "medusa" : Identity("medusa", options.Medusa);
+                all.Add(new MedusaDrafterSource(heads, target.Config, tokenizer.VocabSize, target.Tensors.LmHead, backend, options.MedusaOptions));
+            }
+
             foreach (var path in options.DraftModels)
             {
                 var number = all.Count(source => source is DraftModelSource);
                 var name = number == 0 ? "draft" : $"draft{number + 1}";
                 _identities[name] = Identity("draft", path);
                 var how = options.DraftOptions ?? profile.TunedDraft(_identities[name]) ?? new DraftModelOptions();
-                all.Add(new DraftModelSource(path, tokenizer, backend, options.MaxSequences, how with { Name = name }, options.Limits));
-            }
-
-            _medusa = options.Medusa is null ? null : MedusaCheckpoint.Open(options.Medusa, options.Limits);
-            if ((_medusa?.Heads ?? MedusaCheckpoint.FromModel(target.Checkpoint, options.Limits)) is { } heads)
-            {
-                _identities[options.MedusaOptions.Name] = options.Medusa is null ? "medusa" : Identity("medusa", options.Medusa);
-                all.Add(new MedusaDrafterSource(heads, target.Config, target.Tensors.LmHead, backend, options.MedusaOptions));
+                all.Add(new DraftModelSource(path, tokenizer, backend, RoomOf, how with { Name = name }, options.Limits));
             }
         }
         catch
@@ -47,8 +56,11 @@ internal sealed class DrafterSet : IDisposable
             Dispose();
             throw;
         }
+
+        DraftRoom RoomOf(LlamaConfig draft) => plan.ForDraft(draft, options, draft.KvBytesPerToken(DType.F32), memory);
     }
 
+    /// <summary>The drafters, those that sample last.</summary>
     public IReadOnlyList<IDrafterSource> All { get; }
 
     /// <summary>The name under which a profile knows a drafter: a model's says where it is, since any may be called draft.</summary>

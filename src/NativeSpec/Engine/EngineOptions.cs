@@ -18,15 +18,19 @@ public sealed record EngineOptions
     /// <summary>Most requests that are generated together; more wait their turn.</summary>
     public int MaxSequences { get; init; } = 16;
 
+    /// <summary>Most requests that wait beyond those; one more is refused with <see cref="EngineBusyException"/>.</summary>
+    public int MaxWaiting { get; init; } = 1024;
+
     /// <summary>Most tokens of a request, prompt and output together; null takes the model's own limit, or what fits into a quarter of the
     /// memory if that is less.</summary>
     public int? MaxContext { get; init; }
 
     /// <summary>Tokens whose keys and values are kept for all requests together; null takes enough for every sequence's whole context, or
-    /// what fits into a quarter of the memory if that is less.</summary>
+    /// what fits into a quarter of the memory if that is less. Requests take of them what their texts need as these grow; when there are none
+    /// left, the newest request waits and is computed again later.</summary>
     public long? KvTokens { get; init; }
 
-    /// <summary>Prompt tokens computed in one forward. Larger is faster for long prompts, smaller lets other requests' tokens through sooner.</summary>
+    /// <summary>Prompt tokens computed in one forward, of all prompts together. Larger is faster for long prompts, smaller lets other requests' tokens through sooner.</summary>
     public int PrefillChunk { get; init; } = 256;
 
     /// <summary>Most nodes of all token trees in one forward.</summary>
@@ -52,10 +56,15 @@ public sealed record EngineOptions
     /// lookahead. The engine owns and disposes them.</summary>
     public IReadOnlyList<IDrafterSource>? Drafters { get; init; }
 
-    /// <summary>Where the engine keeps what it measured about this machine and model, so that the next load need not measure again; null keeps
-    /// nothing. By default the environment variable NATIVESPEC_PROFILE_DIR (nothing is kept where it is empty), or else the folder
-    /// <c>nativespec</c> in the user's cache: XDG_CACHE_HOME, ~/.cache, or on Windows LOCALAPPDATA.</summary>
-    public string? ProfileDirectory { get; init; } = MachineProfile.DefaultDirectory;
+    /// <summary>Where the command <c>nativespec</c> keeps its profiles: the environment variable NATIVESPEC_PROFILE_DIR, or else the folder
+    /// <c>nativespec</c> in the user's cache (XDG_CACHE_HOME, ~/.cache, or on Windows LOCALAPPDATA). Null, which keeps nothing, where the
+    /// variable is there and empty, or there is no such folder.</summary>
+    public static string? UserProfileDirectory => MachineProfile.DefaultDirectory;
+
+    /// <summary>Where the engine keeps what it measured about this machine and model, so that the next load need not measure again, which
+    /// takes up to two seconds. Null, the default, keeps nothing: a library writes no files that nobody asked for.
+    /// <see cref="UserProfileDirectory"/> shares what the command has measured.</summary>
+    public string? ProfileDirectory { get; init; }
 
     /// <summary>Measure the machine anew, whatever was kept.</summary>
     public bool MeasureAnew { get; init; }
@@ -65,6 +74,11 @@ public sealed record EngineOptions
 
     /// <summary>The backend; null takes the native one where its library is, otherwise the managed one.</summary>
     public BackendKind? Backend { get; init; }
+
+    /// <summary>The instruction set of the native kernels, by its name: generic, avx2, avx2vnni, avx512, avx512vnni, avx512bf16, neon. Null takes the
+    /// environment variable NATIVESPEC_NATIVE_LEVEL, or else the fastest that this processor runs and that leaves activations in F32; avx512bf16
+    /// rounds them to BF16 where weights are BF16, and is faster on some processors.</summary>
+    public string? NativeLevel { get; init; }
 
     /// <summary>How matmul weights are held: as the checkpoint stores them, or packed to 8 or 4 bits while it is loaded, which only the native
     /// backend computes with. A checkpoint that is packed already stays as it is.</summary>
@@ -83,6 +97,7 @@ public sealed record EngineOptions
     internal void Validate()
     {
         Require(MaxSequences is >= 1 and <= 1024, nameof(MaxSequences), MaxSequences, "1 to 1024");
+        Require(MaxWaiting is >= 0 and <= 1_000_000, nameof(MaxWaiting), MaxWaiting, "0 to 1000000");
         Require(MaxContext is null or >= 2, nameof(MaxContext), MaxContext, "2 or more");
         Require(KvTokens is null or >= 2, nameof(KvTokens), KvTokens, "2 or more");
         Require(MaxTreeNodes is >= 1 and <= 1024, nameof(MaxTreeNodes), MaxTreeNodes, "1 to 1024");

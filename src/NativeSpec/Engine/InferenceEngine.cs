@@ -42,7 +42,8 @@ public sealed partial class InferenceEngine : IDisposable
         _backend = backend;
         _options = options;
         Tokenizer = tokenizer;
-        var plan = MemoryPlan.For(Config, options, Config.KvBytesPerToken(DType.F32), GC.GetGCMemoryInfo().TotalAvailableMemoryBytes);
+        var memory = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes;
+        var plan = MemoryPlan.For(Config, options, Config.KvBytesPerToken(DType.F32), memory);
         MaxContext = plan.MaxContext;
         KvTokens = plan.KvTokens;
         var limits = Limits(options, MaxContext);
@@ -51,13 +52,13 @@ public sealed partial class InferenceEngine : IDisposable
         _chooser = new Chooser(Config.VocabSize);
         _defaults = Defaults(checkpoint.Generation);
         _profile = MachineProfile.Open(options.ProfileDirectory, ProfileKey.Of(checkpoint, backend));
-        _drafters = new DrafterSet(checkpoint, tokenizer, backend, options, _profile);
+        _drafters = new DrafterSet(checkpoint, tokenizer, backend, options, _profile, plan, memory);
         _speculation = new SpeculationCore(_drafters.All, KnownOrMeasuredCost(), Config.VocabSize, MaxNodes(options))
         {
             NotWorthwhile = _drafters.All.Select(source => source.Name).Where(name => _profile.Tuned(_drafters.IdentityOf(name)) is { Pays: false }).ToHashSet(),
         };
         _profile.Teach(_speculation, _drafters);
-        _scheduler = new Scheduler(_model, _cache, _speculation, options.PrefillChunk, options.Logger);
+        _scheduler = new Scheduler(_model, _cache, _speculation, options.PrefillChunk, options.MaxWaiting, options.Logger);
     }
 
     /// <summary>The model's shapes.</summary>
@@ -113,6 +114,8 @@ public sealed partial class InferenceEngine : IDisposable
     /// <param name="options">What to write; null for the defaults.</param>
     /// <param name="cancellationToken">Ends the enumeration with <see cref="OperationCanceledException"/>, also while the prompt is computed.</param>
     /// <exception cref="ArgumentException">An option is out of its range, or the prompt is empty or longer than the context.</exception>
+    /// <exception cref="EngineBusyException">Too many requests wait; at the call or, where they came between the two, when enumeration
+    /// begins.</exception>
     /// <exception cref="NonFiniteLogitsException">While enumerating: the model's weights gave no usable numbers.</exception>
     public IAsyncEnumerable<GenerationPiece> GenerateAsync(
         string prompt, GenerationOptions? options = null, CancellationToken cancellationToken = default)
@@ -126,7 +129,9 @@ public sealed partial class InferenceEngine : IDisposable
         IReadOnlyList<int> promptIds, GenerationOptions? options = null, CancellationToken cancellationToken = default)
     {
         ObjectDisposedException.ThrowIf(_disposed, this);
-        return Stream(Prepare(promptIds, options ?? new GenerationOptions()), cancellationToken);
+        var request = Prepare(promptIds, options ?? new GenerationOptions());
+        _scheduler.ThrowIfBusy();
+        return Stream(request, cancellationToken);
     }
 
     /// <summary>Writes the whole continuation of a text.</summary>
@@ -173,11 +178,17 @@ public sealed partial class InferenceEngine : IDisposable
     }
 
     /// <summary>Ends all requests and frees the model. Requests under way throw <see cref="ObjectDisposedException"/>.</summary>
+    /// <exception cref="InvalidOperationException">The call comes from a drafter or a trace, which the engine is waiting for.</exception>
     public void Dispose()
     {
         if (_disposed)
         {
             return;
+        }
+
+        if (_scheduler.IsCurrentThread)
+        {
+            throw new InvalidOperationException("an engine cannot be disposed by a drafter or a trace while it calls it: dispose it from another thread");
         }
 
         _disposed = true;
@@ -199,12 +210,18 @@ public sealed partial class InferenceEngine : IDisposable
     internal static ForwardLimits Limits(EngineOptions options, int maxContext)
         => new(options.PrefillChunk + MaxNodes(options), options.MaxSequences + MaxNodes(options), options.MaxSequences, maxContext);
 
-    /// <summary>Rows of the cache: beside the texts, each sequence needs room for a round's candidates and for the rest of its last page.</summary>
+    /// <summary>Rows of the cache: beside the texts, each sequence has room for a round's candidates and for the rest of its last page.</summary>
     internal static long CacheTokens(EngineOptions options, long kvTokens)
         => kvTokens + (options.MaxSequences * (long)(MaxNodes(options) + 1 + RowBatch.PageSize));
 
     /// <summary>Most nodes of all trees in a round: at least one per sequence.</summary>
     private static int MaxNodes(EngineOptions options) => Math.Max(options.MaxTreeNodes, options.MaxSequences);
+
+    /// <summary>The pages of all requests.</summary>
+    internal KvCache Cache => _cache;
+
+    /// <summary>Who takes turns.</summary>
+    internal Scheduler Scheduler => _scheduler;
 
     private static async Task<GenerationResult> LastAsync(IAsyncEnumerable<GenerationPiece> pieces)
     {
@@ -282,13 +299,9 @@ public sealed partial class InferenceEngine : IDisposable
     {
         ObjectDisposedException.ThrowIf(_disposed, this);
         cancellationToken.ThrowIfCancellationRequested();
-        using var cancellation = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        using var cancellation = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, _scheduler.Stopping);
         var pieces = Channel.CreateUnbounded<GenerationPiece>(new UnboundedChannelOptions { SingleReader = true, SingleWriter = true });
-        var rule = new SamplingRule(request.Options, request.Seed, Config.VocabSize);
-        var history = new TokenHistory(Config.VocabSize, request.Prompt.Length + request.MaxTokens, rule.NeedsHistory);
-        var text = new TextStream(Tokenizer, request.Options.StopStrings);
-        Speculator StartSpeculator() => new(_speculation, request.Options.Speculation, request.Prompt, _chooser, rule, history);
-        var sequence = new Sequence(request, _chooser, history, text, StartSpeculator, _options.PrefillChunk, pieces.Writer, cancellation);
+        var sequence = new Sequence(request, () => Begin(request), _options.PrefillChunk, pieces.Writer, cancellation);
         _scheduler.Submit(sequence);
         try
         {
@@ -301,6 +314,14 @@ public sealed partial class InferenceEngine : IDisposable
         {
             sequence.Abandon();
         }
+    }
+
+    private SequenceTools Begin(SequenceRequest request)
+    {
+        var rule = new SamplingRule(request.Options, request.Seed, Config.VocabSize);
+        var history = new TokenHistory(Config.VocabSize, request.Prompt.Length + request.MaxTokens, rule.NeedsHistory);
+        var speculator = new Speculator(_speculation, request.Options.Speculation, request.Prompt, _chooser, rule, history);
+        return new SequenceTools(_chooser, history, new TextStream(Tokenizer, request.Options.StopStrings), speculator);
     }
 
     [LoggerMessage(Level = LogLevel.Information, Message = "loaded {Path}: {Parameters} parameters, {Tokenizer}, {Backend}, context {Context}")]

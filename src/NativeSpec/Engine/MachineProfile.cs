@@ -16,7 +16,7 @@ internal sealed class MachineProfile
 
     private MachineProfile(string? file, ProfileContent content) => (_file, _content) = (file, content);
 
-    /// <summary>See <see cref="EngineOptions.ProfileDirectory"/>.</summary>
+    /// <summary>See <see cref="EngineOptions.UserProfileDirectory"/>.</summary>
     public static string? DefaultDirectory
     {
         get

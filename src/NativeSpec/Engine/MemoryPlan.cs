@@ -1,4 +1,5 @@
 using NativeSpec.Loading.Llama;
+using NativeSpec.Speculation.DraftModels;
 
 namespace NativeSpec.Engine;
 
@@ -35,5 +36,18 @@ internal readonly record struct MemoryPlan(int MaxContext, long KvTokens)
         }
 
         return new MemoryPlan(context, tokens);
+    }
+
+    /// <summary>The same for a draft model beside this one: a context that is never longer, and as many tokens, as far as the draft models' part
+    /// of the memory goes, as large as the target's for all of them together. A text for which that leaves no room is not drafted for.</summary>
+    /// <param name="config">The draft model.</param>
+    /// <param name="options">The user's wishes, validated.</param>
+    /// <param name="kvBytesPerToken">Bytes of its keys and values per token.</param>
+    /// <param name="memory">Bytes of memory that the process may use.</param>
+    public DraftRoom ForDraft(LlamaConfig config, EngineOptions options, long kvBytesPerToken, long memory)
+    {
+        var affordable = Math.Max(memory / MemoryShare / Math.Max(options.DraftModels.Count, 1) / kvBytesPerToken, 64);
+        var context = Math.Min(config.MaxPositionEmbeddings, MaxContext);
+        return new DraftRoom(options.MaxSequences, context, Math.Min(Math.Min(KvTokens, affordable), (long)context * options.MaxSequences));
     }
 }

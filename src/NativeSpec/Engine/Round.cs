@@ -13,6 +13,8 @@ internal sealed class Round
     private readonly Forest _forest;
     private readonly ComputedForest _results;
     private readonly List<Sequence> _computed;
+    private readonly int[] _remaining; // [prompts] tokens left to compute
+    private readonly int[] _shares;    // [prompts] rows of this round
     private int _context; // tokens that the round's sequences have, on average
 
     /// <summary>Rounds of a model.</summary>
@@ -25,10 +27,11 @@ internal sealed class Round
         _forest = new Forest(model.Limits.MaxSequences);
         _results = new ComputedForest(model, _forest);
         _computed = new List<Sequence>(model.Limits.MaxSequences);
+        (_remaining, _shares) = (new int[model.Limits.MaxSequences], new int[model.Limits.MaxSequences]);
     }
 
-    /// <summary>Computes the next step of <paramref name="active"/>: sequences that decode first, then prompts, in order, as far as the
-    /// round's rows go. A sequence whose logits are unusable, or whose drafter throws, fails alone.</summary>
+    /// <summary>Computes the next step of <paramref name="active"/>: sequences that decode first, then prompts, among which
+    /// <see cref="PromptSharing"/> shares the rows that are left. A sequence whose logits are unusable, or whose drafter throws, fails alone.</summary>
     /// <exception cref="OperationCanceledException">Nothing was computed or committed.</exception>
     public void Run(List<Sequence> active, CancellationToken cancellationToken)
     {
@@ -133,13 +136,22 @@ internal sealed class Round
 
     private void AddPrompts(List<Sequence> active)
     {
-        var rowsLeft = Math.Min(_prefillChunk, _model.Limits.MaxRows - _forest.RowCount);
+        var prompts = 0;
         foreach (var sequence in active)
         {
-            if (sequence.PromptRemaining > 0 && rowsLeft > 0)
+            if (sequence.PromptRemaining > 0)
             {
-                var ends = sequence.TakePromptChunk(rowsLeft);
-                rowsLeft -= sequence.Tree.Count;
+                _remaining[prompts++] = sequence.PromptRemaining;
+            }
+        }
+
+        PromptSharing.Share(_remaining.AsSpan(0, prompts), Math.Min(_prefillChunk, _model.Limits.MaxRows - _forest.RowCount), _shares);
+        var prompt = 0;
+        foreach (var sequence in active)
+        {
+            if (sequence.PromptRemaining > 0 && _shares[prompt++] is > 0 and var rows)
+            {
+                var ends = sequence.TakePromptChunk(rows);
                 _forest.Add(sequence.Kv!, sequence.Tree, ends ? sequence.Tree.Count - 1 : sequence.Tree.Count);
                 _computed.Add(sequence);
             }
@@ -150,19 +162,13 @@ internal sealed class Round
     private int Finish(Sequence sequence, int index, bool decodes, long forwardTicks)
     {
         var speculator = sequence.Speculator;
-        if (!decodes)
+        try
         {
-            sequence.Kv!.CommitChain(sequence.Tree.Count);
-            if (sequence.PromptRemaining > 0)
+            if (!decodes && !FinishPrompt(sequence))
             {
                 return 0;
             }
 
-            speculator.BeginText(sequence.Tree.Count - 1);
-        }
-
-        try
-        {
             var emitted = sequence.Walk(_results, index);
             if (decodes)
             {
@@ -191,5 +197,24 @@ internal sealed class Round
             sequence.Fail(error);
             return 0;
         }
+    }
+
+    /// <summary>Commits a piece of a prompt; true when the text begins with it.</summary>
+    private static bool FinishPrompt(Sequence sequence)
+    {
+        sequence.Kv!.CommitChain(sequence.Tree.Count);
+        if (!sequence.PromptBeginsText)
+        {
+            return false;
+        }
+
+        sequence.Speculator.ReadPrompt(sequence.Kv.Length);
+        if (sequence.PromptRemaining > 0)
+        {
+            return false;
+        }
+
+        sequence.Speculator.BeginText(sequence.Tree.Count - 1);
+        return true;
     }
 }

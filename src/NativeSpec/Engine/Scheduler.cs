@@ -5,35 +5,79 @@ using NativeSpec.Speculation.Rounds;
 
 namespace NativeSpec.Engine;
 
-/// <summary>Continuous batching: one thread owns the model and takes round after round. A request joins between two rounds when there is
-/// room for all it may write, and leaves when its text ends, it fails, or its caller goes away.</summary>
+/// <summary>Continuous batching: one thread owns the model and takes round after round. A request joins between two rounds and leaves when
+/// its text ends, it fails, or its caller goes away.</summary>
+/// <remarks>
+/// <para><b>Pages.</b> A request is admitted when there are cache pages for its text so far, and a page in reserve for each that is being
+/// served; it takes further pages as its text grows. When there are none left, the newest request gives all of its pages back and waits
+/// (preemption with recomputation, as in vLLM; Kwon et al., 2023): when it is admitted again, its text so far is computed again as a
+/// prompt is, which gives the same bits, and it goes on as if nothing had been.</para>
+/// <para><b>Nobody starves.</b> Requests are admitted in order of arrival, and whoever gives its pages back is the first to be admitted
+/// again. So those that are served are all older than those that wait, and the oldest keeps its pages until it ends: alone it always has
+/// room, because one that has not is refused when it is submitted.</para>
+/// </remarks>
 internal sealed partial class Scheduler : IDisposable
 {
     private readonly KvCache _cache;
     private readonly Round _round;
     private readonly int _maxSequences;
+    private readonly int _maxWaiting;
     private readonly ILogger? _logger;
     private readonly ConcurrentQueue<Sequence> _submitted = new();
-    private readonly Queue<Sequence> _waiting = new();
-    private readonly List<Sequence> _active;
+    private readonly List<Sequence> _waiting = []; // in order of arrival
+    private readonly List<Sequence> _active;       // in order of arrival, all before those that wait
     private readonly SemaphoreSlim _work = new(0);
     private readonly CancellationTokenSource _stop = new();
     private readonly Thread _thread;
+    private int _requests; // submitted and not ended
 
-    public Scheduler(LlamaModel model, KvCache cache, SpeculationCore speculation, int prefillChunk, ILogger? logger)
+    public Scheduler(LlamaModel model, KvCache cache, SpeculationCore speculation, int prefillChunk, int maxWaiting, ILogger? logger)
     {
         _cache = cache;
         _round = new Round(model, speculation, prefillChunk);
-        _maxSequences = model.Limits.MaxSequences;
+        (_maxSequences, _maxWaiting) = (model.Limits.MaxSequences, maxWaiting);
         _active = new List<Sequence>(_maxSequences);
         _logger = logger;
         _thread = new Thread(Loop) { IsBackground = true, Name = "NativeSpec scheduler" };
-        _thread.Start();
+        _thread.UnsafeStart(); // what is current where the engine is loaded, such as an Activity, is no business of its requests
+    }
+
+    /// <summary>Set when the scheduler is disposed. A request's own cancellation is to be linked with it, so that a forward for that request
+    /// alone can be left for either reason.</summary>
+    public CancellationToken Stopping => _stop.Token;
+
+    /// <summary>Whether the caller is on the scheduler's thread, as drafters are.</summary>
+    public bool IsCurrentThread => Thread.CurrentThread == _thread;
+
+    /// <summary>How often a request has given its pages back to an older one.</summary>
+    public long Preemptions { get; private set; }
+
+    /// <summary>Says now what <see cref="Submit"/> would say.</summary>
+    /// <exception cref="EngineBusyException">There are as many requests as are taken.</exception>
+    public void ThrowIfBusy()
+    {
+        if (Volatile.Read(ref _requests) - _maxSequences >= _maxWaiting)
+        {
+            throw new EngineBusyException(_maxSequences, _maxWaiting);
+        }
     }
 
     /// <summary>Queues a request, in order of arrival.</summary>
+    /// <exception cref="EngineBusyException">There are as many requests as are taken.</exception>
+    /// <exception cref="ArgumentException">It would not fit the empty cache.</exception>
     public void Submit(Sequence sequence)
     {
+        if (KvCache.PagesFor(sequence.Capacity) > _cache.TotalPages)
+        {
+            throw new ArgumentException($"a request of {sequence.Capacity} tokens, candidates included, does not fit a cache of {_cache.TotalPages} pages", nameof(sequence));
+        }
+
+        if (Interlocked.Increment(ref _requests) - _maxSequences > _maxWaiting)
+        {
+            Interlocked.Decrement(ref _requests);
+            throw new EngineBusyException(_maxSequences, _maxWaiting);
+        }
+
         _submitted.Enqueue(sequence);
         if (_stop.IsCancellationRequested)
         {
@@ -54,8 +98,6 @@ internal sealed partial class Scheduler : IDisposable
         FailSubmitted();
     }
 
-    private static ObjectDisposedException Disposed() => new(nameof(InferenceEngine), "the engine was disposed while the request was under way");
-
     private void Loop()
     {
         while (!_stop.IsCancellationRequested)
@@ -68,6 +110,7 @@ internal sealed partial class Scheduler : IDisposable
                 continue;
             }
 
+            MakeRoom();
             Step();
             Retire();
         }
@@ -78,44 +121,44 @@ internal sealed partial class Scheduler : IDisposable
         }
     }
 
+    /// <summary>Takes over what was submitted, and lets those go whose callers have gone.</summary>
     private void Receive()
     {
         while (_submitted.TryDequeue(out var sequence))
         {
-            _waiting.Enqueue(sequence);
+            _waiting.Add(sequence);
+        }
+
+        for (var i = _waiting.Count - 1; i >= 0; i--)
+        {
+            if (_waiting[i].Cancellation.IsCancellationRequested)
+            {
+                End(_waiting[i], Cancelled(_waiting[i]));
+                _waiting.RemoveAt(i);
+            }
         }
     }
 
     private void Admit()
     {
-        while (_active.Count < _maxSequences && _waiting.TryPeek(out var next))
+        while (_active.Count < _maxSequences && _waiting.Count > 0)
         {
-            if (next.Cancellation.IsCancellationRequested)
-            {
-                End(next, new OperationCanceledException(next.Cancellation));
-            }
-            else if (_cache.TryOpen(next.Capacity) is { } kv)
-            {
-                Begin(next, kv);
-            }
-            else if (_active.Count > 0)
+            var next = _waiting[0];
+            if (_active.Count > 0 && KvCache.PagesFor(next.RoomForRound) + _active.Count > _cache.FreePages)
             {
                 return; // first come, first served: a later, smaller one does not overtake
             }
-            else
-            {
-                End(next, new InvalidOperationException($"a request of {next.Capacity} tokens does not fit the empty cache"));
-            }
 
-            _waiting.Dequeue();
+            _waiting.RemoveAt(0);
+            Begin(next);
         }
     }
 
-    private void Begin(Sequence sequence, KvSequence kv)
+    private void Begin(Sequence sequence)
     {
         try
         {
-            sequence.Admit(kv);
+            sequence.Admit(_cache.TryOpen(sequence.RoomForRound)!);
             _active.Add(sequence);
         }
 #pragma warning disable CA1031 // A drafter that cannot start is its request's failure.
@@ -123,6 +166,23 @@ internal sealed partial class Scheduler : IDisposable
 #pragma warning restore CA1031
         {
             End(sequence, error);
+        }
+    }
+
+    /// <summary>Gives every sequence the pages for its next round, the oldest first; where there are too few, the newest gives its own
+    /// back.</summary>
+    private void MakeRoom()
+    {
+        for (var i = 0; i < _active.Count; i++)
+        {
+            while (i < _active.Count && !_active[i].Kv!.TryReserve(_active[i].RoomForRound))
+            {
+                var newest = _active[^1];
+                _active.RemoveAt(_active.Count - 1);
+                newest.GiveBack();
+                _waiting.Insert(0, newest);
+                Preemptions++;
+            }
         }
     }
 
@@ -141,11 +201,6 @@ internal sealed partial class Scheduler : IDisposable
         catch (Exception error)
 #pragma warning restore CA1031
         {
-            if (_logger is not null)
-            {
-                LogRoundFailed(_logger, _active.Count, error);
-            }
-
             foreach (var sequence in _active)
             {
                 sequence.Fail(error);
@@ -161,14 +216,14 @@ internal sealed partial class Scheduler : IDisposable
             var sequence = _active[i];
             if (sequence.Cancellation.IsCancellationRequested)
             {
-                End(sequence, _stop.IsCancellationRequested ? Disposed() : new OperationCanceledException(sequence.Cancellation));
+                End(sequence, Cancelled(sequence));
                 continue;
             }
 
-            sequence.Deliver();
+            Deliver(sequence);
             if (sequence.IsFinished)
             {
-                sequence.Dispose();
+                Leave(sequence);
             }
             else
             {
@@ -179,6 +234,20 @@ internal sealed partial class Scheduler : IDisposable
         _active.RemoveRange(kept, _active.Count - kept);
     }
 
+    private static void Deliver(Sequence sequence)
+    {
+        try
+        {
+            sequence.Deliver();
+        }
+#pragma warning disable CA1031 // What one request cannot hand over is its own failure.
+        catch (Exception error)
+#pragma warning restore CA1031
+        {
+            sequence.Fail(error);
+        }
+    }
+
     private void FailSubmitted()
     {
         while (_submitted.TryDequeue(out var sequence))
@@ -187,12 +256,37 @@ internal sealed partial class Scheduler : IDisposable
         }
     }
 
-    private static void End(Sequence sequence, Exception error)
+    private void End(Sequence sequence, Exception error)
     {
         sequence.Fail(error);
-        sequence.Dispose();
+        Leave(sequence);
     }
 
-    [LoggerMessage(Level = LogLevel.Error, Message = "a round of {Sequences} sequences failed")]
-    private static partial void LogRoundFailed(ILogger logger, int sequences, Exception error);
+    private void Leave(Sequence sequence)
+    {
+        var failure = sequence.Error;
+        try
+        {
+            sequence.Dispose();
+        }
+#pragma warning disable CA1031 // A drafter that cannot be disposed harms nobody else; its text is there.
+        catch (Exception error)
+#pragma warning restore CA1031
+        {
+            failure ??= error;
+        }
+
+        Interlocked.Decrement(ref _requests);
+        if (_logger is not null && failure is not (null or OperationCanceledException or ObjectDisposedException))
+        {
+            LogRequestFailed(_logger, sequence.PromptTokens, sequence.OutputTokens, failure);
+        }
+    }
+
+    private Exception Cancelled(Sequence sequence) => _stop.IsCancellationRequested ? Disposed() : new OperationCanceledException(sequence.Cancellation);
+
+    private static ObjectDisposedException Disposed() => new(nameof(InferenceEngine), "the engine was disposed while the request was under way");
+
+    [LoggerMessage(Level = LogLevel.Error, Message = "a request of {PromptTokens} tokens failed after {OutputTokens} more")]
+    private static partial void LogRequestFailed(ILogger logger, int promptTokens, int outputTokens, Exception error);
 }

@@ -16,82 +16,115 @@ namespace NativeSpec.Engine;
 /// <param name="MaxNodes">Most nodes of a round's tree.</param>
 internal sealed record SequenceRequest(int[] Prompt, GenerationOptions Options, ulong Seed, int MaxTokens, HashSet<int> StopIds, int MaxNodes);
 
-/// <summary>One request on its way: its tokens, its place in the cache and the text it has released. The scheduler's thread
+/// <summary>What a request needs from the time when the engine begins with it: made then, so that one that waits holds little.</summary>
+/// <param name="Chooser">Chooses its tokens.</param>
+/// <param name="History">What penalties look at.</param>
+/// <param name="Text">Turns its tokens to text.</param>
+/// <param name="Speculator">Its drafters.</param>
+internal sealed record SequenceTools(Chooser Chooser, TokenHistory History, TextStream Text, Speculator Speculator);
+
+/// <summary>One request on its way: its tokens, its place in the cache, its sampler and the text it has released. The scheduler's thread
 /// owns it; the caller holds only the channel's other end and the cancellation.</summary>
 internal sealed class Sequence : IDisposable
 {
     private readonly SequenceRequest _request;
-    private readonly Chooser _chooser;
-    private readonly TokenHistory _history;
-    private readonly TextStream _text;
-    private readonly Func<Speculator> _startSpeculator;
+    private readonly Func<SequenceTools> _begin;
+    private readonly int _prefillChunk;
     private readonly ChannelWriter<GenerationPiece> _pieces;
     private readonly CancellationTokenSource _cancellation;
-    private readonly List<int> _output;
+    private readonly List<int> _output = [];
     private readonly List<TokenLogProbs> _logProbs = [];
     private readonly StringBuilder _whole = new();
     private readonly long _submitted = Stopwatch.GetTimestamp();
-    private Speculator? _speculator;
+    private SequenceTools? _tools;
+    private TokenTree? _tree;
+    private int _prefill; // tokens to compute before it decodes
     private long _admitted;
     private long _firstToken;
     private long _lastToken;
     private int _delivered;
     private int _rounds;
     private FinishReason? _finish;
-    private bool _failed;
 
     public Sequence(
-        SequenceRequest request, Chooser chooser, TokenHistory history, TextStream text, Func<Speculator> startSpeculator, int prefillChunk,
-        ChannelWriter<GenerationPiece> pieces, CancellationTokenSource cancellation)
+        SequenceRequest request, Func<SequenceTools> begin, int prefillChunk, ChannelWriter<GenerationPiece> pieces, CancellationTokenSource cancellation)
     {
-        _request = request;
-        _chooser = chooser;
-        _history = history;
-        _text = text;
-        _pieces = pieces;
-        _cancellation = cancellation;
+        (_request, _begin, _prefillChunk, _pieces, _cancellation) = (request, begin, prefillChunk, pieces, cancellation);
         Cancellation = cancellation.Token; // kept, because a disposed source does not give it out any more
-        _output = new List<int>(Math.Min(request.MaxTokens, 1024));
-        _startSpeculator = startSpeculator;
-        Tree = new TokenTree(Math.Max(prefillChunk, request.MaxNodes));
-        history.Start(request.Prompt);
     }
 
     /// <summary>What the next forward computes for this sequence; filled anew each round.</summary>
-    public TokenTree Tree { get; }
+    public TokenTree Tree => _tree ?? throw NotBegun();
 
     /// <summary>Its drafters, its candidates and what became of them.</summary>
-    public Speculator Speculator => _speculator ?? throw new InvalidOperationException("the sequence has not begun");
+    public Speculator Speculator => Tools.Speculator;
 
-    /// <summary>Its rows in the cache, once the scheduler has begun with it.</summary>
+    /// <summary>Its rows in the cache, while the scheduler serves it.</summary>
     public KvSequence? Kv { get; private set; }
 
     /// <summary>Set when the caller has cancelled or gone away.</summary>
     public CancellationToken Cancellation { get; }
 
-    public bool IsFinished => _failed || _finish is not null;
+    /// <summary>What the request failed with, if it has failed.</summary>
+    public Exception? Error { get; private set; }
 
-    /// <summary>Most tokens that its cache rows must hold, the candidates of a round included.</summary>
+    public bool IsFinished => Error is not null || _finish is not null;
+
+    public int PromptTokens => _request.Prompt.Length;
+
+    public int OutputTokens => _output.Count;
+
+    /// <summary>Most tokens that its cache rows may ever hold, the candidates of a round included.</summary>
     public int Capacity => _request.Prompt.Length + _request.MaxTokens + _request.MaxNodes;
 
-    /// <summary>Prompt tokens not yet computed.</summary>
-    public int PromptRemaining => Math.Max(_request.Prompt.Length - Kv!.Length, 0);
+    /// <summary>Tokens that its cache rows must hold to go on: the text so far and the candidates of a round.</summary>
+    public int RoomForRound => _request.Prompt.Length + _output.Count + _request.MaxNodes;
 
-    /// <summary>Begins: it has its rows, and its drafters start.</summary>
+    /// <summary>Tokens not yet computed of the prompt or, after its pages were given back, of the text so far.</summary>
+    public int PromptRemaining => Math.Max(_prefill - Kv!.Length, 0);
+
+    /// <summary>Whether the text's first token is chosen when the prompt has been computed: not if there are tokens already, and the prompt
+    /// was computed for the second time.</summary>
+    public bool PromptBeginsText => _output.Count == 0;
+
+    private SequenceTools Tools => _tools ?? throw NotBegun();
+
+    /// <summary>Begins, or goes on: it has rows, and all that it has to know is computed into them. Its last token is the root of the next
+    /// tree, so that is left out.</summary>
     public void Admit(KvSequence kv)
     {
         Kv = kv;
-        _speculator = _startSpeculator();
+        _prefill = _request.Prompt.Length + Math.Max(_output.Count - 1, 0);
+        if (_tools is not null)
+        {
+            return;
+        }
+
+        _tools = _begin();
+        _tools.History.Start(_request.Prompt);
+        _tree = new TokenTree(Math.Max(_prefillChunk, _request.MaxNodes));
+        _output.EnsureCapacity(Math.Min(_request.MaxTokens, 1024));
         _admitted = Stopwatch.GetTimestamp();
     }
 
-    /// <summary>Fills the tree with the prompt's next tokens; true when the prompt ends with them.</summary>
+    /// <summary>Gives the cache rows back; all else stays as it is until it is admitted again.</summary>
+    public void GiveBack()
+    {
+        Kv?.Dispose();
+        Kv = null;
+    }
+
+    /// <summary>Fills the tree with the prompt's next tokens; true when the prompt ends with them and the text begins.</summary>
     public bool TakePromptChunk(int most)
     {
-        var count = Math.Min(most, PromptRemaining);
+        var (first, count) = (Kv!.Length, Math.Min(most, PromptRemaining));
         Tree.Clear();
-        Tree.AddChain(_request.Prompt.AsSpan(Kv!.Length, count));
-        return count == PromptRemaining;
+        for (var at = first; at < first + count; at++)
+        {
+            Tree.Add(Tree.Count - 1, at < _request.Prompt.Length ? _request.Prompt[at] : _output[at - _request.Prompt.Length]);
+        }
+
+        return count == PromptRemaining && PromptBeginsText;
     }
 
     /// <summary>Asks the drafters for candidates after the last token; none so deep that the text would be longer than asked for.</summary>
@@ -143,17 +176,17 @@ internal sealed class Sequence : IDisposable
     /// <summary>Hands the caller what is new, and the result when the text has ended.</summary>
     public void Deliver()
     {
-        if (_failed || (_output.Count == _delivered && !IsFinished))
+        if (Error is not null || (_output.Count == _delivered && !IsFinished))
         {
             return;
         }
 
         if (IsFinished)
         {
-            _text.Finish();
+            Tools.Text.Finish();
         }
 
-        var text = _text.Take();
+        var text = Tools.Text.Take();
         _whole.Append(text);
         var ids = _output[_delivered..];
         IReadOnlyList<TokenLogProbs> logProbs = _logProbs.Count == 0 ? [] : _logProbs[_delivered..];
@@ -168,7 +201,7 @@ internal sealed class Sequence : IDisposable
     /// <summary>Ends the request with an error, which its caller's enumeration throws.</summary>
     public void Fail(Exception error)
     {
-        _failed = true;
+        Error = error;
         _pieces.TryComplete(error);
     }
 
@@ -178,15 +211,17 @@ internal sealed class Sequence : IDisposable
     /// <summary>Gives the cache rows and the drafters back.</summary>
     public void Dispose()
     {
-        Kv?.Dispose();
-        _speculator?.Dispose();
+        GiveBack();
+        _tools?.Speculator.Dispose();
     }
+
+    private static InvalidOperationException NotBegun() => new("the sequence has not begun");
 
     private void Take(int token, ReadOnlySpan<float> logits)
     {
         if (_request.Options.TopLogProbs is { } topCount)
         {
-            _logProbs.Add(_chooser.LogProbsOf(logits, token, topCount, _history.Count));
+            _logProbs.Add(Tools.Chooser.LogProbsOf(logits, token, topCount, Tools.History.Count));
         }
 
         _lastToken = Stopwatch.GetTimestamp();
@@ -196,15 +231,15 @@ internal sealed class Sequence : IDisposable
         }
 
         _output.Add(token);
-        _history.Push(token);
+        Tools.History.Push(token);
         if (_request.StopIds.Contains(token))
         {
             _finish = FinishReason.Stop;
             return;
         }
 
-        _text.Append(token);
-        if (_text.Stop is not null)
+        Tools.Text.Append(token);
+        if (Tools.Text.Stop is not null)
         {
             _finish = FinishReason.Stop;
         }
@@ -220,7 +255,7 @@ internal sealed class Sequence : IDisposable
         Ids = [.. _output],
         LogProbs = [.. _logProbs],
         FinishReason = _finish!.Value,
-        StopString = _text.Stop,
+        StopString = Tools.Text.Stop,
         Seed = _request.Seed,
         SamplerVersion = Chooser.Version,
         PromptTokens = _request.Prompt.Length,

@@ -2,8 +2,9 @@ using NativeSpec.Backends;
 
 namespace NativeSpec.Model;
 
-/// <summary>The key-value rows of all sequences: a pool of pages of <see cref="RowBatch.PageSize"/> rows, reserved per sequence when it
-/// opens, so that a running sequence can never find the pool empty.</summary>
+/// <summary>The key-value rows of all sequences: a pool of pages of <see cref="RowBatch.PageSize"/> rows (paged attention, Kwon et al., 2023).
+/// A sequence takes pages as it needs them; when the pool is empty, whoever owns the sequences decides which of them gives its pages
+/// back.</summary>
 /// <remarks>A sequence's committed tokens lie in slots 0 … Length − 1, a tree's nodes in the slots after them, in node order. Accepting a
 /// path moves its rows to the front of those; rolling back is forgetting. Used by one thread.</remarks>
 internal sealed class KvCache : IDisposable
@@ -40,29 +41,38 @@ internal sealed class KvCache : IDisposable
     /// <summary>Pages that hold so many tokens.</summary>
     public static int PagesFor(int tokens) => (int)(((long)tokens + RowBatch.PageSize - 1) / RowBatch.PageSize);
 
-    /// <summary>Reserves room for <paramref name="capacity"/> tokens, tree nodes included; null when the pool has too few free pages now.</summary>
+    /// <summary>A sequence without pages: <see cref="KvSequence.TryReserve"/> gives it some.</summary>
+    public KvSequence Open() => new(this);
+
+    /// <summary>A sequence with room for <paramref name="capacity"/> tokens, tree nodes included; null when the pool has too few free pages
+    /// now.</summary>
     public KvSequence? TryOpen(int capacity)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(capacity, 1);
-        var count = PagesFor(capacity);
-        if (count > _freePages.Count)
-        {
-            return null;
-        }
-
-        var pages = new int[count];
-        for (var i = 0; i < count; i++)
-        {
-            pages[i] = _freePages.Pop();
-        }
-
-        return new KvSequence(this, pages, capacity);
+        var sequence = Open();
+        return sequence.TryReserve(capacity) ? sequence : null;
     }
 
     /// <inheritdoc/>
     public void Dispose() => Storage.Dispose();
 
-    internal void Return(ReadOnlySpan<int> pages)
+    /// <summary>Moves free pages to the end of <paramref name="pages"/>: all that are asked for, or none when there are fewer.</summary>
+    internal bool TryTake(int count, List<int> pages)
+    {
+        if (count > _freePages.Count)
+        {
+            return false;
+        }
+
+        for (; count > 0; count--)
+        {
+            pages.Add(_freePages.Pop());
+        }
+
+        return true;
+    }
+
+    internal void Return(List<int> pages)
     {
         foreach (var page in pages)
         {

@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using NativeSpec.Backends;
 
 namespace NativeSpec.Model;
@@ -6,26 +7,38 @@ namespace NativeSpec.Model;
 internal sealed class KvSequence : IDisposable
 {
     private readonly KvCache _cache;
-    private readonly int[] _pages;
+    private readonly List<int> _pages = [];
     private bool _disposed;
 
-    internal KvSequence(KvCache cache, int[] pages, int capacity)
-    {
-        _cache = cache;
-        _pages = pages;
-        Capacity = capacity;
-    }
+    internal KvSequence(KvCache cache) => _cache = cache;
 
     /// <summary>Committed tokens.</summary>
     public int Length { get; private set; }
 
-    /// <summary>Most tokens, tree nodes included.</summary>
-    public int Capacity { get; }
+    /// <summary>Most tokens, tree nodes included, that it has reserved room for.</summary>
+    public int Capacity { get; private set; }
 
     /// <summary>Page numbers, in slot order.</summary>
-    internal ReadOnlySpan<int> Pages => _pages;
+    internal ReadOnlySpan<int> Pages => CollectionsMarshal.AsSpan(_pages);
 
     internal KvCache Cache => _cache;
+
+    /// <summary>Its pages may be another's.</summary>
+    internal bool IsDisposed => _disposed;
+
+    /// <summary>Makes room for <paramref name="capacity"/> tokens, tree nodes included, by as many further pages as that takes; false, and
+    /// nothing changed, when the pool has too few free ones now. What is reserved already stays.</summary>
+    public bool TryReserve(int capacity)
+    {
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        if (!_cache.TryTake(Math.Max(KvCache.PagesFor(capacity) - _pages.Count, 0), _pages))
+        {
+            return false;
+        }
+
+        Capacity = Math.Max(Capacity, capacity);
+        return true;
+    }
 
     /// <summary>Accepts a path of the tree that was just computed: its tokens become part of the prefix, all other nodes are forgotten.</summary>
     /// <param name="path">Node indices from the root down, in tree order; the first is 0.</param>

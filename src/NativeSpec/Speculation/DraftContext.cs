@@ -33,10 +33,10 @@ public sealed class DraftContext
         (Budget, MaxDepth, ProbeBudget) = (budget, maxDepth, probeBudget);
     }
 
-    internal DraftContext(Chooser? chooser = null, SamplingRule? rule = null, TokenHistory? history = null, bool drawsDrafts = false)
+    internal DraftContext(Chooser? chooser = null, SamplingRule? rule = null, TokenHistory? history = null, bool samplesDrafts = false)
     {
         (_chooser, _rule, _history) = (chooser, rule, history);
-        DrawsDrafts = drawsDrafts;
+        SamplesDrafts = samplesDrafts;
         DraftChance = new CounterChance(rule?.Seed ?? 0, FirstDraftDraw);
     }
 
@@ -79,10 +79,11 @@ public sealed class DraftContext
     /// <summary>The drafter that proposes.</summary>
     internal int Drafter { get; set; }
 
-    /// <summary>Whether draft models draw their tokens by chance.</summary>
-    internal bool DrawsDrafts { get; }
+    /// <summary>Whether draft models sample their tokens.</summary>
+    internal bool SamplesDrafts { get; }
 
-    /// <summary>The random numbers of drafts.</summary>
+    /// <summary>The random numbers of drafts: one after the other, none twice. Where a round ended may depend on what was drawn below that
+    /// place, so the next round must not draw the same again.</summary>
     internal CounterChance DraftChance { get; }
 
     /// <summary>The probability that a candidate is right if its parent is, by what became of others like it and by what is in the tree
@@ -98,7 +99,7 @@ public sealed class DraftContext
     /// <param name="vocabulary">The draft's tokens in the target's; what the target does not have is ruled out.</param>
     internal TokenDistribution ProcessDraft(ReadOnlySpan<float> draftLogits, VocabularyMap vocabulary)
     {
-        var history = _history ?? throw new InvalidOperationException("drafts are drawn for requests only");
+        var history = _history ?? throw new InvalidOperationException("drafts are sampled for requests only");
         _distribution ??= new TokenDistribution(history.VocabSize);
         _logits ??= new float[history.VocabSize];
         Array.Fill(_logits, float.NegativeInfinity);

@@ -13,6 +13,14 @@ public interface IDrafter : IDisposable
     /// the drafter was not asked it may see only some, but always the one before it is asked again; <see cref="DraftContext.Text"/> has
     /// all of the text.</summary>
     void Observe(RoundOutcome outcome);
+
+    /// <summary>Sees the prompt while it is computed, piece by piece, before the first <see cref="Observe"/>: a drafter that reads the text
+    /// reads it here, so that no single call has much to read. Optional, since <see cref="Propose"/> is given the whole text too.</summary>
+    /// <param name="prompt">The prompt's tokens as far as they are computed, from the first on; each call has more of them, or again fewer
+    /// where the prompt is computed anew.</param>
+    void ReadPrompt(ReadOnlySpan<int> prompt)
+    {
+    }
 }
 
 /// <summary>Makes the drafters of requests, and holds what they share: a draft model, heads, a table learnt over many requests.</summary>
@@ -21,7 +29,11 @@ public interface IDrafterSource : IDisposable
     /// <summary>The name under which statistics, traces and options know it: lower case, no spaces.</summary>
     string Name { get; }
 
-    /// <summary>A drafter for a request whose prompt is given.</summary>
+    /// <summary>What its drafters propose from, which decides when they are asked.</summary>
+    DraftKind Kind => DraftKind.Text;
+
+    /// <summary>A drafter for a request whose prompt is given. Other requests wait meanwhile: what takes long belongs into
+    /// <see cref="IDrafter.ReadPrompt"/>.</summary>
     IDrafter Start(ReadOnlyMemory<int> prompt);
 }
 

@@ -3,9 +3,9 @@ namespace NativeSpec.Speculation;
 /// <summary>How a request speculates: <see cref="Auto"/>, <see cref="Off"/>, or drafters of its own choice.</summary>
 public sealed record SpeculationOptions
 {
-    /// <summary>All drafters that the engine has; every round computes the candidates that are expected to earn their cost on this machine,
-    /// down to none. The text of a seed is that of plain decoding.</summary>
-    public static SpeculationOptions Auto { get; } = new() { FollowsCost = true };
+    /// <summary>The same as <c>new()</c>: all drafters that the engine has; every round computes the candidates that are expected to earn
+    /// their cost on this machine, down to none. The text of a seed is that of plain decoding.</summary>
+    public static SpeculationOptions Auto { get; } = new();
 
     /// <summary>Plain decoding, one token per forward.</summary>
     public static SpeculationOptions Off { get; } = new() { Drafters = [], Sources = [] };
@@ -16,16 +16,16 @@ public sealed record SpeculationOptions
     /// <summary>Further drafters, with parameters of this request's own. They stay the caller's, and must outlive the request.</summary>
     public IReadOnlyList<IDrafterSource> Sources { get; init; } = [];
 
-    /// <summary>Compute only what is expected to earn its cost. False computes every candidate up to <see cref="MaxNodes"/>: for research and
-    /// measurements.</summary>
-    public bool FollowsCost { get; init; }
+    /// <summary>Compute every candidate up to <see cref="MaxNodes"/>, whatever it costs: for research and measurements. False, the default,
+    /// computes only what is expected to earn its cost.</summary>
+    public bool Unplanned { get; init; }
 
     /// <summary>Most candidates computed in a round, 1 to 256; the engine's own limit counts too.</summary>
     public int MaxNodes { get; init; } = 64;
 
-    /// <summary>Let draft models draw their tokens by chance and verify them by the residual walk. The law of the text is the same; more is
+    /// <summary>Let draft models sample their tokens, and verify these by the residual walk. The distribution of the text is the same, and more is
     /// accepted at high temperatures; but the text of a seed is not that of plain decoding.</summary>
-    public bool DrawDrafts { get; init; }
+    public bool SampleDrafts { get; init; }
 
     /// <summary>Accept by Medusa's typical acceptance instead of verifying. <b>Lossy</b>: the text does not follow the model's distribution.
     /// Null, the default, verifies.</summary>

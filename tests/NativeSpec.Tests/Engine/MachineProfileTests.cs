@@ -103,7 +103,7 @@ public sealed class MachineProfileTests
         var options = new EngineOptions { ProfileDirectory = _folder, DraftModels = [model], CreateBackend = _ => CpuBackend.Create(new CpuOptions { Threads = 1 }) };
         using (var engine = InferenceEngine.Load(model, options))
         {
-            var unplanned = new GenerationOptions { MaxTokens = 20, Temperature = 0, IgnoreEndOfText = true, Speculation = new() { Drafters = ["draft"] } };
+            var unplanned = new GenerationOptions { MaxTokens = 20, Temperature = 0, IgnoreEndOfText = true, Speculation = new() { Drafters = ["draft"], Unplanned = true } };
             await engine.CompleteAsync(new[] { 72, 101 }, unplanned);
             engine.SaveTuning([new DrafterTuning("lookup", false), new DrafterTuning("draft", true, 2, 1)]);
         }
@@ -115,7 +115,7 @@ public sealed class MachineProfileTests
             Assert.That(CurveOf(file), Is.EqualTo(curve), "not measured again");
             var auto = await engine.CompleteAsync(new[] { 72, 101 }, new GenerationOptions { MaxTokens = 20, Temperature = 0, IgnoreEndOfText = true });
             Assert.That(auto.Speculation.Drafters.Select(d => d.Name), Has.None.EqualTo("lookup").And.Member("draft"));
-            var named = await engine.CompleteAsync(new[] { 72, 101 }, new GenerationOptions { MaxTokens = 20, Temperature = 0, IgnoreEndOfText = true, Speculation = new() { Drafters = ["lookup", "draft"] } });
+            var named = await engine.CompleteAsync(new[] { 72, 101 }, new GenerationOptions { MaxTokens = 20, Temperature = 0, IgnoreEndOfText = true, Speculation = new() { Drafters = ["lookup", "draft"], Unplanned = true } });
             Assert.That(named.Speculation.Drafters.Select(d => d.Name), Is.EquivalentTo(new[] { "lookup", "draft" }), "who names a drafter gets it");
             Assert.That(named.Speculation.Drafters.Single(d => d.Name == "draft").AcceptedPerPosition, Has.Count.EqualTo(2), "the tuned depth");
         }

@@ -19,7 +19,7 @@ public sealed class ModelInTheBoxTests
         using var engine = Load();
         var plain = new GenerationOptions { MaxTokens = 200, Temperature = temperature, Seed = 7, Speculation = SpeculationOptions.Off };
         var one = await engine.CompleteAsync(Signature, plain);
-        var two = await engine.CompleteAsync(Signature, plain with { Speculation = SpeculationOptions.Auto with { FollowsCost = false } });
+        var two = await engine.CompleteAsync(Signature, plain with { Speculation = SpeculationOptions.Auto with { Unplanned = true } });
         Assert.Multiple(() =>
         {
             Assert.That(two.Ids, Is.EqualTo(one.Ids));
@@ -32,7 +32,7 @@ public sealed class ModelInTheBoxTests
     public async Task DraftAndHeads_BothHaveTokensAccepted()
     {
         using var engine = Load();
-        var options = new GenerationOptions { MaxTokens = 200, Temperature = 0, Speculation = new() { Drafters = ["draft", "medusa"], FollowsCost = false } };
+        var options = new GenerationOptions { MaxTokens = 200, Temperature = 0, Speculation = new() { Drafters = ["draft", "medusa"], Unplanned = true } };
         var result = await engine.CompleteAsync(Signature, options);
         Assert.That(result.Speculation.Drafters.Select(drafter => (drafter.Name, drafter.Accepted > 0)), Is.EquivalentTo(new[] { ("draft", true), ("medusa", true) }));
     }

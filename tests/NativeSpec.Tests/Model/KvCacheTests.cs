@@ -37,6 +37,24 @@ public sealed class KvCacheTests
         Assert.That(_run.Cache.TryOpen(192), Is.Not.Null);
     }
 
+    [Test]
+    public void TryReserve_AsATextGrows_TakesPagesOneByOneAndRefusesWithoutTakingAny()
+    {
+        using var first = _run.Cache.Open();
+        Assert.That((first.Capacity, _run.Cache.FreePages), Is.EqualTo((0, 4)));
+        Assert.That((first.TryReserve(64), first.TryReserve(65), first.TryReserve(10)), Is.EqualTo((true, true, true)));
+        Assert.That((first.Capacity, _run.Cache.FreePages), Is.EqualTo((65, 2)));
+
+        using var second = _run.Cache.Open();
+        Assert.That((second.TryReserve(129), second.Capacity, _run.Cache.FreePages), Is.EqualTo((false, 0, 2)));
+        Assert.That((second.TryReserve(128), _run.Cache.FreePages), Is.EqualTo((true, 0)));
+        Assert.That((first.TryReserve(128), first.TryReserve(129), first.Capacity), Is.EqualTo((true, false, 128)));
+
+        second.Dispose();
+        Assert.That((first.TryReserve(129), _run.Cache.FreePages), Is.EqualTo((true, 1)));
+        Assert.That(() => second.TryReserve(1), Throws.InstanceOf<ObjectDisposedException>());
+    }
+
     [TestCase(new[] { 1 })]
     [TestCase(new[] { 0, 2, 1 })]
     [TestCase(new[] { 0, 0 })]

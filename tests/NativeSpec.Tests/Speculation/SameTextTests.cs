@@ -97,7 +97,7 @@ public sealed class SameTextTests
         var plain = await engine.CompleteAsync(Prompt, Plain);
         var right = new AlwaysRightDrafter([.. Prompt, .. plain.Ids]);
 
-        var fast = await engine.CompleteAsync(Prompt, Plain with { Speculation = new() { Drafters = [], Sources = [right], MaxNodes = nodes } });
+        var fast = await engine.CompleteAsync(Prompt, Plain with { Speculation = new() { Drafters = [], Sources = [right], MaxNodes = nodes, Unplanned = true } });
 
         AssertSame(fast, plain);
         Assert.That(fast.Speculation.AcceptanceRate, Is.EqualTo(1));
@@ -216,11 +216,11 @@ public sealed class SameTextTests
     {
         "wrong" => With(new AlwaysWrongDrafter([.. Prompt, .. new int[200]], 300), nodes),
         "garbage" => With(new GarbageDrafter(300), nodes),
-        "all" => new SpeculationOptions { Sources = [new GarbageDrafter(300), new AlwaysWrongDrafter([.. Prompt, .. new int[200]], 300)], MaxNodes = nodes },
-        _ => new SpeculationOptions { Drafters = [name], MaxNodes = nodes },
+        "all" => new SpeculationOptions { Sources = [new GarbageDrafter(300), new AlwaysWrongDrafter([.. Prompt, .. new int[200]], 300)], MaxNodes = nodes, Unplanned = true },
+        _ => new SpeculationOptions { Drafters = [name], MaxNodes = nodes, Unplanned = true },
     };
 
-    private static SpeculationOptions With(IDrafterSource source, int nodes) => new() { Drafters = [], Sources = [source], MaxNodes = nodes };
+    private static SpeculationOptions With(IDrafterSource source, int nodes) => new() { Drafters = [], Sources = [source], MaxNodes = nodes, Unplanned = true };
 
     private static void AssertSame(GenerationResult actual, GenerationResult plain)
     {

@@ -97,7 +97,7 @@ public sealed class SpeculationTraceTests
     {
         using var output = new MemoryStream();
         using var trace = new SpeculationTrace(output, _engine.Tokenizer);
-        var result = await _engine.CompleteAsync(Prompt, Options with { Speculation = new() { FollowsCost = followsCost, Trace = trace } });
+        var result = await _engine.CompleteAsync(Prompt, Options with { Speculation = new() { Unplanned = !followsCost, Trace = trace } });
         var lines = Encoding.UTF8.GetString(output.ToArray()).Split('\n', StringSplitOptions.RemoveEmptyEntries);
         return (result, [.. lines.Select(line => JsonDocument.Parse(line).RootElement)]);
     }

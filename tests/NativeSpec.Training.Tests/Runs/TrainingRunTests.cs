@@ -113,7 +113,7 @@ public sealed class TrainingRunTests
     private async Task<double> TokensPerRoundAsync(string heads, string? model = null)
     {
         using var engine = InferenceEngine.Load(model ?? Model, new EngineOptions { Medusa = heads, ProfileDirectory = null, Threads = 2 });
-        var options = new GenerationOptions { MaxTokens = 32, Temperature = 0, Speculation = new SpeculationOptions { Drafters = ["medusa"] } };
+        var options = new GenerationOptions { MaxTokens = 32, Temperature = 0, Speculation = new SpeculationOptions { Drafters = ["medusa"], Unplanned = true } };
         var (emitted, rounds) = (0, 0);
         foreach (var prompt in new[] { "/// <summary>Gets", "/// <summary>Sets", "/// <summary>Removes", "/// <summary>Returns" })
         {

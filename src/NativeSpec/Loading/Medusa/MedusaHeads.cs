@@ -35,9 +35,15 @@ public sealed record MedusaHeads
     /// <summary>Whether all heads use one vocabulary matrix.</summary>
     public bool IsVocabShared => Heads.All(head => ReferenceEquals(head.Vocab, Heads[0].Vocab));
 
-    /// <summary>Checks that the heads belong on a model.</summary>
+    /// <summary>Rows by which a vocabulary may be padded.</summary>
+    private const int MostPadding = 1024;
+
+    /// <summary>Checks that the heads belong on a model. Their rows may be others than the model's by padding, that is as long as both have one
+    /// for every token; what only one of them has is not proposed.</summary>
+    /// <param name="model">The model.</param>
+    /// <param name="tokens">Tokens that the model's tokenizer has.</param>
     /// <exception cref="ModelFormatException">Hidden size or vocabulary differ.</exception>
-    public void RequireFit(LlamaConfig model)
+    public void RequireFit(LlamaConfig model, int tokens)
     {
         ArgumentNullException.ThrowIfNull(model);
         if (HiddenSize != model.HiddenSize)
@@ -46,10 +52,11 @@ public sealed record MedusaHeads
                 + "they were trained on another model");
         }
 
-        if (TokenMap is null && Rows is { } rows && rows != model.VocabSize)
+        if (TokenMap is null && Rows is { } rows && rows != model.VocabSize
+            && (rows < Math.Min(tokens, model.VocabSize) || Math.Max(rows, model.VocabSize) >= tokens + MostPadding))
         {
             throw new ModelFormatException(Source, $"the heads predict {rows} tokens and have no token_map; the model has "
-                + $"{model.VocabSize}: they were trained on another model");
+                + $"{model.VocabSize} rows for {tokens} tokens: they were trained on another model");
         }
 
         if (TokenMap?.FirstOrDefault(token => token >= model.VocabSize) is { } outside and > 0)

@@ -1,56 +1,47 @@
-using System.Diagnostics;
+using System.Runtime.InteropServices;
 using NativeSpec.Model;
 using NativeSpec.Sampling;
 using NativeSpec.Speculation.Planning;
-using NativeSpec.Speculation.Verification;
 
 namespace NativeSpec.Speculation.DraftModels;
 
-/// <summary>One request's drafts by a draft model: catch up with the text, then level by level the most probable continuations, as long as a
-/// further level may be expected to pay.</summary>
+/// <summary>One request's drafts by a draft model: level by level the most probable continuations, or a chain of sampled ones. The source
+/// computes a level of all requests at once; here is what one request wants of it, and makes of it.</summary>
 internal sealed class DraftModelSession : IDrafter
 {
     private readonly DraftModelSource _source;
     private readonly DraftReader _reader;
-    private readonly List<Leaf> _frontier = [];
+    private readonly List<Leaf> _frontier = []; // the nodes after which the next level comes
     private readonly List<Leaf> _next = [];
-    private readonly float[] _weights;       // [draft vocab]
-    private readonly int[] _top;             // [width] the likeliest tokens after a node
-    private readonly float[] _probabilities; // [width] theirs
-    private readonly SampledChildren?[] _sampled;
+    private readonly List<int> _spelt = [];  // what was drafted in the draft's own tokens, where these are not the target's
+    private readonly TokenLogProb[] _top;    // [width] the likeliest tokens after a node
+    private DraftItem _item;
+    private int _depth;
+    private int _level;
+    private int _budget;
+    private float _confidence; // of what is spelt
+    private int _textRows; // of the forward pass under way
 
-    public DraftModelSession(DraftModelSource source, KvSequence kv)
+    public DraftModelSession(DraftModelSource source)
     {
         _source = source;
-        _reader = new DraftReader(source, kv);
-        _weights = new float[source.Model.Config.VocabSize];
-        _sampled = new SampledChildren?[source.Options.Depth];
-        (_top, _probabilities) = (new int[source.Options.Width], new float[source.Options.Width]);
+        _reader = new DraftReader(source);
+        _top = new TokenLogProb[source.Options.Width];
     }
 
-    public void Propose(DraftContext context, DraftTree tree)
-    {
-        _reader.Append(context.Text);
-        var depth = Math.Min(_source.Options.Depth, Math.Min(context.MaxDepth, context.Budget));
-        if (depth <= 0 || _reader.Length == 0 || _reader.Length + depth > _source.MaxContext || !MayPay(context, tree))
-        {
-            return;
-        }
+    /// <summary>Its place in the batch.</summary>
+    public int Place { get; private set; }
 
-        try
-        {
-            _reader.CatchUp();
-            var began = Stopwatch.GetTimestamp();
-            ProposeBelow(context, tree, depth);
-            ObserveTime(began);
-        }
-        catch (NonFiniteLogitsException)
-        {
-            // A draft model that breaks costs its candidates and nothing else.
-        }
+    /// <summary>The rate at which text is written; 0 where the request does not follow cost.</summary>
+    public double TokensPerSecond => _item.Context.TokensPerSecond;
 
-        context.PopDrafted();
-    }
+    /// <summary>Tokens at the text's end that are not computed yet.</summary>
+    public int Uncomputed => _reader.Uncomputed;
+
+    /// <summary>Rows of the next level.</summary>
+    public int RowsOfLevel => _level == 0 ? _reader.Uncomputed : _frontier.Count;
+
+    public void Propose(DraftContext context, DraftTree tree) => _source.ProposeAlone(this, context, tree);
 
     public void Observe(RoundOutcome outcome)
     {
@@ -59,193 +50,236 @@ internal sealed class DraftModelSession : IDrafter
 
     public void Dispose() => _reader.Dispose();
 
-    private void ProposeBelow(DraftContext context, DraftTree tree, int depth)
+    /// <summary>Rows of text to read before candidates can be computed. A text that has outgrown the draft is read no further.</summary>
+    public int Owed(DraftContext context)
     {
-        if (!_source.Vocabulary.MapsTokens)
-        {
-            ProposeThroughText(tree, depth);
-        }
-        else if (context.DrawsDrafts)
-        {
-            Draw(context, tree, depth);
-        }
-        else
-        {
-            ProposeLevels(context, tree, depth);
-        }
+        _reader.Follow(context.Text);
+        return _reader.Uncomputed <= DraftModelSource.ShortText || DepthFor(context) <= 0 ? 0 : _reader.Uncomputed - 1;
     }
 
-    /// <summary>Whether a candidate would pay for its forward if it were right wherever those that are there are wrong. Where none can, the text
-    /// is not even read; but the forward is timed again now and then, lest one bad moment decide for good.</summary>
-    private bool MayPay(DraftContext context, DraftTree tree)
+    /// <summary>Begins a draft at the text's end.</summary>
+    /// <returns>Whether there is any use in one.</returns>
+    public bool Begin(in DraftItem item, int place)
     {
-        if (Surplus(context, tree, parent: 0, path: 1, chance: 1) > _source.Level.CostOfLevel(context))
-        {
-            return true;
-        }
-
-        if (_source.Level.IsTimeToTry())
-        {
-            var began = Stopwatch.GetTimestamp();
-            _reader.TryOneToken();
-            ObserveTime(began);
-        }
-
-        return false;
-    }
-
-    /// <summary>Learns what a level takes, unless the first one read a piece of text besides.</summary>
-    private void ObserveTime(long began)
-    {
-        if (_reader.Levels > 0 && _reader.Root < Math.Max(_source.Options.Width, 2))
-        {
-            _source.Level.ObserveSeconds(Stopwatch.GetElapsedTime(began).TotalSeconds / _reader.Levels);
-        }
-    }
-
-    /// <summary>The most probable paths: at each level the best nodes by the product of probabilities, whatever their parents. There is
-    /// a next level while it may be expected to pay.</summary>
-    private void ProposeLevels(DraftContext context, DraftTree tree, int depth)
-    {
-        var (width, budget) = (_source.Options.Width, context.Budget);
+        (_item, Place) = (item, place);
+        (_level, _budget, _textRows) = (0, item.Context.Budget, 0);
+        _reader.Follow(item.Context.Text);
+        (_confidence, _depth) = (1, DepthFor(item.Context));
+        _spelt.Clear();
         _frontier.Clear();
-        _frontier.Add(new Leaf(0, _reader.Root, 1, 1, 0, 1, 0));
-        for (var level = 0; level < depth && budget > 0 && (level == 0 || NextLevelPays(context, tree)); level++)
-        {
-            _reader.Forward(_frontier[0].DraftNode);
-            _next.Clear();
-            foreach (var leaf in _frontier)
-            {
-                Expand(context, leaf);
-            }
-
-            _next.Sort(Leaf.ByPath);
-            _source.Level.ObserveChance(_next.Count == 0 ? 0 : _next[0].Chance / _frontier[0].Chance);
-            _frontier.Clear();
-            foreach (var leaf in _next)
-            {
-                if (_frontier.Count == width || budget == 0 || leaf.Path < _source.Options.StopBelow)
-                {
-                    break;
-                }
-
-                var node = tree.Add(leaf.TreeNode, _source.Vocabulary.ToTarget(leaf.Token), leaf.Rank, leaf.Confidence);
-                if (node >= 0)
-                {
-                    budget--;
-                    _frontier.Add(leaf with { TreeNode = node, DraftNode = _reader.Add(leaf.DraftNode, leaf.Token) });
-                }
-            }
-        }
+        _frontier.Add(new Leaf(0, -1, 1, 1, 0, 1, -1));
+        return _depth > 0;
     }
 
-    /// <summary>Drops the paths whose next candidate is not expected to be worth its verification, and says whether what the others may bring
-    /// is worth a level of the draft.</summary>
-    private bool NextLevelPays(DraftContext context, DraftTree tree)
+    /// <summary>What the next level may be expected to bring, less what its rows cost, in tokens: at most 0 where there is none. The first
+    /// one counts as if it were certain to be right wherever the candidates that are there are wrong. Paths whose next candidate is not
+    /// expected to be worth its verification are dropped.</summary>
+    public double NetGain()
     {
-        var (kept, gain) = (0, 0.0);
-        for (var i = 0; i < _frontier.Count; i++)
+        if (_level == _depth || _frontier.Count == 0)
         {
-            var surplus = Surplus(context, tree, _frontier[i].TreeNode, _frontier[i].Chance, _source.Level.UsualChance);
+            return 0;
+        }
+
+        if (TokensPerSecond == 0 || (_level > 0 && !_source.Vocabulary.MapsTokens))
+        {
+            return double.PositiveInfinity;
+        }
+
+        var gain = 0.0;
+        _next.Clear();
+        foreach (var leaf in _frontier)
+        {
+            var surplus = Surplus(leaf.TreeNode, leaf.Chance, _level == 0 ? 1 : _source.Level.UsualChance);
             if (surplus > 0)
             {
                 gain += surplus;
-                _frontier[kept++] = _frontier[i];
+                _next.Add(leaf);
             }
         }
 
-        _frontier.RemoveRange(kept, _frontier.Count - kept);
-        return gain > _source.Level.CostOfLevel(context);
+        _frontier.Clear();
+        _frontier.AddRange(_next);
+        return gain - (_frontier.Count * _source.Level.SecondsPerRow * TokensPerSecond);
+    }
+
+    /// <summary>Adds the next tokens of the text to a forward pass.</summary>
+    /// <param name="forest">The forward pass.</param>
+    /// <param name="most">The most tokens.</param>
+    /// <returns>How many; 0 when the cache has no room for them.</returns>
+    public int AddText(Forest forest, int most)
+    {
+        var tokens = Math.Min(most, Math.Max(_reader.Uncomputed - 1, 1));
+        if (!_reader.TryStartTree(tokens, candidates: 0))
+        {
+            return 0;
+        }
+
+        _reader.AddTo(forest, hasLogits: false);
+        return _textRows = tokens;
+    }
+
+    /// <summary>What was added of the text is computed; returns how many tokens.</summary>
+    public int CommitText()
+    {
+        if (_textRows > 0)
+        {
+            _reader.MarkComputed();
+            _reader.Follow([]);
+        }
+
+        return _textRows;
+    }
+
+    /// <summary>Adds the next level to a forward pass; the first one brings what of the text is not computed yet.</summary>
+    public void AddLevel(Forest forest)
+    {
+        if (_level > 0)
+        {
+            for (var i = 0; i < _frontier.Count; i++)
+            {
+                _frontier[i] = _frontier[i] with { DraftNode = _reader.Add(_frontier[i].DraftNode, _frontier[i].Token) };
+            }
+        }
+        else if (_reader.TryStartTree(_reader.Uncomputed, _depth * _source.Options.Width))
+        {
+            _frontier[0] = _frontier[0] with { DraftNode = _reader.Root };
+        }
+        else
+        {
+            _frontier.Clear(); // the cache has no room for it now
+            return;
+        }
+
+        _reader.AddTo(forest, hasLogits: true);
+    }
+
+    /// <summary>Makes candidates of the level that was computed.</summary>
+    /// <param name="rows">What the forward pass left.</param>
+    /// <param name="forest">What it computed.</param>
+    public void TakeLevel(IForwardResult rows, Forest forest)
+    {
+        _level++;
+        if (_frontier.Count == 0)
+        {
+            return;
+        }
+
+        _reader.MarkComputed();
+        try
+        {
+            if (!_source.Vocabulary.MapsTokens)
+            {
+                Spell(rows, forest);
+            }
+            else if (_item.Context.SamplesDrafts)
+            {
+                Sample(rows, forest);
+            }
+            else
+            {
+                Expand(rows, forest);
+            }
+        }
+        catch (NonFiniteLogitsException)
+        {
+            _frontier.Clear(); // a draft model that breaks costs its candidates and nothing else
+        }
+    }
+
+    /// <summary>Ends the draft.</summary>
+    public void End()
+    {
+        _item.Context.PopDrafted();
+        var (node, tree) = (0, _item.Tree);
+        foreach (var token in _spelt.Count == 0 ? [] : _source.Vocabulary.Respell(CollectionsMarshal.AsSpan(_spelt)))
+        {
+            node = node < 0 ? node : tree.Add(node, token, 0, _confidence);
+        }
+    }
+
+    private int DepthFor(DraftContext context)
+    {
+        var most = Math.Min(_source.Options.Depth, Math.Min(context.MaxDepth, context.Budget));
+        return _reader.Length == 0 ? 0 : Math.Min(most, _source.MaxContext - _reader.Length);
     }
 
     /// <summary>What a candidate of the draft may bring besides those of others that are there: where these are wrong it may be right, and a
     /// node is to be verified for it unless one of them would be in any case.</summary>
-    /// <param name="context">Says what is likely and what costs how much.</param>
-    /// <param name="tree">The round's tree.</param>
     /// <param name="parent">The node that the candidate would follow.</param>
     /// <param name="path">How likely that one is right.</param>
     /// <param name="chance">How likely the candidate is, if it is.</param>
-    private static double Surplus(DraftContext context, DraftTree tree, int parent, double path, double chance)
+    private double Surplus(int parent, double path, double chance)
     {
-        var (there, price) = (context.ChanceBelow(parent), LevelWorth.CostOfNode(context, tree.Count));
+        var (there, price) = (_item.Context.ChanceBelow(parent), LevelWorth.CostOfNode(_item.Context, _item.Tree.Count));
         return (path * chance * (1 - there)) - (path * there > price ? 0 : price);
     }
 
-    private void Expand(DraftContext context, Leaf leaf)
+    /// <summary>The most probable paths: the best nodes by the product of probabilities, whatever their parents.</summary>
+    private void Expand(IForwardResult rows, Forest forest)
     {
-        var count = SelectLikeliest(leaf.DraftNode);
-        for (var rank = 0; rank < count; rank++)
+        _next.Clear();
+        foreach (var leaf in _frontier)
         {
-            var p = _probabilities[rank];
-            var chance = leaf.Chance * context.ChanceOf(leaf.TreeNode, _source.Vocabulary.ToTarget(_top[rank]), rank, p);
-            _next.Add(new Leaf(leaf.TreeNode, leaf.DraftNode, leaf.Path * p, chance, rank, p, _top[rank]));
+            var count = rows.Top(_reader.Row(forest, leaf.DraftNode), _top);
+            for (var rank = 0; rank < count; rank++)
+            {
+                var (token, p) = (_top[rank].Id, MathF.Exp(_top[rank].LogProb));
+                var chance = leaf.Chance * _item.Context.ChanceOf(leaf.TreeNode, _source.Vocabulary.ToTarget(token), rank, p);
+                _next.Add(new Leaf(leaf.TreeNode, leaf.DraftNode, leaf.Path * p, chance, rank, p, token));
+            }
+        }
+
+        _next.Sort(Leaf.ByPath);
+        _source.Level.ObserveChance(_next.Count == 0 ? 0 : _next[0].Chance / _frontier[0].Chance);
+        _frontier.Clear();
+        foreach (var leaf in _next)
+        {
+            if (_frontier.Count == _source.Options.Width || _budget == 0 || leaf.Path < _source.Options.StopBelow)
+            {
+                break;
+            }
+
+            var node = _item.Tree.Add(leaf.TreeNode, _source.Vocabulary.ToTarget(leaf.Token), leaf.Rank, leaf.Confidence);
+            if (node >= 0)
+            {
+                _budget--;
+                _frontier.Add(leaf with { TreeNode = node });
+            }
         }
     }
 
-    /// <summary>A chain of tokens drawn from the distribution that the request asks for. How deep it goes depends on the path alone, never on
-    /// a token after it was drawn.</summary>
-    private void Draw(DraftContext context, DraftTree tree, int depth)
+    /// <summary>One token sampled from the distribution that the request asks for, without those that are there. How deep a chain goes
+    /// depends on what was drafted before its end, and never is a token taken back.</summary>
+    private void Sample(IForwardResult rows, Forest forest)
     {
-        var (node, draftNode) = (0, _reader.Root);
-        for (var level = 0; level < depth; level++)
+        var (context, leaf) = (_item.Context, _frontier[0]);
+        _frontier.Clear();
+        var q = context.ProcessDraft(rows.Logits(_reader.Row(forest, leaf.DraftNode)), _source.Vocabulary);
+        if (_item.Tree.Sample(leaf.TreeNode, q)?.Draw(context.DraftChance) is >= 0 and var child)
         {
-            _reader.Forward(draftNode);
-            var q = context.ProcessDraft(_reader.Logits(draftNode), _source.Vocabulary);
-            var children = _sampled[level] ??= new SampledChildren(q.VocabSize);
-            if (!children.Begin(q, tree, node))
-            {
-                break;
-            }
-
-            context.DraftChance.MoveTo(context.Text.Length + level);
-            var child = children.DrawInto(tree, node, context.DraftChance);
-            if (child < 0)
-            {
-                break;
-            }
-
-            var token = tree.Token(child);
+            var token = _item.Tree.Token(child);
             context.PushDrafted(token);
-            draftNode = _reader.Add(draftNode, _source.Vocabulary.ToDraft(token));
-            node = child;
+            _frontier.Add(new Leaf(child, leaf.DraftNode, 1, leaf.Chance * _source.Level.UsualChance, 0, 0, _source.Vocabulary.ToDraft(token)));
         }
     }
 
-    /// <summary>Another vocabulary: the draft writes text, which is tokenized anew.</summary>
-    private void ProposeThroughText(DraftTree tree, int depth)
+    /// <summary>Another vocabulary: the draft writes text, which is tokenized anew at the end.</summary>
+    private void Spell(IForwardResult rows, Forest forest)
     {
-        Span<int> drafted = stackalloc int[depth];
-        var (confidence, draftNode) = (1f, _reader.Root);
-        for (var level = 0; level < depth; level++)
+        var leaf = _frontier[0];
+        _frontier.Clear();
+        if (rows.Top(_reader.Row(forest, leaf.DraftNode), _top.AsSpan(0, 1)) > 0)
         {
-            _reader.Forward(draftNode);
-            SelectLikeliest(draftNode);
-            drafted[level] = _top[0];
-            confidence *= _probabilities[0];
-            draftNode = _reader.Add(draftNode, drafted[level]);
+            _spelt.Add(_top[0].Id);
+            _confidence *= MathF.Exp(_top[0].LogProb);
+            _frontier.Add(leaf with { Token = _top[0].Id });
         }
-
-        var node = 0;
-        foreach (var token in _source.Vocabulary.Respell(drafted))
-        {
-            node = tree.Add(node, token, 0, confidence);
-            if (node < 0)
-            {
-                break;
-            }
-        }
-    }
-
-    /// <summary>Finds the likeliest tokens after a node, and their probabilities; returns how many.</summary>
-    private int SelectLikeliest(int draftNode)
-    {
-        var logits = _reader.Logits(draftNode);
-        return TopTokens.SelectLikeliest(logits, LogitScan.Max(logits, _reader.Length), _weights, _top, _probabilities);
     }
 
     /// <summary>A node that may be followed.</summary>
     /// <param name="TreeNode">Its node in the round's tree; before it has one, its parent's.</param>
-    /// <param name="DraftNode">The same in the draft's own tree.</param>
+    /// <param name="DraftNode">The same in the draft's own tree, which it joins when it is computed.</param>
     /// <param name="Path">The product of the draft's probabilities along its path.</param>
     /// <param name="Chance">How likely its path is right, by what became of others like it.</param>
     /// <param name="Rank">Its place among its siblings.</param>

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using NativeSpec.Backends;
 using NativeSpec.Loading;
 using NativeSpec.Loading.Llama;
@@ -7,66 +8,48 @@ using NativeSpec.Tokenization;
 
 namespace NativeSpec.Speculation.DraftModels;
 
-/// <summary>How a draft model drafts.</summary>
-public sealed record DraftModelOptions
-{
-    /// <summary>The name under which statistics and options know it.</summary>
-    public string Name { get; init; } = "draft";
-
-    /// <summary>Longest path, 1 to 32.</summary>
-    public int Depth { get; init; } = 6;
-
-    /// <summary>Nodes kept per depth, the most probable paths first: 1 drafts a chain, more a tree. 1 to 16.</summary>
-    public int Width { get; init; } = 1;
-
-    /// <summary>A path less probable than this, by the draft's own reckoning, is not followed further. 0 to 1.</summary>
-    public float StopBelow { get; init; } = 0.05f;
-
-    internal void Validate()
-    {
-        OptionRange.Require(nameof(Depth), Depth, 1, 32);
-        OptionRange.Require(nameof(Width), Width, 1, 16);
-        if (!(StopBelow >= 0 && StopBelow <= 1))
-        {
-            throw new ArgumentException(FormattableString.Invariant($"{nameof(StopBelow)} is {StopBelow}; it must be between 0 and 1"));
-        }
-    }
-}
+/// <summary>How much a draft model serves.</summary>
+/// <param name="MaxSequences">Requests that it drafts for at once.</param>
+/// <param name="MaxContext">Most tokens of a text that it drafts for; its own limit counts too.</param>
+/// <param name="KvTokens">Tokens whose keys and values it keeps, for all requests together.</param>
+internal readonly record struct DraftRoom(int MaxSequences, int MaxContext, long KvTokens);
 
 /// <summary>A second, smaller model that writes ahead (Leviathan et al., 2023): a chain of its most probable tokens, a tree of the most
-/// probable paths, or, where the request wants it, tokens drawn from its distribution.</summary>
-/// <remarks>The model shares the target's backend and is computed between the target's rounds, by the same thread. Each request has its
-/// own keys and values in it, which catch up with the text before each draft.</remarks>
-public sealed class DraftModelSource : IDrafterSource
+/// probable paths, or, where the request wants it, tokens sampled from its distribution.</summary>
+/// <remarks>All sequences of a round are drafted for together: a level of their candidates is one forward pass over a forest of one tree
+/// each, so the weights are read once a level. There is a next level while what it may be expected to bring to all of them is worth a pass
+/// over so many rows. Each sequence has its own keys and values, in pages of one pool; one that finds the pool empty is not drafted for.</remarks>
+internal sealed class DraftModelSource : BatchDrafterSource
 {
     private readonly LlamaCheckpoint _checkpoint;
-    private readonly KvCache _cache;
+    private readonly Forest _forest;
+    private readonly List<DraftModelSession> _drafting = [];
+    private bool _draftedLast; // whether the last call found that candidates pay
 
     /// <summary>Opens a draft model.</summary>
     /// <param name="path">Its checkpoint.</param>
     /// <param name="target">The target's tokenizer.</param>
     /// <param name="backend">The target's backend; stays the caller's.</param>
-    /// <param name="maxSequences">Requests that are drafted for at once.</param>
+    /// <param name="roomOf">How much it serves, by its shapes.</param>
     /// <param name="options">How to draft; null for the defaults.</param>
     /// <param name="limits">What the checkpoint may ask for; null for the defaults.</param>
     /// <exception cref="ModelFormatException">The folder is not a model that this engine runs.</exception>
     /// <exception cref="ArgumentException">An option is out of its range, or the vocabularies have nothing to do with each other.</exception>
-    internal DraftModelSource(
-        string path, Tokenizer target, IBackend backend, int maxSequences, DraftModelOptions? options = null, LoadLimits? limits = null)
+    public DraftModelSource(
+        string path, Tokenizer target, IBackend backend, Func<LlamaConfig, DraftRoom> roomOf, DraftModelOptions? options = null, LoadLimits? limits = null)
     {
-        ArgumentNullException.ThrowIfNull(target);
-        ArgumentNullException.ThrowIfNull(backend);
-        ArgumentOutOfRangeException.ThrowIfLessThan(maxSequences, 1);
         Options = options ?? new DraftModelOptions();
         Options.Validate();
         _checkpoint = LlamaCheckpoint.Open(path, limits);
         try
         {
-            Vocabulary = VocabularyMap.Create(target, Tokenizer.Load(path, limits), path);
-            MaxContext = _checkpoint.Config.MaxPositionEmbeddings;
-            var nodes = 1 + (Options.Depth * Options.Width);
-            Model = new LlamaModel(_checkpoint.Config, _checkpoint.Tensors, backend, new ForwardLimits(Chunk + nodes, Math.Max(nodes, 1), 1, MaxContext));
-            _cache = Model.CreateCache(maxSequences * (long)(MaxContext + nodes + RowBatch.PageSize));
+            var config = _checkpoint.Config;
+            Vocabulary = VocabularyMap.Create(target, Tokenizer.Load(path, limits), config.VocabSize, path);
+            var room = roomOf(config);
+            MaxContext = Math.Min(config.MaxPositionEmbeddings, room.MaxContext);
+            Model = new LlamaModel(config, _checkpoint.Tensors, backend, Limits(room with { MaxContext = MaxContext }, Options));
+            Cache = Model.CreateCache(CacheTokens(room, Options));
+            _forest = new Forest(room.MaxSequences);
         }
         catch
         {
@@ -76,32 +59,212 @@ public sealed class DraftModelSource : IDrafterSource
         }
     }
 
+    /// <summary>Most tokens of text that one forward pass reads.</summary>
+    public const int Chunk = 256;
+
+    /// <summary>Text up to this long is computed beside the first level of candidates.</summary>
+    public const int ShortText = 16;
+
     /// <inheritdoc/>
-    public string Name => Options.Name;
+    public override string Name => Options.Name;
 
-    internal const int Chunk = 256;
+    /// <inheritdoc/>
+    public override DraftKind Kind => Vocabulary.MapsTokens ? DraftKind.Sampled : DraftKind.Computed;
 
-    internal DraftModelOptions Options { get; }
+    public DraftModelOptions Options { get; }
 
-    internal VocabularyMap Vocabulary { get; }
+    public VocabularyMap Vocabulary { get; }
 
-    internal LlamaModel Model { get; }
+    public LlamaModel Model { get; }
 
-    internal int MaxContext { get; }
+    public KvCache Cache { get; }
+
+    public int MaxContext { get; }
 
     /// <summary>What a level of a draft costs and brings.</summary>
-    internal LevelWorth Level { get; } = new();
+    public LevelWorth Level { get; } = new();
 
-    /// <inheritdoc/>
-    public IDrafter Start(ReadOnlyMemory<int> prompt)
-        => new DraftModelSession(this, _cache.TryOpen(MaxContext + 1 + (Options.Depth * Options.Width))
-            ?? throw new InvalidOperationException($"the drafter '{Name}' serves no more requests at once than it was made for"));
+    /// <summary>Forward passes so far, and the rows that they computed.</summary>
+    public (long Forwards, long Rows) Computed { get; private set; }
 
-    /// <inheritdoc/>
-    public void Dispose()
+    /// <summary>The most that a forward pass of a draft computes: a chunk of text, or a level of all sequences.</summary>
+    public static ForwardLimits Limits(in DraftRoom room, DraftModelOptions options)
     {
-        _cache.Dispose();
+        var level = room.MaxSequences * options.Width;
+        return new ForwardLimits(Chunk + level, level, room.MaxSequences, room.MaxContext);
+    }
+
+    /// <summary>Rows of the cache: beside the texts, each sequence needs room for its candidates and for the rest of its last page.</summary>
+    public static long CacheTokens(in DraftRoom room, DraftModelOptions options)
+        => checked(room.KvTokens + (room.MaxSequences * (long)((options.Depth * options.Width) + RowBatch.PageSize)));
+
+    /// <inheritdoc/>
+    public override IDrafter Start(ReadOnlyMemory<int> prompt) => new DraftModelSession(this);
+
+    /// <inheritdoc/>
+    public override int Owed(in DraftItem item) => ((DraftModelSession)item.Session).Owed(item.Context);
+
+    /// <inheritdoc/>
+    public override void Read(DraftBatch batch, int rows, CancellationToken cancellationToken)
+    {
+        Begin(batch, MaxContext);
+        if (!KeepWhatPays(isPassPaid: _draftedLast))
+        {
+            TimeAgain(batch, cancellationToken);
+            return;
+        }
+
+        _forest.Clear();
+        for (var (i, left) = (0, Math.Min(rows, Chunk)); i < _drafting.Count && left > 0; i++)
+        {
+            left -= _drafting[i].AddText(_forest, Math.Max(left / (_drafting.Count - i), 1));
+        }
+
+        if (_forest.Count > 0)
+        {
+            Forward(cancellationToken);
+            CommitText(batch);
+        }
+    }
+
+    /// <inheritdoc/>
+    public override void Propose(DraftBatch batch, CancellationToken cancellationToken)
+    {
+        Begin(batch, ShortText);
+        _draftedLast = KeepWhatPays(isPassPaid: false);
+        if (!_draftedLast)
+        {
+            TimeAgain(batch, cancellationToken);
+            return;
+        }
+
+        try
+        {
+            do
+            {
+                ComputeLevel(batch, cancellationToken);
+            }
+            while (KeepWhatPays(isPassPaid: false));
+        }
+        finally
+        {
+            for (var i = 0; i < batch.Count; i++)
+            {
+                ((DraftModelSession)batch[i].Session).End();
+            }
+        }
+    }
+
+    /// <inheritdoc/>
+    protected override void Dispose(bool disposing)
+    {
+        Cache.Dispose();
         Model.Dispose();
         _checkpoint.Dispose();
+        base.Dispose(disposing);
+    }
+
+    /// <summary>Begins with the sequences of a batch that can be drafted for.</summary>
+    /// <param name="batch">The batch.</param>
+    /// <param name="mostText">Those with more text to compute are left out.</param>
+    private void Begin(DraftBatch batch, int mostText)
+    {
+        _drafting.Clear();
+        for (var i = 0; i < batch.Count; i++)
+        {
+            var session = (DraftModelSession)batch[i].Session;
+            if (session.Begin(batch[i], i) && session.Uncomputed <= mostText)
+            {
+                _drafting.Add(session);
+            }
+        }
+    }
+
+    /// <summary>Drops the sequences to which a level brings less than its rows cost, and all of them where what it brings to the others is not
+    /// worth the pass.</summary>
+    private bool KeepWhatPays(bool isPassPaid)
+    {
+        var (kept, gain, rate) = (0, 0.0, 0.0);
+        for (var i = 0; i < _drafting.Count; i++)
+        {
+            if (_drafting[i].NetGain() is > 0 and var net)
+            {
+                gain += net;
+                rate = Math.Max(rate, _drafting[i].TokensPerSecond);
+                _drafting[kept++] = _drafting[i];
+            }
+        }
+
+        kept = isPassPaid || gain > Level.FixedSeconds * rate ? kept : 0;
+        _drafting.RemoveRange(kept, _drafting.Count - kept);
+        return kept > 0;
+    }
+
+    /// <summary>Computes the next level of all sequences: in one pass, unless more text has to be caught up with than a pass has rows for.</summary>
+    private void ComputeLevel(DraftBatch batch, CancellationToken cancellationToken)
+    {
+        for (int first = 0, end = 0; first < _drafting.Count; first = end)
+        {
+            _forest.Clear();
+            for (; end < _drafting.Count && _forest.RowCount + _drafting[end].RowsOfLevel <= Model.Limits.MaxRows; end++)
+            {
+                var before = _forest.RowCount;
+                _drafting[end].AddLevel(_forest);
+                batch.CountRows(_drafting[end].Place, _forest.RowCount - before);
+            }
+
+            if (_forest.Count == 0)
+            {
+                continue; // the cache has no room for any of them now
+            }
+
+            var began = Stopwatch.GetTimestamp();
+            var rows = Forward(cancellationToken);
+            for (var i = first; i < end; i++)
+            {
+                _drafting[i].TakeLevel(rows, _forest);
+            }
+
+            Level.ObserveSeconds(_forest.RowCount, Stopwatch.GetElapsedTime(began).TotalSeconds);
+        }
+    }
+
+    /// <summary>Where no candidates can pay, a forward pass is timed now and then all the same, lest one bad moment decide for good.</summary>
+    private void TimeAgain(DraftBatch batch, CancellationToken cancellationToken)
+    {
+        if (!Level.IsTimeToTry())
+        {
+            return;
+        }
+
+        Begin(batch, MaxContext);
+        _forest.Clear();
+        for (var i = 0; i < _drafting.Count && _forest.Count == 0; i++)
+        {
+            _drafting[i].AddText(_forest, 1);
+        }
+
+        if (_forest.Count > 0)
+        {
+            var began = Stopwatch.GetTimestamp();
+            Forward(cancellationToken);
+            Level.ObserveSeconds(rows: 1, Stopwatch.GetElapsedTime(began).TotalSeconds);
+            CommitText(batch);
+        }
+    }
+
+    private void CommitText(DraftBatch batch)
+    {
+        foreach (var session in _drafting)
+        {
+            batch.CountRows(session.Place, session.CommitText());
+        }
+    }
+
+    private IForwardResult Forward(CancellationToken cancellationToken)
+    {
+        var rows = Model.Forward(_forest, cancellationToken);
+        Computed = (Computed.Forwards + 1, Computed.Rows + _forest.RowCount);
+        return rows;
     }
 }

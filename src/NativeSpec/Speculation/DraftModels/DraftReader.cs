@@ -10,88 +10,76 @@ internal sealed class DraftReader : IDisposable
 {
     private readonly DraftModelSource _source;
     private readonly KvSequence _kv;
-    private readonly Forest _forest = new(1);
     private readonly TokenTree _tree;
     private readonly List<int> _text = []; // the text in the draft's tokens; the first _kv.Length of them are computed
     private readonly List<int> _path = []; // nodes of the last tree that the text has taken
     private int _seen;                     // target tokens that _text holds
     private int _computed;                 // nodes whose keys and values are in the cache
+    private int _inForest;
 
-    public DraftReader(DraftModelSource source, KvSequence kv)
+    public DraftReader(DraftModelSource source)
     {
-        (_source, _kv) = (source, kv);
+        _source = source;
+        _kv = source.Cache.Open();
         _tree = new TokenTree(DraftModelSource.Chunk + (source.Options.Depth * source.Options.Width));
     }
 
     /// <summary>Tokens of the text, in the draft's vocabulary.</summary>
     public int Length => _text.Count;
 
+    /// <summary>Tokens at the text's end that are not computed yet. The last one never is: the next draft needs the logits after it.</summary>
+    public int Uncomputed => _text.Count - _kv.Length;
+
     /// <summary>The node of the text's last token.</summary>
     public int Root { get; private set; }
 
-    /// <summary>Forwards since the tree was begun.</summary>
-    public int Levels { get; private set; }
-
-    /// <summary>Takes over what the text has gained. Computes nothing.</summary>
-    public void Append(ReadOnlySpan<int> text)
+    /// <summary>Takes over what the text has gained, and commits what it has taken of the last tree. Computes nothing.</summary>
+    public void Follow(ReadOnlySpan<int> text)
     {
         for (; _seen < text.Length; _seen++)
         {
             _source.Vocabulary.AppendToDraft(text[_seen], _text);
         }
+
+        CommitDrafted();
     }
 
-    /// <summary>Commits what the text has taken of the last tree, computes what it has gained besides but for its last tokens, and begins a
-    /// tree with these: they are the trunk that it grows from.</summary>
-    public void CatchUp()
+    /// <summary>Begins a tree with the next tokens of the text; what was computed of another is forgotten.</summary>
+    /// <param name="tokens">How many.</param>
+    /// <param name="candidates">Nodes that may be added to them.</param>
+    /// <returns>False when the cache has no room for them now.</returns>
+    public bool TryStartTree(int tokens, int candidates)
     {
-        CommitDrafted();
-        while (_text.Count - _kv.Length > DraftModelSource.Chunk)
+        _computed = 0;
+        _tree.Clear();
+        if (!_kv.TryReserve(_kv.Length + tokens + candidates))
         {
-            StartTree(DraftModelSource.Chunk);
-            Forward(firstLogitNode: _tree.Count);
-            _kv.CommitChain(_tree.Count);
+            return false;
         }
 
-        StartTree(_text.Count - _kv.Length);
-    }
-
-    /// <summary>Computes one token, only to see how long that takes.</summary>
-    public void TryOneToken()
-    {
-        StartTree(1);
-        Forward(Root);
+        _tree.AddChain(CollectionsMarshal.AsSpan(_text).Slice(_kv.Length, tokens));
+        Root = tokens - 1;
+        return true;
     }
 
     /// <summary>Adds a node to the tree and returns it.</summary>
     public int Add(int parent, int token) => _tree.Add(parent, token);
 
-    /// <summary>Computes the nodes that are new.</summary>
-    /// <param name="firstLogitNode">Logits are wanted from this one on.</param>
-    public void Forward(int firstLogitNode)
-    {
-        _forest.Clear();
-        _forest.Add(_kv, _tree, firstLogitNode, _computed);
-        _source.Model.Forward(_forest);
-        _computed = _tree.Count;
-        Levels++;
-    }
+    /// <summary>Adds the nodes that are new to a forest.</summary>
+    /// <param name="forest">The next forward pass.</param>
+    /// <param name="hasLogits">Whether logits are wanted: of all new nodes, but of the text's tokens only after the last.</param>
+    public void AddTo(Forest forest, bool hasLogits)
+        => _inForest = forest.Add(_kv, _tree, hasLogits ? Math.Max(_computed, Root) : _tree.Count, _computed);
 
-    /// <summary>[draft vocab] the logits after a node of the last forward.</summary>
-    public ReadOnlySpan<float> Logits(int node) => _source.Model.Logits(_forest.LogitRow(0, node));
+    /// <summary>The forward pass has computed what was added to it.</summary>
+    public void MarkComputed() => _computed = _tree.Count;
+
+    /// <summary>The row of a node in what the last forward pass left.</summary>
+    public int Row(Forest forest, int node) => forest.LogitRow(_inForest, node);
 
     public void Dispose() => _kv.Dispose();
 
-    /// <summary>Begins a tree with the next tokens of the text; what was computed of another is forgotten.</summary>
-    private void StartTree(int tokens)
-    {
-        _computed = 0;
-        _tree.Clear();
-        _tree.AddChain(CollectionsMarshal.AsSpan(_text).Slice(_kv.Length, tokens));
-        (Root, Levels) = (tokens - 1, 0);
-    }
-
-    /// <summary>Follows the text down the last tree. Its last token is left out: the next draft needs the logits after it.</summary>
+    /// <summary>Follows the text down the last tree.</summary>
     private void CommitDrafted()
     {
         _path.Clear();
@@ -101,6 +89,7 @@ internal sealed class DraftReader : IDisposable
             node = ComputedChild(node, _text[_kv.Length + _path.Count]);
         }
 
+        _computed = 0;
         _kv.Commit(CollectionsMarshal.AsSpan(_path));
     }
 

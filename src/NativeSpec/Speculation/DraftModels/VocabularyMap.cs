@@ -15,9 +15,11 @@ internal sealed class VocabularyMap
     private readonly int[] _toTarget; // [draft] −1 where the target has no such token
     private readonly int[] _toDraft;  // [target] −1 where the draft has no such token
 
-    private VocabularyMap(Tokenizer target, Tokenizer draft, int[] toTarget, int[] toDraft, double shared)
+    private readonly int _draftRows;
+
+    private VocabularyMap(Tokenizer target, Tokenizer draft, int draftRows, int[] toTarget, int[] toDraft, double shared)
     {
-        (_target, _draft, _toTarget, _toDraft, Shared) = (target, draft, toTarget, toDraft, shared);
+        (_target, _draft, _draftRows, _toTarget, _toDraft, Shared) = (target, draft, draftRows, toTarget, toDraft, shared);
     }
 
     /// <summary>Share of the draft's ordinary tokens that the target has too.</summary>
@@ -26,9 +28,14 @@ internal sealed class VocabularyMap
     /// <summary>Whether proposals are mapped token by token; otherwise they are decoded to text and tokenized anew.</summary>
     public bool MapsTokens => Shared >= EnoughShared;
 
-    /// <summary>Compares two vocabularies.</summary>
+    /// <summary>Compares two vocabularies. Rows and tokens are not as many where a model's matrices are padded, or a tokenizer has got tokens that
+    /// its model was never made for: a token without a row cannot be read, a row without a token is not proposed.</summary>
+    /// <param name="target">The target's tokenizer.</param>
+    /// <param name="draft">The draft's.</param>
+    /// <param name="draftRows">Rows of the draft's embedding.</param>
+    /// <param name="draftName">For messages.</param>
     /// <exception cref="ArgumentException">The draft can neither share tokens with the target nor spell its text.</exception>
-    public static VocabularyMap Create(Tokenizer target, Tokenizer draft, string draftName)
+    public static VocabularyMap Create(Tokenizer target, Tokenizer draft, int draftRows, string draftName)
     {
         var byBytes = new Dictionary<string, int>(target.VocabSize);
         for (var id = 0; id < target.VocabSize; id++)
@@ -36,10 +43,10 @@ internal sealed class VocabularyMap
             byBytes.TryAdd(Key(target, id), id);
         }
 
-        var toTarget = new int[draft.VocabSize];
+        var toTarget = new int[Math.Min(draft.VocabSize, draftRows)];
         var toDraft = Enumerable.Repeat(-1, target.VocabSize).ToArray();
         var (shared, ordinary) = (0, 0);
-        for (var id = 0; id < draft.VocabSize; id++)
+        for (var id = 0; id < toTarget.Length; id++)
         {
             // The same id with the same bytes first, so that equal vocabularies map every token to itself.
             var key = Key(draft, id);
@@ -52,7 +59,7 @@ internal sealed class VocabularyMap
             }
         }
 
-        var map = new VocabularyMap(target, draft, toTarget, toDraft, (double)shared / Math.Max(ordinary, 1));
+        var map = new VocabularyMap(target, draft, draftRows, toTarget, toDraft, (double)shared / Math.Max(ordinary, 1));
         const string Sample = "The quick brown fox, 42 times.";
         if (!map.MapsTokens && draft.Decode(draft.Encode(Sample, addSpecial: false)) != Sample)
         {
@@ -63,7 +70,7 @@ internal sealed class VocabularyMap
         return map;
     }
 
-    /// <summary>Appends a target token in the draft's tokens.</summary>
+    /// <summary>Appends a target token in the draft's tokens; one without text, of a padded row, adds none.</summary>
     public void AppendToDraft(int token, List<int> draft)
     {
         if (token < _toDraft.Length && _toDraft[token] >= 0)
@@ -72,7 +79,13 @@ internal sealed class VocabularyMap
         }
         else if (token < _target.VocabSize)
         {
-            draft.AddRange(_draft.Encode(Encoding.UTF8.GetString(_target.TokenBytes(token)), addSpecial: false));
+            foreach (var piece in _draft.Encode(Encoding.UTF8.GetString(_target.TokenBytes(token)), addSpecial: false))
+            {
+                if (piece < _draftRows)
+                {
+                    draft.Add(piece);
+                }
+            }
         }
     }
 

@@ -38,7 +38,7 @@ public sealed class LookaheadDrafter : IDrafterSource
     public string Name => "lookahead";
 
     /// <inheritdoc/>
-    public IDrafter Start(ReadOnlyMemory<int> prompt) => new LookaheadSession(_options, prompt.Span);
+    public IDrafter Start(ReadOnlyMemory<int> prompt) => new LookaheadSession(_options, prompt.Length);
 
     /// <inheritdoc/>
     public void Dispose()

@@ -14,19 +14,18 @@ internal sealed class LookaheadSession : IDrafter
     private readonly NGramPool _pool;
     private readonly OwnCandidates _candidates = new();
     private LookaheadWindow? _window;
-    private int _read;
 
-    public LookaheadSession(LookaheadOptions options, ReadOnlySpan<int> prompt)
+    public LookaheadSession(LookaheadOptions options, int promptLength)
     {
         _options = options;
         _pool = new NGramPool(options.Level - 1, options.Guesses);
-        if (options.PoolFromPrompt)
-        {
-            Read(prompt);
-        }
-
-        _read = prompt.Length;
+        TokensRead = options.PoolFromPrompt ? 0 : promptLength;
     }
+
+    /// <summary>Tokens read so far, or not to be read.</summary>
+    public int TokensRead { get; private set; }
+
+    public void ReadPrompt(ReadOnlySpan<int> prompt) => Read(prompt);
 
     public void Propose(DraftContext context, DraftTree tree)
     {
@@ -45,9 +44,9 @@ internal sealed class LookaheadSession : IDrafter
     /// <summary>Feeds the pool with the n-grams that end in the part of the text not read yet.</summary>
     private void Read(ReadOnlySpan<int> text)
     {
-        for (; _read < text.Length; _read++)
+        for (; TokensRead < text.Length; TokensRead++)
         {
-            var start = _read - (_options.Level - 1);
+            var start = TokensRead - (_options.Level - 1);
             if (start >= 0)
             {
                 _pool.Add(text[start], text.Slice(start + 1, _options.Level - 1));

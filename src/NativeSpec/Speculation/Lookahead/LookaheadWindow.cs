@@ -18,6 +18,8 @@ namespace NativeSpec.Speculation.Lookahead;
 /// </remarks>
 internal sealed class LookaheadWindow
 {
+    private const int HashedTokens = 256;
+
     private readonly int _width;
     private readonly int _level;
     private readonly int[] _tokens; // [W][N] the columns' levels
@@ -29,7 +31,7 @@ internal sealed class LookaheadWindow
     /// <param name="width">W.</param>
     /// <param name="level">N.</param>
     /// <param name="text">Where the tokens are from, at least one. They are picked as if by chance, by counter-based random numbers keyed
-    /// by the text's hash: the same text gives the same window.</param>
+    /// by the hash of its end: the same text gives the same window.</param>
     public LookaheadWindow(int width, int level, ReadOnlySpan<int> text)
     {
         _width = width;
@@ -38,7 +40,7 @@ internal sealed class LookaheadWindow
         _filled = new int[width];
         _tips = new int[width];
         Array.Fill(_filled, 1);
-        var seed = Fnv1a(text);
+        var seed = Fnv1a(text[^Math.Min(text.Length, HashedTokens)..]);
         for (var column = 0; column < width; column++)
         {
             Levels(column)[0] = text[(int)(CounterRandom.Uniform(seed, column, draw: 0) * text.Length)];

@@ -26,8 +26,8 @@ internal sealed class Planner(int maxNodes)
 
     /// <summary>Chooses; <see cref="Chosen"/> then lists the nodes, parents first.</summary>
     /// <param name="sequences">Sequences of the round, each of which computes its root.</param>
-    /// <param name="forced">Nodes that are computed anyway: roots, drawn children, probes.</param>
-    /// <param name="forcedGain">Expected tokens from drawn children.</param>
+    /// <param name="forced">Nodes that are computed anyway: roots, probes and what these hang from.</param>
+    /// <param name="forcedGain">Expected tokens from those that are candidates.</param>
     /// <param name="cost">The cost curve.</param>
     /// <param name="context">Tokens that a node sees, on average over the sequences.</param>
     /// <param name="tokensPerSecond">The rate at which the engine writes, all sequences together; 0 where it is not known.</param>

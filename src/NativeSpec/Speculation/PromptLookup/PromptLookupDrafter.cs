@@ -35,7 +35,7 @@ public sealed class PromptLookupDrafter : IDrafterSource
     public string Name => "lookup";
 
     /// <inheritdoc/>
-    public IDrafter Start(ReadOnlyMemory<int> prompt) => new PromptLookupSession(_options, prompt.Span);
+    public IDrafter Start(ReadOnlyMemory<int> prompt) => new PromptLookupSession(_options, prompt.Length);
 
     /// <inheritdoc/>
     public void Dispose()

@@ -9,7 +9,7 @@ namespace NativeSpec.Speculation.PromptLookup;
 /// of length m shares this among its successors by their counts and leaves 1/(m+2) to its shorter suffixes; below the root, each token
 /// accepted would have been one more agreement. Nodes are added in descending order of the product along their path, so a small budget
 /// goes to the best of all branches.</para>
-/// <para>Proposing allocates nothing. The automaton grows with the text; its size is doubled when it is full.</para>
+/// <para>The text is read as it comes: a prompt piece by piece while it is computed. Proposing allocates nothing. The automaton grows with the text; its size is doubled when it is full.</para>
 /// </remarks>
 internal sealed class PromptLookupSession : IDrafter
 {
@@ -23,14 +23,18 @@ internal sealed class PromptLookupSession : IDrafter
     private readonly SuffixAutomaton.Successor[] _successors;
     private int _branchCount;
 
-    public PromptLookupSession(PromptLookupOptions options, ReadOnlySpan<int> prompt)
+    public PromptLookupSession(PromptLookupOptions options, int promptLength)
     {
         _options = options;
-        _automaton = new SuffixAutomaton(prompt.Length + 256);
+        _automaton = new SuffixAutomaton(promptLength + 256);
         _branches = new Branch[options.MaxBranches];
         _successors = new SuffixAutomaton.Successor[options.MaxBranches + 1];
-        Read(prompt);
     }
+
+    /// <summary>Tokens read so far.</summary>
+    public int TokensRead => _automaton.Length;
+
+    public void ReadPrompt(ReadOnlySpan<int> prompt) => Read(prompt);
 
     public void Propose(DraftContext context, DraftTree tree)
     {

@@ -5,13 +5,16 @@ namespace NativeSpec.Speculation.Rounds;
 /// <summary>A drafter at work for one sequence.</summary>
 /// <param name="number">The number under which its acceptance is known.</param>
 /// <param name="name">Its name.</param>
+/// <param name="kind">What it proposes from.</param>
 /// <param name="drafter">The drafter; disposed by the sequence.</param>
 /// <param name="control">Whether it is worth asking.</param>
-internal sealed class DrafterSlot(int number, string name, IDrafter drafter, DrafterControl control)
+internal sealed class DrafterSlot(int number, string name, DraftKind kind, IDrafter drafter, DrafterControl control)
 {
     public int Number { get; } = number;
 
     public string Name { get; } = name;
+
+    public DraftKind Kind { get; } = kind;
 
     public IDrafter Drafter { get; } = drafter;
 

@@ -20,10 +20,10 @@ internal sealed class DrafterTeam : IDisposable
     public DrafterTeam(SpeculationCore core, SpeculationOptions options, ReadOnlyMemory<int> prompt)
     {
         _core = core;
-        _followsCost = options.FollowsCost;
+        _followsCost = !options.Unplanned;
         var selected = core.Select(options);
         _set = selected.Aggregate(0u, (set, drafter) => set | (1u << drafter.Number));
-        _slots = [.. selected.Select(s => new DrafterSlot(s.Number, s.Source.Name, s.Source.Start(prompt), core.ControlOf(_set, s.Number)))];
+        _slots = [.. selected.Select(s => new DrafterSlot(s.Number, s.Source.Name, SpeculationCore.KindOf(s.Source, options), s.Source.Start(prompt), core.ControlOf(_set, s.Number)))];
         _asked = new int[_slots.Length];
         _credits = new (double, double)[_slots.Length];
         Names = [.. _slots.Select(slot => slot.Name)];
@@ -35,6 +35,15 @@ internal sealed class DrafterTeam : IDisposable
 
     /// <summary>[drafter] the numbers under which their acceptance is known.</summary>
     public int[] Numbers { get; }
+
+    /// <summary>Lets all of them read the prompt as far as it is computed.</summary>
+    public void ReadPrompt(ReadOnlySpan<int> prompt)
+    {
+        foreach (var slot in _slots)
+        {
+            slot.Drafter.ReadPrompt(prompt);
+        }
+    }
 
     /// <summary>Lets those who are to be asked add their candidates.</summary>
     public void Propose(DraftContext context, DraftTree tree, StatsCounter stats)
@@ -48,10 +57,12 @@ internal sealed class DrafterTeam : IDisposable
             }
 
             slot.WasAsked = true;
-            (tree.CurrentDrafter, context.Drafter) = (i, i);
-            context.ProbeBudget = ProbeBudget(slot, tree.ProbesLeft, context.Text.Length);
+            context.Drafter = i;
+            context.ProbeBudget = ProbeBudget(slot, tree.ForcedLeft, context.Text.Length);
+            tree.BeginTurn(i, slot.Kind, context.ProbeBudget);
             var (before, start) = (tree.ProposalCount, _core.Clock.GetTimestamp());
             slot.Drafter.Propose(context, tree);
+            tree.EndTurn();
             slot.RoundTicks = _core.Clock.GetTimestamp() - start;
             stats.Of(i).Rounds++;
             stats.Of(i).Proposed += tree.ProposalCount - before;

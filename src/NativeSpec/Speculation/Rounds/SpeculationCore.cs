@@ -61,9 +61,13 @@ internal sealed class SpeculationCore
     /// <summary>Tokens per second of late, all sequences together; 0 before the first round.</summary>
     public double TokensPerSecond => _seconds == 0 ? 0 : _tokens / _seconds;
 
-    /// <summary>The drafters of a request, with the numbers under which their acceptance is known.</summary>
+    /// <summary>The drafters of a request in the order of their turns, with the numbers under which their acceptance is known.</summary>
     public IReadOnlyList<(int Number, IDrafterSource Source)> Select(SpeculationOptions options)
-        => [.. SourcesOf(options).Select(source => (Number(source.Name), source))];
+        => [.. SourcesOf(options).OrderBy(source => KindOf(source, options)).Select(source => (Number(source.Name), source))];
+
+    /// <summary>What a source's drafters propose from when they serve a request with these options.</summary>
+    public static DraftKind KindOf(IDrafterSource source, SpeculationOptions options)
+        => source.Kind == DraftKind.Sampled && !options.SampleDrafts ? DraftKind.Computed : source.Kind;
 
     /// <summary>Most nodes that a request with these options computes in a round. Safe to ask from any thread.</summary>
     public int MaxNodesOf(SpeculationOptions options) => SourcesOf(options).Any() ? Math.Min(MaxNodes, options.MaxNodes + 1) : 1;
@@ -100,6 +104,6 @@ internal sealed class SpeculationCore
     }
 
     private IEnumerable<IDrafterSource> SourcesOf(SpeculationOptions options)
-        => _sources.Where(source => options.Drafters?.Contains(source.Name) ?? !(options.FollowsCost && NotWorthwhile.Contains(source.Name)))
+        => _sources.Where(source => options.Drafters?.Contains(source.Name) ?? (options.Unplanned || !NotWorthwhile.Contains(source.Name)))
             .Concat(options.Sources);
 }

@@ -48,7 +48,7 @@ internal sealed class Speculator : IDisposable
         _walkChance = new CounterChance(rule.Seed);
         _outcome = new TreeOutcome(_tree, _computedAs);
         _judge = new ProposalJudge(core.Estimates, core.Joint, _tree, _team.Numbers);
-        _context = new DraftContext(chooser, rule, history, options.DrawDrafts) { Judge = _judge };
+        _context = new DraftContext(chooser, rule, history, options.SampleDrafts) { Judge = _judge };
         _typical = options.LossyTypicalAcceptance is { } typical ? new TypicalPath(core.VocabSize, typical) : null;
         _traceNumber = options.Trace?.BeginRequest() ?? 0;
         Stats = new StatsCounter(_team.Names, core.Clock.TimestampFrequency) { IsLossy = options.LossyTypicalAcceptance is not null };
@@ -72,14 +72,13 @@ internal sealed class Speculator : IDisposable
         var began = _core.Clock.GetTimestamp();
         _share = Math.Min(share, MaxNodes);
         _position = _context.Text.Length;
-        _tree.Reset(_context.Text[^1], maxDepth);
+        _tree.BeginRound(_context.Text[^1], maxDepth, _share);
         _judge.BeginRound();
         _context.MaxDepth = maxDepth;
-        _context.TokensPerSecond = _options.FollowsCost ? _core.TokensPerSecond : 0;
-        _context.Cost = _options.FollowsCost ? _core.Cost : null;
+        _context.TokensPerSecond = _options.Unplanned ? 0 : _core.TokensPerSecond;
+        _context.Cost = _options.Unplanned ? null : _core.Cost;
         _context.OtherNodes = others;
         _context.Budget = _share - 1;
-        _tree.ProbesLeft = _share - 1;
         if (maxDepth > 0)
         {
             _team.Propose(_context, _tree, Stats);
@@ -88,10 +87,10 @@ internal sealed class Speculator : IDisposable
         Stats.DraftTicks += _core.Clock.GetTimestamp() - began;
     }
 
-    /// <summary>Offers the candidates to the planner; drawn children and probes are computed in any case.</summary>
+    /// <summary>Offers the candidates to the planner; probes, and what they hang from, are computed in any case.</summary>
     /// <param name="sequence">This sequence's number in the round.</param>
     /// <param name="planner">The planner.</param>
-    /// <returns>Nodes that are computed in any case, the root among them, and the tokens expected from drawn children.</returns>
+    /// <returns>Nodes that are computed in any case, the root among them, and the tokens expected from them.</returns>
     public (int Forced, double Gain) Offer(int sequence, Planner planner)
     {
         Array.Fill(_computedAs, -1, 0, _tree.Count);
@@ -102,7 +101,7 @@ internal sealed class Speculator : IDisposable
         {
             var parent = _tree.Parent(node);
             _pathProbability[node] = _tree.IsProbe(node) ? 0 : _pathProbability[parent] * _judge.Estimate(node);
-            if (_tree.IsProbe(node) || IsDrawn(node))
+            if (_tree.IsForced(node))
             {
                 _computedAs[node] = 0;
                 forced++;
@@ -111,7 +110,7 @@ internal sealed class Speculator : IDisposable
             else
             {
                 // Without regard to cost every candidate is wanted, in the order of its estimate.
-                planner.Add(sequence, node, _options.FollowsCost ? _pathProbability[node] : Planner.Wanted + _pathProbability[node]);
+                planner.Add(sequence, node, _options.Unplanned ? Planner.Wanted + _pathProbability[node] : _pathProbability[node]);
             }
         }
 
@@ -205,10 +204,18 @@ internal sealed class Speculator : IDisposable
         }
     }
 
+    /// <summary>Lets the drafters read the prompt's first <paramref name="length"/> tokens, while it is computed.</summary>
+    public void ReadPrompt(int length)
+    {
+        var began = _core.Clock.GetTimestamp();
+        _team.ReadPrompt(_context.Text[..length]);
+        Stats.DraftTicks += _core.Clock.GetTimestamp() - began;
+    }
+
     /// <summary>Starts with the prompt's end: a tree of its last token alone, which was the last node of the prompt's chunk.</summary>
     public void BeginText(int lastNode)
     {
-        _tree.Reset(_context.Text[^1], 0);
+        _tree.BeginRound(_context.Text[^1], maxDepth: 0, mostForced: 1);
         _computedAs[0] = lastNode;
     }
 
@@ -223,24 +230,6 @@ internal sealed class Speculator : IDisposable
         }
 
         return _prices.AsSpan(0, count);
-    }
-
-    private bool IsDrawn(int node)
-    {
-        if (_tree.Sampled(_tree.Parent(node)) is not { } sampled)
-        {
-            return false;
-        }
-
-        foreach (var (_, drawn) in sampled.Drawn)
-        {
-            if (drawn == node)
-            {
-                return true;
-            }
-        }
-
-        return false;
     }
 
     private void CountComputed(int node)

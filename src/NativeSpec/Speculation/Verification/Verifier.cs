@@ -17,16 +17,19 @@ internal interface INodeLogits
 /// <param name="Child">The node to go on at; −1 where the path ends.</param>
 internal readonly record struct WalkStep(int Token, int Child);
 
-/// <summary>Chooses the text's next tokens from the target's own distribution, as far as the tree goes along. The law of the text is that
-/// of plain decoding, whatever the drafters proposed.</summary>
+/// <summary>Chooses the text's next tokens from the target's own distribution, as far as the tree goes along. The text has the distribution
+/// of plain decoding, whatever the drafters proposed and whatever the planner left out.</summary>
 /// <remarks>
-/// <para><b>Target walk</b>, at a node whose children are a deterministic function of the past: choose x by the target's processed
-/// distribution p; if x is a child, descend. This accepts as often as any rule can for a fixed set of children, and since the noise
-/// is that of (seed, position), the text is the very text of plain decoding.</para>
-/// <para><b>Residual walk</b>, at a node with children drawn from a draft distribution q: deterministic children first, with an x drawn from p; when x is
-/// none of them, they are taken out of p. Then each drawn child c in its order is accepted with min(1, p(c)/q(c)); a refusal leaves
-/// p ← norm(max(p − q, 0)) and takes c out of q. What is left of p is drawn from at the end. (Leviathan et al. 2023; without replacement:
-/// Chen et al. 2024, "Sequoia".) Exact for any q, but the text of a seed is not that of plain decoding.</para>
+/// <para><b>Target walk</b>, at a node whose children are certain: sample x from the target's processed distribution p; if x is a child, descend.
+/// This accepts as often as any rule can for a fixed set of children, and since the random number is that of (seed, position), the text is
+/// the very text of plain decoding.</para>
+/// <para><b>Residual walk</b>, at a node with children sampled from a draft distribution q: certain children first, as above; when x is
+/// none of them, they are taken out of p. Then each sampled child c in its order is accepted with min(1, p(c)/q(c)); a refusal leaves
+/// p ← norm(max(p − q, 0)) and takes c out of q. What is left of p is sampled from at the end. (Leviathan et al. 2023; without replacement:
+/// Chen et al. 2024, "Sequoia".) Exact for any q that the certain children were taken out of, which the tree sees to; but the text of a seed
+/// is not that of plain decoding.</para>
+/// <para>Which token is chosen at a node never depends on which of its children were computed: that only decides whether the path goes on. What
+/// is computed may depend on what was sampled, by way of the budget, and would bias the text if it had a say.</para>
 /// </remarks>
 internal sealed class Verifier(int vocabSize)
 {
@@ -44,23 +47,22 @@ internal sealed class Verifier(int vocabSize)
     /// <exception cref="NonFiniteLogitsException">The logits leave nothing to choose from.</exception>
     public WalkStep Step(DraftTree tree, INodeLogits nodes, int node, Chooser chooser, in RowChoice choice, IChance chance)
     {
-        if (tree.Sampled(node) is { } sampled)
+        int token;
+        if (tree.Sampled(node) is { Drawn.Length: > 0 } sampled)
         {
             chooser.Process(nodes.Logits(node), choice, _distribution);
-            return StepResidual(tree, nodes, node, sampled, chance);
+            token = ResidualWalk(tree, node, sampled, chance);
+        }
+        else
+        {
+            token = chance.Choose(chooser, nodes.Logits(node), choice);
         }
 
-        var token = chance.Choose(chooser, nodes.Logits(node), choice);
-        return new WalkStep(token, ComputedChild(tree, nodes, node, token));
-    }
-
-    private static int ComputedChild(DraftTree tree, INodeLogits nodes, int node, int token)
-    {
         var child = tree.FindChild(node, token);
-        return child >= 0 && nodes.WasComputed(child) ? child : -1;
+        return new WalkStep(token, child >= 0 && nodes.WasComputed(child) ? child : -1);
     }
 
-    private WalkStep StepResidual(DraftTree tree, INodeLogits nodes, int node, SampledChildren sampled, IChance chance)
+    private int ResidualWalk(DraftTree tree, int node, SampledChildren sampled, IChance chance)
     {
         var p = Dense(ref _p);
         var q = Dense(ref _q);
@@ -69,23 +71,23 @@ internal sealed class Verifier(int vocabSize)
             p[_distribution.Ids[i]] = _distribution.Probabilities[i];
         }
 
-        if (TryDeterministic(tree, nodes, node, sampled, p, chance) is { } step)
+        if (TryCertain(tree, node, sampled, p, chance) is { } certain)
         {
-            return step;
+            return certain;
         }
 
         sampled.Probabilities.CopyTo(q, 0);
-        foreach (var (token, child) in sampled.Drawn)
+        foreach (var (token, _) in sampled.Drawn)
         {
             if (chance.Accept(Math.Min(1, (double)p[token] / q[token])))
             {
-                return new WalkStep(token, child);
+                return token;
             }
 
             var left = Residual.Subtract(p, q);
             if (left <= 0)
             {
-                return new WalkStep(token, child); // p = q but for rounding: it was certain to be accepted
+                return token; // p = q but for rounding: it was certain to be accepted
             }
 
             Residual.Normalise(p, left);
@@ -97,64 +99,35 @@ internal sealed class Verifier(int vocabSize)
             }
         }
 
-        return new WalkStep(chance.Draw(p, Softmax.Sum(p)), -1);
+        return chance.Draw(p, Softmax.Sum(p));
     }
 
-    /// <summary>The target walk over the node's deterministic children; takes them out of p when it chose none of them.</summary>
-    private WalkStep? TryDeterministic(
-        DraftTree tree, INodeLogits nodes, int node, SampledChildren sampled, float[] p, IChance chance)
+    /// <summary>The target walk over the node's certain children; takes them out of p when it chose none of them.</summary>
+    private int? TryCertain(DraftTree tree, int node, SampledChildren sampled, float[] p, IChance chance)
     {
-        if (!HasDeterministic(tree, nodes, node, sampled))
+        var taken = false;
+        for (var child = tree.FirstChild(node); child >= 0; child = tree.NextSibling(child))
+        {
+            if (!tree.IsProbe(child) && !sampled.Contains(tree.Token(child)))
+            {
+                p[tree.Token(child)] = 0;
+                taken = true;
+            }
+        }
+
+        if (!taken)
         {
             return null;
         }
 
         var token = chance.Draw(_distribution);
-        var child = ComputedChild(tree, nodes, node, token);
-        if (child >= 0 && !IsDrawn(sampled, token))
+        if (tree.FindChild(node, token) >= 0 && !sampled.Contains(token))
         {
-            return new WalkStep(token, child);
-        }
-
-        for (var other = tree.FirstChild(node); other >= 0; other = tree.NextSibling(other))
-        {
-            if (IsDeterministic(tree, nodes, sampled, other))
-            {
-                p[tree.Token(other)] = 0;
-            }
+            return token;
         }
 
         Residual.Normalise(p, Softmax.Sum(p));
         return null;
-    }
-
-    private static bool HasDeterministic(DraftTree tree, INodeLogits nodes, int node, SampledChildren sampled)
-    {
-        for (var child = tree.FirstChild(node); child >= 0; child = tree.NextSibling(child))
-        {
-            if (IsDeterministic(tree, nodes, sampled, child))
-            {
-                return true;
-            }
-        }
-
-        return false;
-    }
-
-    private static bool IsDeterministic(DraftTree tree, INodeLogits nodes, SampledChildren sampled, int child)
-        => !tree.IsProbe(child) && nodes.WasComputed(child) && !IsDrawn(sampled, tree.Token(child));
-
-    private static bool IsDrawn(SampledChildren sampled, int token)
-    {
-        foreach (var (drawn, _) in sampled.Drawn)
-        {
-            if (drawn == token)
-            {
-                return true;
-            }
-        }
-
-        return false;
     }
 
     private float[] Dense(ref float[]? storage)

@@ -85,7 +85,7 @@ public sealed class MedusaCheckpointTests
         {
             Assert.That((opened.Heads.Heads.Count, opened.Heads.Rows), Is.EqualTo((1, (int?)10)));
             Assert.That(First(inside.Heads[0].Vocab), Is.EqualTo(2));
-            Assert.That(() => inside.RequireFit(llama.Config), Throws.Nothing);
+            Assert.That(() => inside.RequireFit(llama.Config, llama.Config.VocabSize), Throws.Nothing);
         }
     }
 

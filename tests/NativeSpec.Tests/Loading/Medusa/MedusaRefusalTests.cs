@@ -105,11 +105,11 @@ public sealed class MedusaRefusalTests
         using var mapped = MedusaCheckpoint.Open(_folder["b.safetensors"]);
         using (Assert.EnterMultipleScope())
         {
-            Assert.That(() => heads.Heads.RequireFit(model), Throws.Nothing);
-            Assert.That(() => mapped.Heads.RequireFit(model), Throws.Nothing);
-            LoadingTestFiles.Refused(() => heads.Heads.RequireFit(model with { HiddenSize = 8 }), "hidden state of 4; the model's has 8", "another model");
-            LoadingTestFiles.Refused(() => heads.Heads.RequireFit(model with { VocabSize = 7 }), "predict 6 tokens", "the model has 7");
-            LoadingTestFiles.Refused(() => mapped.Heads.RequireFit(model with { VocabSize = 5 }), "token_map holds token 5; the model has 5");
+            Assert.That(() => heads.Heads.RequireFit(model, tokens: 6), Throws.Nothing);
+            Assert.That(() => mapped.Heads.RequireFit(model, tokens: 6), Throws.Nothing);
+            LoadingTestFiles.Refused(() => heads.Heads.RequireFit(model with { HiddenSize = 8 }, tokens: 6), "hidden state of 4; the model's has 8", "another model");
+            LoadingTestFiles.Refused(() => heads.Heads.RequireFit(model with { VocabSize = 7 }, tokens: 7), "predict 6 tokens", "the model has 7");
+            LoadingTestFiles.Refused(() => mapped.Heads.RequireFit(model with { VocabSize = 5 }, tokens: 5), "token_map holds token 5; the model has 5");
         }
     }
 

@@ -78,10 +78,10 @@ public sealed class DraftModelSessionTests
         using var source = Source(new DraftModelOptions { StopBelow = 0 });
         using var drafter = source.Start(default);
         Assert.That(Propose(drafter, [1, 2, 3], draws: false).Count, Is.GreaterThan(1));
-        var forward = source.Level.Seconds;
+        var forward = source.Level.FixedSeconds;
 
         Assert.That(Propose(drafter, [1, 2, 3, 4], draws: false, tokensPerSecond: 2 / forward).Count, Is.EqualTo(1));
-        Assert.That(source.Level.Seconds, Is.EqualTo(forward), "nothing was computed");
+        Assert.That(source.Level.FixedSeconds, Is.EqualTo(forward), "nothing was computed");
     }
 
     private static DraftTree Propose(IDrafter drafter, List<int> text, bool draws, double tokensPerSecond = 0)
@@ -96,7 +96,8 @@ public sealed class DraftModelSessionTests
         };
         context.Append([.. text]);
         var tree = new DraftTree(64, Vocab);
-        tree.Reset(text[^1], 32);
+        tree.BeginRound(text[^1], maxDepth: 32, mostForced: tree.Capacity);
+        tree.BeginTurn(0, DraftKind.Sampled, probes: 0);
         drafter.Propose(context, tree);
         return tree;
     }
@@ -110,5 +111,6 @@ public sealed class DraftModelSessionTests
         }
     }
 
-    private DraftModelSource Source(DraftModelOptions options) => new(_folder.Path, Tokenizer.Load(_folder.Path), _backend, maxSequences: 2, options);
+    private DraftModelSource Source(DraftModelOptions options)
+        => new(_folder.Path, Tokenizer.Load(_folder.Path), _backend, _ => new DraftRoom(MaxSequences: 4, MaxContext: 1024, KvTokens: 4096), options);
 }

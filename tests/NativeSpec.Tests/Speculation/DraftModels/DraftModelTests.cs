@@ -22,7 +22,7 @@ public sealed class DraftModelTests
         LogitBias = new Dictionary<int, float> { [TestFolder.PoisonedToken] = -100, [TestFolder.TokenizersEndOfText] = -100 },
     };
 
-    private static readonly SpeculationOptions Draft = new() { Drafters = ["draft"] };
+    private static readonly SpeculationOptions Draft = new() { Drafters = ["draft"], Unplanned = true };
 
     [Test]
     public async Task CompleteAsync_DraftIsTheTarget_AcceptsEverythingAndTheBonusToken([Values(0f, 1f)] float temperature)
@@ -31,7 +31,7 @@ public sealed class DraftModelTests
         using var engine = Open(folder, folder, new DraftModelOptions { Depth = 3, StopBelow = 0 });
         var options = Plain with { Temperature = temperature, MaxTokens = 41, LogitBias = null, IgnoreEndOfText = true };
         options = temperature == 0 ? options : options with { Speculation = SpeculationOptions.Off };
-        var fast = await engine.CompleteAsync(Prompt, options with { Speculation = Draft with { DrawDrafts = true } });
+        var fast = await engine.CompleteAsync(Prompt, options with { Speculation = Draft with { SampleDrafts = true } });
         Assert.That(fast.Speculation.AcceptanceRate, Is.EqualTo(1));
         Assert.That(fast.Speculation.Rounds, Is.EqualTo(10), "four tokens a round after the prompt's own");
     }

@@ -272,5 +272,5 @@ public sealed class MedusaDrafterTests
     private float[] Random(int count) => [.. Enumerable.Range(0, count).Select(_ => (float)(_random.NextDouble() - 0.5) * 2)];
 
     private MedusaDrafterSource Source(MedusaHeads heads, MedusaOptions? options = null) =>
-        new(heads, Config, _memory.View("lm_head.weight", new float[Vocab * Hidden], Vocab, Hidden), _backend, options);
+        new(heads, Config, Vocab, _memory.View("lm_head.weight", new float[Vocab * Hidden], Vocab, Hidden), _backend, options);
 }

@@ -131,7 +131,7 @@ public sealed class JointEstimatesTests
                 judge.BeginRound();
                 for (var drafter = 0; drafter < 3; drafter++)
                 {
-                    tree.CurrentDrafter = drafter;
+                    tree.BeginTurn(drafter, DraftKind.Text, probes: 0);
                     tree.Add(0, tokens[drafter]);
                 }
 

@@ -98,7 +98,7 @@ public sealed class ProposalJudgeTests
 
     private void Propose(int drafter, params (int Token, float Confidence)[] chain)
     {
-        _tree.CurrentDrafter = drafter;
+        _tree.BeginTurn(drafter, DraftKind.Text, probes: 0);
         var node = 0;
         foreach (var (token, confidence) in chain)
         {

@@ -73,7 +73,8 @@ internal sealed class JointLaw(int vocab, int length, SamplingOptions options)
     /// <summary>Below the root one certain child and two drawn ones, below the newest of them one more drawn.</summary>
     private void Draft(DraftTree tree, int[] text, ulong seed, WalkFault fault)
     {
-        tree.Reset(Root, length - text.Length);
+        tree.BeginRound(Root, length - text.Length, mostForced: 16);
+        tree.BeginTurn(0, DraftKind.Sampled, probes: 0);
         var chance = new CounterChance(seed, 1u << 20);
         chance.MoveTo(1 + text.Length);
         tree.Add(0, (int)(seed % 3));
@@ -87,16 +88,16 @@ internal sealed class JointLaw(int vocab, int length, SamplingOptions options)
 
     private int Draw(DraftTree tree, int node, int[] path, int count, CounterChance chance, WalkFault fault)
     {
-        var (children, newest) = (new SampledChildren(vocab), -1);
+        var newest = -1;
         Process(Logits(1, path), path, Rule(1));
-        if (!children.Begin(_distribution, tree, node))
+        if (tree.Sample(node, _distribution) is not { } children)
         {
             return -1;
         }
 
         for (var i = 0; i < count; i++)
         {
-            newest = Math.Max(newest, children.DrawInto(tree, node, chance));
+            newest = Math.Max(newest, children.Draw(chance));
         }
 
         if (fault == WalkFault.DraftOfAnotherTemperature)

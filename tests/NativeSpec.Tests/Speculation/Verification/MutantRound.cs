@@ -13,6 +13,9 @@ public enum Mistake
     FirstTokenUnverified,
     DraftOfAnotherTemperature,
     TargetAndDraftSwapped,
+    CertainAfterSampling,
+    CertainWherePlanned,
+    SharedNoise,
 }
 
 /// <summary>A round with one deterministic child and one drawn child at the root, written out independently of the production code, with
@@ -25,13 +28,18 @@ internal sealed class MutantRound(Mistake mistake)
     {
         var p = world.Target([]);
         var q = world.Draft([]);
-        if (mistake != Mistake.DroppedDuplicate)
+        if (mistake is not (Mistake.DroppedDuplicate or Mistake.CertainAfterSampling))
         {
             q[Deterministic] = 0;
         }
 
         Normalise(q);
-        var drawn = Draw(q, chance);
+        var (drawn, first) = mistake == Mistake.SharedNoise ? DrawBoth(q, p, chance) : (Draw(q, chance), -1);
+        if (mistake == Mistake.CertainAfterSampling && drawn == Deterministic)
+        {
+            return [chance.Accept(Math.Min(1, p[drawn] / q[drawn])) ? drawn : DrawResidual(p, q, chance)]; // the later child is the one that was drawn
+        }
+
         var ratioQ = mistake == Mistake.DraftOfAnotherTemperature ? Restricted(world.Draft([], temperature: 2)) : q;
         var kept = mistake switch
         {
@@ -45,14 +53,19 @@ internal sealed class MutantRound(Mistake mistake)
             return [drawn];
         }
 
-        var first = Draw(p, chance);
-        if (first == Deterministic)
+        // The planner leaves the certain child out when one of the later tokens was drawn.
+        if (mistake != Mistake.CertainWherePlanned || drawn < 2)
         {
-            return [first];
+            first = first < 0 ? Draw(p, chance) : first;
+            if (first == Deterministic)
+            {
+                return [first];
+            }
+
+            p[Deterministic] = 0;
+            Normalise(p);
         }
 
-        p[Deterministic] = 0;
-        Normalise(p);
         if (!kept)
         {
             return [Draw(p, chance)];
@@ -71,17 +84,35 @@ internal sealed class MutantRound(Mistake mistake)
             return [drawn];
         }
 
-        if (mistake != Mistake.MissingResidual)
-        {
-            for (var i = 0; i < p.Length; i++)
-            {
-                p[i] = Math.Max(p[i] - q[i], 0);
-            }
+        return [mistake == Mistake.MissingResidual ? Draw(p, chance) : DrawResidual(p, q, chance)];
+    }
 
-            Normalise(p);
+    private static int DrawResidual(float[] p, float[] q, IChance chance)
+    {
+        for (var i = 0; i < p.Length; i++)
+        {
+            p[i] = Math.Max(p[i] - q[i], 0);
         }
 
-        return [Draw(p, chance)];
+        Normalise(p);
+        return Draw(p, chance);
+    }
+
+    /// <summary>The draft's token and the target's by one and the same number: each is where the number falls in its running sums.</summary>
+    private static (int Drawn, int First) DrawBoth(float[] q, float[] p, IChance chance)
+    {
+        List<float> overlaps = [];
+        List<(int, int)> pairs = [];
+        for (var (i, fromQ) = (0, 0f); i < q.Length; fromQ += q[i++])
+        {
+            for (var (j, fromP) = (0, 0f); j < p.Length; fromP += p[j++])
+            {
+                overlaps.Add(Math.Max(Math.Min(fromQ + q[i], fromP + p[j]) - Math.Max(fromQ, fromP), 0));
+                pairs.Add((i, j));
+            }
+        }
+
+        return pairs[Draw([.. overlaps], chance)];
     }
 
     private static float[] Restricted(float[] q)

@@ -10,6 +10,24 @@ public sealed record Shape(int[] Deterministic, int Sampled, Shape? Below = null
     public override string ToString() => $"[{string.Join(',', Deterministic)}]+{Sampled}{(Below is null ? "" : $"/{Below}")}";
 }
 
+/// <summary>One drafter's turn in a round: it adds a child for certain, samples some, or looks through a token.</summary>
+/// <param name="Does">What it does.</param>
+/// <param name="Value">The token; of a sampling drafter, how many children it draws.</param>
+/// <param name="AtNewest">Whether it does so at the newest candidate instead of the root.</param>
+public sealed record Turn(TurnKind Does, int Value, bool AtNewest = false)
+{
+    public override string ToString() => $"{Does} {Value}{(AtNewest ? " below the newest" : "")}";
+}
+
+/// <summary>What a drafter does in its turn.</summary>
+public enum TurnKind
+{
+    Certain,
+    Sample,
+    SampleOtherwise, // from another distribution
+    Probe,
+}
+
 /// <summary>A target and a draft with a tiny vocabulary whose next-token distributions are random tables of the path, and the exact law of
 /// the text that speculation writes in it.</summary>
 internal sealed class TinyWorld(int vocab, int seed, SamplingOptions options)
@@ -44,9 +62,9 @@ internal sealed class TinyWorld(int vocab, int seed, SamplingOptions options)
 
     public float[] TargetLogits(IReadOnlyList<int> path) => Table("p", path);
 
-    public TokenDistribution DraftDistribution(IReadOnlyList<int> path)
+    public TokenDistribution DraftDistribution(IReadOnlyList<int> path, float temperature = 1)
     {
-        Draft(path).CopyTo(_scratch.Weights);
+        Draft(path, temperature).CopyTo(_scratch.Weights);
         _scratch.Normalise(vocab, isWholeVocabulary: true);
         return _scratch;
     }
@@ -55,12 +73,56 @@ internal sealed class TinyWorld(int vocab, int seed, SamplingOptions options)
     public IReadOnlyList<int> Round(Shape shape, IChance chance)
     {
         var tree = new DraftTree(32, vocab);
-        tree.Reset(0, Length - 1);
+        tree.BeginRound(0, Length - 1, mostForced: 32);
+        tree.BeginTurn(0, DraftKind.Sampled, probes: 0);
         Build(tree, 0, [], shape, chance);
+        return Walk(tree, (_, _) => true, chance);
+    }
+
+    /// <summary>One round in which drafters, each in a turn of its own, build the tree in any order.</summary>
+    /// <param name="turns">What they do.</param>
+    /// <param name="computes">Whether a node that is not forced is computed when its parent is: the planner's choice, which may depend on all
+    /// of the tree.</param>
+    /// <param name="chance">The random decisions.</param>
+    public IReadOnlyList<int> Round(IReadOnlyList<Turn> turns, Func<DraftTree, int, bool> computes, IChance chance)
+    {
+        var tree = new DraftTree(32, vocab);
+        tree.BeginRound(0, Length - 1, mostForced: 32);
+        for (var (i, newest) = (0, 0); i < turns.Count; i++)
+        {
+            tree.BeginTurn(i, DraftKind.Sampled, probes: 4);
+            var (at, added) = (turns[i].AtNewest ? newest : 0, -1);
+            switch (turns[i].Does)
+            {
+                case TurnKind.Certain:
+                    added = tree.Add(at, turns[i].Value);
+                    break;
+                case TurnKind.Probe:
+                    tree.AddProbe(at, turns[i].Value);
+                    break;
+                default:
+                    var children = tree.Sample(at, DraftDistribution(PathTo(tree, at), turns[i].Does == TurnKind.Sample ? 1 : 0.3f));
+                    for (var drawn = 0; children is not null && drawn < turns[i].Value; drawn++)
+                    {
+                        added = Math.Max(added, children.Draw(chance));
+                    }
+
+                    break;
+            }
+
+            newest = added < 0 ? newest : added;
+            tree.EndTurn();
+        }
+
+        return Walk(tree, computes, chance);
+    }
+
+    private List<int> Walk(DraftTree tree, Func<DraftTree, int, bool> computes, IChance chance)
+    {
         var history = new TokenHistory(vocab, 8, _rule.NeedsHistory);
         history.Start([0]);
         var verifier = new Verifier(vocab);
-        var nodes = new Nodes(this, tree);
+        var nodes = new Nodes(this, tree, computes);
         List<int> text = [];
         for (var node = 0; node >= 0;)
         {
@@ -83,14 +145,11 @@ internal sealed class TinyWorld(int vocab, int seed, SamplingOptions options)
 
         if (shape.Sampled > 0)
         {
-            var children = new SampledChildren(vocab);
-            if (children.Begin(DraftDistribution(path), tree, node))
+            var children = tree.Sample(node, DraftDistribution(path));
+            for (var i = 0; children is not null && i < shape.Sampled; i++)
             {
-                for (var i = 0; i < shape.Sampled; i++)
-                {
-                    var child = children.DrawInto(tree, node, chance);
-                    newest = child < 0 ? newest : child;
-                }
+                var child = children.Draw(chance);
+                newest = child < 0 ? newest : child;
             }
         }
 
@@ -152,19 +211,21 @@ internal sealed class TinyWorld(int vocab, int seed, SamplingOptions options)
         return [.. weights.Select(weight => (float)(weight / weights.Sum()))];
     }
 
-    private sealed class Nodes(TinyWorld world, DraftTree tree) : INodeLogits
+    private static List<int> PathTo(DraftTree tree, int node)
     {
-        public bool WasComputed(int node) => true;
-
-        public ReadOnlySpan<float> Logits(int node)
+        List<int> path = [];
+        for (; node > 0; node = tree.Parent(node))
         {
-            List<int> path = [];
-            for (; tree.Depth(node) > 0; node = tree.Parent(node))
-            {
-                path.Insert(0, tree.Token(node));
-            }
-
-            return world.TargetLogits(path);
+            path.Insert(0, tree.Token(node));
         }
+
+        return path;
+    }
+
+    private sealed class Nodes(TinyWorld world, DraftTree tree, Func<DraftTree, int, bool> computes) : INodeLogits
+    {
+        public bool WasComputed(int node) => node == 0 || (WasComputed(tree.Parent(node)) && (tree.IsForced(node) || computes(tree, node)));
+
+        public ReadOnlySpan<float> Logits(int node) => world.TargetLogits(PathTo(tree, node));
     }
 }

@@ -1,0 +1,350 @@
+using Microsoft.Extensions.Logging;
+using NativeSpec.Backends.Cpu;
+using NativeSpec.Engine;
+using NativeSpec.Sampling;
+using NativeSpec.Speculation;
+using NativeSpec.Speculation.Lookahead;
+using NativeSpec.Speculation.PromptLookup;
+
+namespace NativeSpec.Tests.Engine;
+
+/// <summary>Who is served when: pages, queue, cancellation, and what users' code may do to the thread that serves.</summary>
+public sealed class SchedulerTests
+{
+    private static readonly GenerationOptions Sampled = new()
+    {
+        MaxTokens = 40,
+        Temperature = 1,
+        Seed = 5,
+        LogitBias = new Dictionary<int, float> { [TestFolder.PoisonedToken] = -100, [TestFolder.TokenizersEndOfText] = -100 },
+    };
+
+    /// <summary>A pool that holds three texts, or fewer, of the requests below; eight are served at once as far as it goes.</summary>
+    private static readonly EngineOptions SmallPool = new() { MaxSequences = 8, MaxTreeNodes = 8, MaxContext = 300, KvTokens = 300, PrefillChunk = 64 };
+
+    private TestFolder _folder = null!;
+
+    [SetUp]
+    public void Make() => _folder = new TestFolder();
+
+    [TearDown]
+    public void Remove() => _folder.Dispose();
+
+    [Test]
+    public async Task CompleteAsync_ManyMoreThanThePoolHolds_EachWritesWhatItWritesAlone([Values] bool draftModel)
+    {
+        var requests = Requests(64);
+        var engine = Open(SmallPool with { DraftModels = draftModel ? [_folder.Path] : [] });
+        List<GenerationResult> alone = [];
+        foreach (var (prompt, options) in requests)
+        {
+            alone.Add(await engine.CompleteAsync(prompt, options));
+        }
+
+        Assert.That(engine.Scheduler.Preemptions, Is.Zero);
+        var together = await Task.WhenAll(requests.Select(request => engine.CompleteAsync(request.Prompt, request.Options)));
+
+        Assert.That(engine.Scheduler.Preemptions, Is.Positive, "the pool is too large for this test");
+        for (var i = 0; i < requests.Length; i++)
+        {
+            Assert.That(together[i].Ids, Is.EqualTo(alone[i].Ids), $"request {i}");
+            Assert.That((together[i].Text, together[i].FinishReason, together[i].StopString), Is.EqualTo((alone[i].Text, alone[i].FinishReason, alone[i].StopString)));
+            Assert.That(together[i].LogProbs.Select(p => p.Chosen), Is.EqualTo(alone[i].LogProbs.Select(p => p.Chosen)));
+        }
+
+        AssertNoPageLost(engine);
+    }
+
+    [Test]
+    public async Task GenerateAsync_CancelledAtAnyMoment_LosesNoPageAndHarmsNoNeighbour()
+    {
+        var requests = Requests(48);
+        var engine = Open(SmallPool);
+        List<GenerationResult> alone = [];
+        foreach (var (prompt, options) in requests)
+        {
+            alone.Add(await engine.CompleteAsync(prompt, options));
+        }
+
+        await Task.WhenAll(requests.Select(async (request, i) =>
+        {
+            using var cancellation = new CancellationTokenSource();
+            var pieces = i % 3 == 0 ? int.MaxValue : i * 7 % 60; // some before the first piece, some never
+            List<int> ids = [];
+            try
+            {
+                if (pieces == 0)
+                {
+                    await cancellation.CancelAsync();
+                }
+
+                await foreach (var piece in engine.GenerateAsync(request.Prompt, request.Options, cancellation.Token))
+                {
+                    ids.AddRange(piece.Ids);
+                    if (--pieces <= 0)
+                    {
+                        await cancellation.CancelAsync();
+                    }
+                }
+
+                Assert.That(ids, Is.EqualTo(alone[i].Ids));
+            }
+            catch (OperationCanceledException)
+            {
+                Assert.That(ids, Is.EqualTo(alone[i].Ids.Take(ids.Count)));
+            }
+        }));
+
+        AssertNoPageLost(engine);
+    }
+
+    /// <summary>A request without a limit takes the pages it uses, so that others are served beside it.</summary>
+    [Test]
+    public void GenerateAsync_WithoutALimit_LeavesRoomForOthers()
+    {
+        using var engine = Open(new EngineOptions { MaxSequences = 8, MaxTreeNodes = 8, MaxContext = 500, KvTokens = 500 });
+        var (started, proposed) = (0, 0);
+        var drafter = new CallbackDrafter { OnStart = () => started++, OnPropose = () => proposed = Math.Max(proposed, started) };
+        var options = Sampled with { MaxTokens = null, Speculation = drafter.Alone };
+        using var gone = new CancellationTokenSource();
+        var running = Enumerable.Range(0, 4).Select(_ => engine.CompleteAsync("abc", options, gone.Token)).ToArray();
+        Assert.That(() => Volatile.Read(ref proposed), Is.EqualTo(4).After(30_000, 1), "four are served before any of them has ended");
+        gone.Cancel();
+        Assert.That(async () => await Task.WhenAll(running), Throws.InstanceOf<OperationCanceledException>());
+    }
+
+    [Test]
+    public async Task GenerateAsync_WhenTooManyWait_IsRefusedAtOnceAndServedLater()
+    {
+        using var engine = Open(new EngineOptions { MaxSequences = 1, MaxWaiting = 2 });
+        using var gate = new ManualResetEventSlim();
+        var options = Sampled with { MaxTokens = 3, Speculation = new CallbackDrafter { OnPropose = gate.Wait }.Alone };
+        var made = engine.GenerateAsync("hello", options); // before the others, and enumerated after them
+        var running = Enumerable.Range(0, 3).Select(_ => engine.CompleteAsync("hello", options)).ToArray();
+
+        Assert.That(() => engine.GenerateAsync("hello", options), Throws.InstanceOf<EngineBusyException>().With.Message.Contains("1 requests").And.Message.Contains("2 more"));
+        Assert.That(() => { _ = engine.CompleteAsync("hello", options); }, Throws.InstanceOf<EngineException>());
+        Assert.That(async () => await made.GetAsyncEnumerator().MoveNextAsync(), Throws.InstanceOf<EngineBusyException>());
+
+        gate.Set();
+        var texts = await Task.WhenAll(running);
+        Assert.That(texts.Select(text => text.Ids.Count), Has.All.EqualTo(3));
+        Assert.That((await engine.CompleteAsync("hello", options)).Ids, Is.EqualTo(texts[0].Ids));
+    }
+
+    /// <summary>Penalties need counts for the whole vocabulary; a request has them when it is served, not while it waits.</summary>
+    [Test]
+    public async Task GenerateAsync_WhileItWaits_HoldsNoHistory()
+    {
+        using var engine = Open(new EngineOptions { MaxSequences = 1 });
+        using var gate = new ManualResetEventSlim();
+        var served = engine.CompleteAsync("hello", Sampled with { MaxTokens = 3, Speculation = new CallbackDrafter { OnPropose = gate.Wait }.Alone });
+        List<Task> waiting = [];
+        var plain = Allocated(Sampled);
+        var penalized = Allocated(Sampled with { RepetitionPenalty = 1.2f, FrequencyPenalty = 0.1f });
+
+        Assert.That(penalized, Is.EqualTo(plain).Within(64)); // numbers where there was null
+        gate.Set();
+        await served;
+        await Task.WhenAll(waiting);
+
+        long Allocated(GenerationOptions options)
+        {
+            waiting.Add(engine.CompleteAsync("hello", options)); // once for what is compiled and cached
+            var before = GC.GetAllocatedBytesForCurrentThread();
+            waiting.Add(engine.CompleteAsync("hello", options));
+            return GC.GetAllocatedBytesForCurrentThread() - before;
+        }
+    }
+
+    /// <summary>The drafter holds the round until the cancellation is there; if the forward did not look at it, the round would end and be
+    /// observed.</summary>
+    [Test]
+    public void GenerateAsync_Alone_LeavesTheForwardWhenCancelledOrDisposed([Values] bool disposes)
+    {
+        using var engine = Open(new EngineOptions());
+        using var cancellation = new CancellationTokenSource();
+        using var inPropose = new ManualResetEventSlim();
+        using var cancelled = new ManualResetEventSlim();
+        // Registered before the request's own cancellation is linked, so called after that: the last registered is called first.
+        using var registration = (disposes ? engine.Scheduler.Stopping : cancellation.Token).Register(cancelled.Set);
+        var observed = 0;
+        var drafter = new CallbackDrafter
+        {
+            OnPropose = () =>
+            {
+                inPropose.Set();
+                cancelled.Wait();
+            },
+            OnObserve = () => observed++,
+        };
+        var task = engine.CompleteAsync("hello", Sampled with { Speculation = drafter.Alone }, cancellation.Token);
+        inPropose.Wait();
+        Assert.That(observed, Is.EqualTo(1), "the prompt's round");
+
+        if (disposes)
+        {
+            engine.Dispose();
+            Assert.That(async () => await task, Throws.InstanceOf<ObjectDisposedException>());
+        }
+        else
+        {
+            cancellation.Cancel();
+            Assert.That(async () => await task, Throws.InstanceOf<OperationCanceledException>());
+            engine.Dispose(); // waits for the thread
+        }
+
+        Assert.That(observed, Is.EqualTo(1));
+    }
+
+    [Test]
+    public async Task Dispose_FromADraftersCall_IsRefusedAndTheEngineServesOn()
+    {
+        using var engine = Open(new EngineOptions());
+        var drafter = new CallbackDrafter { OnPropose = engine.Dispose };
+        var error = Assert.ThrowsAsync<InvalidOperationException>(() => engine.CompleteAsync("hello", Sampled with { Speculation = drafter.Alone }));
+        Assert.That(error.Message, Does.Contain("dispose it from another thread"));
+        Assert.That((await engine.CompleteAsync("hello", Sampled)).Ids, Has.Count.EqualTo(40));
+    }
+
+    [Test]
+    public async Task Load_InsideAnAsyncContext_DoesNotKeepItForTheRequests()
+    {
+        var ambient = new AsyncLocal<string> { Value = "the loader's" };
+        using var engine = Open(new EngineOptions());
+        string? seen = "not asked";
+        var drafter = new CallbackDrafter { OnPropose = () => seen = ambient.Value };
+        await engine.CompleteAsync("hello", Sampled with { Speculation = drafter.Alone });
+        Assert.That(seen, Is.Null);
+    }
+
+    [Test]
+    public async Task Logger_ARequestThatFails_IsToldOnceWithItsError()
+    {
+        var log = new ListLogger();
+        using (var engine = Open(new EngineOptions { Logger = log }))
+        {
+            Assert.ThrowsAsync<NonFiniteLogitsException>(() => engine.CompleteAsync([104, TestFolder.PoisonedToken], Sampled));
+            var drafter = new CallbackDrafter { OnStart = () => throw new FormatException("mine") };
+            Assert.ThrowsAsync<FormatException>(() => engine.CompleteAsync("hello", Sampled with { Speculation = drafter.Alone }));
+            Assert.That(async () => await engine.CompleteAsync("hello", Sampled, new CancellationToken(true)), Throws.InstanceOf<OperationCanceledException>());
+            await engine.CompleteAsync("hello", Sampled);
+        }
+
+        var errors = log.Entries.Where(entry => entry.Level == LogLevel.Error).ToArray();
+        Assert.That(errors.Select(entry => entry.Error), Is.EqualTo(new[] { typeof(NonFiniteLogitsException), typeof(FormatException) }).Using<Exception?, Type>((error, type) => error?.GetType() == type));
+        Assert.That(errors[0].Text, Does.Contain("2 tokens"));
+    }
+
+    /// <summary>What drafters do on the scheduler's thread keeps the neighbours waiting: no call may read more than a round computes.</summary>
+    [Test]
+    public async Task Drafters_ALongPrompt_ReadItInPieces()
+    {
+        const int chunk = 32;
+        using var lookup = new ReadingMeter(new PromptLookupDrafter(), drafter => ((PromptLookupSession)drafter).TokensRead);
+        using var lookahead = new ReadingMeter(new LookaheadDrafter(), drafter => ((LookaheadSession)drafter).TokensRead);
+        using var engine = Open(new EngineOptions { PrefillChunk = chunk, Drafters = [] });
+        int[] prompt = [.. Enumerable.Range(0, 420).Select(i => i * i % 97)];
+        await engine.CompleteAsync(prompt, Sampled with { Speculation = new() { Sources = [lookup, lookahead], Unplanned = true } });
+
+        foreach (var meter in new[] { lookup, lookahead })
+        {
+            Assert.That(meter.ReadBeforeProposing, Is.EqualTo(prompt.Length));
+            Assert.That(meter.MostInACall, Is.EqualTo(chunk));
+        }
+    }
+
+    private InferenceEngine Open(EngineOptions options)
+        => InferenceEngine.Load(_folder.Path, options with { CreateBackend = _ => CpuBackend.Create(new CpuOptions { Threads = 2 }) });
+
+    /// <summary>Requests of some 200 to 280 tokens with all that has a state: penalties, log-probabilities, stop strings.</summary>
+    private static (int[] Prompt, GenerationOptions Options)[] Requests(int count)
+    {
+        var random = new Random(3);
+        return [.. Enumerable.Range(0, count).Select(i => (
+            Prompt: (int[])[.. Enumerable.Range(0, 20 + random.Next(100)).Select(_ => random.Next(97, 123))],
+            Options: Sampled with
+            {
+                Seed = (ulong)i,
+                MaxTokens = 160 + random.Next(20),
+                RepetitionPenalty = i % 2 == 0 ? 1.2f : null,
+                TopLogProbs = i % 4 == 0 ? 2 : 0,
+                StopStrings = i % 5 == 0 ? ["aa", "zz"] : [],
+                Temperature = i % 3 == 0 ? 0.2f : 1,
+            }))];
+    }
+
+    private static void AssertNoPageLost(InferenceEngine engine)
+    {
+        var cache = engine.Cache;
+        engine.Dispose(); // waits for the thread, which gives pages back after it has handed over a text
+        Assert.That(cache.FreePages, Is.EqualTo(cache.TotalPages));
+    }
+
+    private sealed class ListLogger : ILogger
+    {
+        public List<(LogLevel Level, string Text, Exception? Error)> Entries { get; } = [];
+
+        public IDisposable? BeginScope<TState>(TState state)
+            where TState : notnull
+            => null;
+
+        public bool IsEnabled(LogLevel logLevel) => true;
+
+        public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
+        {
+            lock (Entries)
+            {
+                Entries.Add((logLevel, formatter(state, exception), exception));
+            }
+        }
+    }
+
+    /// <summary>Counts what a drafter reads in each of its calls.</summary>
+    private sealed class ReadingMeter(IDrafterSource inner, Func<IDrafter, int> tokensRead) : IDrafterSource, IDrafter
+    {
+        private IDrafter? _drafter;
+        private int _read;
+
+        public string Name => inner.Name;
+
+        public int MostInACall { get; private set; }
+
+        public int ReadBeforeProposing { get; private set; } = -1;
+
+        public IDrafter Start(ReadOnlyMemory<int> prompt)
+        {
+            _drafter = inner.Start(prompt);
+            Measure();
+            return this;
+        }
+
+        public void ReadPrompt(ReadOnlySpan<int> prompt)
+        {
+            _drafter!.ReadPrompt(prompt);
+            Measure();
+        }
+
+        public void Propose(DraftContext context, DraftTree tree)
+        {
+            ReadBeforeProposing = ReadBeforeProposing < 0 ? _read : ReadBeforeProposing;
+            _drafter!.Propose(context, tree);
+            Measure();
+        }
+
+        public void Observe(RoundOutcome outcome)
+        {
+            _drafter!.Observe(outcome);
+            Measure();
+        }
+
+        public void Dispose() => inner.Dispose();
+
+        private void Measure()
+        {
+            var read = tokensRead(_drafter!);
+            MostInACall = Math.Max(MostInACall, read - _read);
+            _read = read;
+        }
+    }
+}

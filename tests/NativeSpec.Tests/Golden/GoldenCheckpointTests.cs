@@ -1,0 +1,75 @@
+using System.Runtime.CompilerServices;
+using System.Text.Json;
+using NativeSpec.Loading;
+using NativeSpec.Loading.Llama;
+using NativeSpec.Tests.Backends;
+using NativeSpec.Tests.Model;
+
+namespace NativeSpec.Tests.Golden;
+
+/// <summary>Random checkpoints against the reference library's values: every setting that changes the forward, on every backend.</summary>
+[TestFixtureSource(typeof(TestBackend), nameof(TestBackend.All))]
+public sealed class GoldenCheckpointTests(TestBackend backend)
+{
+    private static readonly string[] Prompts = ["short", "long"];
+
+    public static IEnumerable<string> Supported => ["llama", "llama-tied-headdim32", "llama-biases", "llama-rope-llama3", "llama-rope-linear"];
+
+    [Test]
+    public void Forward_AfterAPrompt_HasTheReferencesLogitsAndGreedyTokens([ValueSource(nameof(Supported))] string name, [ValueSource(nameof(Prompts))] string prompt)
+    {
+        var expected = Expected(name).GetProperty("prompts").GetProperty(prompt);
+        using var checkpoint = LlamaCheckpoint.Open(Path.Combine(Folder(), name));
+        using var run = new ModelRun(backend.Create(), checkpoint.Config, checkpoint.Tensors);
+        var sequence = run.Open();
+
+        var logits = run.Append(sequence, Ids(expected, "prompt_ids"), chunk: 64)[^1];
+        var wanted = expected.GetProperty("logits").EnumerateArray().Select(value => value.GetSingle()).ToArray();
+        Assert.That(logits, Is.EqualTo(wanted).Within(2e-4 * wanted.Max(Math.Abs)));
+
+        List<int> greedy = [];
+        foreach (var _ in Ids(expected, "greedy_ids"))
+        {
+            greedy.Add(Array.IndexOf(logits, logits.Max()));
+            logits = run.Append(sequence, [greedy[^1]])[^1];
+        }
+
+        Assert.That(greedy, Is.EqualTo(Ids(expected, "greedy_ids")));
+    }
+
+    private static JsonElement Expected(string name)
+    {
+        using var document = JsonDocument.Parse(File.ReadAllText(Path.Combine(Folder(), name, "expected.json")));
+        return document.RootElement.Clone();
+    }
+
+    private static int[] Ids(JsonElement expected, string field) => [.. expected.GetProperty(field).EnumerateArray().Select(id => id.GetInt32())];
+
+    private static string Folder([CallerFilePath] string thisFile = "") => Path.GetDirectoryName(thisFile)!;
+}
+
+/// <summary>What this engine does not compute is refused by name, before anything is computed wrongly.</summary>
+public sealed class GoldenRefusalTests
+{
+    [TestCase("gemma2")]
+    [TestCase("gemma3")]
+    [TestCase("mixtral")]
+    [TestCase("olmo2")]
+    [TestCase("qwen3-moe")]
+    public void Read_AnotherFamily_IsRefusedByName(string name)
+    {
+        var file = Path.Combine(Path.GetDirectoryName(ThisFile())!, "refused", name, "config.json");
+        using var document = JsonDocument.Parse(File.ReadAllText(file));
+        var type = document.RootElement.GetProperty("model_type").GetString();
+
+        Assert.That(() => LlamaConfig.Read(file), Throws.TypeOf<ModelFormatException>().With.Message.Contains(type));
+    }
+
+    [Test]
+    public void Read_ARotationThatDependsOnHowThePromptIsCut_IsRefused()
+        => Assert.That(
+            () => LlamaConfig.Read(Path.Combine(Path.GetDirectoryName(ThisFile())!, "refused", "llama-rope-dynamic", "config.json")),
+            Throws.TypeOf<ModelFormatException>().With.Message.Contains("dynamic"));
+
+    private static string ThisFile([CallerFilePath] string thisFile = "") => thisFile;
+}
