@@ -1,6 +1,5 @@
 #include "dispatch.h"
 
-#include <cstring>
 
 #if defined(__x86_64__) || defined(_M_X64)
 #define NATIVESPEC_X64
@@ -52,7 +51,6 @@ struct Features {
   bool avx512 = false;
   bool avx512_vnni = false;
   bool avx512_bf16 = false;
-  bool amd = false;
 };
 
 #if defined(NATIVESPEC_X64)
@@ -87,16 +85,10 @@ constexpr bool Bit(uint32_t value, int bit) { return (value >> bit & 1u) != 0; }
 
 Features Detect() {
   Features f;
-  const Registers vendor = CpuId(0, 0);
-  char name[13] = {};
-  std::memcpy(name, &vendor.ebx, 4);
-  std::memcpy(name + 4, &vendor.edx, 4);
-  std::memcpy(name + 8, &vendor.ecx, 4);
-  f.amd = std::strcmp(name, "AuthenticAMD") == 0 || std::strcmp(name, "HygonGenuine") == 0;
-
+  const Registers first = CpuId(0, 0);
   const Registers basic = CpuId(1, 0);
   const bool saves = Bit(basic.ecx, 27);
-  if (vendor.eax < 7 || !saves) {
+  if (first.eax < 7 || !saves) {
     return f;
   }
 
@@ -153,10 +145,11 @@ struct Level {
   const char* name;
   const Operations& (*table)();
   bool (*runs)();
+  bool rounds_activations = false;
 };
 
-// The level with BF16 dot products is the fastest on AMD's cores only: on Intel's (Emerald Rapids, measured) two of these instructions
-// take longer than the four multiply-adds they stand for, and they round the activations besides. The vendor decides, not a clock.
+// The level with BF16 dot products rounds activations to 8 bits of precision, which no other does, and is taken only where it is asked for: a default
+// must not decide by the processor how well a model predicts (docs/performance.md has what it costs and where it gains).
 const Level kLevels[] = {
     {"generic", &generic::Table, [] { return true; }},
 #if defined(NATIVESPEC_HAS_X64)
@@ -164,7 +157,7 @@ const Level kLevels[] = {
     {"avx2vnni", &Avx2Vnni, [] { return Cpu().avx_vnni; }},
     {"avx512", &avx512::Table, [] { return Cpu().avx512; }},
     {"avx512vnni", &Avx512Vnni, [] { return Cpu().avx512_vnni; }},
-    {"avx512bf16", &Avx512BF16, [] { return Cpu().avx512_bf16; }},
+    {"avx512bf16", &Avx512BF16, [] { return Cpu().avx512_bf16; }, true},
 #endif
 #if defined(NATIVESPEC_HAS_NEON)
     {"neon", &neon::Table, [] { return true; }},
@@ -181,7 +174,7 @@ bool LevelRuns(int level) { return kLevels[level].runs(); }
 
 int DefaultLevel() {
   for (int level = LevelCount() - 1; level > 0; --level) {
-    if (LevelRuns(level) && (Cpu().amd || std::strcmp(LevelName(level), "avx512bf16") != 0)) {
+    if (LevelRuns(level) && !kLevels[level].rounds_activations) {
       return level;
     }
   }

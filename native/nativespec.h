@@ -137,8 +137,8 @@ NS_API const char* ns_level_name(int32_t level);
 /* 1 where this processor runs the level. */
 NS_API int32_t ns_level_runs(int32_t level);
 
-/* The level taken when none is asked for: the fastest for this processor. It is a function of the processor's features and vendor, never
- * of a measurement, because results differ between levels in their last bits. */
+/* The level taken when none is asked for: the fastest that this processor runs and that leaves activations in F32. It is a function of the processor's
+ * features, never of a measurement, because results differ between levels in their last bits. */
 NS_API int32_t ns_default_level(void);
 
 NS_API ns_status ns_backend_create(int32_t threads, int32_t level, ns_backend** backend);

@@ -14,6 +14,7 @@ void Versions() {
 void Levels() {
   CHECK(std::strcmp(ns_level_name(0), "generic") == 0);
   CHECK(ns_level_runs(0) == 1 && ns_level_runs(ns_default_level()) == 1);
+  CHECK(std::strcmp(ns_level_name(ns_default_level()), "avx512bf16") != 0);
   CHECK(ns_level_name(-1) == nullptr && ns_level_name(100) == nullptr && ns_level_runs(100) == 0);
 }
 

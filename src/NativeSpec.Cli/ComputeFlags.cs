@@ -25,6 +25,8 @@ internal sealed class ComputeFlags
     private readonly Option<string?> _backend = Choice("--backend", "cpu are the managed kernels, native the C++ ones; by default native where its library is", ["cpu", "native"]);
     private readonly Option<string?> _weights;
     private readonly Option<int?> _threads = CommonOptions.Threads();
+    private readonly Option<string?> _level = Choice(
+        "--level", "Instruction set of the native kernels; by default NATIVESPEC_NATIVE_LEVEL, or else the fastest that leaves activations in F32", ["generic", "avx2", "avx2vnni", "avx512", "avx512vnni", "avx512bf16", "neon"]);
 
     /// <summary>For a checkpoint.</summary>
     public ComputeFlags(Terminal terminal)
@@ -38,7 +40,7 @@ internal sealed class ComputeFlags
     public static ComputeFlags ForRandomWeights(Terminal terminal) => new(terminal, Choice("--weights", "How the weights are held (default bf16)", ["bf16", "q8", "q4"]));
 
     /// <summary>All of them.</summary>
-    public Option[] All => [_threads, _backend, _weights];
+    public Option[] All => [_threads, _backend, _level, _weights];
 
     /// <summary>Whether the command line asks for packed weights.</summary>
     public bool Packs(CommandResult result) => result.GetValue(_weights) is { } weights && Formats[weights] != WeightFormat.AsStored;
@@ -49,6 +51,7 @@ internal sealed class ComputeFlags
     {
         Threads = parsed.GetValue(_threads),
         Backend = parsed.GetValue(_backend) switch { "cpu" => BackendKind.Cpu, "native" => BackendKind.Native, _ => null },
+        NativeLevel = parsed.GetValue(_level),
         Weights = parsed.GetValue(_weights) is { } weights ? Formats[weights] : WeightFormat.AsStored,
         Logger = !_terminal.IsErrorRedirected || parsed.GetValue(CommonOptions.Verbose) ? new Notices(_terminal) : null,
         LoadProgress = Progress(_terminal),

@@ -7,7 +7,7 @@ namespace NativeSpec.Cli.Inspection;
 
 /// <summary>What <c>inspect</c> shows of a checkpoint.</summary>
 internal sealed record CheckpointReport(
-    string Model, LlamaCheckpoint Checkpoint, (string? Description, string? Problem) Tokenizer, EngineOptions Options, MemoryNeed Memory)
+    string Model, LlamaCheckpoint Checkpoint, (string? Description, string? Problem) Tokenizer, EngineOptions Options, MemoryNeed Memory, KernelChoice Kernels)
 {
     private LlamaConfig Config => Checkpoint.Config;
 
@@ -29,6 +29,17 @@ internal sealed record CheckpointReport(
             json.WriteString("problem", problem);
         }
 
+        json.WriteEndObject();
+        json.WriteStartObject("kernels");
+        json.WriteString("used", Kernels.Used);
+        json.WriteString("expected", Kernels.Expected);
+        json.WriteStartArray("available");
+        foreach (var kernels in Kernels.Available)
+        {
+            json.WriteStringValue(kernels);
+        }
+
+        json.WriteEndArray();
         json.WriteEndObject();
         json.WriteStartObject("memory");
         json.WriteNumber("context", Context);
@@ -81,6 +92,7 @@ internal sealed record CheckpointReport(
             ["begins, ends", $"{Config.BosTokenId?.ToString(System.Globalization.CultureInfo.InvariantCulture) ?? "none"}, {(eos.Length > 0 ? eos : "none")}"],
             ["weights", Checkpoint.Format == WeightFormat.AsStored ? "as stored" : $"packed, {Checkpoint.Format.ToString().ToLowerInvariant()}"],
             ["tokenizer", Tokenizer.Description ?? Tokenizer.Problem!],
+            ["kernels", $"{Kernels.Used}{(Kernels.Used == Kernels.Expected ? "" : $", where {Kernels.Expected} was expected")}; this machine runs {string.Join(", ", Kernels.Available)}"],
             ["memory", $"{Tables.Bytes(Memory.Weights)} weights + {Tables.Bytes(Memory.KeyValues)} keys and values of {Context} tokens + {Tables.Bytes(Memory.Buffers)} buffers = {Tables.Bytes(Memory.Total)}"],
         ];
         Tables.Print(terminal, ["checkpoint", ""], 2, facts);

@@ -22,17 +22,22 @@ internal static partial class EngineBackend
             return create(options);
         }
 
+        if (options.NativeLevel is { } level && options.Backend == BackendKind.Cpu)
+        {
+            throw new ArgumentException($"{nameof(EngineOptions.NativeLevel)} is '{level}', which the managed kernels do not have", nameof(options));
+        }
+
         if (options.Backend != BackendKind.Cpu)
         {
-            var native = NativeBackend.TryCreate(new NativeOptions { Threads = options.Threads, Weights = options.Weights }, out var missing);
+            var native = NativeBackend.TryCreate(new NativeOptions { Threads = options.Threads, Weights = options.Weights, Level = options.NativeLevel }, out var missing);
             if (native is not null)
             {
                 return native;
             }
 
-            if (options.Backend == BackendKind.Native || options.Weights != WeightFormat.AsStored)
+            if (options.Backend == BackendKind.Native || options.NativeLevel is not null || options.Weights != WeightFormat.AsStored)
             {
-                throw new InvalidOperationException(options.Backend == BackendKind.Native
+                throw new InvalidOperationException(options.Backend == BackendKind.Native || options.NativeLevel is not null
                     ? $"the native backend cannot be taken: {missing}"
                     : $"{Name(options.Weights)} weights need the native backend: {missing}");
             }
@@ -48,8 +53,27 @@ internal static partial class EngineBackend
             : throw new ArgumentException($"{Name(options.Weights)} weights need the native backend; the managed kernels compute with F32, F16 and BF16", nameof(options));
     }
 
+    /// <summary>What computes where nobody asks for anything, beside what could: an environment variable or a missing library makes a difference
+    /// that should be seen.</summary>
+    /// <exception cref="ArgumentException">The environment variable names a level that this processor does not run.</exception>
+    public static KernelChoice Kernels()
+    {
+        if (NativeOptions.ExpectedLevel is not { } expected)
+        {
+            return new KernelChoice($"managed {SimdLevels.Best}", "native", [.. SimdLevels.Available.Select(level => $"managed {level}")]);
+        }
+
+        return new KernelChoice($"native {NativeOptions.LevelName(new NativeOptions().ResolveLevel())}", $"native {expected}", [.. NativeOptions.AvailableLevels.Select(level => $"native {level}")]);
+    }
+
     private static string Name(WeightFormat format) => format.ToString().ToLowerInvariant();
 
     [LoggerMessage(Level = LogLevel.Warning, Message = "{Reason}; the managed kernels serve")]
     private static partial void LogMissing(ILogger logger, string reason);
 }
+
+/// <summary>Which kernels compute.</summary>
+/// <param name="Used">Those that are taken.</param>
+/// <param name="Expected">Those that would be taken if nothing were missing and no environment variable said otherwise.</param>
+/// <param name="Available">All that this machine runs.</param>
+internal sealed record KernelChoice(string Used, string Expected, IReadOnlyList<string> Available);

@@ -75,6 +75,11 @@ public sealed record EngineOptions
     /// <summary>The backend; null takes the native one where its library is, otherwise the managed one.</summary>
     public BackendKind? Backend { get; init; }
 
+    /// <summary>The instruction set of the native kernels, by its name: generic, avx2, avx2vnni, avx512, avx512vnni, avx512bf16, neon. Null takes the
+    /// environment variable NATIVESPEC_NATIVE_LEVEL, or else the fastest that this processor runs and that leaves activations in F32; avx512bf16
+    /// rounds them to BF16 where weights are BF16, and is faster on some processors.</summary>
+    public string? NativeLevel { get; init; }
+
     /// <summary>How matmul weights are held: as the checkpoint stores them, or packed to 8 or 4 bits while it is loaded, which only the native
     /// backend computes with. A checkpoint that is packed already stays as it is.</summary>
     public WeightFormat Weights { get; init; }

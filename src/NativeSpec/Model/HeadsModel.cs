@@ -14,6 +14,9 @@ namespace NativeSpec.Model;
 /// share their vocabulary matrix are multiplied with it in one go. Allocates nothing once it is made.</remarks>
 internal sealed class HeadsModel : IDisposable
 {
+    /// <summary>Most hidden states at once.</summary>
+    public const int MaxStates = 16;
+
     private readonly Dictionary<TensorView, BackendWeight> _weights = new(ReferenceEqualityComparer.Instance);
     private readonly Head[] _heads;
     private readonly Head? _vocabulary; // where all heads share it: its input is their features
@@ -29,19 +32,16 @@ internal sealed class HeadsModel : IDisposable
     /// <param name="heads">The heads; their memory must outlive this.</param>
     /// <param name="lmHead">The model's output matrix, for heads that use it.</param>
     /// <param name="backend">The model's backend; stays the caller's.</param>
-    /// <param name="topK">Tokens to find for each head, at most as many as there are.</param>
-    /// <param name="maxStates">Most hidden states at once.</param>
-    /// <param name="rows">Rows of the vocabulary matrices that stand for tokens, the first ones; null for all.</param>
-    public HeadsModel(MedusaHeads heads, TensorView lmHead, IBackend backend, int topK, int maxStates, int? rows = null)
+    /// <param name="rows">Rows of the vocabulary matrices that stand for tokens: the first ones.</param>
+    /// <param name="topK">Tokens to find for each head, at most as many as a head has.</param>
+    public HeadsModel(MedusaHeads heads, TensorView lmHead, IBackend backend, int rows, int topK)
     {
-        ArgumentOutOfRangeException.ThrowIfLessThan(maxStates, 1);
-        MaxStates = maxStates;
         _tokenMap = heads.TokenMap;
         var shared = heads.IsVocabShared;
         _heads = new Head[heads.Heads.Count];
         for (var h = 0; h < _heads.Length; h++)
         {
-            var plan = new ForwardPlan(maxStates, maxLogitRows: 0);
+            var plan = new ForwardPlan(MaxStates, maxLogitRows: 0);
             var x = plan.Input(heads.HiddenSize);
             foreach (var block in heads.Heads[h].Blocks)
             {
@@ -52,22 +52,21 @@ internal sealed class HeadsModel : IDisposable
             _heads[h] = new Head(backend.Compile(plan), x, features);
         }
 
-        var all = Import(backend, heads.Heads[0].Vocab ?? lmHead, null).OutFeatures;
         if (shared)
         {
-            var plan = new ForwardPlan(maxStates * _heads.Length, maxLogitRows: 0);
+            var plan = new ForwardPlan(MaxStates * _heads.Length, maxLogitRows: 0);
             var features = plan.Input(heads.HiddenSize);
             var logits = plan.Keep(plan.Project(features, Import(backend, heads.Heads[0].Vocab ?? lmHead, null)));
             _vocabulary = new Head(backend.Compile(plan), features, logits);
         }
 
-        _batch = new RowBatch(maxStates * _heads.Length, maxPages: 1, headDim: 2);
-        _rows = rows ?? all;
+        _batch = new RowBatch(MaxStates * _heads.Length, maxPages: 1, headDim: 2);
+        _rows = rows;
         TopK = Math.Min(topK, _rows);
         _weightOf = new float[_rows];
-        _tokens = new int[maxStates * _heads.Length * TopK];
+        _tokens = new int[MaxStates * _heads.Length * TopK];
         _probabilities = new float[_tokens.Length];
-        _found = new int[maxStates * _heads.Length];
+        _found = new int[MaxStates * _heads.Length];
     }
 
     /// <summary>Heads there are.</summary>
@@ -76,77 +75,42 @@ internal sealed class HeadsModel : IDisposable
     /// <summary>Tokens found for each head.</summary>
     public int TopK { get; }
 
-    /// <summary>Most hidden states at once.</summary>
-    public int MaxStates { get; }
-
     /// <summary>[found] the most likely tokens of a head after a state, most likely first; none where its logits are not finite.</summary>
     public ReadOnlySpan<int> Tokens(int state, int head) => _tokens.AsSpan(Place(state, head) * TopK, _found[Place(state, head)]);
 
     /// <summary>[found] their probabilities.</summary>
     public ReadOnlySpan<float> Probabilities(int state, int head) => _probabilities.AsSpan(Place(state, head) * TopK, _found[Place(state, head)]);
 
-    /// <summary>Computes the first heads for hidden states where the model left them.</summary>
-    /// <param name="states">The states; the model has computed no forward since.</param>
-    /// <param name="heads">How many heads: the deepest token that is wanted.</param>
-    /// <exception cref="InvalidOperationException">A state is gone.</exception>
-    public void Run(ReadOnlySpan<HiddenRow> states, int heads)
+    /// <summary>Sets a state for the next run: a row where the model left it.</summary>
+    /// <exception cref="InvalidOperationException">The model has computed another forward since.</exception>
+    public void SetState(int state, in HiddenRow hidden)
     {
-        Require(states.Length, heads);
-        for (var h = 0; h < heads; h++)
-        {
-            for (var state = 0; state < states.Length; state++)
-            {
-                states[state].CopyTo(_heads[h].Program, _heads[h].Input, state);
-            }
-        }
-
-        Compute(states.Length, heads);
-    }
-
-    /// <summary>Computes the first heads for hidden states that lie in this process's memory.</summary>
-    /// <param name="states">[states, hidden] the model's hidden states after the final norm.</param>
-    /// <param name="heads">How many heads.</param>
-    public void Run(ReadOnlySpan<float> states, int heads)
-    {
-        var width = _heads[0].Input.Width;
-        var count = states.Length / width;
-        Require(count, heads);
-        for (var h = 0; h < heads; h++)
-        {
-            for (var state = 0; state < count; state++)
-            {
-                _heads[h].Program.Write(_heads[h].Input, state, states.Slice(state * width, width));
-            }
-        }
-
-        Compute(count, heads);
-    }
-
-    /// <inheritdoc/>
-    public void Dispose()
-    {
+        RequireState(state);
         foreach (var head in _heads)
         {
-            head.Program.Dispose();
-        }
-
-        _vocabulary?.Program.Dispose();
-        foreach (var weight in _weights.Values)
-        {
-            weight.Dispose();
+            hidden.CopyTo(head.Program, head.Input, state);
         }
     }
 
-    private void Require(int states, int heads)
+    /// <summary>Sets a state for the next run.</summary>
+    /// <param name="state">Which one.</param>
+    /// <param name="hidden">[hidden] the model's hidden state after the final norm.</param>
+    public void SetState(int state, ReadOnlySpan<float> hidden)
     {
-        if (states > MaxStates || (uint)heads > (uint)Count)
+        RequireState(state);
+        foreach (var head in _heads)
         {
-            throw new ArgumentException($"{states} states and {heads} heads; there is room for {MaxStates}, and there are {Count} heads");
+            head.Program.Write(head.Input, state, hidden);
         }
     }
 
-    private void Compute(int states, int heads)
+    /// <summary>Computes the first heads of the first states, which have been set since the last run: the blocks compute in their place.</summary>
+    /// <param name="states">How many states.</param>
+    /// <param name="heads">How many heads: the deepest token that is wanted.</param>
+    public void Run(int states, int heads)
     {
+        ArgumentOutOfRangeException.ThrowIfGreaterThan((uint)states, (uint)MaxStates);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan((uint)heads, (uint)Count);
         for (var h = 0; h < heads; h++)
         {
             var head = _heads[h];
@@ -175,6 +139,23 @@ internal sealed class HeadsModel : IDisposable
             }
         }
     }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        foreach (var head in _heads)
+        {
+            head.Program.Dispose();
+        }
+
+        _vocabulary?.Program.Dispose();
+        foreach (var weight in _weights.Values)
+        {
+            weight.Dispose();
+        }
+    }
+
+    private static void RequireState(int state) => ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual((uint)state, (uint)MaxStates);
 
     // One module may stand for several blocks, and one matrix for several heads.
     private BackendWeight Import(IBackend backend, TensorView weight, TensorView? bias)

@@ -23,6 +23,9 @@ internal sealed class KvSequence : IDisposable
 
     internal KvCache Cache => _cache;
 
+    /// <summary>Its pages may be another's.</summary>
+    internal bool IsDisposed => _disposed;
+
     /// <summary>Makes room for <paramref name="capacity"/> tokens, tree nodes included, by as many further pages as that takes; false, and
     /// nothing changed, when the pool has too few free ones now. What is reserved already stays.</summary>
     public bool TryReserve(int capacity)

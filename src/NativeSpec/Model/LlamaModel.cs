@@ -173,6 +173,7 @@ internal sealed class LlamaModel : IDisposable
 
         foreach (ref readonly var entry in forest.Entries)
         {
+            ObjectDisposedException.ThrowIf(entry.Sequence.IsDisposed, entry.Sequence);
             if (!ReferenceEquals(entry.Sequence.Cache, forest.Entries[0].Sequence.Cache))
             {
                 throw new ArgumentException("the sequences of a forest must share one cache", nameof(forest));

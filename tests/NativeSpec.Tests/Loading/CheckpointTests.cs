@@ -29,6 +29,20 @@ public sealed class CheckpointTests
     }
 
     [Test]
+    public void Data_OfADisposedCheckpoint_IsRefusedByTheTensorsName()
+    {
+        SafetensorsWriter.Write(_folder["model.safetensors"], [LoadingTestFiles.Tensor("a", 1)]);
+        var checkpoint = Checkpoint.Open(_folder.Path);
+        var view = checkpoint.Tensors["a"];
+        Assert.That(view.Bytes.Length, Is.EqualTo(view.ByteLength));
+
+        checkpoint.Dispose();
+
+        Assert.That(() => view.Data, Throws.InstanceOf<ObjectDisposedException>().With.Message.Contains("'a'"));
+        Assert.That(() => view.Bytes.Length, Throws.InstanceOf<ObjectDisposedException>());
+    }
+
+    [Test]
     public void Open_Shards_AreSeenAsOne()
     {
         WriteShards(("a", "2.safetensors"), ("b", "1.safetensors"), ("c", "2.safetensors"));

@@ -42,9 +42,9 @@ public sealed class HeadsModelTests
     {
         var shared = isShared ? View(Vocab, Hidden) : null;
         var heads = Heads(3, h => new MedusaHead([.. Enumerable.Range(0, blocks).Select(_ => new MedusaBlock(View(Hidden, Hidden), hasBias ? View(Hidden) : null))], shared ?? View(Vocab, Hidden)));
-        using var forward = new HeadsModel(heads, _lmHead, _backend, TopK, maxStates: 3);
+        using var forward = new HeadsModel(heads, _lmHead, _backend, Vocab, TopK);
 
-        forward.Run(_hidden, 3);
+        Run(forward, 3);
 
         for (var h = 0; h < 3; h++)
         {
@@ -60,11 +60,11 @@ public sealed class HeadsModelTests
     {
         var zero = new MedusaBlock(_memory.View("A", new float[Hidden * Hidden], Hidden, Hidden), _memory.View("b", new float[Hidden], Hidden));
         var vocab = ofTheModel ? null : View(Vocab, Hidden);
-        using var untrained = new HeadsModel(Heads(2, _ => new MedusaHead([zero, zero], vocab)), _lmHead, _backend, TopK, maxStates: 3);
-        using var matrix = new HeadsModel(Heads(2, _ => new MedusaHead([], vocab ?? _lmHead)), _lmHead, _backend, TopK, maxStates: 3);
+        using var untrained = new HeadsModel(Heads(2, _ => new MedusaHead([zero, zero], vocab)), _lmHead, _backend, Vocab, TopK);
+        using var matrix = new HeadsModel(Heads(2, _ => new MedusaHead([], vocab ?? _lmHead)), _lmHead, _backend, Vocab, TopK);
 
-        untrained.Run(_hidden, 2);
-        matrix.Run(_hidden, 2);
+        Run(untrained, 2);
+        Run(matrix, 2);
 
         for (var h = 0; h < 2; h++)
         {
@@ -79,11 +79,11 @@ public sealed class HeadsModelTests
         var block = new MedusaBlock(View(Hidden, Hidden), View(Hidden));
         var values = Random(Vocab * Hidden);
         var one = _memory.View("one", values, Vocab, Hidden);
-        using var shared = new HeadsModel(Heads(3, _ => new MedusaHead([block], one)), _lmHead, _backend, TopK, maxStates: 3);
-        using var apart = new HeadsModel(Heads(3, h => new MedusaHead([block], _memory.View($"{h}", values, Vocab, Hidden))), _lmHead, _backend, TopK, maxStates: 3);
+        using var shared = new HeadsModel(Heads(3, _ => new MedusaHead([block], one)), _lmHead, _backend, Vocab, TopK);
+        using var apart = new HeadsModel(Heads(3, h => new MedusaHead([block], _memory.View($"{h}", values, Vocab, Hidden))), _lmHead, _backend, Vocab, TopK);
 
-        shared.Run(_hidden, 3);
-        apart.Run(_hidden, 3);
+        Run(shared, 3);
+        Run(apart, 3);
 
         for (var h = 0; h < 3; h++)
         {
@@ -94,31 +94,48 @@ public sealed class HeadsModelTests
     [Test]
     public void Run_MoreTopTokensThanRows_FindsAllRows()
     {
-        using var forward = new HeadsModel(Heads(1, _ => new MedusaHead([], View(3, Hidden))), _lmHead, _backend, TopK, maxStates: 3);
-        forward.Run(_hidden, 1);
+        using var forward = new HeadsModel(Heads(1, _ => new MedusaHead([], View(3, Hidden))), _lmHead, _backend, rows: 3, TopK);
+        Run(forward, 1);
         Assert.That(forward.Tokens(0, 0).ToArray(), Is.EquivalentTo(new[] { 0, 1, 2 }));
         Assert.That(forward.Probabilities(0, 0).ToArray().Sum(), Is.EqualTo(1).Within(1e-5));
     }
 
+    /// <summary>Several sequences' states at once: each has the bits that it has alone, whatever its neighbours are.</summary>
     [Test]
-    public void Run_SeveralStates_HaveTheBitsThatEachHasAlone([Values] bool isShared)
+    public void Run_SeveralStates_GivesEachTheBitsOfItsOwn([Values] bool isShared, [Values(1, 3)] int count)
     {
-        var matrix = View(Vocab, Hidden);
-        var heads = Heads(2, _ => new MedusaHead([new MedusaBlock(View(Hidden, Hidden), View(Hidden))], isShared ? matrix : View(Vocab, Hidden)));
-        using var forward = new HeadsModel(heads, _lmHead, _backend, TopK, maxStates: 3);
-        var states = Random(3 * Hidden);
-        var alone = Enumerable.Range(0, 3).Select(state =>
+        var shared = isShared ? View(Vocab, Hidden) : null;
+        var heads = Heads(3, _ => new MedusaHead([new MedusaBlock(View(Hidden, Hidden), View(Hidden))], shared ?? View(Vocab, Hidden)));
+        var states = Enumerable.Range(0, 5).Select(_ => Random(Hidden)).ToArray();
+        using var forward = new HeadsModel(heads, _lmHead, _backend, Vocab, TopK);
+        var alone = states.Select(state =>
         {
-            forward.Run(states.AsSpan(state * Hidden, Hidden), 2);
-            return Found(0);
+            forward.SetState(0, state);
+            forward.Run(1, count);
+            return Enumerable.Range(0, count).SelectMany(h => forward.Probabilities(0, h).ToArray().Concat(forward.Tokens(0, h).ToArray().Select(token => (float)token))).ToArray();
         }).ToArray();
 
-        forward.Run(states, 2);
+        for (var state = 0; state < states.Length; state++)
+        {
+            forward.SetState(state, states[state]);
+        }
 
-        Assert.That(Enumerable.Range(0, 3).Select(Found), Is.EqualTo(alone));
-        Assert.That(() => forward.Run(Random(4 * Hidden), 2), Throws.ArgumentException.With.Message.Contains("4 states"));
+        forward.Run(states.Length, count);
+        for (var state = 0; state < states.Length; state++)
+        {
+            var together = Enumerable.Range(0, count).SelectMany(h => forward.Probabilities(state, h).ToArray().Concat(forward.Tokens(state, h).ToArray().Select(token => (float)token)));
+            Assert.That(together, Is.EqualTo(alone[state]), $"state {state}");
+        }
+    }
 
-        string Found(int state) => string.Join(";", Enumerable.Range(0, 2).Select(h => string.Join(",", forward.Tokens(state, h).ToArray()) + ":" + string.Join(",", forward.Probabilities(state, h).ToArray())));
+    /// <summary>Rows past those that stand for tokens are padding, whatever they hold.</summary>
+    [Test]
+    public void Run_PaddedRows_AreLeftOut()
+    {
+        using var forward = new HeadsModel(Heads(1, _ => new MedusaHead([], View(Vocab, Hidden))), _lmHead, _backend, rows: 4, TopK);
+        Run(forward, 1);
+        Assert.That(forward.Tokens(0, 0).ToArray(), Is.EquivalentTo(new[] { 0, 1, 2, 3 }));
+        Assert.That(forward.Probabilities(0, 0).ToArray().Sum(), Is.EqualTo(1).Within(1e-5));
     }
 
     /// <summary>Handles of a model's rows give what their values give, and a row of an earlier forward is refused.</summary>
@@ -129,22 +146,29 @@ public sealed class HeadsModelTests
         using var run = new ModelRun(CpuBackend.Create(new CpuOptions { Threads = 1 }), weights.Config, weights.Tensors);
         var hidden = weights.Config.HiddenSize;
         var heads = Heads(2, _ => new MedusaHead([new MedusaBlock(View(hidden, hidden), View(hidden))], null)) with { HiddenSize = hidden };
-        using var forward = new HeadsModel(heads, weights.Tensors.LmHead, _backend, TopK, maxStates: 2);
+        using var forward = new HeadsModel(heads, weights.Tensors.LmHead, _backend, weights.Config.VocabSize, TopK);
         var forest = new Forest(1);
         forest.Add(run.Open(), ModelRun.Chain(1, 2, 3), 0);
         var rows = run.Model.Forward(forest);
-        HiddenRow[] states = [rows.Hidden(2), rows.Hidden(0)];
-        float[] values = [.. states[0].Values, .. states[1].Values];
+        foreach (var row in new[] { 0, 2 })
+        {
+            forward.SetState(0, rows.Hidden(row).Values);
+            forward.SetState(1, rows.Hidden(row));
+            forward.Run(2, 2);
+            Assert.That(forward.Tokens(1, 1).ToArray(), Is.EqualTo(forward.Tokens(0, 1).ToArray()));
+            Assert.That(forward.Probabilities(1, 1).ToArray(), Is.EqualTo(forward.Probabilities(0, 1).ToArray()));
+        }
 
-        forward.Run(values, 2);
-        var expected = forward.Tokens(1, 1).ToArray();
-        forward.Run(values.AsSpan(0, hidden), 2);
-        forward.Run(states, 2);
-
-        Assert.That(forward.Tokens(1, 1).ToArray(), Is.EqualTo(expected));
+        var gone = rows.Hidden(2);
         run.Model.Forward(forest);
-        Assert.That(states[0].IsValid, Is.False);
-        Assert.Throws<InvalidOperationException>(() => forward.Run(states, 2));
+        Assert.That(gone.IsValid, Is.False);
+        Assert.Throws<InvalidOperationException>(() => forward.SetState(0, gone));
+    }
+
+    private void Run(HeadsModel forward, int heads)
+    {
+        forward.SetState(0, _hidden);
+        forward.Run(1, heads);
     }
 
     private static MedusaHeads Heads(int count, Func<int, MedusaHead> make) =>

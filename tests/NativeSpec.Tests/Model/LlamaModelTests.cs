@@ -1,4 +1,5 @@
 using NativeSpec.Model;
+using NativeSpec.Sampling;
 using NativeSpec.Tensors;
 using NativeSpec.Tests.Backends;
 
@@ -54,6 +55,96 @@ public sealed class LlamaModelTests(TestBackend backend)
         forest.Add(sequence, ModelRun.Chain(1, 2, 3), 2);
         Assert.Throws<OperationCanceledException>(() => run.Model.Forward(forest, new CancellationToken(canceled: true)));
         Assert.That(sequence.Length, Is.Zero);
+    }
+
+    /// <summary>What is used after its end must be refused, for its memory may be anybody's.</summary>
+    [Test]
+    public void Forward_AfterSomethingItNeedsWasDisposed_SaysSo([Values("sequence", "cache", "weights", "model")] string disposed)
+    {
+        using var weights = new SyntheticModel(TestConfigs.Tiny, DType.F32, 5);
+        using var run = new ModelRun(backend.Create(), weights.Config, weights.Tensors);
+        var sequence = run.Open();
+        var forest = new Forest(1);
+        forest.Add(sequence, ModelRun.RandomTree(new Random(1), 6, 300), 0);
+        var rows = run.Model.Forward(forest);
+        Assert.That(rows.Logits(3)[0], Is.Not.NaN);
+
+        IDisposable gone = disposed switch { "sequence" => sequence, "cache" => run.Cache, "weights" => weights, _ => run.Model };
+        gone.Dispose();
+
+        if (disposed == "cache")
+        {
+            Assert.Throws<ObjectDisposedException>(() => sequence.Commit([0, 2]));
+        }
+
+        if (disposed == "model")
+        {
+            Assert.Throws<ObjectDisposedException>(() => rows.Logits(3));
+        }
+
+        Assert.Throws<ObjectDisposedException>(() => run.Model.Forward(forest));
+    }
+
+    [Test]
+    public void Forward_CancelledBetweenLayers_LeavesTheModelUsable()
+    {
+        using var weights = new SyntheticModel(TestConfigs.Tiny, DType.F32, 5);
+        using var run = new ModelRun(backend.Create(), weights.Config, weights.Tensors);
+        using var source = new CancellationTokenSource();
+        var sequence = run.Open();
+        var expected = run.Forward((sequence, ModelRun.Chain(1, 2, 3)))[0];
+        var forest = new Forest(1);
+        forest.Add(sequence, ModelRun.Chain(1, 2, 3), 0);
+        run.Model.Forward(forest, source.Token);
+        source.Cancel();
+
+        var error = Assert.Throws<OperationCanceledException>(() => run.Model.Forward(forest, source.Token))!;
+
+        Assert.That(error.CancellationToken, Is.EqualTo(source.Token));
+        Assert.That(run.Forward((sequence, ModelRun.Chain(1, 2, 3)))[0], Is.EqualTo(expected));
+    }
+
+    [Test]
+    public void Rows_WhatIsAskedOfThem_AgreesWithTheirLogits()
+    {
+        using var weights = new SyntheticModel(TestConfigs.Tiny, DType.F32, 5);
+        using var run = new ModelRun(backend.Create(), weights.Config, weights.Tensors);
+        var forest = new Forest(2);
+        var rule = new SamplingRule(new SamplingOptions { Temperature = 0 }, 1, weights.Config.VocabSize);
+        forest.Add(run.Open(), ModelRun.Chain(1, 2, 3), 1);
+        forest.Add(run.Open(), ModelRun.Chain(7, 8), 0, choices: new Greedy(rule));
+        var rows = run.Model.Forward(forest);
+
+        for (var row = 0; row < forest.LogitCount; row++)
+        {
+            var logits = Array.ConvertAll(rows.Logits(row).ToArray(), logit => (double)logit);
+            var logSum = logits.Max() + Math.Log(logits.Sum(logit => Math.Exp(logit - logits.Max())));
+            int[] likeliest = [.. Enumerable.Range(0, logits.Length).OrderByDescending(id => logits[id]).ThenBy(id => id).Take(5)];
+            var top = new TokenLogProb[5];
+            var ids = new int[5];
+            Assert.That((rows.Top(row, top), rows.Top(row, ids)), Is.EqualTo((5, 5)));
+            Assert.That(top.Select(token => token.Id), Is.EqualTo(likeliest));
+            Assert.That(ids, Is.EqualTo(likeliest));
+            Assert.That(top.Select(token => (double)token.LogProb), Is.EqualTo(likeliest.Select(id => logits[id] - logSum)).Within(1e-5));
+            Assert.That(rows.LogProb(row, 17), Is.EqualTo(logits[17] - logSum).Within(1e-5));
+            Assert.That(rows.Hidden(row).Values.Length, Is.EqualTo(weights.Config.HiddenSize));
+        }
+
+        Assert.That(rows.Choose(forest.LogitRow(1, 1)), Is.EqualTo(Likeliest(rows, forest.LogitRow(1, 1))));
+        Assert.That(() => rows.Choose(0), Throws.InvalidOperationException.With.Message.Contains("choices"));
+        Assert.That(() => rows.Logits(4), Throws.InstanceOf<ArgumentOutOfRangeException>());
+
+        static int Likeliest(IForwardResult rows, int row)
+        {
+            var ids = new int[1];
+            rows.Top(row, ids);
+            return ids[0];
+        }
+    }
+
+    private sealed class Greedy(SamplingRule rule) : IRowChoices
+    {
+        public RowChoice Describe(int node) => new() { Rule = rule, Position = node };
     }
 
     [Test]

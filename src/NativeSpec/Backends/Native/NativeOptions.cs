@@ -14,8 +14,9 @@ internal sealed record NativeOptions
     /// limits count).</summary>
     public int? Threads { get; init; }
 
-    /// <summary>Instruction set, one of <see cref="AvailableLevels"/>; null takes NATIVESPEC_NATIVE_LEVEL, or else the fastest for this
-    /// processor. Results agree bit for bit within a level and within a tolerance across levels.</summary>
+    /// <summary>Instruction set, one of <see cref="AvailableLevels"/>; null takes NATIVESPEC_NATIVE_LEVEL, or else the fastest that leaves
+    /// activations in F32 (avx512bf16 rounds them, and is taken only where it is asked for). Results agree bit for bit within a level and within a
+    /// tolerance across levels.</summary>
     public string? Level { get; init; }
 
     /// <summary>How matmul weights are held. Packed formats are made when a weight is imported; embeddings are looked up in the file's
@@ -50,9 +51,12 @@ internal sealed record NativeOptions
             }
         }
 
-        var source = Level is null ? $"the environment variable {LevelVariable}" : $"{nameof(NativeOptions)}.{nameof(Level)}";
+        var source = Level is null ? $"the environment variable {LevelVariable}" : "the level of the native kernels (EngineOptions.NativeLevel, --level)";
         throw new ArgumentException($"{source} is '{asked}'; this machine runs {string.Join(", ", AvailableLevels)}");
     }
+
+    /// <summary>The level that is taken where nobody asks for one; null without a library.</summary>
+    internal static string? ExpectedLevel => NativeLibraryLoader.WhyMissing is null ? LevelName(NativeMethods.GetDefaultLevel()) : null;
 
     internal static unsafe string LevelName(int level) => Marshal.PtrToStringUTF8((nint)NativeMethods.GetLevelName(level)) ?? "";
 
