@@ -9,12 +9,17 @@ internal sealed class MedusaDrafter(MedusaDrafterSource source, TreeLayout? layo
 {
     // Ordered by likelihood, then by age, so that equal likelihoods give the same tree everywhere.
     private readonly PriorityQueue<Candidate, (float Unlikely, int Age)> _frontier = new();
-    private float[] _hidden = [];
+    private HiddenRow _row;
+    private float[] _values = []; // where a round without an engine has no row
     private DraftItem _item;
     private int _age;
 
+    /// <summary>The state that chose the text's last token, where the model left it; it is gone when the model has computed something else
+    /// since.</summary>
+    public HiddenRow Row => _row;
+
     /// <summary>[hidden] the state that chose the text's last token.</summary>
-    public ReadOnlySpan<float> Hidden => _hidden;
+    public ReadOnlySpan<float> Hidden => _row.IsValid ? _row.Values : _values;
 
     /// <summary>What it may know of the round.</summary>
     public DraftContext Context => _item.Context;
@@ -32,29 +37,29 @@ internal sealed class MedusaDrafter(MedusaDrafterSource source, TreeLayout? layo
     {
         (_item, Place) = (item, place);
         var depth = Math.Min(Math.Min(heads, Context.MaxDepth), layout?.Depth ?? int.MaxValue);
-        return Depth = _hidden.Length == 0 || Context.Budget < 1 ? 0 : Math.Max(depth, 0);
+        return Depth = Hidden.IsEmpty || Context.Budget < 1 ? 0 : Math.Max(depth, 0);
     }
 
     /// <summary>Adds candidates.</summary>
-    /// <param name="forward">What the heads say.</param>
+    /// <param name="heads">What the heads say.</param>
     /// <param name="row">Of which hidden state.</param>
-    /// <param name="heads">Heads that were computed.</param>
+    /// <param name="computed">Heads that were computed.</param>
     /// <returns>How likely the first head's likeliest token is right, by what became of others like it.</returns>
-    public double Propose(HeadsModel forward, int row, int heads)
+    public double Propose(HeadsModel heads, int row, int computed)
     {
-        var depth = Math.Min(Depth, heads);
-        var chance = forward.Tokens(row, 0).Length == 0
-            ? 0 : Context.ChanceOf(parent: 0, forward.Tokens(row, 0)[0], rank: 0, forward.Probabilities(row, 0)[0]);
+        var depth = Math.Min(Depth, computed);
+        var chance = heads.Tokens(row, 0).Length == 0
+            ? 0 : Context.ChanceOf(parent: 0, heads.Tokens(row, 0)[0], rank: 0, heads.Probabilities(row, 0)[0]);
         _frontier.Clear();
         _age = 0;
-        AddChildren(forward, row, new Candidate(Parent: -1, Node: 0, Head: -1, Rank: 0, Above: 1, Likelihood: 1), treeNode: 0, depth);
+        AddChildren(heads, row, new Candidate(Parent: -1, Node: 0, Head: -1, Rank: 0, Above: 1, Likelihood: 1), treeNode: 0, depth);
         for (var added = 0; added < Context.Budget && _frontier.TryDequeue(out var best, out _); added++)
         {
-            var (token, confidence) = (forward.Tokens(row, best.Head)[best.Rank], forward.Probabilities(row, best.Head)[best.Rank]);
+            var (token, confidence) = (heads.Tokens(row, best.Head)[best.Rank], heads.Probabilities(row, best.Head)[best.Rank]);
             var node = _item.Tree.Add(best.Parent, token, best.Rank, confidence);
             if (node >= 0)
             {
-                AddChildren(forward, row, best, node, depth);
+                AddChildren(heads, row, best, node, depth);
             }
             else if (!_item.Tree.HasRoomBelow(best.Parent))
             {
@@ -63,7 +68,7 @@ internal sealed class MedusaDrafter(MedusaDrafterSource source, TreeLayout? layo
 
             if (layout is null)
             {
-                AddCandidate(forward, row, best.Parent, 0, best.Head, best.Rank + 1, best.Above);
+                AddCandidate(heads, row, best.Parent, 0, best.Head, best.Rank + 1, best.Above);
             }
         }
 
@@ -72,19 +77,26 @@ internal sealed class MedusaDrafter(MedusaDrafterSource source, TreeLayout? layo
 
     public void Observe(RoundOutcome outcome)
     {
-        var hidden = outcome.Hidden(outcome.AcceptedPath[^1]);
-        if (_hidden.Length != hidden.Length)
+        var last = outcome.AcceptedPath[^1];
+        if (outcome is IHiddenRows rows)
         {
-            _hidden = new float[hidden.Length];
+            _row = rows.HiddenRow(last);
+            return;
         }
 
-        hidden.CopyTo(_hidden);
+        var hidden = outcome.Hidden(last);
+        if (_values.Length != hidden.Length)
+        {
+            _values = new float[hidden.Length];
+        }
+
+        hidden.CopyTo(_values);
     }
 
     public void Dispose() => _frontier.Clear();
 
     /// <summary>Of a layout's node all children become candidates; without a layout the first one does, and brings its siblings.</summary>
-    private void AddChildren(HeadsModel forward, int row, in Candidate parent, int treeNode, int depth)
+    private void AddChildren(HeadsModel heads, int row, in Candidate parent, int treeNode, int depth)
     {
         if (parent.Head + 1 >= depth)
         {
@@ -93,22 +105,22 @@ internal sealed class MedusaDrafter(MedusaDrafterSource source, TreeLayout? layo
 
         if (layout is null)
         {
-            AddCandidate(forward, row, treeNode, 0, parent.Head + 1, 0, parent.Likelihood);
+            AddCandidate(heads, row, treeNode, 0, parent.Head + 1, 0, parent.Likelihood);
             return;
         }
 
         var (begin, end) = layout.Children(parent.Node);
         for (var child = begin; child < end; child++)
         {
-            AddCandidate(forward, row, treeNode, child, parent.Head + 1, layout.Ranks[child], parent.Likelihood);
+            AddCandidate(heads, row, treeNode, child, parent.Head + 1, layout.Ranks[child], parent.Likelihood);
         }
     }
 
-    private void AddCandidate(HeadsModel forward, int row, int treeNode, int layoutNode, int head, int rank, float above)
+    private void AddCandidate(HeadsModel heads, int row, int treeNode, int layoutNode, int head, int rank, float above)
     {
-        if (rank < forward.Tokens(row, head).Length)
+        if (rank < heads.Tokens(row, head).Length)
         {
-            var likelihood = above * forward.Probabilities(row, head)[rank];
+            var likelihood = above * heads.Probabilities(row, head)[rank];
             _frontier.Enqueue(new Candidate(treeNode, layoutNode, head, rank, above, likelihood), (-likelihood, _age++));
         }
     }

@@ -15,7 +15,11 @@ namespace NativeSpec.Speculation.Medusa;
 /// together.</remarks>
 internal sealed class MedusaDrafterSource : BatchDrafterSource
 {
-    private readonly HeadsModel _forward;
+    private const int MaxStates = 16; // computed at once
+
+    private readonly HeadsModel _heads;
+    private readonly HiddenRow[] _rows = new HiddenRow[MaxStates];
+    private readonly float[] _states; // [states, hidden], for those that have no row
     private readonly MedusaOptions _options;
     private readonly LevelWorth _head = new();
     private readonly List<MedusaDrafter> _drafting = [];
@@ -37,7 +41,8 @@ internal sealed class MedusaDrafterSource : BatchDrafterSource
         heads.RequireFit(model, tokens);
         var rows = Math.Min(heads.Rows ?? model.VocabSize, heads.TokenMap is null ? model.VocabSize : int.MaxValue);
         _options.Tree?.RequireFit(heads.Heads.Count, rows);
-        _forward = new HeadsModel(heads, lmHead, backend, rows, _options.Tree?.Width ?? _options.TopK);
+        _heads = new HeadsModel(heads, lmHead, backend, _options.Tree?.Width ?? _options.TopK, MaxStates, rows);
+        _states = new float[MaxStates * heads.HiddenSize];
     }
 
     /// <inheritdoc/>
@@ -53,10 +58,10 @@ internal sealed class MedusaDrafterSource : BatchDrafterSource
         {
             _drafting.Clear();
             var depth = 0;
-            for (; next < batch.Count && _drafting.Count < HeadsModel.MaxStates; next++)
+            for (; next < batch.Count && _drafting.Count < MaxStates; next++)
             {
                 var session = (MedusaDrafter)batch[next].Session;
-                if (session.Begin(batch[next], next, _forward.Count) is > 0 and var most)
+                if (session.Begin(batch[next], next, _heads.Count) is > 0 and var most)
                 {
                     _drafting.Add(session);
                     depth = Math.Max(depth, most);
@@ -74,7 +79,7 @@ internal sealed class MedusaDrafterSource : BatchDrafterSource
     /// <inheritdoc/>
     protected override void Dispose(bool disposing)
     {
-        _forward.Dispose();
+        _heads.Dispose();
         base.Dispose(disposing);
     }
 
@@ -88,7 +93,7 @@ internal sealed class MedusaDrafterSource : BatchDrafterSource
             chance *= _head.UsualChance;
         }
 
-        return heads == 0 && most > 0 && _head.IsTimeToTry() ? 1 : heads;
+        return heads == 0 && most > 0 && _head.IsTimeToTry(_head.SecondsOf(_drafting.Count) * _drafting[0].Context.TokensPerSecond) ? 1 : heads;
     }
 
     /// <summary>What a head may be expected to bring, less what it and the nodes of its tokens cost: of all sequences that can use it.</summary>
@@ -111,17 +116,35 @@ internal sealed class MedusaDrafterSource : BatchDrafterSource
     private void Compute(DraftBatch batch, int heads)
     {
         var began = Stopwatch.GetTimestamp();
-        for (var row = 0; row < _drafting.Count; row++)
-        {
-            _forward.SetState(row, _drafting[row].Hidden);
-            batch.CountRows(_drafting[row].Place, heads);
-        }
-
-        _forward.Run(_drafting.Count, heads);
+        Run(heads);
         _head.ObserveSeconds(_drafting.Count, Stopwatch.GetElapsedTime(began).TotalSeconds / heads);
         for (var row = 0; row < _drafting.Count; row++)
         {
-            _head.ObserveChance(_drafting[row].Propose(_forward, row, heads));
+            batch.CountRows(_drafting[row].Place, heads);
+            _head.ObserveChance(_drafting[row].Propose(_heads, row, heads));
         }
+    }
+
+    /// <summary>Computes heads for the states where the model left them; without an engine there are only their values.</summary>
+    private void Run(int heads)
+    {
+        var (count, width) = (_drafting.Count, _states.Length / MaxStates);
+        if (_drafting.TrueForAll(session => session.Row.IsValid))
+        {
+            for (var row = 0; row < count; row++)
+            {
+                _rows[row] = _drafting[row].Row;
+            }
+
+            _heads.Run(_rows.AsSpan(0, count), heads);
+            return;
+        }
+
+        for (var row = 0; row < count; row++)
+        {
+            _drafting[row].Hidden.CopyTo(_states.AsSpan(row * width, width));
+        }
+
+        _heads.Run(_states.AsSpan(0, count * width), heads);
     }
 }
