@@ -65,7 +65,7 @@ internal sealed class DrafterAccount
         {
             _added.Add(tokens);
             _alone.Add(alone);
-            _balance = Math.Min(_balance + tokens - Cost(_seconds, seconds, tokensPerSecond), Capacity);
+            _balance += tokens - Cost(_seconds, seconds, tokensPerSecond);
             if (!_catchesUp || !_seconds.IsKnown)
             {
                 _seconds.AddTime(seconds);

@@ -72,6 +72,17 @@ public sealed class LogisticMixerTests
         Assert.That(heir.Estimate(said), Is.GreaterThan(0.9));
     }
 
+    /// <summary>However sure the claims are, a single case is a single case.</summary>
+    [Test]
+    public void Observe_OfOneCase_MovesItsNodeByASmallStep([Values(0.5, 3, 6)] double logit)
+    {
+        var mixer = new LogisticMixer(3);
+        var said = Evidence.None.With(0, logit).With(1, logit).Against(2, -logit);
+        var before = Logit(mixer.Estimate(said));
+        mixer.Observe(said, right: false);
+        Assert.That(before - Logit(mixer.Estimate(said)), Is.GreaterThan(0).And.LessThan(0.2));
+    }
+
     /// <summary>The step is stable whatever drafters claim: sure and always wrong, or the other way round, beside each other.</summary>
     [Test]
     public void Observe_OfTheSurestClaimsThatAreAlwaysWrong_StaysFiniteAndLearnsThem()
