@@ -16,7 +16,7 @@ internal sealed class DemoCommand : Command, IHasExamples
     private readonly Option<int> _maxTokens = new("--max-tokens") { Description = "Most tokens to write (default 300)", HelpName = "N", DefaultValueFactory = _ => 300 };
     private readonly Option<int> _repeats = new("--repeats") { Description = "How often both ways are timed, in turns (default 7)", HelpName = "N", DefaultValueFactory = _ => 7 };
     private readonly Option<int> _maxNodes = new("--max-nodes") { Description = "Most candidates computed in a round, 1 to 63 (default 63)", HelpName = "N", DefaultValueFactory = _ => 63 };
-    private readonly Option<string?> _speculate = new("--speculate") { Description = "A list of drafters (default draft,lookup where there is a draft model, else auto), or auto for every one that pays", HelpName = "auto|LIST" };
+    private readonly Option<string> _speculate = new("--speculate") { Description = "auto (default) uses every drafter that pays, or a list of drafters", HelpName = "auto|LIST", DefaultValueFactory = _ => "auto" };
     private readonly Option<bool> _unplanned = new("--unplanned") { Description = "Compute every candidate up to --max-nodes, also where that is expected to cost more than it brings" };
     private readonly Option<int?> _threads = CommonOptions.Threads();
     private readonly Option<bool> _json = CommonOptions.Json();
@@ -64,10 +64,9 @@ internal sealed class DemoCommand : Command, IHasExamples
         return run.IsSameText ? CommandLine.Success : throw new InvalidOperationException("speculation wrote another text than plain decoding: this is a fault of NativeSpec, please report it");
     }
 
-    // Heads as large as the model hardly pay; trying them would be most of so short a text.
     private SpeculationOptions Speculation(ParseResult parsed, DemoModel model)
     {
-        var method = parsed.GetValue(_speculate) ?? (model.Draft is null ? "auto" : "draft,lookup");
+        var method = parsed.GetValue(_speculate)!;
         return new()
         {
             Drafters = method == "auto" ? null : SpeculationFlags.Names(method, model.Draft is null ? 0 : 1),
