@@ -14,13 +14,6 @@ internal sealed class MedusaDrafter(MedusaDrafterSource source, TreeLayout? layo
     private DraftItem _item;
     private int _age;
 
-    /// <summary>The state that chose the text's last token, where the model left it; it is gone when the model has computed something else
-    /// since.</summary>
-    public HiddenRow Row => _row;
-
-    /// <summary>[hidden] the state that chose the text's last token.</summary>
-    public ReadOnlySpan<float> Hidden => _row.IsValid ? _row.Values : _values;
-
     /// <summary>What it may know of the round.</summary>
     public DraftContext Context => _item.Context;
 
@@ -37,7 +30,7 @@ internal sealed class MedusaDrafter(MedusaDrafterSource source, TreeLayout? layo
     {
         (_item, Place) = (item, place);
         var depth = Math.Min(Math.Min(heads, Context.MaxDepth), layout?.Depth ?? int.MaxValue);
-        return Depth = Hidden.IsEmpty || Context.Budget < 1 ? 0 : Math.Max(depth, 0);
+        return Depth = !HasState || Context.Budget < 1 ? 0 : Math.Max(depth, 0);
     }
 
     /// <summary>Adds candidates.</summary>
@@ -93,7 +86,23 @@ internal sealed class MedusaDrafter(MedusaDrafterSource source, TreeLayout? layo
         hidden.CopyTo(_values);
     }
 
+    /// <summary>Hands the state that chose the text's last token to the heads: where the model left it, or its values without an engine.</summary>
+    public void GiveState(HeadsModel heads, int row)
+    {
+        if (_row.IsValid)
+        {
+            heads.SetState(row, _row);
+        }
+        else
+        {
+            heads.SetState(row, _values);
+        }
+    }
+
     public void Dispose() => _frontier.Clear();
+
+    /// <summary>The state is gone when the model has computed something else since.</summary>
+    private bool HasState => _row.IsValid || _values.Length > 0;
 
     /// <summary>Of a layout's node all children become candidates; without a layout the first one does, and brings its siblings.</summary>
     private void AddChildren(HeadsModel heads, int row, in Candidate parent, int treeNode, int depth)

@@ -15,11 +15,7 @@ namespace NativeSpec.Speculation.Medusa;
 /// together.</remarks>
 internal sealed class MedusaDrafterSource : BatchDrafterSource
 {
-    private const int MaxStates = 16; // computed at once
-
     private readonly HeadsModel _heads;
-    private readonly HiddenRow[] _rows = new HiddenRow[MaxStates];
-    private readonly float[] _states; // [states, hidden], for those that have no row
     private readonly MedusaOptions _options;
     private readonly LevelWorth _head = new();
     private readonly List<MedusaDrafter> _drafting = [];
@@ -41,8 +37,7 @@ internal sealed class MedusaDrafterSource : BatchDrafterSource
         heads.RequireFit(model, tokens);
         var rows = Math.Min(heads.Rows ?? model.VocabSize, heads.TokenMap is null ? model.VocabSize : int.MaxValue);
         _options.Tree?.RequireFit(heads.Heads.Count, rows);
-        _heads = new HeadsModel(heads, lmHead, backend, _options.Tree?.Width ?? _options.TopK, MaxStates, rows);
-        _states = new float[MaxStates * heads.HiddenSize];
+        _heads = new HeadsModel(heads, lmHead, backend, rows, _options.Tree?.Width ?? _options.TopK);
     }
 
     /// <inheritdoc/>
@@ -58,7 +53,7 @@ internal sealed class MedusaDrafterSource : BatchDrafterSource
         {
             _drafting.Clear();
             var depth = 0;
-            for (; next < batch.Count && _drafting.Count < MaxStates; next++)
+            for (; next < batch.Count && _drafting.Count < HeadsModel.MaxStates; next++)
             {
                 var session = (MedusaDrafter)batch[next].Session;
                 if (session.Begin(batch[next], next, _heads.Count) is > 0 and var most)
@@ -116,35 +111,17 @@ internal sealed class MedusaDrafterSource : BatchDrafterSource
     private void Compute(DraftBatch batch, int heads)
     {
         var began = Stopwatch.GetTimestamp();
-        Run(heads);
+        for (var row = 0; row < _drafting.Count; row++)
+        {
+            _drafting[row].GiveState(_heads, row);
+        }
+
+        _heads.Run(_drafting.Count, heads);
         _head.ObserveSeconds(_drafting.Count, Stopwatch.GetElapsedTime(began).TotalSeconds / heads);
         for (var row = 0; row < _drafting.Count; row++)
         {
             batch.CountRows(_drafting[row].Place, heads);
             _head.ObserveChance(_drafting[row].Propose(_heads, row, heads));
         }
-    }
-
-    /// <summary>Computes heads for the states where the model left them; without an engine there are only their values.</summary>
-    private void Run(int heads)
-    {
-        var (count, width) = (_drafting.Count, _states.Length / MaxStates);
-        if (_drafting.TrueForAll(session => session.Row.IsValid))
-        {
-            for (var row = 0; row < count; row++)
-            {
-                _rows[row] = _drafting[row].Row;
-            }
-
-            _heads.Run(_rows.AsSpan(0, count), heads);
-            return;
-        }
-
-        for (var row = 0; row < count; row++)
-        {
-            _drafting[row].Hidden.CopyTo(_states.AsSpan(row * width, width));
-        }
-
-        _heads.Run(_states.AsSpan(0, count * width), heads);
     }
 }
