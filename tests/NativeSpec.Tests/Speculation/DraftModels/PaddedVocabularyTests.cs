@@ -17,7 +17,6 @@ public sealed class PaddedVocabularyTests
         Temperature = 0,
         IgnoreEndOfText = true,
         Speculation = SpeculationOptions.Off,
-        LogitBias = new Dictionary<int, float> { [TestFolder.PoisonedToken] = -100 },
     };
 
     /// <summary>The target has 300 rows, of which some without a token win; the tokenizers have 280 tokens.</summary>
@@ -30,7 +29,7 @@ public sealed class PaddedVocabularyTests
         TestTokenizers.WriteByteLevel(target.Path, 280);
         TestTokenizers.WriteByteLevel(draft.Path, 280);
         using var engine = InferenceEngine.Load(target.Path, new EngineOptions { Drafters = [], DraftModels = [draft.Path], DraftOptions = new() { Depth = 4, StopBelow = 0 } });
-        var options = Plain with { LogitBias = new Dictionary<int, float>(Plain.LogitBias) { [290] = 4 } }; // a row without a token
+        var options = Plain with { LogitBias = new Dictionary<int, float> { [TestFolder.PoisonedToken] = -100, [290] = 4 } }; // a row without a token
 
         var plain = await engine.CompleteAsync([1, 2, 3], options);
         var fast = await engine.CompleteAsync([1, 2, 3], options with { Speculation = new() { Drafters = ["draft"], Unplanned = true } });
