@@ -19,6 +19,7 @@ public sealed class GenerateCommandTests
         Assert.That(json.Ints("ids"), Has.Length.EqualTo(9));
         Assert.That(json.Text("finish_reason"), Is.EqualTo("length"));
         Assert.That(json.Number("seed"), Is.EqualTo(5));
+        Assert.That(json.Number("sampler_version"), Is.EqualTo(2));
         var usage = json.GetProperty("usage");
         Assert.That((usage.Number("prompt_tokens"), usage.Number("completion_tokens"), usage.Number("total_tokens")), Is.EqualTo((3, 9, 12)));
         Assert.That(json.GetProperty("timings").Number("predicted_n"), Is.EqualTo(9));

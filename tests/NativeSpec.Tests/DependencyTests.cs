@@ -23,9 +23,9 @@ public sealed class DependencyTests
         // The forward, and what its rows can be asked; it knows no text.
         ["Model"] = ["Backends", "Loading", "Sampling", "Tensors"],
         // The face, and the rooms of candidates and their acceptance: tokens and numbers, no device and no model.
-        ["Speculation"] = ["Sampling", "Speculation.DraftModels", "Speculation.Planning", "Speculation.Rounds", "Speculation.Verification", "Tokenization"],
+        ["Speculation"] = ["Sampling", "Speculation.DraftModels", "Speculation.Planning", "Speculation.Verification", "Tokenization"],
         ["Speculation.Planning"] = ["Speculation", "Speculation.Rounds"],
-        ["Speculation.Verification"] = ["Sampling", "Speculation"],
+        ["Speculation.Verification"] = ["Model", "Sampling", "Speculation"],
         ["Speculation.PromptLookup"] = ["Speculation"],
         ["Speculation.Lookahead"] = ["Sampling", "Speculation"],
         ["Speculation.Recycling"] = ["Sampling", "Speculation"],
@@ -35,7 +35,7 @@ public sealed class DependencyTests
         [
             "Backends", "Loading", "Model", "Sampling", "Speculation", "Speculation.Planning", "Speculation.Verification", "Tokenization",
         ],
-        ["Speculation.Medusa"] = ["Backends", "Loading", "Model", "Speculation", "Speculation.Planning", "Speculation.TreeLayouts", "Tensors"],
+        ["Speculation.Medusa"] = ["Backends", "Loading", "Model", "Speculation", "Speculation.Planning", "Speculation.TreeLayouts", "Speculation.Verification", "Tensors"],
         ["Speculation.Rounds"] = ["Sampling", "Speculation", "Speculation.Planning", "Speculation.Verification"],
         ["Engine"] =
         [

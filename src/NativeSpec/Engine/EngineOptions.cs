@@ -97,7 +97,7 @@ public sealed record EngineOptions
     internal void Validate()
     {
         Require(MaxSequences is >= 1 and <= 1024, nameof(MaxSequences), MaxSequences, "1 to 1024");
-        Require(MaxWaiting is >= 0 and <= 1_000_000, nameof(MaxWaiting), MaxWaiting, "0 to 1000000");
+        Require(MaxWaiting is >= 0 and <= 65_536, nameof(MaxWaiting), MaxWaiting, "0 to 65536");
         Require(MaxContext is null or >= 2, nameof(MaxContext), MaxContext, "2 or more");
         Require(KvTokens is null or >= 2, nameof(KvTokens), KvTokens, "2 or more");
         Require(MaxTreeNodes is >= 1 and <= 1024, nameof(MaxTreeNodes), MaxTreeNodes, "1 to 1024");

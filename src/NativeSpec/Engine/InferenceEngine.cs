@@ -10,6 +10,7 @@ using NativeSpec.Sampling;
 using NativeSpec.Speculation;
 using NativeSpec.Speculation.Planning;
 using NativeSpec.Speculation.Rounds;
+using NativeSpec.Speculation.Verification;
 using NativeSpec.Tensors;
 using NativeSpec.Tokenization;
 
@@ -320,8 +321,12 @@ public sealed partial class InferenceEngine : IDisposable
     {
         var rule = new SamplingRule(request.Options, request.Seed, Config.VocabSize);
         var history = new TokenHistory(Config.VocabSize, request.Prompt.Length + request.MaxTokens, rule.NeedsHistory);
-        var speculator = new Speculator(_speculation, request.Options.Speculation, request.Prompt, _chooser, rule, history);
-        return new SequenceTools(_chooser, history, new TextStream(Tokenizer, request.Options.StopStrings), speculator);
+        var speculation = request.Options.Speculation;
+        var sampling = new RequestSampling(_chooser, rule, history)
+        {
+            Typical = speculation.LossyTypicalAcceptance is { } typical ? new TypicalPath(Config.VocabSize, typical) : null,
+        };
+        return new SequenceTools(new Drafting(_speculation, speculation, request.Prompt, sampling), new TextStream(Tokenizer, request.Options.StopStrings));
     }
 
     [LoggerMessage(Level = LogLevel.Information, Message = "loaded {Path}: {Parameters} parameters, {Tokenizer}, {Backend}, context {Context}")]

@@ -77,17 +77,15 @@ internal sealed class MachineProfile
     {
         foreach (var source in drafters.All)
         {
-            if (_content.Acceptance.TryGetValue(drafters.IdentityOf(source.Name), out var counts))
+            var (number, identity) = (core.Number(source.Name), drafters.IdentityOf(source.Name));
+            if (_content.Acceptance.TryGetValue(identity, out var counts))
             {
-                core.Estimates.Import(core.Number(source.Name), counts);
+                core.Estimates.Import(number, counts);
             }
-        }
 
-        foreach (var (names, leader, second) in Pairs(core, drafters))
-        {
-            if (_content.Joint.TryGetValue(names, out var counts))
+            if (_content.Mixer.TryGetValue(identity, out var weights))
             {
-                core.Joint.Import(leader, second, counts);
+                core.Mixer.Import(number, weights);
             }
         }
     }
@@ -97,15 +95,9 @@ internal sealed class MachineProfile
     {
         foreach (var source in drafters.All)
         {
-            _content.Acceptance[drafters.IdentityOf(source.Name)] = core.Estimates.Export(core.Number(source.Name));
-        }
-
-        foreach (var (names, leader, second) in Pairs(core, drafters))
-        {
-            if (core.Joint.Export(leader, second) is { } counts)
-            {
-                _content.Joint[names] = counts;
-            }
+            var (number, identity) = (core.Number(source.Name), drafters.IdentityOf(source.Name));
+            _content.Acceptance[identity] = core.Estimates.Export(number);
+            _content.Mixer[identity] = core.Mixer.Export(number);
         }
     }
 
@@ -139,13 +131,6 @@ internal sealed class MachineProfile
         return _file;
     }
 
-    /// <summary>Who may lead and second a node: names and numbers, each drafter also without a second.</summary>
-    private static IEnumerable<((string Leader, string Second) Names, int Leader, int Second)> Pairs(SpeculationCore core, DrafterSet drafters)
-        => from leader in drafters.All
-           from second in drafters.All.Prepend(null)
-           where second != leader
-           select ((drafters.IdentityOf(leader.Name), second is null ? "" : drafters.IdentityOf(second.Name)), core.Number(leader.Name), second is null ? -1 : core.Number(second.Name));
-
     private static string? Folder(params string[] cache) => cache[0].Length == 0 ? null : Path.Combine([.. cache, "nativespec"]);
 }
 
@@ -171,8 +156,8 @@ internal sealed record ProfileContent(string Key)
     /// <summary>By drafter, <see cref="AcceptanceEstimates.Export"/>.</summary>
     public Dictionary<string, (double Right, double All)[]> Acceptance { get; } = [];
 
-    /// <summary>By leader and second, <see cref="JointEstimates.Export"/>; an empty name where there was no second.</summary>
-    public Dictionary<(string Leader, string Second), (double Right, double All)[]> Joint { get; } = [];
+    /// <summary>By drafter, <see cref="LogisticMixer.Export"/>.</summary>
+    public Dictionary<string, double[]> Mixer { get; } = [];
 
     /// <summary>By drafter, what tuning found.</summary>
     public Dictionary<string, DrafterTuning> Tuning { get; } = [];

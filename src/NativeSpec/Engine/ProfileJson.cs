@@ -8,16 +8,17 @@ namespace NativeSpec.Engine;
 
 /// <summary>A profile as a file:
 /// <code>
-/// { "version": 4, "key": "…",
+/// { "version": 5, "key": "…",
 ///   "cost": { "max_nodes": 64, "max_context": 2048, "nodes": [1, 2, …], "contexts": [32, 1984], "seconds": [0.01, …, one row per context] },
-///   "acceptance": { "lookup": [[cell, right, all], …] }, "joint": { "draft /models/small": { "lookup": [[cell, right, all], …] } },
+///   "acceptance": { "lookup": [[cell, right, all], …] }, "mixer": { "lookup": [1, 0.9, …] },
 ///   "tuning": { "draft /models/small": { "pays": true, "depth": 4, "width": 1 } } }
 /// </code></summary>
 internal static class ProfileJson
 {
-    private const int Version = 4;
+    private const int Version = 5;
     private const int MaxBytes = 1 << 22;
     private const int MaxDrafters = 256;
+    private const double MaxWeight = 100; // a mixer that learns by itself stays far below it
 
     public static byte[] Render(ProfileContent content)
     {
@@ -41,16 +42,10 @@ internal static class ProfileJson
             }
 
             json.WriteEndObject();
-            json.WriteStartObject("joint");
-            foreach (var leader in content.Joint.GroupBy(pair => pair.Key.Leader))
+            json.WriteStartObject("mixer");
+            foreach (var (drafter, weights) in content.Mixer)
             {
-                json.WriteStartObject(leader.Key);
-                foreach (var (names, counts) in leader)
-                {
-                    WriteCounts(json, names.Second, counts);
-                }
-
-                json.WriteEndObject();
+                WriteNumbers(json, drafter, weights);
             }
 
             json.WriteEndObject();
@@ -102,19 +97,17 @@ internal static class ProfileJson
             && content.Contexts.Select((n, i) => i == 0 ? n >= 0 : n > content.Contexts[i - 1]).All(ascends => ascends)
             && content.Nodes.Select((n, i) => i == 0 ? n == 1 : n > content.Nodes[i - 1]).All(ascends => ascends)
             && content.Seconds.All(s => s > 0 && double.IsFinite(s));
-        Require(isCurve && IsSmall(root.GetProperty("acceptance")) && IsSmall(root.GetProperty("joint")) && IsSmall(root.GetProperty("tuning")));
+        Require(isCurve && IsSmall(root.GetProperty("acceptance")) && IsSmall(root.GetProperty("mixer")) && IsSmall(root.GetProperty("tuning")));
         foreach (var drafter in root.GetProperty("acceptance").EnumerateObject())
         {
             content.Acceptance[drafter.Name] = ReadCounts(drafter.Value, AcceptanceEstimates.CountsPerDrafter);
         }
 
-        foreach (var leader in root.GetProperty("joint").EnumerateObject())
+        foreach (var drafter in root.GetProperty("mixer").EnumerateObject())
         {
-            Require(IsSmall(leader.Value));
-            foreach (var second in leader.Value.EnumerateObject())
-            {
-                content.Joint[(leader.Name, second.Name)] = ReadCounts(second.Value, JointEstimates.CellsPerPair);
-            }
+            double[] weights = [.. drafter.Value.EnumerateArray().Select(weight => weight.GetDouble())];
+            Require(weights.Length == LogisticMixer.WeightsPerDrafter && weights.All(weight => Math.Abs(weight) <= MaxWeight));
+            content.Mixer[drafter.Name] = weights;
         }
 
         foreach (var drafter in root.GetProperty("tuning").EnumerateObject())

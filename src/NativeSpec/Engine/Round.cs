@@ -1,110 +1,196 @@
 using NativeSpec.Model;
 using NativeSpec.Speculation.Rounds;
+using NativeSpec.Speculation.Verification;
 
 namespace NativeSpec.Engine;
 
-/// <summary>One turn of the engine: every sequence's drafters propose, the planner shares the nodes out, one forward computes the forest of
-/// all trees, every sequence walks along its own and commits the path. Allocates nothing once warm.</summary>
+/// <summary>Computes the rows of a forest: a model's forward, or what stands for it in a test.</summary>
+internal delegate IForwardResult ForwardPass(Forest forest, CancellationToken cancellationToken);
+
+/// <summary>One turn of the engine, for all of its sequences: draft, plan, forward, walk, commit, learn.</summary>
+/// <remarks>Drafters build a tree for every sequence that decodes, the planner shares the nodes out, one forward computes them beside the next
+/// rows of prompts; then every sequence walks along its own tree, commits the path and learns from it. What one sequence's drafters
+/// throw, or its logits spoil, ends that sequence alone. Allocates nothing once warm.</remarks>
 internal sealed class Round
 {
-    private readonly LlamaModel _model;
-    private readonly SpeculationCore _speculation;
+    private readonly ForwardLimits _limits;
+    private readonly ForwardPass _forward;
+    private readonly SpeculationCore _core;
+    private readonly RoundDrafts _drafts;
+    private readonly RoundPlan _plan;
+    private readonly Verifier _verifier;
     private readonly int _prefillChunk;
     private readonly Forest _forest;
-    private readonly ComputedForest _results;
-    private readonly List<Sequence> _computed;
-    private readonly int[] _remaining; // [prompts] tokens left to compute
-    private readonly int[] _shares;    // [prompts] rows of this round
-    private int _context; // tokens that the round's sequences have, on average
+    private readonly List<Sequence> _computed; // those that decode, then prompts
+    private readonly List<Drafting> _drafted;  // of those that decode
+    private readonly int[] _remaining;         // [prompts] tokens left to compute
+    private readonly int[] _shares;            // [prompts] rows of this round
 
     /// <summary>Rounds of a model.</summary>
-    /// <param name="model">The target.</param>
-    /// <param name="speculation">What its sequences share.</param>
+    /// <param name="limits">What a forward of it may hold.</param>
+    /// <param name="forward">Computes a forest.</param>
+    /// <param name="core">What the sequences' speculation shares.</param>
     /// <param name="prefillChunk">Most prompt tokens of a round.</param>
-    public Round(LlamaModel model, SpeculationCore speculation, int prefillChunk)
+    public Round(ForwardLimits limits, ForwardPass forward, SpeculationCore core, int prefillChunk)
     {
-        (_model, _speculation, _prefillChunk) = (model, speculation, prefillChunk);
-        _forest = new Forest(model.Limits.MaxSequences);
-        _results = new ComputedForest(model, _forest);
-        _computed = new List<Sequence>(model.Limits.MaxSequences);
-        (_remaining, _shares) = (new int[model.Limits.MaxSequences], new int[model.Limits.MaxSequences]);
+        (_limits, _forward, _core, _prefillChunk) = (limits, forward, core, prefillChunk);
+        _drafts = new RoundDrafts(core.Clock);
+        _plan = new RoundPlan(core);
+        _verifier = new Verifier(core.VocabSize);
+        _forest = new Forest(limits.MaxSequences);
+        _computed = new List<Sequence>(limits.MaxSequences);
+        _drafted = new List<Drafting>(limits.MaxSequences);
+        (_remaining, _shares) = (new int[limits.MaxSequences], new int[limits.MaxSequences]);
     }
 
     /// <summary>Computes the next step of <paramref name="active"/>: sequences that decode first, then prompts, among which
-    /// <see cref="PromptSharing"/> shares the rows that are left. A sequence whose logits are unusable, or whose drafter throws, fails alone.</summary>
+    /// <see cref="PromptSharing"/> shares the rows that are left.</summary>
     /// <exception cref="OperationCanceledException">Nothing was computed or committed.</exception>
     public void Run(List<Sequence> active, CancellationToken cancellationToken)
     {
-        var began = _speculation.Clock.GetTimestamp();
-        _forest.Clear();
-        _computed.Clear();
-        Plan(active);
-        var (decoding, nodes) = (_computed.Count, _forest.RowCount);
-        AddPrompts(active);
+        var began = _core.Clock.GetTimestamp();
+        Draft(active, cancellationToken);
+        _plan.Choose(_drafted);
+        FillForest(active);
         if (_computed.Count == 0)
         {
             return;
         }
 
-        var forwardBegan = _speculation.Clock.GetTimestamp();
-        _model.Forward(_forest, cancellationToken);
-        var forward = _speculation.Clock.GetTimestamp() - forwardBegan;
-
+        var forwardBegan = _core.Clock.GetTimestamp();
+        var rows = _forward(_forest, cancellationToken);
+        var forward = _core.Clock.GetTimestamp() - forwardBegan;
         var emitted = 0;
         for (var i = 0; i < _computed.Count; i++)
         {
-            emitted += Finish(_computed[i], i, decodes: i < decoding, forward);
+            emitted += Finish(i, rows, forward);
         }
 
-        if (decoding > 0 && nodes == _forest.RowCount)
+        // What a round with prompts or a draft's reading in it takes says nothing about those without.
+        if (_computed.Count == _drafted.Count && _drafts.RowsRead == 0)
         {
-            _speculation.ObserveRound(nodes, _context, Seconds(forward), Seconds(_speculation.Clock.GetTimestamp() - began), emitted);
+            _core.ObserveRound(_forest.RowCount, _plan.Context, Seconds(forward), Seconds(_core.Clock.GetTimestamp() - began), emitted);
         }
     }
 
-    private double Seconds(long ticks) => (double)ticks / _speculation.Clock.TimestampFrequency;
-
-    /// <summary>Proposals and the planner's choice for all sequences that decode; adds their trees to the forest.</summary>
-    private void Plan(List<Sequence> active)
+    /// <summary>Has drafters build the trees of all sequences that decode; one whose drafter throws fails.</summary>
+    private void Draft(List<Sequence> active, CancellationToken cancellationToken)
     {
-        var planner = _speculation.Planner;
-        planner.Clear();
-        var decoding = Math.Max(CountDecoding(active), 1);
-        var (forced, gain, seen) = (0, 0.0, 0L);
+        _computed.Clear();
+        _drafted.Clear();
+        var decoding = CountDecoding(active);
         foreach (var sequence in active)
         {
-            if (sequence.PromptRemaining > 0 || !TryPropose(sequence, decoding))
+            if (sequence.PromptRemaining == 0)
             {
-                continue;
+                sequence.Drafting.Begin(new RoundRoom(sequence.MaxDepth, _core.MaxNodes / decoding, decoding - 1));
+                _computed.Add(sequence);
+                _drafted.Add(sequence.Drafting);
             }
-
-            var offer = sequence.Speculator.Offer(_computed.Count, planner);
-            forced += offer.Forced;
-            gain += offer.Gain;
-            seen += sequence.Kv!.Length;
-            _computed.Add(sequence);
         }
 
-        if (_computed.Count == 0)
+        // Text that drafters read shares the rows of prompts.
+        _drafts.Propose(_drafted, decoding == active.Count ? _prefillChunk : (_prefillChunk + 1) / 2, cancellationToken);
+        for (var i = _computed.Count - 1; i >= 0; i--)
         {
-            return;
+            if (_drafted[i].Failure is { } failure)
+            {
+                _computed[i].Fail(failure);
+                _computed.RemoveAt(i);
+                _drafted.RemoveAt(i);
+            }
+        }
+    }
+
+    /// <summary>Puts the chosen nodes of those that decode into the forest, and the next rows of prompts.</summary>
+    private void FillForest(List<Sequence> active)
+    {
+        _forest.Clear();
+        for (var i = 0; i < _computed.Count; i++)
+        {
+            _computed[i].TakePlanned(_plan.Of(i));
+            _forest.Add(_computed[i].Kv!, _computed[i].Tree, firstLogitNode: 0, choices: _computed[i].Drafting.Sampling);
         }
 
-        var began = _speculation.Clock.GetTimestamp();
-        _context = (int)(seen / _computed.Count);
-        planner.Choose(_computed.Count, forced, gain, _speculation.Cost, _context, _speculation.TokensPerSecond);
-        foreach (var choice in planner.Chosen)
+        var prompts = 0;
+        foreach (var sequence in active)
         {
-            _computed[choice.Sequence].Speculator.Choose(choice.Node);
+            if (sequence.PromptRemaining > 0)
+            {
+                _remaining[prompts++] = sequence.PromptRemaining;
+            }
         }
 
-        var ticks = _speculation.Clock.GetTimestamp() - began;
-        foreach (var sequence in _computed)
+        var most = Math.Min(_prefillChunk - _drafts.RowsRead, _limits.MaxRows - _forest.RowCount);
+        PromptSharing.Share(_remaining.AsSpan(0, prompts), most, _shares);
+        var prompt = 0;
+        foreach (var sequence in active)
         {
-            sequence.Speculator.Stats.PlanTicks += ticks;
-            sequence.TakeCandidates();
-            _forest.Add(sequence.Kv!, sequence.Tree, firstLogitNode: 0);
+            if (sequence.PromptRemaining > 0 && _shares[prompt++] is > 0 and var rows)
+            {
+                var ends = sequence.TakePromptChunk(rows);
+                _forest.Add(sequence.Kv!, sequence.Tree, ends ? sequence.Tree.Count - 1 : sequence.Tree.Count, choices: sequence.Drafting.Sampling);
+                _computed.Add(sequence);
+            }
         }
+    }
+
+    /// <summary>Walks, commits and learns for one of the computed sequences; returns how many tokens its text has gained.</summary>
+    private int Finish(int index, IForwardResult rows, long forwardTicks)
+    {
+        var (sequence, decodes) = (_computed[index], index < _drafted.Count);
+        try
+        {
+            return decodes ? FinishDecoding(sequence, index, rows, forwardTicks) : FinishPrompt(sequence, index, rows);
+        }
+#pragma warning disable CA1031 // Unusable logits and drafters' mistakes end one request.
+        catch (Exception error)
+#pragma warning restore CA1031
+        {
+            sequence.Fail(error);
+            return 0;
+        }
+    }
+
+    private int FinishDecoding(Sequence sequence, int index, IForwardResult rows, long forwardTicks)
+    {
+        var drafting = sequence.Drafting;
+        var result = _verifier.Walk(drafting.Result, rows, _forest.LogitRow(index, 0), drafting.Sampling, sequence);
+        sequence.Kv!.Commit(result.CommittedPath);
+        if (!sequence.IsFinished)
+        {
+            drafting.Learn(result);
+        }
+
+        drafting.Record(result, forwardTicks);
+        return result.Emitted.Length;
+    }
+
+    /// <summary>Commits a piece of a prompt and lets drafters read it; the prompt's last row chooses the text's first token.</summary>
+    private int FinishPrompt(Sequence sequence, int index, IForwardResult rows)
+    {
+        var lastNode = sequence.Tree.Count - 1;
+        var drafting = sequence.Drafting;
+        sequence.Kv!.CommitChain(sequence.Tree.Count);
+        if (!sequence.PromptBeginsText)
+        {
+            return 0;
+        }
+
+        drafting.ReadPrompt(sequence.Kv.Length);
+        if (sequence.PromptRemaining > 0)
+        {
+            return 0;
+        }
+
+        drafting.PlanPromptEnd();
+        var result = _verifier.Walk(drafting.Result, rows, _forest.LogitRow(index, lastNode), drafting.Sampling, sequence);
+        if (!sequence.IsFinished)
+        {
+            drafting.Learn(result);
+        }
+
+        return result.Emitted.Length;
     }
 
     private static int CountDecoding(List<Sequence> active)
@@ -118,103 +204,5 @@ internal sealed class Round
         return count;
     }
 
-    private bool TryPropose(Sequence sequence, int decoding)
-    {
-        try
-        {
-            sequence.Propose(_speculation.MaxNodes / decoding, decoding - 1);
-            return true;
-        }
-#pragma warning disable CA1031 // A drafter may be anybody's code; what it throws is its request's, not its neighbours'.
-        catch (Exception error)
-#pragma warning restore CA1031
-        {
-            sequence.Fail(error);
-            return false;
-        }
-    }
-
-    private void AddPrompts(List<Sequence> active)
-    {
-        var prompts = 0;
-        foreach (var sequence in active)
-        {
-            if (sequence.PromptRemaining > 0)
-            {
-                _remaining[prompts++] = sequence.PromptRemaining;
-            }
-        }
-
-        PromptSharing.Share(_remaining.AsSpan(0, prompts), Math.Min(_prefillChunk, _model.Limits.MaxRows - _forest.RowCount), _shares);
-        var prompt = 0;
-        foreach (var sequence in active)
-        {
-            if (sequence.PromptRemaining > 0 && _shares[prompt++] is > 0 and var rows)
-            {
-                var ends = sequence.TakePromptChunk(rows);
-                _forest.Add(sequence.Kv!, sequence.Tree, ends ? sequence.Tree.Count - 1 : sequence.Tree.Count);
-                _computed.Add(sequence);
-            }
-        }
-    }
-
-    /// <summary>Commits what was computed of a sequence and takes its tokens; returns how many.</summary>
-    private int Finish(Sequence sequence, int index, bool decodes, long forwardTicks)
-    {
-        var speculator = sequence.Speculator;
-        try
-        {
-            if (!decodes && !FinishPrompt(sequence))
-            {
-                return 0;
-            }
-
-            var emitted = sequence.Walk(_results, index);
-            if (decodes)
-            {
-                sequence.Kv!.Commit(speculator.CommittedPath);
-                speculator.Stats.Rounds++;
-                speculator.Stats.Emitted += emitted;
-                speculator.Stats.VerifyTicks += forwardTicks;
-            }
-
-            if (!sequence.IsFinished)
-            {
-                speculator.Observe();
-            }
-
-            if (decodes)
-            {
-                speculator.WriteTrace(forwardTicks);
-            }
-
-            return emitted;
-        }
-#pragma warning disable CA1031 // Unusable logits and drafters' mistakes end one request.
-        catch (Exception error)
-#pragma warning restore CA1031
-        {
-            sequence.Fail(error);
-            return 0;
-        }
-    }
-
-    /// <summary>Commits a piece of a prompt; true when the text begins with it.</summary>
-    private static bool FinishPrompt(Sequence sequence)
-    {
-        sequence.Kv!.CommitChain(sequence.Tree.Count);
-        if (!sequence.PromptBeginsText)
-        {
-            return false;
-        }
-
-        sequence.Speculator.ReadPrompt(sequence.Kv.Length);
-        if (sequence.PromptRemaining > 0)
-        {
-            return false;
-        }
-
-        sequence.Speculator.BeginText(sequence.Tree.Count - 1);
-        return true;
-    }
+    private double Seconds(long ticks) => (double)ticks / _core.Clock.TimestampFrequency;
 }

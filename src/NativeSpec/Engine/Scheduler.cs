@@ -34,7 +34,7 @@ internal sealed partial class Scheduler : IDisposable
     public Scheduler(LlamaModel model, KvCache cache, SpeculationCore speculation, int prefillChunk, int maxWaiting, ILogger? logger)
     {
         _cache = cache;
-        _round = new Round(model, speculation, prefillChunk);
+        _round = new Round(model.Limits, model.Forward, speculation, prefillChunk);
         (_maxSequences, _maxWaiting) = (model.Limits.MaxSequences, maxWaiting);
         _active = new List<Sequence>(_maxSequences);
         _logger = logger;

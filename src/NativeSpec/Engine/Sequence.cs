@@ -4,6 +4,7 @@ using System.Threading.Channels;
 using NativeSpec.Model;
 using NativeSpec.Sampling;
 using NativeSpec.Speculation.Rounds;
+using NativeSpec.Speculation.Verification;
 
 namespace NativeSpec.Engine;
 
@@ -17,15 +18,13 @@ namespace NativeSpec.Engine;
 internal sealed record SequenceRequest(int[] Prompt, GenerationOptions Options, ulong Seed, int MaxTokens, HashSet<int> StopIds, int MaxNodes);
 
 /// <summary>What a request needs from the time when the engine begins with it: made then, so that one that waits holds little.</summary>
-/// <param name="Chooser">Chooses its tokens.</param>
-/// <param name="History">What penalties look at.</param>
+/// <param name="Drafting">Its drafters, and how its tokens are chosen.</param>
 /// <param name="Text">Turns its tokens to text.</param>
-/// <param name="Speculator">Its drafters.</param>
-internal sealed record SequenceTools(Chooser Chooser, TokenHistory History, TextStream Text, Speculator Speculator);
+internal sealed record SequenceTools(Drafting Drafting, TextStream Text);
 
-/// <summary>One request on its way: its tokens, its place in the cache, its sampler and the text it has released. The scheduler's thread
+/// <summary>One request on its way: its tokens, its place in the cache and the text it has released. The scheduler's thread
 /// owns it; the caller holds only the channel's other end and the cancellation.</summary>
-internal sealed class Sequence : IDisposable
+internal sealed class Sequence : ITextWriter, IDisposable
 {
     private readonly SequenceRequest _request;
     private readonly Func<SequenceTools> _begin;
@@ -43,7 +42,6 @@ internal sealed class Sequence : IDisposable
     private long _firstToken;
     private long _lastToken;
     private int _delivered;
-    private int _rounds;
     private FinishReason? _finish;
 
     public Sequence(
@@ -57,7 +55,7 @@ internal sealed class Sequence : IDisposable
     public TokenTree Tree => _tree ?? throw NotBegun();
 
     /// <summary>Its drafters, its candidates and what became of them.</summary>
-    public Speculator Speculator => Tools.Speculator;
+    public Drafting Drafting => Tools.Drafting;
 
     /// <summary>Its rows in the cache, while the scheduler serves it.</summary>
     public KvSequence? Kv { get; private set; }
@@ -87,6 +85,8 @@ internal sealed class Sequence : IDisposable
     /// was computed for the second time.</summary>
     public bool PromptBeginsText => _output.Count == 0;
 
+    private RequestSampling Sampling => Drafting.Sampling;
+
     private SequenceTools Tools => _tools ?? throw NotBegun();
 
     /// <summary>Begins, or goes on: it has rows, and all that it has to know is computed into them. Its last token is the root of the next
@@ -101,7 +101,7 @@ internal sealed class Sequence : IDisposable
         }
 
         _tools = _begin();
-        _tools.History.Start(_request.Prompt);
+        Sampling.History.Start(_request.Prompt);
         _tree = new TokenTree(Math.Max(_prefillChunk, _request.MaxNodes));
         _output.EnsureCapacity(Math.Min(_request.MaxTokens, 1024));
         _admitted = Stopwatch.GetTimestamp();
@@ -118,6 +118,7 @@ internal sealed class Sequence : IDisposable
     public bool TakePromptChunk(int most)
     {
         var (first, count) = (Kv!.Length, Math.Min(most, PromptRemaining));
+        Sampling.Follow(planned: null);
         Tree.Clear();
         for (var at = first; at < first + count; at++)
         {
@@ -127,50 +128,18 @@ internal sealed class Sequence : IDisposable
         return count == PromptRemaining && PromptBeginsText;
     }
 
-    /// <summary>Asks the drafters for candidates after the last token; none so deep that the text would be longer than asked for.</summary>
-    /// <param name="share">Its part of the round's nodes.</param>
-    /// <param name="others">Other sequences that the round computes.</param>
-    public void Propose(int share, int others)
-    {
-        Speculator.Propose(_request.MaxTokens - _output.Count - 1, share, others);
-        _rounds++;
-    }
+    /// <summary>The deepest candidate that can be used: none so deep that the text would be longer than asked for.</summary>
+    public int MaxDepth => _request.MaxTokens - _output.Count - 1;
 
     /// <summary>Fills the tree with the candidates that were chosen, below the last token.</summary>
-    public void TakeCandidates()
+    public void TakePlanned(ReadOnlySpan<PlannedNode> nodes)
     {
+        Sampling.Follow(Drafting.Planned);
         Tree.Clear();
-        foreach (var node in Speculator.NodesToCompute())
+        foreach (var node in nodes)
         {
             Tree.Add(node.Parent, node.Token);
         }
-    }
-
-    /// <summary>Walks along the computed tree as far as it goes along with the text, and takes the tokens into the
-    /// text; returns how many.</summary>
-    /// <exception cref="NonFiniteLogitsException">The logits leave nothing to choose from.</exception>
-    public int Walk(IComputedTrees computed, int treeInRound)
-    {
-        Speculator.BeginWalk(computed, treeInRound);
-        var (before, node) = (_output.Count, 0);
-        var typical = Speculator.FindTypicalPath();
-        for (var i = 0; i < typical?.Count && !IsFinished; i++)
-        {
-            Take(Speculator.Tree.Token(typical[i]), Speculator.Logits(node));
-            Speculator.Accept(_output[^1], typical[i]);
-            node = typical[i];
-        }
-
-        while (node >= 0 && !IsFinished)
-        {
-            var step = Speculator.Step(node);
-            var child = typical is null ? step.Child : -1; // the typical path has ended here; the target chooses one token more
-            Take(step.Token, Speculator.Logits(node));
-            Speculator.Accept(step.Token, child);
-            node = child;
-        }
-
-        return _output.Count - before;
     }
 
     /// <summary>Hands the caller what is new, and the result when the text has ended.</summary>
@@ -212,16 +181,16 @@ internal sealed class Sequence : IDisposable
     public void Dispose()
     {
         GiveBack();
-        _tools?.Speculator.Dispose();
+        _tools?.Drafting.Dispose();
     }
 
     private static InvalidOperationException NotBegun() => new("the sequence has not begun");
 
-    private void Take(int token, ReadOnlySpan<float> logits)
+    bool ITextWriter.Take(int token, IForwardResult rows, int row)
     {
         if (_request.Options.TopLogProbs is { } topCount)
         {
-            _logProbs.Add(Tools.Chooser.LogProbsOf(logits, token, topCount, Tools.History.Count));
+            _logProbs.Add(Sampling.Chooser.LogProbsOf(rows.Logits(row), token, topCount, Sampling.History.Count));
         }
 
         _lastToken = Stopwatch.GetTimestamp();
@@ -231,22 +200,20 @@ internal sealed class Sequence : IDisposable
         }
 
         _output.Add(token);
-        Tools.History.Push(token);
+        Sampling.History.Push(token);
+        _finish = FinishAt(token);
+        return _finish is null;
+    }
+
+    private FinishReason? FinishAt(int token)
+    {
         if (_request.StopIds.Contains(token))
         {
-            _finish = FinishReason.Stop;
-            return;
+            return FinishReason.Stop;
         }
 
         Tools.Text.Append(token);
-        if (Tools.Text.Stop is not null)
-        {
-            _finish = FinishReason.Stop;
-        }
-        else if (_output.Count == _request.MaxTokens)
-        {
-            _finish = FinishReason.Length;
-        }
+        return Tools.Text.Stop is not null ? FinishReason.Stop : _output.Count == _request.MaxTokens ? FinishReason.Length : null;
     }
 
     private GenerationResult Result() => new()
@@ -259,11 +226,11 @@ internal sealed class Sequence : IDisposable
         Seed = _request.Seed,
         SamplerVersion = Chooser.Version,
         PromptTokens = _request.Prompt.Length,
-        Speculation = Speculator.Stats.ToStats(),
+        Speculation = Drafting.Stats.ToStats(),
         Timings = new GenerationTimings(
             Stopwatch.GetElapsedTime(_submitted, _admitted),
             Stopwatch.GetElapsedTime(_admitted, _firstToken),
             Stopwatch.GetElapsedTime(_firstToken, _lastToken),
-            _rounds),
+            Drafting.Stats.Rounds),
     };
 }

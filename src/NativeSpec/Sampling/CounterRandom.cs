@@ -2,8 +2,9 @@ namespace NativeSpec.Sampling;
 
 /// <summary>Random numbers without a state: Philox4x32-10 (Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3",
 /// SC 2011), a bijection of a 128-bit counter under a 64-bit key, ten rounds.</summary>
-/// <remarks>The number of a token depends on (seed, absolute position, draw) alone. How many numbers were drawn before, by whom and in
-/// which order does not matter, so a text is the same with speculation on or off, in any batch, and when it is resumed.</remarks>
+/// <remarks>These numbers accept drafted tokens, draw drafts and draw from residuals. A number depends on (seed, absolute position, draw)
+/// alone. How many numbers were drawn before, by whom and in which order does not matter, so a text is the same in any batch, and when it
+/// is resumed.</remarks>
 internal static class CounterRandom
 {
     internal const int Rounds = 10;
@@ -15,7 +16,7 @@ internal static class CounterRandom
     /// <summary>A number in [0, 1) with 53 random bits.</summary>
     /// <param name="seed">The request's seed: the key.</param>
     /// <param name="position">Absolute position of the token to choose: counter words 0 and 1.</param>
-    /// <param name="draw">Which of the position's numbers; 0 chooses the token: counter word 2.</param>
+    /// <param name="draw">Which of the position's numbers: counter word 2. Word 3 is 0; <see cref="GumbelNoise"/> has others there.</param>
     public static double Uniform(ulong seed, long position, uint draw)
     {
         var (word0, word1, _, _) = Philox((uint)position, (uint)((ulong)position >> 32), draw, 0, (uint)seed, (uint)(seed >> 32));

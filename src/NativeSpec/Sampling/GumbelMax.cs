@@ -1,5 +1,3 @@
-using System.Numerics;
-
 namespace NativeSpec.Sampling;
 
 /// <summary>The arg-max over the kept tokens of (zᵢ − max z) / T + gᵢ, in float64, equal sums by lowest id; gᵢ is the <see cref="GumbelNoise"/> of the
@@ -18,10 +16,6 @@ internal ref struct GumbelMax
     public const double DefaultSlack = 1.0001;
 
     private const double Prefixes = 1 << 16;
-
-    /// <summary>[bits of 65535 − prefix] no noise with such a prefix is as large.</summary>
-    private static readonly double[] LargestNoise =
-        [.. Enumerable.Range(0, 17).Select(bits => bits == 0 ? GumbelNoise.Bound : ((17 - bits) * Math.Log(2)) + 1e-9)];
 
     private readonly ReadOnlySpan<float> _scores;
     private readonly RowChoice _choice;
@@ -89,8 +83,7 @@ internal ref struct GumbelMax
     {
         var score = _scores[id];
         var relative = ((double)score - _kept.Max) / _kept.Temperature;
-        var bits = 32 - BitOperations.LeadingZeroCount((uint)(ushort.MaxValue - prefix));
-        if (relative + LargestNoise[bits] < _best || !_kept.Has(id, score))
+        if (relative + GumbelNoise.BoundOf(prefix) < _best || !_kept.Has(id, score))
         {
             return;
         }

@@ -1,3 +1,5 @@
+using System.Numerics;
+
 namespace NativeSpec.Sampling;
 
 /// <summary>Gumbel noise without a state: a number for every (seed, absolute position, token id). The arg-max of log pᵢ + gᵢ with independent
@@ -10,7 +12,7 @@ namespace NativeSpec.Sampling;
 /// tail (32 bits) = word id mod 4 of philox(position low, position high, id / 4, 2);
 /// u = (2³²·prefix + tail + ½) · 2⁻⁴⁸.
 /// One call gives the prefixes of eight ids, and the prefix alone rules nearly all ids out, so tails are seldom computed. g lies between −3.6
-/// and 33.97: a token less likely than e⁻³⁷ of the most likely one is never chosen.</para>
+/// and 33.97: a token less likely than e⁻³⁸ times the most likely one is never chosen.</para>
 /// <para><b>The same bits everywhere.</b> u is exact in float64, and <see cref="Log"/> is a fixed sequence of float64 additions, multiplications
 /// and one division, each rounded to nearest and never contracted to a fused multiply-add; a CUDA kernel repeats it with __dadd_rn,
 /// __dmul_rn and __ddiv_rn.</para>
@@ -23,15 +25,15 @@ internal static class GumbelNoise
     /// <summary>Counter word 3 of prefixes.</summary>
     public const uint PrefixStream = 1;
 
-    /// <summary>No noise is as large.</summary>
-    public const double Bound = 34;
-
     /// <summary>No −ln u is as small: u is at most 1 − 2⁻⁴⁹.</summary>
     public const double LeastExponential = 1.0 / (1L << 49);
 
     private const uint TailStream = 2;
     private const int IdsOfTailCall = 4;
     private const int TailBits = 32;
+
+    /// <summary>[bit length of 65535 − prefix] for <see cref="BoundOf"/>: −ln u ≥ 1 − u ≥ (65535 − prefix) / 65536, rounded down to a power of 2.</summary>
+    private static readonly double[] Bounds = [.. Enumerable.Range(0, 17).Select(bits => bits == 0 ? 34 : ((17 - bits) * Math.Log(2)) + 1e-9)];
 
     /// <summary>The noise of an id.</summary>
     /// <param name="seed">The request's seed.</param>
@@ -49,6 +51,9 @@ internal static class GumbelNoise
         var half = id % IdsOfPrefixCall;
         return (ushort)(Word(Call(seed, position, id / IdsOfPrefixCall, PrefixStream), half / 2) >> (16 * (half % 2)));
     }
+
+    /// <summary>No noise with such a prefix is larger.</summary>
+    public static double BoundOf(ushort prefix) => Bounds[32 - BitOperations.LeadingZeroCount((uint)(ushort.MaxValue - prefix))];
 
     /// <summary>−ln(−ln u) with u = (bits + ½) · 2⁻⁴⁸.</summary>
     public static double At(ulong bits) => -Log(-Log((bits + 0.5) * (1.0 / (1L << 48))));

@@ -42,7 +42,7 @@ public record SamplingOptions
     public IReadOnlyDictionary<int, float>? LogitBias { get; init; }
 
     /// <summary>The random numbers of the request. The same seed gives the same text, with speculation on or off and whatever else the
-    /// engine is doing. Null: the engine draws one and reports it with the result.</summary>
+    /// engine is doing, as long as the sampler is of one version (<c>GenerationResult.SamplerVersion</c>). Null: the engine draws one and reports it with the result.</summary>
     public ulong? Seed { get; init; }
 
     /// <summary>Log-probabilities wanted with each token: null for none, 0 for the chosen token's, n for those of the n most likely

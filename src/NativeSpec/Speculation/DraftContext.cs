@@ -16,6 +16,7 @@ public sealed class DraftContext
     private int[] _text = [];
     private int _length;
     private int _drafted;
+    private int _drafter; // whose turn it is
 
     /// <summary>Makes the context of one proposal. For the next one, make another with the longer text.</summary>
     /// <param name="text">Prompt and output so far, at least one token; the last one is the tree's root.</param>
@@ -53,7 +54,7 @@ public sealed class DraftContext
     public int MaxDepth { get; internal set; }
 
     /// <summary>The most probes that pay at present, by measurement; 0 for a drafter that should add none.</summary>
-    public int ProbeBudget { get; internal set; }
+    public int ProbeBudget { get; private set; }
 
     /// <summary>The rate at which text is written; with it, seconds are worth tokens. 0 where the request does not follow cost.</summary>
     public double TokensPerSecond { get; internal set; }
@@ -76,9 +77,6 @@ public sealed class DraftContext
     /// <summary>Judges candidates by what became of others like them; null where nothing is known.</summary>
     internal ProposalJudge? Judge { get; set; }
 
-    /// <summary>The drafter that proposes.</summary>
-    internal int Drafter { get; set; }
-
     /// <summary>Whether draft models sample their tokens.</summary>
     internal bool SamplesDrafts { get; }
 
@@ -89,7 +87,7 @@ public sealed class DraftContext
     /// <summary>The probability that a candidate is right if its parent is, by what became of others like it and by what is in the tree
     /// already.</summary>
     internal double ChanceOf(int parent, int token, int rank, float confidence)
-        => Judge?.EstimateWith(Drafter, parent, token, rank, confidence) ?? confidence;
+        => Judge?.EstimateWith(_drafter, parent, token, rank, confidence) ?? confidence;
 
     /// <summary>How likely the best of the candidates that a node has already is right, if the node is.</summary>
     internal double ChanceBelow(int node) => Judge?.LikeliestBelow(node) ?? 0;
@@ -115,6 +113,11 @@ public sealed class DraftContext
         _chooser!.Process(_logits, history.Choice(_rule!), _distribution);
         return _distribution;
     }
+
+    /// <summary>Begins a drafter's turn.</summary>
+    /// <param name="drafter">Its number.</param>
+    /// <param name="probes">The most probes that it may add.</param>
+    internal void BeginTurn(int drafter, int probes) => (_drafter, ProbeBudget) = (drafter, probes);
 
     /// <summary>Follows a drafted token: the next distribution comes after it.</summary>
     internal void PushDrafted(int token)

@@ -34,7 +34,6 @@ public sealed class DraftTree
     private int _maxDepth;
     private int _sampleCount;
     private int _mostForced;
-    private int _probesLeft;
     private bool _isOpen;
     private int _drafter;
     private DraftKind _kind;
@@ -70,6 +69,9 @@ public sealed class DraftTree
 
     /// <summary>Nodes that are computed whatever they cost: the root, probes, nodes at which children were sampled, and all above them.</summary>
     internal int ForcedCount { get; private set; }
+
+    /// <summary>Probes that may still be added in this turn.</summary>
+    internal int ProbesLeft { get; private set; }
 
     /// <summary>How many more nodes may be computed whatever they cost.</summary>
     internal int ForcedLeft => _mostForced - ForcedCount;
@@ -135,12 +137,12 @@ public sealed class DraftTree
     /// <returns>The node; −1 if it cannot be added, also when the round's probes are used up.</returns>
     public int AddProbe(int parent, int token)
     {
-        if (!CanAdd(parent, token) || Count == Capacity || _probesLeft <= 0 || UnforcedOnPath(parent) >= ForcedLeft)
+        if (!CanAdd(parent, token) || Count == Capacity || ProbesLeft <= 0 || UnforcedOnPath(parent) >= ForcedLeft)
         {
             return None;
         }
 
-        _probesLeft--;
+        ProbesLeft--;
         var node = Append(parent, token);
         _isProbe[node] = true;
         Force(node);
@@ -230,7 +232,7 @@ public sealed class DraftTree
             throw new InvalidOperationException($"a drafter of kind {kind} has its turn before those of kind {_kind}, not after them");
         }
 
-        (_isOpen, _drafter, _kind, _probesLeft) = (true, drafter, kind, probes);
+        (_isOpen, _drafter, _kind, ProbesLeft) = (true, drafter, kind, probes);
     }
 
     /// <summary>Closes the tree until the next turn: what a drafter tries to add outside its own is ignored.</summary>

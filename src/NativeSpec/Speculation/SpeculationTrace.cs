@@ -1,7 +1,7 @@
 using System.Buffers;
 using System.Text.Encodings.Web;
 using System.Text.Json;
-using NativeSpec.Speculation.Rounds;
+using NativeSpec.Speculation.Verification;
 using NativeSpec.Tokenization;
 
 namespace NativeSpec.Speculation;
@@ -100,7 +100,7 @@ public sealed class SpeculationTrace : IDisposable
         json.WriteBoolean("probe", tree.IsProbe(node));
         json.WriteBoolean("computed", round.Outcome.WasComputed(node));
         json.WriteBoolean("accepted", isAccepted);
-        json.WriteNumber("path_probability", Math.Round(round.PathProbability[node], 6));
+        json.WriteNumber("path_probability", Math.Round(round.Outcome.Planned.PathProbability[node], 6));
         json.WriteStartArray("drafters");
         for (var i = tree.FirstProposal(node); i >= 0; i = tree.ProposalAt(i).Next)
         {
@@ -128,9 +128,8 @@ public sealed class SpeculationTrace : IDisposable
 /// <param name="Position">Tokens before the round's first new one, prompt and output.</param>
 /// <param name="Outcome">The tree and what became of it.</param>
 /// <param name="Drafters">Names of the drafters.</param>
-/// <param name="PathProbability">[node] the planner's expectation that the node is accepted.</param>
 /// <param name="Ticks">The round's times.</param>
 /// <param name="Clock">Their unit.</param>
 internal readonly record struct TracedRound(
-    int Request, int Number, int Position, TreeOutcome Outcome, string[] Drafters, double[] PathProbability,
+    int Request, int Number, int Position, WalkResult Outcome, string[] Drafters,
     (long Draft, long Plan, long Verify) Ticks, TimeProvider Clock);

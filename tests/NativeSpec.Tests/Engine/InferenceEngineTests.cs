@@ -50,6 +50,23 @@ public sealed class InferenceEngineTests
         Assert.That((result.Ids.Count, result.FinishReason, result.Seed, result.Timings.Rounds), Is.EqualTo((40, FinishReason.Length, 5UL, 39)));
     }
 
+    /// <summary>Hugging Face's generate keeps at least one token whatever top_p says.</summary>
+    [Test]
+    public async Task CompleteAsync_CheckpointThatRecommendsTopPOfZero_TakesTheMostLikelyTokens()
+    {
+        using var folder = new TestFolder();
+        File.WriteAllText(Path.Combine(folder.Path, "generation_config.json"), """{"do_sample":true,"temperature":1.5,"top_p":0.0}""");
+        using var engine = Open(folder);
+        var greedy = await engine.CompleteAsync("hello", new() { MaxTokens = 20, Temperature = 0, RepetitionPenalty = 1 });
+
+        var recommended = await engine.CompleteAsync("hello", new() { MaxTokens = 20 });
+        var asked = await engine.CompleteAsync("hello", new() { MaxTokens = 20, Temperature = 2, TopP = 0 });
+
+        Assert.That(recommended.Ids, Is.EqualTo(greedy.Ids));
+        Assert.That(asked.Ids, Is.EqualTo(greedy.Ids));
+        Assert.That(asked.SamplerVersion, Is.EqualTo(2));
+    }
+
     [Test]
     public async Task CompleteAsync_TheSameSeed_GivesTheSameText_AndAnotherOneAnother()
     {
@@ -277,6 +294,11 @@ public sealed class InferenceEngineTests
     [TestCase(5000)]
     public void Load_AnOptionOutOfRange_IsNamed(int sequences)
         => Assert.That(() => Open(_folder, new EngineOptions { MaxSequences = sequences }), Throws.ArgumentException.With.Message.Contains("MaxSequences"));
+
+    [TestCase(-1)]
+    [TestCase(65_537)]
+    public void Load_AQueueOutOfRange_IsNamed(int waiting)
+        => Assert.That(() => Open(_folder, new EngineOptions { MaxWaiting = waiting }), Throws.ArgumentException.With.Message.Contains("MaxWaiting"));
 
     [Test]
     public void Load_AContextBeyondTheModel_IsRefusedWithTheNumbers()

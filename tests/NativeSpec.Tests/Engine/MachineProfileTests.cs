@@ -38,20 +38,33 @@ public sealed class MachineProfileTests
     }
 
     [Test]
-    public void TryRead_WhatWasRendered_KnowsWhoIsRightTogether()
+    public void TryRead_WhatWasRendered_KnowsTheEstimates()
     {
         var file = Path.Combine(_folder, "profile");
-        var (content, counts) = (new ProfileContent(Key), new (double, double)[JointEstimates.CellsPerPair]);
+        var (content, counts) = (new ProfileContent(Key), new (double, double)[AcceptanceEstimates.CountsPerDrafter]);
         (counts[0], counts[^1]) = ((1, 2), (3, 4.5));
-        content.Joint[("draft /models/small", "lookup")] = counts;
-        content.Joint[("lookup", "")] = [.. counts.Reverse()];
+        content.Acceptance["draft /models/small"] = counts;
+        content.Mixer["lookup"] = [1, 0.9, -0.25, 0, 1, 1e-3, 0.5];
         File.WriteAllBytes(file, ProfileJson.Render(content));
 
-        var read = ProfileJson.TryRead(file, Key)!.Joint;
+        var read = ProfileJson.TryRead(file, Key)!;
 
-        Assert.That(read[("draft /models/small", "lookup")], Is.EqualTo(counts));
-        Assert.That(read[("lookup", "")], Is.EqualTo(counts.Reverse()));
-        Assert.That(read, Has.Count.EqualTo(2));
+        Assert.That(read.Acceptance["draft /models/small"], Is.EqualTo(counts));
+        Assert.That(read.Mixer["lookup"], Is.EqualTo(content.Mixer["lookup"]));
+        Assert.That(read.Mixer["lookup"], Has.Length.EqualTo(LogisticMixer.WeightsPerDrafter));
+    }
+
+    /// <summary>What the version before kept: counts of other cells, and of pairs. It is measured anew.</summary>
+    [Test]
+    public void Open_AProfileOfTheVersionBefore_KnowsNothing()
+    {
+        var file = Written();
+        File.WriteAllText(file, $$$$"""
+            {"version":4,"key":"{{{{Key}}}}","cost":{"max_nodes":2,"max_context":64,"nodes":[1,2],"contexts":[32],"seconds":[0.25,0.5]},
+             "acceptance":{"lookup":[[0,1,2],[167,3,4]]},"joint":{"draft":{"lookup":[[21,3,4]],"":[[0,1,1]]}},"tuning":{"draft":{"pays":true,"depth":4,"width":1}}}
+            """);
+        Assert.That(MachineProfile.Open(_folder, Key).KnownCost(1, 1), Is.Null);
+        Assert.That(MachineProfile.Open(_folder, Key).Tuned("draft"), Is.Null);
     }
 
     [Test]
@@ -72,9 +85,9 @@ public sealed class MachineProfileTests
         var whole = File.ReadAllBytes(file);
         string[] damaged =
         [
-            "", "{", "[]", "nonsense", "{\"version\":3}", "{\"version\":4,\"key\":\"a machine and a model\"}",
-            .. new[] { ("[1,2]", "[2,1]"), ("[1,2]", "[1]"), ("[32]", "[32,64]"), ("[32]", "[-1]"), ("0.25", "-1"), ("0.25", "1e999"), ("\"pays\":true", "\"pays\":7"), ("\"depth\":4", "\"depth\":4000"), ("[[0,1,2]]", "[[99999,1,2]]"), ("[[0,1,2]]", "[[0,3,2]]"), ("[[0,1,2]]", "[[]]"), ("[[0,3,4]]", "[[22,3,4]]"), ("[[0,3,4]]", "[[0,5,4]]"), ("\"joint\"", "\"hinge\"") }
-                .Select(change => Encoding.UTF8.GetString(whole).Replace("\"acceptance\":{}", "\"acceptance\":{\"lookup\":[[0,1,2]]}").Replace("\"joint\":{}", "\"joint\":{\"draft\":{\"\":[[0,3,4]]}}").Replace(change.Item1, change.Item2)),
+            "", "{", "[]", "nonsense", "{\"version\":3}", "{\"version\":5,\"key\":\"a machine and a model\"}",
+            .. new[] { ("[1,2]", "[2,1]"), ("[1,2]", "[1]"), ("[32]", "[32,64]"), ("[32]", "[-1]"), ("0.25", "-1"), ("0.25", "1e999"), ("\"pays\":true", "\"pays\":7"), ("\"depth\":4", "\"depth\":4000"), ("[[0,1,2]]", "[[99999,1,2]]"), ("[[0,1,2]]", "[[0,3,2]]"), ("[[0,1,2]]", "[[]]"), ("[[0,1,2]]", "[[84,1,2]]"), ("[1,1,0,0,1,1,0]", "[1,1,0,0,1,1]"), ("[1,1,0,0,1,1,0]", "[1,1,0,0,1,1,-1000]"), ("[1,1,0,0,1,1,0]", "7"), ("\"mixer\"", "\"hinge\""), ("\"version\":5", "\"version\":4") }
+                .Select(change => Encoding.UTF8.GetString(whole).Replace("\"acceptance\":{}", "\"acceptance\":{\"lookup\":[[0,1,2]]}").Replace("\"mixer\":{}", "\"mixer\":{\"draft\":[1,1,0,0,1,1,0]}").Replace(change.Item1, change.Item2)),
         ];
         foreach (var text in damaged)
         {

@@ -3,6 +3,8 @@ using NativeSpec.Backends.Cpu;
 using NativeSpec.Engine;
 using NativeSpec.Loading.Llama;
 using NativeSpec.Model;
+using NativeSpec.Speculation;
+using NativeSpec.Speculation.DraftModels;
 using NativeSpec.Tensors;
 using NativeSpec.Tests.Model;
 
@@ -37,6 +39,51 @@ public sealed class MemoryNeedTests
         Assert.That(one.KeyValues, Is.EqualTo(320 * checkpoint.KvBytesPerToken(DType.F32)));
         Assert.That(two.KeyValues, Is.EqualTo(576 * checkpoint.KvBytesPerToken(DType.F32)));
         Assert.That(one.Total, Is.EqualTo(one.Weights + one.KeyValues + one.Buffers));
+    }
+
+    [Test]
+    public void For_WithDraftModels_AddsEachOnes()
+    {
+        using var folder = new TestFolder();
+        using var draft = new TestFolder(maxPositions: 100);
+        using var checkpoint = LlamaCheckpoint.Open(folder.Path);
+        var options = new EngineOptions { MaxSequences = 2, MaxContext = 128, DraftOptions = new DraftModelOptions { Depth = 6, Width = 2 } };
+
+        var without = MemoryNeed.For(checkpoint, options);
+        var with = MemoryNeed.For(checkpoint, options with { DraftModels = [draft.Path, draft.Path] });
+
+        Assert.That(with.Weights, Is.EqualTo(3 * without.Weights), "they are of one shape");
+        // Two texts of 100 tokens, and for each 12 candidates and the rest of a page, in whole pages.
+        Assert.That(with.KeyValues - without.KeyValues, Is.EqualTo(2 * 384 * checkpoint.KvBytesPerToken(DType.F32)));
+        var limits = new ForwardLimits(MaxRows: 256 + 4, MaxLogitRows: 4, MaxSequences: 2, MaxContext: 100);
+        Assert.That(with.Buffers - without.Buffers, Is.EqualTo(2 * LlamaModel.BufferBytes(checkpoint.Config, limits)));
+    }
+
+    /// <summary>The keys and values of Llama 3.2 1B: 131,072 positions of 16 layers of 8 heads of 64. Of sixteen whole contexts they are 137 GB.</summary>
+    [Test]
+    public async Task Load_ADraftOfAVeryLongContext_DraftsWithinItsTargets([Values(null, 300)] int? context)
+    {
+        using var folder = new TestFolder();
+        using var draft = new TestFolder(maxPositions: 131_072, shape: TestConfigs.Tiny with
+        {
+            HiddenSize = 64,
+            IntermediateSize = 64,
+            NumHiddenLayers = 16,
+            NumAttentionHeads = 8,
+            NumKeyValueHeads = 8,
+            HeadDim = 64,
+        });
+        var options = new EngineOptions { MaxContext = context, Drafters = [], DraftModels = [draft.Path], DraftOptions = new() { StopBelow = 0 } };
+        using (var checkpoint = LlamaCheckpoint.Open(folder.Path))
+        {
+            Assert.That(MemoryNeed.For(checkpoint, options).KeyValues, Is.LessThan(2L << 30));
+        }
+
+        using var engine = InferenceEngine.Load(folder.Path, options);
+        var plain = new GenerationOptions { MaxTokens = 20, Temperature = 0, IgnoreEndOfText = true, Speculation = SpeculationOptions.Off };
+        var fast = await engine.CompleteAsync([1, 2, 3], plain with { Speculation = new() { Drafters = ["draft"], Unplanned = true } });
+        Assert.That(fast.Ids, Is.EqualTo((await engine.CompleteAsync([1, 2, 3], plain)).Ids));
+        Assert.That(fast.Speculation.Drafted, Is.GreaterThan(0));
     }
 
     /// <summary>Remembers its programs.</summary>

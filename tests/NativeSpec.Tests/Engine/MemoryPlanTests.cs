@@ -1,4 +1,5 @@
 using NativeSpec.Engine;
+using NativeSpec.Speculation.DraftModels;
 using NativeSpec.Tests.Model;
 
 namespace NativeSpec.Tests.Engine;
@@ -24,4 +25,23 @@ public sealed class MemoryPlanTests
         => Assert.That(
             () => MemoryPlan.For(TestConfigs.Tiny, new EngineOptions { MaxContext = 300, KvTokens = 200 }, 1000, Plenty),
             Throws.ArgumentException.With.Message.Contains("300").And.Message.Contains("200"));
+
+    /// <summary>A draft never holds a longer context than its target, nor more tokens; what it holds is cut to its part of the memory.</summary>
+    [TestCase(100, 1000, Plenty, 100, 1000)]      // shorter than the target
+    [TestCase(131072, 1000, Plenty, 300, 3000)]   // longer
+    [TestCase(131072, 1000, 400_000, 300, 100)]   // longer, and little memory
+    public void ForDraft_OfAnyShape_StaysWithinTheTargetAndTheMemory(int positions, long bytes, long memory, int context, long tokens)
+    {
+        var plan = new MemoryPlan(MaxContext: 300, KvTokens: 3000);
+        var room = plan.ForDraft(
+            TestConfigs.Tiny with { MaxPositionEmbeddings = positions }, new EngineOptions { MaxSequences = 10, DraftModels = ["one"] }, bytes, memory);
+        Assert.That(room, Is.EqualTo(new DraftRoom(10, context, tokens)));
+    }
+
+    [Test]
+    public void ForDraft_OneOfTwo_HasHalfOfThePart()
+    {
+        var plan = new MemoryPlan(MaxContext: 300, KvTokens: 3000);
+        Assert.That(plan.ForDraft(TestConfigs.Tiny, new EngineOptions { DraftModels = ["one", "two"] }, 1000, 800_000).KvTokens, Is.EqualTo(100));
+    }
 }

@@ -1,4 +1,3 @@
-using System.Threading.Channels;
 using NativeSpec.Backends.Cpu;
 using NativeSpec.Engine;
 using NativeSpec.Model;
@@ -10,8 +9,6 @@ using NativeSpec.Speculation.Recycling;
 using NativeSpec.Speculation.Rounds;
 using NativeSpec.Tensors;
 using NativeSpec.Tests.Model;
-using NativeSpec.Tests.Tokenization;
-using NativeSpec.Tokenization;
 
 namespace NativeSpec.Tests.Engine;
 
@@ -33,17 +30,12 @@ public sealed class RoundTests
 
     private SyntheticModel _weights = null!;
     private ModelRun _run = null!;
-    private Tokenizer _tokenizer = null!;
 
     [SetUp]
     public void Load()
     {
         _weights = new SyntheticModel(TestConfigs.Tiny, DType.BF16, 3);
         _run = new ModelRun(CpuBackend.Create(new CpuOptions { Threads = 2 }), _weights.Config, _weights.Tensors);
-        var folder = Directory.CreateTempSubdirectory("nativespec-").FullName;
-        TestTokenizers.WriteByteLevel(folder, 300);
-        _tokenizer = Tokenizer.Load(folder);
-        Directory.Delete(folder, recursive: true);
     }
 
     [TearDown]
@@ -58,8 +50,8 @@ public sealed class RoundTests
     public void Run_DecodingOnceWarm_AllocatesNothing([Values(0f, 0.8f)] float temperature)
     {
         var core = Core();
-        List<Sequence> sequences = [.. Enumerable.Range(0, 3).Select(i => Admitted(core, [1, 2, 3 + i], Options with { Temperature = temperature }, seed: i))];
-        var round = new Round(_run.Model, core, Chunk);
+        List<Sequence> sequences = [.. Enumerable.Range(0, 3).Select(i => Admitted(core, [1, 2, 3 + i], Options with { Temperature = temperature }, seed: i).Sequence)];
+        var round = new Round(_run.Model.Limits, _run.Model.Forward, core, Chunk);
         Run(round, sequences, 60);
 
         var before = GC.GetAllocatedBytesForCurrentThread();
@@ -73,8 +65,8 @@ public sealed class RoundTests
     public void Run_AShortPromptBehindALongOne_BeginsItsTextInTheFirstRound()
     {
         var core = Core();
-        List<Sequence> sequences = [Admitted(core, new int[200], Options), Admitted(core, [5, 6, 7, 8, 9], Options)];
-        var round = new Round(_run.Model, core, Chunk);
+        List<Sequence> sequences = [Admitted(core, new int[200], Options).Sequence, Admitted(core, [5, 6, 7, 8, 9], Options).Sequence];
+        var round = new Round(_run.Model.Limits, _run.Model.Forward, core, Chunk);
 
         Run(round, sequences, 1);
 
@@ -117,9 +109,9 @@ public sealed class RoundTests
     private GenerationResult Generate(GenerationOptions options, int givesBackAfter)
     {
         var core = Core(new PromptLookupDrafter(), new TokenRecyclingDrafter());
-        var pieces = Channel.CreateUnbounded<GenerationPiece>();
-        using var sequence = Admitted(core, [.. Enumerable.Range(0, 35).Select(i => i % 9)], options, 7, pieces);
-        var round = new Round(_run.Model, core, Chunk);
+        using var test = Admitted(core, [.. Enumerable.Range(0, 35).Select(i => i % 9)], options, 7);
+        var sequence = test.Sequence;
+        var round = new Round(_run.Model.Limits, _run.Model.Forward, core, Chunk);
         for (var i = 0; !sequence.IsFinished; i++)
         {
             round.Run([sequence], CancellationToken.None);
@@ -130,24 +122,14 @@ public sealed class RoundTests
             }
         }
 
-        sequence.Deliver();
-        return pieces.Reader.TryRead(out var piece) ? piece.Result! : throw sequence.Error!;
+        test.Deliver();
+        return test.Result ?? throw sequence.Error!;
     }
 
-    private Sequence Admitted(SpeculationCore core, int[] prompt, GenerationOptions options, int seed = 1, Channel<GenerationPiece>? pieces = null)
+    private TestSequence Admitted(SpeculationCore core, int[] prompt, GenerationOptions options, int seed = 1)
     {
-        var request = new SequenceRequest(prompt, options, (ulong)seed, options.MaxTokens ?? 200, [], core.MaxNodesOf(options.Speculation));
-        var chooser = new Chooser(300);
-        var sequence = new Sequence(request, Begin, Chunk, (pieces ?? Channel.CreateUnbounded<GenerationPiece>()).Writer, new CancellationTokenSource());
-        sequence.Admit(_run.Open());
+        var sequence = new TestSequence(core, new Chooser(300), prompt, options with { Seed = (ulong)seed, MaxTokens = options.MaxTokens ?? 200 }, Chunk);
+        sequence.Sequence.Admit(_run.Open());
         return sequence;
-
-        SequenceTools Begin()
-        {
-            var rule = new SamplingRule(options, request.Seed, 300);
-            var history = new TokenHistory(300, prompt.Length + request.MaxTokens, rule.NeedsHistory);
-            var speculator = new Speculator(core, options.Speculation, prompt, chooser, rule, history);
-            return new SequenceTools(chooser, history, new TextStream(_tokenizer, options.StopStrings), speculator);
-        }
     }
 }

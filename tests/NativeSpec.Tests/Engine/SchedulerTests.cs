@@ -98,19 +98,48 @@ public sealed class SchedulerTests
         AssertNoPageLost(engine);
     }
 
-    /// <summary>A request without a limit takes the pages it uses, so that others are served beside it.</summary>
+    /// <summary>A request without a limit takes the pages it uses, not those it might, so that others are served beside it.</summary>
     [Test]
     public void GenerateAsync_WithoutALimit_LeavesRoomForOthers()
     {
         using var engine = Open(new EngineOptions { MaxSequences = 8, MaxTreeNodes = 8, MaxContext = 500, KvTokens = 500 });
-        var (started, proposed) = (0, 0);
-        var drafter = new CallbackDrafter { OnStart = () => started++, OnPropose = () => proposed = Math.Max(proposed, started) };
-        var options = Sampled with { MaxTokens = null, Speculation = drafter.Alone };
+        using var turns = new Turns();
         using var gone = new CancellationTokenSource();
-        var running = Enumerable.Range(0, 4).Select(_ => engine.CompleteAsync("abc", options, gone.Token)).ToArray();
-        Assert.That(() => Volatile.Read(ref proposed), Is.EqualTo(4).After(30_000, 1), "four are served before any of them has ended");
+        var options = Sampled with { MaxTokens = null };
+        var started = 0;
+        List<Task> running = [engine.CompleteAsync("abc", options with { Speculation = turns.Drafter.Alone }, gone.Token)];
+        turns.WaitFor(1);
+        var others = options with { Speculation = new CallbackDrafter { OnStart = () => started++ }.Alone };
+        running.AddRange(Enumerable.Range(0, 4).Select(_ => engine.CompleteAsync("abc", others, gone.Token)));
+        turns.LetGo();
+        turns.WaitFor(2);
+
+        Assert.That(started, Is.EqualTo(4), "where each reserved its whole context, one would fit beside the first");
         gone.Cancel();
+        turns.LetGo();
         Assert.That(async () => await Task.WhenAll(running), Throws.InstanceOf<OperationCanceledException>());
+    }
+
+    [Test]
+    public void GenerateAsync_CancelledWhileItWaits_LeavesItsPlaceToAnother()
+    {
+        using var engine = Open(new EngineOptions { MaxSequences = 1, MaxWaiting = 1 });
+        using var turns = new Turns();
+        using var gone = new CancellationTokenSource();
+        var served = engine.CompleteAsync("hello", Sampled with { MaxTokens = 4, Speculation = turns.Drafter.Alone }); // two turns: the last token needs no candidates
+        turns.WaitFor(1);
+        var waiting = engine.CompleteAsync("hello", Sampled, gone.Token);
+        Assert.That(() => engine.GenerateAsync("hello"), Throws.InstanceOf<EngineBusyException>());
+
+        gone.Cancel();
+        Assert.That(async () => await waiting, Throws.InstanceOf<OperationCanceledException>(), "at once, though the engine is in a round");
+        turns.LetGo();
+        turns.WaitFor(2);
+
+        var next = engine.CompleteAsync("hello", Sampled);
+        turns.LetGo();
+        Assert.That(async () => (await served).Ids.Count, Is.EqualTo(4));
+        Assert.That(async () => (await next).Ids.Count, Is.EqualTo(40));
     }
 
     [Test]
@@ -279,6 +308,37 @@ public sealed class SchedulerTests
         var cache = engine.Cache;
         engine.Dispose(); // waits for the thread, which gives pages back after it has handed over a text
         Assert.That(cache.FreePages, Is.EqualTo(cache.TotalPages));
+    }
+
+    /// <summary>Holds the scheduler in a drafter's Propose until it is let go, round by round.</summary>
+    private sealed class Turns : IDisposable
+    {
+        private readonly SemaphoreSlim _arrived = new(0);
+        private readonly SemaphoreSlim _released = new(0);
+        private int _seen;
+
+        public Turns() => Drafter = new CallbackDrafter { OnPropose = Hold };
+
+        public CallbackDrafter Drafter { get; }
+
+        /// <summary>Waits until the scheduler is in the given turn, counted from 1.</summary>
+        public void WaitFor(int turn)
+        {
+            for (; _seen < turn; _seen++)
+            {
+                Assert.That(_arrived.Wait(60_000), "the scheduler came");
+            }
+        }
+
+        public void LetGo() => _released.Release();
+
+        public void Dispose() => _released.Release(1000); // whoever is held goes on; the semaphores are left to the collector
+
+        private void Hold()
+        {
+            _arrived.Release();
+            _released.Wait();
+        }
     }
 
     private sealed class ListLogger : ILogger

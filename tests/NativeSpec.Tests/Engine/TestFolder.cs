@@ -17,10 +17,10 @@ internal sealed class TestFolder : IDisposable
     public const int TokenizersEndOfText = 267;
 
     /// <summary>Writes the folder. The tokenizer is byte-level: ids 0 to 255 are the bytes.</summary>
-    public TestFolder(ulong seed = 11, int eos = -1, int maxPositions = 512, DType dtype = DType.F32)
+    public TestFolder(ulong seed = 11, int eos = -1, int maxPositions = 512, DType dtype = DType.F32, LlamaConfig? shape = null)
     {
         Path = Directory.CreateTempSubdirectory("nativespec-").FullName;
-        var config = TestConfigs.Tiny with { MaxPositionEmbeddings = maxPositions, TieWordEmbeddings = false };
+        var config = (shape ?? TestConfigs.Tiny) with { MaxPositionEmbeddings = maxPositions, TieWordEmbeddings = false };
         using var model = new SyntheticModel(config, dtype, seed);
         Poison(model.Tensors.Embedding, PoisonedToken);
         var layers = model.Tensors.Layers.SelectMany(l => new[]

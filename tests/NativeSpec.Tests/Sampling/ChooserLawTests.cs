@@ -2,7 +2,20 @@ using NativeSpec.Sampling;
 
 namespace NativeSpec.Tests.Sampling;
 
-/// <summary>What is drawn over many positions follows the distribution, and depends on (seed, position) alone.</summary>
+/// <summary>What is wrong with the choice, in a control that must fail.</summary>
+public enum ChoiceFault
+{
+    None,
+    NoiseSharedBetweenIds,
+    NoiseSharedBetweenPositions,
+    LogisticNoise,
+    TemperatureIgnored,
+    FiltersIgnored,
+    PenaltiesIgnored,
+    CoarseNoise,
+}
+
+/// <summary>What is chosen over many positions follows the distribution, and depends on (seed, position) alone.</summary>
 internal sealed class ChooserLawTests
 {
     private const int VocabSize = 12;
@@ -33,13 +46,55 @@ internal sealed class ChooserLawTests
         Assert.That(ChiSquare.Rejects(counts, probabilities), Is.False);
     }
 
-    [Test]
-    public void Choose_DistributionOfAnotherTemperature_IsRejected()
+    [TestCaseSource(nameof(Options))]
+    public void Choose_ManySeeds_FollowsTheDistribution(SamplingOptions options)
     {
-        var (counts, _) = CountTokens(new() { Temperature = 1 });
-        var (_, others) = CountTokens(new() { Temperature = 1.05f });
+        var counts = new long[VocabSize];
+        for (var seed = 0; seed < Draws; seed++)
+        {
+            counts[Sample(Make(options, (ulong)seed), 17)]++;
+        }
 
-        Assert.That(ChiSquare.Rejects(counts, others), Is.True);
+        Assert.That(ChiSquare.Rejects(counts, Probabilities(options)), Is.False);
+    }
+
+    /// <summary>The arg-max written plainly, with room for one fault. Without one it is the chooser's, token for token; with one the law is lost.</summary>
+    [Test]
+    public void Choose_AgainstFaultyChoosers_TheTestSeesEachFault([Values] ChoiceFault fault)
+    {
+        var options = new SamplingOptions { Temperature = 1.3f, TopK = 9, MinP = 0.01f, RepetitionPenalty = 1.3f, PresencePenalty = 0.4f };
+        var rule = Make(options, seed: 5);
+        var counts = new long[VocabSize];
+        for (var position = 0; position < Draws; position++)
+        {
+            var token = Plainly(options, position, fault);
+            counts[token]++;
+            if (fault == ChoiceFault.None && position < 5000)
+            {
+                Assert.That(token, Is.EqualTo(Sample(rule, position)));
+            }
+        }
+
+        Assert.That(ChiSquare.Rejects(counts, Probabilities(options)), Is.EqualTo(fault != ChoiceFault.None));
+    }
+
+    [Test]
+    public void Choose_NeighbouringSeeds_AreIndependent()
+    {
+        var single = Probabilities(new() { Temperature = 1 });
+        var joint = new double[VocabSize * VocabSize];
+        for (var i = 0; i < joint.Length; i++)
+        {
+            joint[i] = single[i / VocabSize] * single[i % VocabSize];
+        }
+
+        var pairs = new long[joint.Length];
+        for (var seed = 0; seed < 2 * Draws; seed += 2)
+        {
+            pairs[(Sample(Make(new() { Temperature = 1 }, (ulong)seed), 3) * VocabSize) + Sample(Make(new() { Temperature = 1 }, (ulong)seed + 1), 3)]++;
+        }
+
+        Assert.That(ChiSquare.Rejects(pairs, joint), Is.False);
     }
 
     [Test]
@@ -133,6 +188,50 @@ internal sealed class ChooserLawTests
         var distribution = new TokenDistribution(VocabSize);
         new Chooser(VocabSize).Process(Logits, History().Choice(rule), distribution);
         return (counts, [.. Enumerable.Range(0, VocabSize).Select(id => (double)distribution.Probability(id))]);
+    }
+
+    private static int Plainly(SamplingOptions options, int position, ChoiceFault fault)
+    {
+        options = fault switch
+        {
+            ChoiceFault.TemperatureIgnored => options with { Temperature = 1 },
+            ChoiceFault.FiltersIgnored => options with { TopK = 0, MinP = 0 },
+            ChoiceFault.PenaltiesIgnored => options with { RepetitionPenalty = 1, PresencePenalty = 0 },
+            _ => options,
+        };
+        var kept = Distribution(options);
+        var scores = Logits.ToArray();
+        Penalties.Apply(scores, Text.Choice(Make(options, 5)));
+        var (best, token) = (double.NegativeInfinity, -1);
+        foreach (var id in kept.Ids)
+        {
+            var noise = GumbelNoise.Of(
+                5, fault == ChoiceFault.NoiseSharedBetweenPositions ? position % 3 : position, fault == ChoiceFault.NoiseSharedBetweenIds ? id / 2 : id);
+            var u = Math.Exp(-Math.Exp(-noise));
+            noise = fault switch
+            {
+                ChoiceFault.LogisticNoise => Math.Log(u / (1 - u)),
+                ChoiceFault.CoarseNoise => -Math.Log(-Math.Log((Math.Floor(u * 16) + 0.5) / 16)),
+                _ => noise,
+            };
+            var sum = ((scores[id] - scores.Max()) / options.Temperature!.Value) + noise;
+            (best, token) = sum > best ? (sum, id) : (best, token);
+        }
+
+        return token;
+    }
+
+    private static double[] Probabilities(SamplingOptions options)
+    {
+        var distribution = Distribution(options);
+        return [.. Enumerable.Range(0, VocabSize).Select(id => (double)distribution.Probability(id))];
+    }
+
+    private static TokenDistribution Distribution(SamplingOptions options)
+    {
+        var distribution = new TokenDistribution(VocabSize);
+        Shared.Process(Logits, Text.Choice(Make(options, 5)), distribution);
+        return distribution;
     }
 
     private static int Sample(SamplingRule rule, long position)

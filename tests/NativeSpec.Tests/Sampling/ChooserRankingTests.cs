@@ -34,6 +34,14 @@ internal sealed class ChooserRankingTests
         Assert.That(Process(new float[1000], new() { TopP = 0.25f }).Ids.ToArray(), Is.EqualTo(Enumerable.Range(0, 250)));
     }
 
+    /// <summary>Hugging Face's generate keeps at least one token, and so must a checkpoint that recommends a top-p of 0.</summary>
+    [Test]
+    public void Process_TopPOfZero_KeepsTheMostLikelyTokenAlone()
+    {
+        Assert.That(Process([1, 3, 2, 3], new() { Temperature = 2, TopP = 0 }).Ids.ToArray(), Is.EqualTo(new[] { 1 }));
+        Assert.That(Process([1, 3, 2, 3], new() { Temperature = 2, TopP = 0, TopK = 3, MinP = 0.1f }).Ids.ToArray(), Is.EqualTo(new[] { 1 }));
+    }
+
     [Test]
     public void Process_BothZeros_AreOneScore()
     {

@@ -65,9 +65,9 @@ internal sealed class ChooserReferenceTests
             foreach (var options in new SamplingOptions[] { new() { Temperature = temperature }, new() { Temperature = temperature, LogitBias = bias } })
             {
                 var (chooser, rule) = (new Chooser(40), new SamplingRule(options, 1, 40));
-                var throws = Throws.InstanceOf<NonFiniteLogitsException>().With.Property(nameof(NonFiniteLogitsException.Position)).EqualTo(3);
-                Assert.That(() => chooser.Process(logits, history.Choice(rule), new TokenDistribution(40)), throws);
-                Assert.That(() => chooser.Choose(logits, history.Choice(rule)), throws);
+                var processing = Assert.Throws<NonFiniteLogitsException>(() => chooser.Process(logits, history.Choice(rule), new TokenDistribution(40)));
+                var choosing = Assert.Throws<NonFiniteLogitsException>(() => chooser.Choose(logits, history.Choice(rule)));
+                Assert.That((processing!.Position, choosing!.Position), Is.EqualTo((3L, 3L)));
             }
         }
     }
@@ -78,6 +78,56 @@ internal sealed class ChooserReferenceTests
         var logits = Enumerable.Repeat(float.NegativeInfinity, VocabSize).ToArray();
 
         Assert.That(() => Process(logits, new() { Temperature = temperature }), Throws.InstanceOf<NonFiniteLogitsException>());
+    }
+
+    /// <summary>The model's numbers are fine here: what a penalty carries beyond float32 stays at its end, and −∞ stays ruled out.</summary>
+    [TestCase(float.Epsilon)]
+    [TestCase(1e-38f)]
+    [TestCase(float.MaxValue)]
+    public void Choose_PenaltyThatOverflows_StillChoosesAmongWhatTheModelAllows(float repetition)
+    {
+        float[] logits = [20, -20, 5, float.NegativeInfinity, 0, 1, 2, 3, 4, float.NegativeInfinity, 6];
+        foreach (var temperature in new[] { 0f, 1 })
+        {
+            var rule = new SamplingRule(new() { Temperature = temperature, RepetitionPenalty = repetition }, 3, VocabSize);
+            var history = new TokenHistory(VocabSize, 16, tracksTokens: true);
+            history.Start([0, 1, 3]);
+            var distribution = new TokenDistribution(VocabSize);
+            new Chooser(VocabSize).Process(logits, history.Choice(rule), distribution);
+
+            var token = new Chooser(VocabSize).Choose(logits, history.Choice(rule));
+
+            Assert.That(distribution.Probabilities.ToArray(), Has.All.Matches<float>(float.IsFinite));
+            Assert.That(token, repetition < 1 ? Is.Zero : Is.Not.AnyOf(1, 3, 9));
+        }
+    }
+
+    [TestCase(0)]
+    [TestCase(1)]
+    public void Choose_MaskThatLeavesNothing_SaysSo(float temperature)
+    {
+        float[] logits = [1, 2, float.NegativeInfinity];
+        var (chooser, rule) = (new Chooser(3), new SamplingRule(new() { Temperature = temperature }, 0, 3));
+        foreach (var mask in new uint[] { 0, 0b100 })
+        {
+            Assert.That(
+                () => chooser.Choose(logits, new RowChoice { Rule = rule, Position = 7, Mask = new[] { mask } }),
+                Throws.InvalidOperationException.With.Message.Contains("mask for position 7").And.Not.InstanceOf<NonFiniteLogitsException>());
+            Assert.That(
+                () => chooser.Process(logits, new RowChoice { Rule = rule, Position = 7, Mask = new[] { mask } }, new TokenDistribution(3)),
+                Throws.InvalidOperationException.With.Message.Contains("mask for position 7"));
+        }
+
+        Assert.That(chooser.Choose(logits, new RowChoice { Rule = rule, Position = 7, Mask = new[] { 1u } }), Is.Zero);
+    }
+
+    [Test]
+    public void Choose_MaskOfAnotherVocabulary_Throws()
+    {
+        var rule = new SamplingRule(new(), 0, 3);
+        Assert.That(
+            () => new Chooser(3).Choose(new float[3], new RowChoice { Rule = rule, Position = 0, Mask = new uint[2] }),
+            Throws.ArgumentException.With.Message.Contains("1 words").And.Message.Contains("has 2"));
     }
 
     [Test]

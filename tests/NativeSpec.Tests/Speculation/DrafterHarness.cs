@@ -1,14 +1,19 @@
-using System.Runtime.InteropServices;
 using System.Text;
+using NativeSpec.Engine;
 using NativeSpec.Speculation;
+using NativeSpec.Speculation.Planning;
+using NativeSpec.Speculation.Rounds;
+using NativeSpec.Tests.Speculation.Rounds;
 using NativeSpec.Tests.Speculation.Verification;
 
 namespace NativeSpec.Tests.Speculation;
 
-/// <summary>Drives a drafter against a scripted target, as the engine would with every candidate computed and greedy sampling, and
+/// <summary>Drives a drafter by production rounds against a scripted target, with every candidate computed and greedy sampling, and
 /// checks its manners: nothing outside the vocabulary, the budgets or the depth.</summary>
 internal sealed record DrafterHarness
 {
+    private const int MostNodes = 256;
+
     public int Budget { get; init; } = 32;
 
     public int ProbeBudget { get; init; }
@@ -17,10 +22,11 @@ internal sealed record DrafterHarness
 
     public int Capacity { get; init; } = 256;
 
-    /// <summary>True: the tree takes whatever it is given and the harness checks it. False: the tree refuses, as in the engine.</summary>
+    /// <summary>True: the drafter is given a tree that takes whatever it adds, and what it added is checked. False: one that refuses, as in the
+    /// engine.</summary>
     public bool ChecksManners { get; init; } = true;
 
-    /// <summary>What is computed, by round and node; the root always is.</summary>
+    /// <summary>What the drafter is told was computed, by round and node; what was accepted always is.</summary>
     public Func<int, int, bool> Computes { get; init; } = (_, _) => true;
 
     /// <summary>Sees each round's tree after the drafter has added to it.</summary>
@@ -28,173 +34,154 @@ internal sealed record DrafterHarness
 
     public Result Run(IDrafterSource source, ScriptedTarget target, int[] prompt, int newTokens)
     {
-        using var drafter = source.Start(prompt);
-        var run = new State(this, target, prompt);
-        run.Round(drafter, proposes: false, newTokens);
-        while (run.Result.Output.Count < newTokens)
+        var watch = new Watch(this, source, target.VocabSize);
+        var core = new SpeculationCore([watch], new CostCurve([1], [1e-3]), target.VocabSize, MostNodes + 1);
+        using var rounds = new ScriptedRounds(target.Logits, core);
+        using var sequence = rounds.Start(prompt, new GenerationOptions
         {
-            run.Round(drafter, proposes: true, newTokens);
+            Temperature = 0,
+            MaxTokens = newTokens,
+            Speculation = new SpeculationOptions { MaxNodes = MostNodes, Unplanned = true },
+        });
+        rounds.RunToTheEnd();
+        if (sequence.Sequence.Error is { } error)
+        {
+            throw error;
         }
 
-        return run.Result;
+        var stats = sequence.Sequence.Drafting.Stats.ToStats();
+        return watch.Result with { Output = sequence.Output, Rounds = stats.Rounds, Accepted = stats.Accepted };
     }
 
     /// <summary>What a run did. Rounds leave out the prompt's.</summary>
-    internal sealed class Result
+    internal sealed record Result
     {
-        public List<int> Output { get; } = [];
+        public List<int> Output { get; init; } = [];
 
         public List<string> Trees { get; } = [];
 
         public List<long> AllocatedBytes { get; } = [];
 
-        public int Rounds => Trees.Count;
+        public int Rounds { get; init; }
 
         public int Drafted { get; set; }
 
         public int Probes { get; set; }
 
-        public int Accepted { get; set; }
+        public int Accepted { get; init; }
 
         public double TokensPerRound => 1 + ((double)Accepted / Rounds);
     }
 
-    private sealed class State
+    /// <summary>The drafter under test, between it and the engine: what it adds to a tree of the harness is added to the engine's.</summary>
+    private sealed class Watch(DrafterHarness harness, IDrafterSource source, int vocabSize) : IDrafterSource
     {
-        private readonly DrafterHarness _harness;
-        private readonly ScriptedTarget _target;
-        private readonly DraftContext _context = new();
-        private readonly DraftTree _tree;
-        private readonly Outcome _outcome;
-
-        public State(DrafterHarness harness, ScriptedTarget target, int[] prompt)
-        {
-            (_harness, _target) = (harness, target);
-            _context.Append(prompt);
-            _tree = new DraftTree(harness.Capacity, harness.ChecksManners ? int.MaxValue : target.VocabSize);
-            _outcome = new Outcome(_tree, harness.Capacity, target.VocabSize);
-        }
+        public string Name => "watched";
 
         public Result Result { get; } = new();
 
-        public void Round(IDrafter drafter, bool proposes, int newTokens)
+        public IDrafter Start(ReadOnlyMemory<int> prompt) => new Session(this, harness, source.Start(prompt), vocabSize);
+
+        public void Dispose()
         {
-            _context.MaxDepth = Math.Min(_harness.MaxDepth, newTokens - Result.Output.Count - 1);
-            _context.Budget = _harness.Budget;
-            _context.ProbeBudget = _harness.ProbeBudget;
-            _tree.Reset(_context.Text[^1], _harness.ChecksManners ? int.MaxValue : _context.MaxDepth);
-            var before = GC.GetAllocatedBytesForCurrentThread();
-            if (proposes)
-            {
-                drafter.Propose(_context, _tree);
-            }
-
-            var allocated = GC.GetAllocatedBytesForCurrentThread() - before;
-            CheckManners();
-            Compute();
-            Walk();
-            before = GC.GetAllocatedBytesForCurrentThread();
-            drafter.Observe(_outcome);
-            allocated += GC.GetAllocatedBytesForCurrentThread() - before;
-            if (proposes)
-            {
-                Record(allocated);
-                _harness.Sees(_tree);
-            }
-
-            Result.Output.AddRange(_outcome.Emitted);
-            _context.Append(_outcome.Emitted);
-        }
-
-        private void CheckManners()
-        {
-            var probes = 0;
-            for (var node = 1; node < _tree.Count; node++)
-            {
-                probes += _tree.IsProbe(node) ? 1 : 0;
-                Assert.That(_tree.Token(node), Is.InRange(0, _target.VocabSize - 1));
-                Assert.That(_tree.Depth(node), Is.LessThanOrEqualTo(_context.MaxDepth));
-            }
-
-            if (_harness.ChecksManners)
-            {
-                Assert.That(probes, Is.LessThanOrEqualTo(_context.ProbeBudget));
-                Assert.That(_tree.Count - 1 - probes, Is.LessThanOrEqualTo(_context.Budget));
-            }
-        }
-
-        private void Compute()
-        {
-            for (var node = 0; node < _tree.Count; node++)
-            {
-                var isComputed = node == 0 || (_outcome.Computed[_tree.Parent(node)] && _harness.Computes(Result.Rounds, node));
-                _outcome.Computed[node] = isComputed;
-                _target.Logits(TextTo(node), _outcome.Rows[node]);
-            }
-        }
-
-        private int[] TextTo(int node)
-        {
-            var path = new List<int>();
-            for (; node > 0; node = _tree.Parent(node))
-            {
-                path.Insert(0, _tree.Token(node));
-            }
-
-            return [.. _context.Text, .. path];
-        }
-
-        private void Walk()
-        {
-            _outcome.Path.Clear();
-            _outcome.Tokens.Clear();
-            for (var node = 0; node >= 0 && _outcome.Computed[node];)
-            {
-                var next = _target.Next(TextTo(node));
-                _outcome.Path.Add(node);
-                _outcome.Tokens.Add(next);
-                node = _tree.FindChild(node, next);
-            }
-        }
-
-        private void Record(long allocated)
-        {
-            var text = new StringBuilder();
-            for (var node = 1; node < _tree.Count; node++)
-            {
-                text.Append(_tree.Parent(node)).Append(_tree.IsProbe(node) ? '?' : '>').Append(_tree.Token(node)).Append(' ');
-                Result.Probes += _tree.IsProbe(node) ? 1 : 0;
-                Result.Drafted += _tree.IsProbe(node) ? 0 : 1;
-            }
-
-            Result.Trees.Add(text.ToString());
-            Result.Accepted += _outcome.Path.Count - 1;
-            Result.AllocatedBytes.Add(allocated);
         }
     }
 
-    private sealed class Outcome(DraftTree tree, int capacity, int vocabSize) : RoundOutcome
+    private sealed class Session(Watch watch, DrafterHarness harness, IDrafter drafter, int vocabSize) : IDrafter
     {
-        public List<int> Path { get; } = [];
+        private DraftTree? _tree;
+        private int _round;
 
-        public List<int> Tokens { get; } = [];
+        public void Propose(DraftContext context, DraftTree tree)
+        {
+            var depth = Math.Min(harness.MaxDepth, context.MaxDepth);
+            _tree = harness.ChecksManners
+                ? new DraftTree(harness.Capacity, int.MaxValue, context.Text[^1], int.MaxValue)
+                : new DraftTree(harness.Capacity, vocabSize, context.Text[^1], depth);
+            var asked = new DraftContext(context.Text, harness.Budget, depth, harness.ProbeBudget);
+            var before = GC.GetAllocatedBytesForCurrentThread();
+            drafter.Propose(asked, _tree);
+            watch.Result.AllocatedBytes.Add(GC.GetAllocatedBytesForCurrentThread() - before);
+            CheckManners(depth);
+            Record();
+            for (var node = 1; node < _tree.Count; node++)
+            {
+                var added = Copy(tree, node);
+                Assert.That(added, Is.EqualTo(node), "the engine's tree takes what a tree of the same rules took");
+            }
+        }
 
-        public bool[] Computed { get; } = new bool[capacity];
+        public void Observe(RoundOutcome outcome)
+        {
+            var seen = new Seen(outcome, _tree ?? outcome.Tree, node => harness.Computes(_round - 1, node));
+            var before = GC.GetAllocatedBytesForCurrentThread();
+            drafter.Observe(seen);
+            if (_tree is not null)
+            {
+                watch.Result.AllocatedBytes[^1] += GC.GetAllocatedBytesForCurrentThread() - before;
+                harness.Sees(_tree);
+            }
+        }
 
-        public float[][] Rows { get; } = [.. Enumerable.Range(0, capacity).Select(_ => new float[vocabSize])];
+        public void Dispose() => drafter.Dispose();
 
+        private int Copy(DraftTree tree, int node)
+        {
+            if (_tree!.IsProbe(node))
+            {
+                return tree.AddProbe(_tree.Parent(node), _tree.Token(node));
+            }
+
+            ref readonly var proposal = ref _tree.ProposalAt(_tree.FirstProposal(node));
+            return tree.Add(_tree.Parent(node), _tree.Token(node), proposal.Rank, proposal.Confidence);
+        }
+
+        private void CheckManners(int maxDepth)
+        {
+            var probes = 0;
+            for (var node = 1; node < _tree!.Count; node++)
+            {
+                probes += _tree.IsProbe(node) ? 1 : 0;
+                Assert.That(_tree.Token(node), Is.InRange(0, vocabSize - 1));
+                Assert.That(_tree.Depth(node), Is.LessThanOrEqualTo(maxDepth));
+            }
+
+            if (harness.ChecksManners)
+            {
+                Assert.That(probes, Is.LessThanOrEqualTo(harness.ProbeBudget));
+                Assert.That(_tree.Count - 1 - probes, Is.LessThanOrEqualTo(harness.Budget));
+            }
+        }
+
+        private void Record()
+        {
+            var text = new StringBuilder();
+            for (var node = 1; node < _tree!.Count; node++)
+            {
+                text.Append(_tree.Parent(node)).Append(_tree.IsProbe(node) ? '?' : '>').Append(_tree.Token(node)).Append(' ');
+                watch.Result.Probes += _tree.IsProbe(node) ? 1 : 0;
+                watch.Result.Drafted += _tree.IsProbe(node) ? 0 : 1;
+            }
+
+            watch.Result.Trees.Add(text.ToString());
+            _round++;
+        }
+    }
+
+    /// <summary>What became of a round, with some of its nodes left out.</summary>
+    private sealed class Seen(RoundOutcome outcome, DraftTree tree, Func<int, bool> computes) : RoundOutcome
+    {
         public override DraftTree Tree => tree;
 
-        public override ReadOnlySpan<int> Emitted => CollectionsMarshal.AsSpan(Tokens);
+        public override ReadOnlySpan<int> Emitted => outcome.Emitted;
 
-        public override ReadOnlySpan<int> AcceptedPath => CollectionsMarshal.AsSpan(Path);
+        public override ReadOnlySpan<int> AcceptedPath => outcome.AcceptedPath;
 
-        public override bool WasComputed(int node) => Computed[node];
+        public override bool WasComputed(int node) => outcome.WasComputed(node) && (computes(node) || AcceptedPath.Contains(node));
 
         public override ReadOnlySpan<float> Logits(int node)
-            => Computed[node] ? Rows[node] : throw new InvalidOperationException($"node {node} was not computed");
+            => WasComputed(node) ? outcome.Logits(node) : throw new InvalidOperationException($"node {node} was not computed");
 
-        public override ReadOnlySpan<float> Hidden(int node)
-            => throw new InvalidOperationException("a scripted target has no hidden states");
+        public override ReadOnlySpan<float> Hidden(int node) => outcome.Hidden(node);
     }
 }

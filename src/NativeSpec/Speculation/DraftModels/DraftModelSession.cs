@@ -110,7 +110,8 @@ internal sealed class DraftModelSession : IDrafter
     public int AddText(Forest forest, int most)
     {
         var tokens = Math.Min(most, Math.Max(_reader.Uncomputed - 1, 1));
-        if (!_reader.TryStartTree(tokens, candidates: 0))
+        var later = _reader.Uncomputed - tokens + (_depth * _source.Options.Width);
+        if (!_reader.TryStartTree(tokens, later)) // no part of a text is read for which there is no room as a whole
         {
             return 0;
         }
@@ -198,8 +199,15 @@ internal sealed class DraftModelSession : IDrafter
         }
     }
 
+    /// <summary>How deep candidates may go; 0 where the text has outgrown the draft, which needs no pages then.</summary>
     private int DepthFor(DraftContext context)
     {
+        if (_reader.Length >= _source.MaxContext)
+        {
+            _reader.GiveBack();
+            return 0;
+        }
+
         var most = Math.Min(_source.Options.Depth, Math.Min(context.MaxDepth, context.Budget));
         return _reader.Length == 0 ? 0 : Math.Min(most, _source.MaxContext - _reader.Length);
     }

@@ -9,7 +9,7 @@ namespace NativeSpec.Speculation.DraftModels;
 internal sealed class DraftReader : IDisposable
 {
     private readonly DraftModelSource _source;
-    private readonly KvSequence _kv;
+    private KvSequence _kv;
     private readonly TokenTree _tree;
     private readonly List<int> _text = []; // the text in the draft's tokens; the first _kv.Length of them are computed
     private readonly List<int> _path = []; // nodes of the last tree that the text has taken
@@ -42,6 +42,14 @@ internal sealed class DraftReader : IDisposable
         }
 
         CommitDrafted();
+    }
+
+    /// <summary>Gives the pages back; what was computed is forgotten.</summary>
+    public void GiveBack()
+    {
+        _kv.Dispose();
+        _kv = _source.Cache.Open();
+        _computed = 0;
     }
 
     /// <summary>Begins a tree with the next tokens of the text; what was computed of another is forgotten.</summary>

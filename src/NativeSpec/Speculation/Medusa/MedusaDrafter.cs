@@ -1,5 +1,6 @@
 using NativeSpec.Model;
 using NativeSpec.Speculation.TreeLayouts;
+using NativeSpec.Speculation.Verification;
 
 namespace NativeSpec.Speculation.Medusa;
 
@@ -9,12 +10,10 @@ internal sealed class MedusaDrafter(MedusaDrafterSource source, TreeLayout? layo
 {
     // Ordered by likelihood, then by age, so that equal likelihoods give the same tree everywhere.
     private readonly PriorityQueue<Candidate, (float Unlikely, int Age)> _frontier = new();
-    private float[] _hidden = [];
+    private HiddenRow _row;         // where the model left the state, until its next forward
+    private float[] _hidden = [];   // [hidden] its values, where the round is not the engine's
     private DraftItem _item;
     private int _age;
-
-    /// <summary>[hidden] the state that chose the text's last token.</summary>
-    public ReadOnlySpan<float> Hidden => _hidden;
 
     /// <summary>What it may know of the round.</summary>
     public DraftContext Context => _item.Context;
@@ -32,7 +31,20 @@ internal sealed class MedusaDrafter(MedusaDrafterSource source, TreeLayout? layo
     {
         (_item, Place) = (item, place);
         var depth = Math.Min(Math.Min(heads, Context.MaxDepth), layout?.Depth ?? int.MaxValue);
-        return Depth = _hidden.Length == 0 || Context.Budget < 1 ? 0 : Math.Max(depth, 0);
+        return Depth = (_hidden.Length == 0 && !_row.IsValid) || Context.Budget < 1 ? 0 : Math.Max(depth, 0);
+    }
+
+    /// <summary>Gives the heads the state that chose the text's last token.</summary>
+    public void SetState(HeadsModel heads, int row)
+    {
+        if (_row.IsValid)
+        {
+            heads.SetState(row, _row);
+        }
+        else
+        {
+            heads.SetState(row, _hidden);
+        }
     }
 
     /// <summary>Adds candidates.</summary>
@@ -72,6 +84,12 @@ internal sealed class MedusaDrafter(MedusaDrafterSource source, TreeLayout? layo
 
     public void Observe(RoundOutcome outcome)
     {
+        if (outcome is WalkResult walk)
+        {
+            _row = walk.HiddenRow(outcome.AcceptedPath[^1]);
+            return;
+        }
+
         var hidden = outcome.Hidden(outcome.AcceptedPath[^1]);
         if (_hidden.Length != hidden.Length)
         {

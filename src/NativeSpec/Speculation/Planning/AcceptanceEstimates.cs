@@ -1,41 +1,71 @@
 namespace NativeSpec.Speculation.Planning;
 
-/// <summary>How likely a proposal is right, given that its parent is, whatever the other drafters say: learnt online for each drafter, by
-/// depth, rank and the drafter's own confidence.</summary>
-/// <remarks>Counts fade, so that the estimate follows the text. A cell that has seen little leans on its drafter's counts at that
-/// confidence, and these on a prior: the confidence itself where there is one. What several drafters say about a node together is
-/// <see cref="JointEstimates"/>' to judge.</remarks>
+/// <summary>How likely a proposal is right, given that its parent is, whatever the other drafters say: each drafter's confidence, calibrated
+/// online by what became of its proposals.</summary>
+/// <remarks>
+/// <para>The calibration is a curve of straight lines between knots in the logit of the confidence (the adaptive probability map of context mixing
+/// compressors, Mahoney 2005), one curve for each rank 0, 1, 2 or more and for depth 1 and beyond. A knot counts the cases near it, by
+/// their nearness; what it has not seen is as likely as the drafter says. Proposals without confidence have one count in place of a curve.</para>
+/// <para>Counts fade, so that the curve follows the text. What several drafters say about a node together is <see cref="LogisticMixer"/>'s to
+/// judge.</para>
+/// </remarks>
 internal sealed class AcceptanceEstimates(int drafters)
 {
-    private const int Depths = 5, Ranks = 4, Confidences = 8;
-    private const int CellsPerDrafter = Depths * Ranks * Confidences;
-    private const double PriorWeight = 4;
+    /// <summary>The logit of the last knot, 0.9975; the first one's is its negative, and there is one at each whole number between.</summary>
+    public const int LastKnot = 6;
+
+    private const int Ranks = 3, Depths = 2;
+    private const int Knots = (2 * LastKnot) + 1;
+    private const int CountsPerCurve = 1 + Knots; // the first for proposals without confidence
     private const double UnknownPrior = 0.25;
 
     /// <summary>Length of what <see cref="Export"/> gives.</summary>
-    public const int CountsPerDrafter = Confidences + CellsPerDrafter;
+    public const int CountsPerDrafter = Ranks * Depths * CountsPerCurve;
 
-    private readonly FadingCount[] _counts = new FadingCount[drafters * CountsPerDrafter]; // [drafters, those of its confidences, its cells]
+    private static readonly double[] KnotProbabilities = [.. Enumerable.Range(-LastKnot, Knots).Select(logit => Probability(logit))];
+
+    private readonly FadingCount[] _counts = new FadingCount[drafters * CountsPerDrafter]; // [drafters, ranks · depths, counts of a curve]
+
+    /// <summary>1 / (1 + e^−logit).</summary>
+    public static double Probability(double logit) => 1 / (1 + Math.Exp(-logit));
 
     /// <summary>The probability that a proposal is right if its parent is.</summary>
-    public double Estimate(int drafter, int depth, int rank, float confidence)
+    public double Estimate(int drafter, int depth, int rank, float confidence) => Probability(Logit(drafter, depth, rank, confidence));
+
+    /// <summary>The logit of <see cref="Estimate"/>.</summary>
+    public double Logit(int drafter, int depth, int rank, float confidence)
     {
-        var counts = Of(drafter);
-        var prior = confidence > 0 ? confidence : UnknownPrior;
-        var wide = counts[ConfidenceBucket(confidence)].Mean(rank == 0 ? prior : prior / 2, PriorWeight);
-        return counts[Cell(depth, rank, confidence)].Mean(wide, PriorWeight);
+        var curve = Curve(drafter, depth, rank);
+        if (!(confidence > 0))
+        {
+            return curve[0].Logit(rank == 0 ? UnknownPrior : UnknownPrior / 2);
+        }
+
+        var (knot, beyond) = Place(confidence);
+        var logit = curve[1 + knot].Logit(KnotProbabilities[knot]);
+        return logit + (beyond * (curve[2 + knot].Logit(KnotProbabilities[knot + 1]) - logit));
     }
 
     /// <summary>Learns whether a proposal was right, its parent having been so.</summary>
     public void Observe(int drafter, int depth, int rank, float confidence, bool right)
     {
-        var counts = Of(drafter);
-        counts[Cell(depth, rank, confidence)].Add(right);
-        counts[ConfidenceBucket(confidence)].Add(right);
+        var curve = Curve(drafter, depth, rank);
+        if (!(confidence > 0))
+        {
+            curve[0].Add(right, 1);
+            return;
+        }
+
+        var (knot, beyond) = Place(confidence);
+        curve[1 + knot].Add(right, 1 - beyond);
+        curve[2 + knot].Add(right, beyond);
     }
 
-    /// <summary>What is known about a drafter, for a profile: 8 + 160 counts, those of its confidences first.</summary>
+    /// <summary>What is known about a drafter, for a profile: 84 counts.</summary>
     public (double Right, double All)[] Export(int drafter) => [.. Of(drafter).ToArray().Select(count => count.Values)];
+
+    /// <summary>Forgets a drafter.</summary>
+    public void Forget(int drafter) => Of(drafter).Clear();
 
     /// <summary>Begins with what a profile knows about a drafter.</summary>
     public void Import(int drafter, ReadOnlySpan<(double Right, double All)> counts)
@@ -46,22 +76,49 @@ internal sealed class AcceptanceEstimates(int drafters)
         }
     }
 
+    /// <summary>The knot at or before a confidence, and how far beyond it this lies, 0 to 1.</summary>
+    private static (int Knot, double Beyond) Place(float confidence)
+    {
+        var logit = confidence < 1 ? Math.Log(confidence / (1.0 - confidence)) : LastKnot;
+        var place = Math.Clamp(logit + LastKnot, 0, Knots - 1);
+        var knot = Math.Min((int)place, Knots - 2);
+        return (knot, place - knot);
+    }
+
     private Span<FadingCount> Of(int drafter) => _counts.AsSpan(drafter * CountsPerDrafter, CountsPerDrafter);
 
-    private static int Cell(int depth, int rank, float confidence)
-        => Confidences + (((DepthBucket(depth) * Ranks) + Math.Min(rank, Ranks - 1)) * Confidences) + ConfidenceBucket(confidence);
+    private Span<FadingCount> Curve(int drafter, int depth, int rank)
+        => Of(drafter).Slice(((Math.Min(rank, Ranks - 1) * Depths) + (depth > 1 ? 1 : 0)) * CountsPerCurve, CountsPerCurve);
 
-    private static int DepthBucket(int depth) => depth switch { <= 1 => 0, 2 => 1, 3 => 2, <= 6 => 3, _ => 4 };
-
-    private static int ConfidenceBucket(float confidence) => confidence switch
+    /// <summary>How often something was right, recent cases counting most.</summary>
+    private struct FadingCount
     {
-        <= 0 => 0,
-        < 0.05f => 1,
-        < 0.15f => 2,
-        < 0.35f => 3,
-        < 0.55f => 4,
-        < 0.75f => 5,
-        < 0.92f => 6,
-        _ => 7,
-    };
+        private const double Fade = 0.99;          // of a count, per case: it is that of the last hundred or so
+        private const double PriorWeight = 4;      // cases that the prior counts as
+        private const double RememberedWeight = 16; // cases that a profile's count counts as at most, so that it gives way to new ones soon
+
+        private double _right;
+        private double _all;
+
+        /// <summary>Begins with what is remembered.</summary>
+        public FadingCount(double right, double all)
+        {
+            var scale = all > RememberedWeight ? RememberedWeight / all : 1;
+            (_right, _all) = (right * scale, all * scale);
+        }
+
+        public readonly (double Right, double All) Values => (_right, _all);
+
+        /// <summary>The logit of the share that was right.</summary>
+        public readonly double Logit(double prior)
+            => Math.Log((_right + (prior * PriorWeight)) / (_all - _right + ((1 - prior) * PriorWeight)));
+
+        /// <summary>Counts a case, or a part of one.</summary>
+        public void Add(bool right, double weight)
+        {
+            var fade = 1 - ((1 - Fade) * weight);
+            _right = (_right * fade) + (right ? weight : 0);
+            _all = (_all * fade) + weight;
+        }
+    }
 }

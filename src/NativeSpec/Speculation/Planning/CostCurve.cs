@@ -60,7 +60,7 @@ internal sealed class CostCurve
     public void Observe(int nodes, int context, double seconds)
     {
         var expected = At(nodes, context);
-        if (seconds > 4 * expected || seconds <= 0)
+        if (seconds > SteadyMean.MostOfUsual * expected || seconds <= 0)
         {
             return;
         }

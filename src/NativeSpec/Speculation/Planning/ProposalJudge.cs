@@ -6,15 +6,15 @@ namespace NativeSpec.Speculation.Planning;
 /// <summary>Judges the proposals of one sequence: before a round by the estimates, after it by what the text became.</summary>
 /// <remarks>Most questions can be asked about a set of drafters, as if only these had proposed: a bit for each, <see cref="Bit"/>.</remarks>
 /// <param name="estimates">What is known of each drafter's proposals by themselves.</param>
-/// <param name="joint">What is known of nodes that several drafters speak of.</param>
+/// <param name="mixer">What is known of nodes that several drafters speak of.</param>
 /// <param name="tree">The candidates.</param>
 /// <param name="numbers">[drafter] the number under which its acceptance is known.</param>
-internal sealed class ProposalJudge(AcceptanceEstimates estimates, JointEstimates joint, DraftTree tree, int[] numbers)
+internal sealed class ProposalJudge(AcceptanceEstimates estimates, LogisticMixer mixer, DraftTree tree, int[] numbers)
 {
     /// <summary>All drafters.</summary>
     public const uint Everyone = uint.MaxValue;
 
-    private readonly double[] _own = new double[2 * tree.Capacity]; // [proposal] its drafter's own estimate
+    private readonly double[] _own = new double[2 * tree.Capacity]; // [proposal] its drafter's own estimate, as a logit
     private int _known;                                             // proposals whose estimate is there
 
     /// <summary>A drafter in a set; those past the last bit share it.</summary>
@@ -24,13 +24,13 @@ internal sealed class ProposalJudge(AcceptanceEstimates estimates, JointEstimate
     public void BeginRound() => _known = 0;
 
     /// <summary>The probability that a node is right if its parent is.</summary>
-    public double Estimate(int node, uint drafters = Everyone) => joint.Estimate(Said(tree.Parent(node), node, Evidence.None, drafters));
+    public double Estimate(int node, uint drafters = Everyone) => mixer.Estimate(Said(tree.Parent(node), node, Evidence.None, drafters));
 
     /// <summary>The same for a node that a drafter might propose, its proposal included.</summary>
     public double EstimateWith(int drafter, int parent, int token, int rank, float confidence)
     {
-        var own = estimates.Estimate(numbers[drafter], tree.Depth(parent) + 1, rank, confidence);
-        return joint.Estimate(Said(parent, tree.FindChild(parent, token), Evidence.None.With(numbers[drafter], own), Everyone));
+        var own = estimates.Logit(numbers[drafter], tree.Depth(parent) + 1, rank, confidence);
+        return mixer.Estimate(Said(parent, tree.FindChild(parent, token), Evidence.None.With(numbers[drafter], own), Everyone));
     }
 
     /// <summary>The probability of the likeliest child of a node, if the node is right.</summary>
@@ -57,7 +57,7 @@ internal sealed class ProposalJudge(AcceptanceEstimates estimates, JointEstimate
             }
 
             var right = tree.Token(node) == emitted[depth - 1];
-            joint.Observe(Said(tree.Parent(node), node, Evidence.None, Everyone), right);
+            mixer.Observe(Said(tree.Parent(node), node, Evidence.None, Everyone), right);
             for (var i = tree.FirstProposal(node); i >= 0; i = tree.ProposalAt(i).Next)
             {
                 ref readonly var proposal = ref tree.ProposalAt(i);
@@ -109,21 +109,6 @@ internal sealed class ProposalJudge(AcceptanceEstimates estimates, JointEstimate
         }
     }
 
-    /// <summary>Whether a drafter had proposed the text's next token, computed or not.</summary>
-    public bool WasRight(int drafter, ReadOnlySpan<int> emitted)
-    {
-        var node = emitted.Length == 0 ? -1 : tree.FindChild(0, emitted[0]);
-        for (var i = node < 0 ? -1 : tree.FirstProposal(node); i >= 0; i = tree.ProposalAt(i).Next)
-        {
-            if (tree.ProposalAt(i).Drafter == drafter)
-            {
-                return true;
-            }
-        }
-
-        return false;
-    }
-
     private bool IsText(int node, ReadOnlySpan<int> emitted)
     {
         for (; node > 0; node = tree.Parent(node))
@@ -150,22 +135,16 @@ internal sealed class ProposalJudge(AcceptanceEstimates estimates, JointEstimate
             said = (Bit(drafter) & drafters) == 0 ? said : said.With(numbers[drafter], Own(i));
         }
 
-        if (said.Leader < 0)
-        {
-            return said;
-        }
-
-        var rival = 0.0;
-        for (var sibling = tree.FirstChild(parent); sibling >= 0; sibling = tree.NextSibling(sibling))
+        for (var sibling = said.Leader < 0 ? -1 : tree.FirstChild(parent); sibling >= 0; sibling = tree.NextSibling(sibling))
         {
             for (var i = sibling == node ? -1 : tree.FirstProposal(sibling); i >= 0; i = tree.ProposalAt(i).Next)
             {
                 var drafter = tree.ProposalAt(i).Drafter;
-                rival = numbers[drafter] == said.Leader || (Bit(drafter) & drafters) == 0 ? rival : Math.Max(rival, Own(i));
+                said = (Bit(drafter) & drafters) == 0 ? said : said.Against(numbers[drafter], Own(i));
             }
         }
 
-        return said with { Rival = rival };
+        return said;
     }
 
     private double Own(int proposal)
@@ -173,7 +152,7 @@ internal sealed class ProposalJudge(AcceptanceEstimates estimates, JointEstimate
         for (; _known <= proposal; _known++)
         {
             ref readonly var next = ref tree.ProposalAt(_known);
-            _own[_known] = estimates.Estimate(numbers[next.Drafter], next.Depth, next.Rank, next.Confidence);
+            _own[_known] = estimates.Logit(numbers[next.Drafter], next.Depth, next.Rank, next.Confidence);
         }
 
         return _own[proposal];

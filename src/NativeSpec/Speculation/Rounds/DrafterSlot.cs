@@ -6,25 +6,32 @@ namespace NativeSpec.Speculation.Rounds;
 /// <param name="number">The number under which its acceptance is known.</param>
 /// <param name="name">Its name.</param>
 /// <param name="kind">What it proposes from.</param>
+/// <param name="together">The source that asks it together with those of other sequences; null where it is asked by itself.</param>
 /// <param name="drafter">The drafter; disposed by the sequence.</param>
-/// <param name="control">Whether it is worth asking.</param>
-internal sealed class DrafterSlot(int number, string name, DraftKind kind, IDrafter drafter, DrafterControl control)
+/// <param name="account">Whether it can afford to be asked.</param>
+internal sealed class DrafterSlot(
+    int number, string name, DraftKind kind, BatchDrafterSource? together, IDrafter drafter, DrafterAccount account)
 {
-    public int Number { get; } = number;
+    public int Number => number;
 
-    public string Name { get; } = name;
+    public string Name => name;
 
-    public DraftKind Kind { get; } = kind;
+    public DraftKind Kind => kind;
 
-    public IDrafter Drafter { get; } = drafter;
+    public BatchDrafterSource? Together => together;
 
-    public DrafterControl Control { get; } = control;
+    public IDrafter Drafter => drafter;
+
+    public DrafterAccount Account => account;
 
     /// <summary>Whether the next round's tree will be offered to it.</summary>
     public bool AsksNext { get; set; }
 
     /// <summary>Whether this round's tree has been offered to it.</summary>
     public bool WasAsked { get; set; }
+
+    /// <summary>The probes that it has added in this round.</summary>
+    public int Probes { get; set; }
 
     /// <summary>The time it has taken in this round.</summary>
     public long RoundTicks { get; set; }

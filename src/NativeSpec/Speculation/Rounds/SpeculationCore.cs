@@ -1,21 +1,19 @@
 using NativeSpec.Speculation.Planning;
-using NativeSpec.Speculation.Verification;
 
 namespace NativeSpec.Speculation.Rounds;
 
-/// <summary>What all requests of an engine share: its drafters, what is known about their acceptance and this machine's costs, the planner
-/// and the verifier. Used by the engine's thread.</summary>
+/// <summary>What all requests of an engine share: its drafters, and what is known about their acceptance and this machine's costs. Used by the
+/// engine's thread.</summary>
 internal sealed class SpeculationCore
 {
     private const int MostDrafters = 32;
-    private const double RateLearning = 0.05;
-    private const double MostOfUsual = 4;
 
     private readonly IReadOnlyList<IDrafterSource> _sources;
-    private readonly List<string> _names = [];
-    private readonly Dictionary<(uint Set, int Number), DrafterControl> _controls = [];
-    private double _tokens;  // of a round, on average
-    private double _seconds; // of a round, on average
+    private readonly DrafterNumbers _numbers;
+    private readonly Dictionary<string, int> _own = [];
+    private readonly Dictionary<(uint Set, int Number), DrafterAccount> _accounts = [];
+    private SteadyMean _tokens;  // of a round
+    private SteadyMean _seconds; // of a round
 
     public SpeculationCore(IReadOnlyList<IDrafterSource> sources, CostCurve cost, int vocabSize, int maxNodes, TimeProvider? clock = null)
     {
@@ -24,16 +22,15 @@ internal sealed class SpeculationCore
         Cost = cost;
         VocabSize = vocabSize;
         MaxNodes = maxNodes;
-        Planner = new Planner(maxNodes);
-        Verifier = new Verifier(vocabSize);
+        _numbers = new DrafterNumbers(MostDrafters, Forget);
         foreach (var source in sources)
         {
-            Number(source.Name);
+            _own[source.Name] = _numbers.Take(source.Name);
         }
     }
 
     /// <summary>Names of the engine's drafters.</summary>
-    public IReadOnlyCollection<string> Names => [.. _sources.Select(source => source.Name)];
+    public IReadOnlyCollection<string> Names => _own.Keys;
 
     /// <summary>What drafting and rounds are timed by.</summary>
     public TimeProvider Clock { get; }
@@ -48,62 +45,63 @@ internal sealed class SpeculationCore
     /// <summary>Most nodes of all sequences in a round.</summary>
     public int MaxNodes { get; }
 
-    public Planner Planner { get; }
-
-    public Verifier Verifier { get; }
-
     /// <summary>What is known of each drafter's proposals by themselves.</summary>
     public AcceptanceEstimates Estimates { get; } = new(MostDrafters);
 
     /// <summary>What is known of nodes that several drafters speak of.</summary>
-    public JointEstimates Joint { get; } = new(MostDrafters);
+    public LogisticMixer Mixer { get; } = new(MostDrafters);
 
     /// <summary>Tokens per second of late, all sequences together; 0 before the first round.</summary>
-    public double TokensPerSecond => _seconds == 0 ? 0 : _tokens / _seconds;
+    public double TokensPerSecond => _seconds.Value == 0 ? 0 : _tokens.Value / _seconds.Value;
 
-    /// <summary>The drafters of a request in the order of their turns, with the numbers under which their acceptance is known.</summary>
-    public IReadOnlyList<(int Number, IDrafterSource Source)> Select(SpeculationOptions options)
-        => [.. SourcesOf(options).OrderBy(source => KindOf(source, options)).Select(source => (Number(source.Name), source))];
-
-    /// <summary>What a source's drafters propose from when they serve a request with these options.</summary>
-    public static DraftKind KindOf(IDrafterSource source, SpeculationOptions options)
-        => source.Kind == DraftKind.Sampled && !options.SampleDrafts ? DraftKind.Computed : source.Kind;
+    /// <summary>A request's drafters, in the order of their turns.</summary>
+    public IReadOnlyList<(IDrafterSource Source, DraftKind Kind)> Select(SpeculationOptions options)
+        => [.. SourcesOf(options).Select(source => (Source: source, Kind: KindOf(source, options))).OrderBy(drafter => drafter.Kind)];
 
     /// <summary>Most nodes that a request with these options computes in a round. Safe to ask from any thread.</summary>
     public int MaxNodesOf(SpeculationOptions options) => SourcesOf(options).Any() ? Math.Min(MaxNodes, options.MaxNodes + 1) : 1;
+
+    /// <summary>The number of one of the engine's drafters.</summary>
+    public int Number(string name) => _own[name];
+
+    /// <summary>Gives a request's drafter its number, which <see cref="Return"/> gives back.</summary>
+    /// <exception cref="InvalidOperationException">Drafters of too many names are at work.</exception>
+    public int Take(string name) => _numbers.Take(name);
+
+    /// <summary>Notes that a request is done with a drafter.</summary>
+    public void Return(int number) => _numbers.Return(number);
 
     /// <summary>Where a new request begins with a drafter: at what the last one with the same drafters found out. What one is worth depends
     /// on who proposes besides.</summary>
     /// <param name="set">The request's drafters: a bit for each number.</param>
     /// <param name="number">The drafter's.</param>
-    public DrafterControl ControlOf(uint set, int number) => _controls.TryGetValue((set, number), out var control) ? control.Clone() : new DrafterControl();
+    public DrafterAccount AccountOf(uint set, int number) => _accounts.TryGetValue((set, number), out var account) ? account.Clone() : new DrafterAccount();
 
     /// <summary>Keeps what a request has found out about a drafter.</summary>
-    public void Remember(uint set, int number, DrafterControl control) => _controls[(set, number)] = control;
+    public void Remember(uint set, int number, DrafterAccount account) => _accounts[(set, number)] = account;
 
     /// <summary>Learns from a round. One that took many times longer than usual was disturbed, and counts as a slow one.</summary>
     public void ObserveRound(int nodes, int context, double forwardSeconds, double roundSeconds, int tokens)
     {
         Cost.Observe(nodes, context, forwardSeconds);
-        var weight = _seconds == 0 ? 1 : RateLearning;
-        _tokens += weight * (tokens - _tokens);
-        _seconds += weight * ((_seconds == 0 ? roundSeconds : Math.Min(roundSeconds, MostOfUsual * _seconds)) - _seconds);
+        _tokens.Add(tokens);
+        _seconds.AddTime(roundSeconds);
     }
 
-    /// <summary>Drafters of one name share what is known; names past the most that are kept share the last number.</summary>
-    public int Number(string name)
-    {
-        var number = _names.IndexOf(name);
-        if (number < 0)
-        {
-            number = Math.Min(_names.Count, MostDrafters - 1);
-            _names.Add(name);
-        }
-
-        return Math.Min(number, MostDrafters - 1);
-    }
+    private static DraftKind KindOf(IDrafterSource source, SpeculationOptions options)
+        => source.Kind == DraftKind.Sampled && !options.SampleDrafts ? DraftKind.Computed : source.Kind;
 
     private IEnumerable<IDrafterSource> SourcesOf(SpeculationOptions options)
         => _sources.Where(source => options.Drafters?.Contains(source.Name) ?? (options.Unplanned || !NotWorthwhile.Contains(source.Name)))
             .Concat(options.Sources);
+
+    private void Forget(int number)
+    {
+        Estimates.Forget(number);
+        Mixer.Forget(number);
+        foreach (var known in _accounts.Keys.Where(known => (known.Set & (1u << number)) != 0).ToArray())
+        {
+            _accounts.Remove(known);
+        }
+    }
 }

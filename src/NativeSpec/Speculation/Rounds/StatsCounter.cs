@@ -1,3 +1,5 @@
+using NativeSpec.Speculation.Verification;
+
 namespace NativeSpec.Speculation.Rounds;
 
 /// <summary>Counts one sequence's speculation; no allocation per round.</summary>
@@ -11,25 +13,55 @@ internal sealed class StatsCounter(IReadOnlyList<string> drafters, long ticksPer
     private readonly int[] _positions = new int[MaxPositions];
     private readonly DrafterCount[] _drafters = [.. drafters.Select(_ => new DrafterCount())];
 
-    public int Rounds { get; set; }
+    public int Rounds { get; private set; }
 
-    public int Drafted { get; set; }
+    public int Drafted { get; private set; }
 
-    public int Probes { get; set; }
+    public int Probes { get; private set; }
 
-    public int Emitted { get; set; }
+    public int Emitted { get; private set; }
 
     public long DraftTicks { get; set; }
 
     public long PlanTicks { get; set; }
 
-    public long VerifyTicks { get; set; }
+    public long VerifyTicks { get; private set; }
 
     public bool IsLossy { get; init; }
 
     public DrafterCount Of(int drafter) => _drafters[drafter];
 
-    public void Accept(int depth) => _positions[Math.Min(depth, MaxPositions) - 1]++;
+    /// <summary>Counts a round in which the sequence decoded.</summary>
+    public void CountRound(WalkResult round, long forwardTicks)
+    {
+        Rounds++;
+        Emitted += round.Emitted.Length;
+        VerifyTicks += forwardTicks;
+        var tree = round.Tree;
+        for (var node = 1; node < tree.Count; node++)
+        {
+            if (!round.WasComputed(node))
+            {
+                continue;
+            }
+
+            Probes += tree.IsProbe(node) ? 1 : 0;
+            Drafted += tree.IsProbe(node) ? 0 : 1;
+            for (var i = tree.FirstProposal(node); i >= 0; i = tree.ProposalAt(i).Next)
+            {
+                Of(tree.ProposalAt(i).Drafter).Drafted++;
+            }
+        }
+
+        foreach (var node in round.AcceptedPath[1..])
+        {
+            _positions[Math.Min(tree.Depth(node), MaxPositions) - 1]++;
+            for (var i = tree.FirstProposal(node); i >= 0; i = tree.ProposalAt(i).Next)
+            {
+                Of(tree.ProposalAt(i).Drafter).Accept(tree.Depth(node));
+            }
+        }
+    }
 
     public SpeculationStats ToStats() => new()
     {

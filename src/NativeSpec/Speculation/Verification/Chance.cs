@@ -2,12 +2,12 @@ using NativeSpec.Sampling;
 
 namespace NativeSpec.Speculation.Verification;
 
-/// <summary>The random decisions of a walk and of a sampling draft. Everything random in speculation goes through these two calls, so that
-/// a test can take every branch in turn and add up the law of the text exactly.</summary>
+/// <summary>The random decisions of a residual walk and of a sampling draft. They go through these calls, so that a test can take every branch in
+/// turn and add up the distribution of the text exactly.</summary>
 internal interface IChance
 {
-    /// <summary>The token after a row of logits, as the row's choice says: one of the distribution that it describes.</summary>
-    int Choose(Chooser chooser, ReadOnlySpan<float> logits, in RowChoice choice);
+    /// <summary>Moves to the position of the token to choose next.</summary>
+    void MoveTo(long position);
 
     /// <summary>True with the given probability.</summary>
     bool Accept(double probability);
@@ -19,22 +19,18 @@ internal interface IChance
     int Draw(ReadOnlySpan<float> weights, double total);
 }
 
-/// <summary>The counter-based numbers of (seed, position). A token is chosen exactly as plain decoding would, so a walk over deterministic
-/// children writes the same text as plain decoding with the same seed. The other decisions have numbers of their own: what accepts a
-/// drawn child must not depend on the noise that chooses.</summary>
+/// <summary>The counter-based numbers of (seed, position), apart from the noise that chooses tokens: what accepts a sampled child must not depend on
+/// that.</summary>
 internal sealed class CounterChance(ulong seed, uint firstDraw = 0) : IChance
 {
     private long _position;
     private uint _draw;
 
-    /// <summary>Moves to the position of the token to choose next.</summary>
     public void MoveTo(long position)
     {
         _position = position;
         _draw = firstDraw;
     }
-
-    public int Choose(Chooser chooser, ReadOnlySpan<float> logits, in RowChoice choice) => chooser.Choose(logits, choice);
 
     public bool Accept(double probability) => Next() < probability;
 

@@ -12,23 +12,24 @@ internal sealed class TypicalPath(int vocabSize, LossyTypicalAcceptance acceptan
     private double _bestLikelihood;
 
     /// <summary>The accepted nodes below the root, from above.</summary>
-    public IReadOnlyList<int> Find(DraftTree tree, INodeLogits nodes, Chooser chooser, SamplingRule rule, TokenHistory history)
+    public IReadOnlyList<int> Find(WalkResult round, RequestSampling sampling)
     {
         _best.Clear();
         _bestLikelihood = 0;
-        Follow(tree, nodes, 0, 0, chooser, rule, history);
+        Follow(round, 0, 0, sampling);
         return _best;
     }
 
-    private void Follow(DraftTree tree, INodeLogits nodes, int node, double likelihood, Chooser chooser, SamplingRule rule, TokenHistory history)
+    private void Follow(WalkResult round, int node, double likelihood, RequestSampling sampling)
     {
-        chooser.Process(nodes.Logits(node), history.Choice(rule), _distribution);
+        var tree = round.Tree;
+        sampling.Chooser.Process(round.Logits(node), sampling.Choice, _distribution);
         var threshold = Math.Min(acceptance.Epsilon, acceptance.Delta * Math.Exp(-Entropy()));
         List<(int Child, double Probability)> accepted = [];
         for (var child = tree.FirstChild(node); child >= 0; child = tree.NextSibling(child))
         {
             var p = _distribution.Probability(tree.Token(child));
-            if (!tree.IsProbe(child) && nodes.WasComputed(child) && p > threshold)
+            if (!tree.IsProbe(child) && round.WasComputed(child) && p > threshold)
             {
                 accepted.Add((child, p));
             }
@@ -37,7 +38,7 @@ internal sealed class TypicalPath(int vocabSize, LossyTypicalAcceptance acceptan
         foreach (var (child, p) in accepted)
         {
             _path.Add(child);
-            history.Push(tree.Token(child));
+            sampling.History.Push(tree.Token(child));
             var sum = likelihood + Math.Log(p);
             if (_path.Count > _best.Count || (_path.Count == _best.Count && sum > _bestLikelihood))
             {
@@ -46,8 +47,8 @@ internal sealed class TypicalPath(int vocabSize, LossyTypicalAcceptance acceptan
                 _bestLikelihood = sum;
             }
 
-            Follow(tree, nodes, child, sum, chooser, rule, history);
-            history.Pop();
+            Follow(round, child, sum, sampling);
+            sampling.History.Pop();
             _path.RemoveAt(_path.Count - 1);
         }
     }

@@ -1,21 +1,7 @@
+using NativeSpec.Model;
 using NativeSpec.Sampling;
 
 namespace NativeSpec.Speculation.Verification;
-
-/// <summary>What a walk reads: the computed nodes and the target's logits at each.</summary>
-internal interface INodeLogits
-{
-    /// <summary>Whether the node was computed.</summary>
-    bool WasComputed(int node);
-
-    /// <summary>[vocab] the target's logits at a computed node.</summary>
-    ReadOnlySpan<float> Logits(int node);
-}
-
-/// <summary>What the walk chose at a node: the next token of the text, and the child that holds it if one was computed.</summary>
-/// <param name="Token">The token.</param>
-/// <param name="Child">The node to go on at; −1 where the path ends.</param>
-internal readonly record struct WalkStep(int Token, int Child);
 
 /// <summary>Chooses the text's next tokens from the target's own distribution, as far as the tree goes along. The text has the distribution
 /// of plain decoding, whatever the drafters proposed and whatever the planner left out.</summary>
@@ -37,29 +23,73 @@ internal sealed class Verifier(int vocabSize)
     private float[]? _p;
     private float[]? _q;
 
-    /// <summary>Chooses the token after a computed node.</summary>
-    /// <param name="tree">The tree.</param>
-    /// <param name="nodes">Which of its nodes were computed, with their logits.</param>
-    /// <param name="node">Where the walk stands.</param>
-    /// <param name="chooser">Works on the row.</param>
-    /// <param name="choice">What stands between the node's row and the token.</param>
-    /// <param name="chance">Random decisions, moved to the position of the token to choose.</param>
+    /// <summary>Walks along the computed part of a tree as far as the text goes along with it, and chooses one token more.</summary>
+    /// <param name="result">The tree; receives the path and the tokens.</param>
+    /// <param name="rows">The rows of the forward.</param>
+    /// <param name="firstRow">The root's row; the other computed nodes follow in their order.</param>
+    /// <param name="sampling">How tokens are chosen.</param>
+    /// <param name="text">Takes each token, and says whether the text goes on.</param>
+    /// <returns>The result, filled.</returns>
     /// <exception cref="NonFiniteLogitsException">The logits leave nothing to choose from.</exception>
-    public WalkStep Step(DraftTree tree, INodeLogits nodes, int node, Chooser chooser, in RowChoice choice, IChance chance)
+    public WalkResult Walk(WalkResult result, IForwardResult rows, int firstRow, RequestSampling sampling, ITextWriter text)
     {
-        int token;
-        if (tree.Sampled(node) is { Drawn.Length: > 0 } sampled)
+        result.Begin(rows, firstRow);
+        sampling.MoveTo(0);
+        var (node, goesOn) = sampling.Typical is { } typical ? FollowTypical(typical, result, sampling, text) : (0, true);
+        while (goesOn)
         {
-            chooser.Process(nodes.Logits(node), choice, _distribution);
-            token = ResidualWalk(tree, node, sampled, chance);
-        }
-        else
-        {
-            token = chance.Choose(chooser, nodes.Logits(node), choice);
+            var token = Choose(result, node, sampling);
+            var child = result.Tree.FindChild(node, token);
+            result.Emit(token);
+            goesOn = text.Take(token, rows, result.RowOf(node));
+
+            // The typical path has ended here; the target chooses one token more.
+            if (sampling.Typical is not null || child < 0 || !result.WasComputed(child))
+            {
+                break;
+            }
+
+            node = child;
+            Accept(result, node, sampling);
         }
 
-        var child = tree.FindChild(node, token);
-        return new WalkStep(token, child >= 0 && nodes.WasComputed(child) ? child : -1);
+        return result;
+    }
+
+    /// <summary>Takes the nodes that typical acceptance takes without verifying them.</summary>
+    /// <returns>Where that ends, and whether the text goes on.</returns>
+    private static (int Node, bool GoesOn) FollowTypical(TypicalPath typical, WalkResult result, RequestSampling sampling, ITextWriter text)
+    {
+        var (node, goesOn, path) = (0, true, typical.Find(result, sampling));
+        for (var i = 0; i < path.Count && goesOn; i++)
+        {
+            var token = result.Tree.Token(path[i]);
+            result.Emit(token);
+            goesOn = text.Take(token, result.Rows, result.RowOf(node));
+            node = path[i];
+            Accept(result, node, sampling);
+        }
+
+        return (node, goesOn);
+    }
+
+    private static void Accept(WalkResult result, int node, RequestSampling sampling)
+    {
+        result.Accept(node);
+        sampling.MoveTo(result.Planned.NumberOf(node));
+    }
+
+    /// <summary>Chooses the token after a computed node.</summary>
+    private int Choose(WalkResult result, int node, RequestSampling sampling)
+    {
+        if (result.Tree.Sampled(node) is not { Drawn.Length: > 0 } sampled)
+        {
+            return result.Rows.Choose(result.RowOf(node));
+        }
+
+        sampling.Chance.MoveTo(sampling.History.Count);
+        sampling.Chooser.Process(result.Logits(node), sampling.Choice, _distribution);
+        return ResidualWalk(result.Tree, node, sampled, sampling.Chance);
     }
 
     private int ResidualWalk(DraftTree tree, int node, SampledChildren sampled, IChance chance)

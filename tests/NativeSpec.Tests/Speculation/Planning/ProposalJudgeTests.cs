@@ -17,7 +17,7 @@ public sealed class ProposalJudgeTests
     {
         _tree = new DraftTree(32, 100);
         _tree.Reset(0, 8);
-        _judge = new ProposalJudge(new AcceptanceEstimates(2), new JointEstimates(2), _tree, [First, Second]);
+        _judge = new ProposalJudge(new AcceptanceEstimates(2), new LogisticMixer(2), _tree, [First, Second]);
     }
 
     [Test]

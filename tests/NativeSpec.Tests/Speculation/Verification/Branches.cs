@@ -26,11 +26,17 @@ internal sealed class Branches : IChance
         while (branches.Advance());
     }
 
+    /// <summary>The token of a row: one of the distribution that its choice describes.</summary>
     public int Choose(Chooser chooser, ReadOnlySpan<float> logits, in RowChoice choice)
     {
         var distribution = new TokenDistribution(chooser.VocabSize);
         chooser.Process(logits, choice, distribution);
         return Draw(distribution);
+    }
+
+    public void MoveTo(long position)
+    {
+        // A branch has no numbers that could depend on where it is.
     }
 
     public bool Accept(double probability) => Choose([probability, 1 - probability]) == 0;

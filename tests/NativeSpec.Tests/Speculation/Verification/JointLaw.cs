@@ -115,21 +115,26 @@ internal sealed class JointLaw(int vocab, int length, SamplingOptions options)
 
     private void Walk(DraftTree tree, List<int> text, ulong seed, WalkFault fault)
     {
-        var (chance, nodes, rule) = (new CounterChance(seed), new Nodes(this, tree, [.. text]), Rule(seed));
-        for (var node = 0; node >= 0;)
+        var planned = new PlannedTree(tree);
+        planned.Begin(most: 16);
+        for (var node = 1; node < tree.Count; node++)
         {
-            var history = HistoryOf([.. text]);
-            chance.MoveTo(history.Count);
-            var step = _verifier.Step(tree, nodes, node, _chooser, history.Choice(rule), chance);
-            var token = step.Token;
-            if (fault == WalkFault.DroppedResidual && step.Child < 0 && tree.Sampled(node) is not null)
-            {
-                Process([.. nodes.Logits(node)], [.. text], rule);
-                token = chance.Draw(_distribution);
-            }
+            planned.Choose(node);
+        }
 
-            text.Add(token);
-            node = step.Child;
+        planned.End();
+        var history = HistoryOf([.. text]);
+        var (writer, sampling) = (new TextList(history), new RequestSampling(_chooser, Rule(seed), history));
+        int[] before = [.. text];
+        var result = _verifier.Walk(new WalkResult(planned), new TableRows(planned, path => Logits(0, [.. before, .. path]), sampling), 0, sampling, writer);
+        text.AddRange(writer.Tokens);
+        var last = result.AcceptedPath[^1];
+        if (fault == WalkFault.DroppedResidual && tree.Sampled(last) is not null && tree.FindChild(last, text[^1]) < 0)
+        {
+            // The last token anew from all of the target's distribution, though the sampled children have been refused.
+            text.RemoveAt(text.Count - 1);
+            Process(Logits(0, [.. text]), [.. text], Rule(seed));
+            text.Add(new CounterChance(seed ^ 0x5555).Draw(_distribution));
         }
     }
 
@@ -157,21 +162,5 @@ internal sealed class JointLaw(int vocab, int length, SamplingOptions options)
         }
 
         return logits;
-    }
-
-    private sealed class Nodes(JointLaw law, DraftTree tree, int[] text) : INodeLogits
-    {
-        public bool WasComputed(int node) => true;
-
-        public ReadOnlySpan<float> Logits(int node)
-        {
-            List<int> path = [];
-            for (; node > 0; node = tree.Parent(node))
-            {
-                path.Insert(0, tree.Token(node));
-            }
-
-            return law.Logits(0, [.. text, .. path]);
-        }
     }
 }

@@ -117,22 +117,26 @@ internal sealed class TinyWorld(int vocab, int seed, SamplingOptions options)
         return Walk(tree, computes, chance);
     }
 
+    /// <summary>The production walk over the nodes that are computed.</summary>
     private List<int> Walk(DraftTree tree, Func<DraftTree, int, bool> computes, IChance chance)
     {
-        var history = new TokenHistory(vocab, 8, _rule.NeedsHistory);
-        history.Start([0]);
-        var verifier = new Verifier(vocab);
-        var nodes = new Nodes(this, tree, computes);
-        List<int> text = [];
-        for (var node = 0; node >= 0;)
+        var planned = new PlannedTree(tree);
+        planned.Begin(most: 32);
+        for (var node = 1; node < tree.Count; node++)
         {
-            var step = verifier.Step(tree, nodes, node, _chooser, history.Choice(_rule), chance);
-            text.Add(step.Token);
-            history.Push(step.Token);
-            node = step.Child;
+            if (computes(tree, node))
+            {
+                planned.Choose(node);
+            }
         }
 
-        return text;
+        planned.End();
+        var history = new TokenHistory(vocab, 8, _rule.NeedsHistory);
+        history.Start([0]);
+        var text = new TextList(history);
+        var sampling = new RequestSampling(_chooser, _rule, history) { Chance = chance };
+        new Verifier(vocab).Walk(new WalkResult(planned), new TableRows(planned, TargetLogits, sampling), firstRow: 0, sampling, text);
+        return text.Tokens;
     }
 
     private void Build(DraftTree tree, int node, int[] path, Shape shape, IChance chance)
@@ -211,7 +215,7 @@ internal sealed class TinyWorld(int vocab, int seed, SamplingOptions options)
         return [.. weights.Select(weight => (float)(weight / weights.Sum()))];
     }
 
-    private static List<int> PathTo(DraftTree tree, int node)
+    public static List<int> PathTo(DraftTree tree, int node)
     {
         List<int> path = [];
         for (; node > 0; node = tree.Parent(node))
@@ -220,12 +224,5 @@ internal sealed class TinyWorld(int vocab, int seed, SamplingOptions options)
         }
 
         return path;
-    }
-
-    private sealed class Nodes(TinyWorld world, DraftTree tree, Func<DraftTree, int, bool> computes) : INodeLogits
-    {
-        public bool WasComputed(int node) => node == 0 || (WasComputed(tree.Parent(node)) && (tree.IsForced(node) || computes(tree, node)));
-
-        public ReadOnlySpan<float> Logits(int node) => world.TargetLogits(PathTo(tree, node));
     }
 }

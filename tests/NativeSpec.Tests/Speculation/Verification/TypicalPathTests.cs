@@ -44,15 +44,18 @@ public sealed class TypicalPathTests
         var rule = new SamplingRule(new SamplingOptions { Temperature = 1 }, 1, vocab);
         var history = new TokenHistory(vocab, 8, tracksTokens: false);
         history.Start([0]);
-        return new TypicalPath(vocab, new LossyTypicalAcceptance()).Find(tree, new SameEverywhere(probabilities), new Chooser(vocab), rule, history);
-    }
+        var planned = new PlannedTree(tree);
+        planned.Begin(most: 8);
+        for (var node = 1; node < tree.Count; node++)
+        {
+            planned.Choose(node);
+        }
 
-    private sealed class SameEverywhere(float[] probabilities) : INodeLogits
-    {
-        private readonly float[] _logits = [.. probabilities.Select(p => MathF.Log(Math.Max(p, 1e-30f)))];
-
-        public bool WasComputed(int node) => true;
-
-        public ReadOnlySpan<float> Logits(int node) => _logits;
+        planned.End();
+        var result = new WalkResult(planned);
+        float[] logits = [.. probabilities.Select(p => MathF.Log(Math.Max(p, 1e-30f)))];
+        var sampling = new RequestSampling(new Chooser(vocab), rule, history);
+        result.Begin(new TableRows(planned, _ => logits, sampling), firstRow: 0);
+        return new TypicalPath(vocab, new LossyTypicalAcceptance()).Find(result, sampling);
     }
 }

@@ -4,33 +4,33 @@ using NativeSpec.Speculation.Rounds;
 
 namespace NativeSpec.Tests.Speculation.Planning;
 
-public sealed class JointEstimatesTests
+public sealed class LogisticMixerTests
 {
     [Test]
     public void Estimate_WhereOneDrafterSpeaks_IsItsOwn()
     {
-        var joint = new JointEstimates(3);
-        var said = Evidence.None.With(1, 0.3);
+        var mixer = new LogisticMixer(3);
+        var said = Evidence.None.With(1, Logit(0.3));
         for (var i = 0; i < 100; i++)
         {
-            joint.Observe(said, right: true);
+            mixer.Observe(said, right: true);
         }
 
-        Assert.That(joint.Estimate(said), Is.EqualTo(0.3), "there is nothing to learn beyond what is known of it by itself");
-        Assert.That(joint.Estimate(Evidence.None), Is.Zero, "and nobody's node is never right");
+        Assert.That(mixer.Estimate(said), Is.EqualTo(0.3).Within(1e-9), "there is nothing to learn beyond what is known of it by itself");
+        Assert.That(mixer.Estimate(Evidence.None), Is.Zero, "and nobody's node is never right");
     }
 
     /// <summary>By Bayes: two independent witnesses with odds a and b for tokens that exclude each other leave a : b : 1.</summary>
     [TestCase(0.8, 0.8, 4 / 9.0)]
     [TestCase(0.5, 0.9, 1 / 11.0)]
-    [TestCase(0.9, 0.0, 0.9)]
+    [TestCase(0.9, 0.5, 9 / 11.0)]
     public void Estimate_OfADisputedNode_BeginsWithTheOdds(double best, double rival, double expected)
-        => Assert.That(new JointEstimates(2).Estimate(Evidence.None.With(0, best) with { Rival = rival }), Is.EqualTo(expected).Within(1e-9));
+        => Assert.That(new LogisticMixer(2).Estimate(Evidence.None.With(0, Logit(best)).Against(1, Logit(rival))), Is.EqualTo(expected).Within(1e-9));
 
     [Test]
     public void With_InAnyOrder_KnowsTheTwoSurest([Values(0, 1, 2)] int first, [Values(0, 1)] int step)
     {
-        double[] estimates = [0.2, 0.7, 0.5];
+        double[] estimates = [-2, 0.7, 0.5];
         var said = Evidence.None;
         for (var i = 0; i < 3; i++)
         {
@@ -42,24 +42,50 @@ public sealed class JointEstimatesTests
     }
 
     [Test]
-    public void Import_OfWhatWasExported_KnowsIt_AndGivesWayToNewCases()
+    public void Against_KnowsTheSurestRivalThatIsNotTheLeader()
     {
-        var (joint, heir) = (new JointEstimates(3), new JointEstimates(3));
-        var said = Evidence.None.With(1, 0.6).With(2, 0.5);
+        var said = Evidence.None.Against(0, 1).With(1, -1).Against(1, 3).Against(0, -4).Against(2, -3).Against(0, -5);
+        Assert.That((said.Rival, said.RivalBest), Is.EqualTo((2, -3.0)));
+    }
+
+    [Test]
+    public void Import_OfWhatWasExported_KnowsIt_AndGoesOnLearning()
+    {
+        var (mixer, heir) = (new LogisticMixer(3), new LogisticMixer(3));
+        var said = Evidence.None.With(1, Logit(0.6)).With(2, Logit(0.5)).Against(0, Logit(0.3));
         for (var i = 0; i < 500; i++)
         {
-            joint.Observe(said, right: false);
+            mixer.Observe(said, right: false);
         }
 
-        Assert.That(joint.Export(2, 1), Is.Null, "the pair the other way round has not been seen");
-        heir.Import(1, 2, joint.Export(1, 2)!);
-        Assert.That(heir.Estimate(said), Is.EqualTo(0.2).Within(0.01), "sixteen remembered cases against a prior that counts as eight");
-        for (var i = 0; i < 100; i++)
+        for (var drafter = 0; drafter < 3; drafter++)
+        {
+            heir.Import(drafter, mixer.Export(drafter));
+        }
+
+        Assert.That(heir.Estimate(said), Is.EqualTo(mixer.Estimate(said)).And.LessThan(0.05));
+        for (var i = 0; i < 300; i++)
         {
             heir.Observe(said, right: true);
         }
 
-        Assert.That(heir.Estimate(said), Is.GreaterThan(0.7));
+        Assert.That(heir.Estimate(said), Is.GreaterThan(0.9));
+    }
+
+    /// <summary>The step is stable whatever drafters claim: sure and always wrong, or the other way round, beside each other.</summary>
+    [Test]
+    public void Observe_OfTheSurestClaimsThatAreAlwaysWrong_StaysFiniteAndLearnsThem()
+    {
+        var mixer = new LogisticMixer(3);
+        Evidence[] said = [.. new[] { -40.0, -6, 0, 6, 40 }.Select(logit => Evidence.None.With(0, logit).With(1, logit).Against(2, -logit))];
+        for (var i = 0; i < 20_000; i++)
+        {
+            mixer.Observe(said[i % said.Length], right: said[i % said.Length].Best < 0);
+        }
+
+        Assert.That(said.Select(node => mixer.Estimate(node)), Has.All.InRange(0, 1));
+        Assert.That(mixer.Estimate(said[3]), Is.LessThan(0.05));
+        Assert.That(mixer.Estimate(said[1]), Is.GreaterThan(0.95));
     }
 
     /// <summary>A good drafter A, and B and C, of which C repeats what B says nine times in ten, mistakes included. For every constellation of who
@@ -87,6 +113,8 @@ public sealed class JointEstimatesTests
     }
 
     private const double Allowed = 0.06;
+
+    private static double Logit(double probability) => Math.Log(probability / (1 - probability));
 
     /// <summary>The next token is 0. A says 0 or 1, B and C say 0 or 2.</summary>
     private sealed class World
@@ -119,7 +147,7 @@ public sealed class JointEstimatesTests
         public Dictionary<string, double> MeanEstimates(Func<ProposalJudge, int, double> estimate, int rounds)
         {
             var tree = new DraftTree(8, 3);
-            var judge = new ProposalJudge(new AcceptanceEstimates(3), new JointEstimates(3), tree, [0, 1, 2]);
+            var judge = new ProposalJudge(new AcceptanceEstimates(3), new LogisticMixer(3), tree, [0, 1, 2]);
             var stats = new StatsCounter(["A", "B", "C"], 1);
             var seen = new Dictionary<string, (double Sum, int Count)>();
             for (var round = 0; round < rounds; round++)
