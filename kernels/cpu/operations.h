@@ -104,7 +104,7 @@ struct KvPlanes {
   bool bf16;
 };
 
-/// Turns q and k by the batch's angles; q stays, k and v go to their cache rows. Items: rows.
+/// Rotates q and k by the batch's angles; q stays, k and v go to their cache rows. Items: rows.
 struct RopeArguments {
   float* qkv;  // [rows, (heads + 2·kv_heads)·head_dim]
   KvPlanes kv;

@@ -20,7 +20,7 @@ internal static unsafe class Rope
         public int HeadDim;
     }
 
-    /// <summary>Turns rows [begin, end).</summary>
+    /// <summary>Rotates rows [begin, end).</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Work<TSimd, TVector>(void* arguments, int begin, int end)
         where TSimd : ISimd<TVector>
@@ -37,13 +37,13 @@ internal static unsafe class Rope
             float* cos = a->Cos + ((nint)row * half), sin = a->Sin + ((nint)row * half);
             for (var head = 0; head < a->Heads; head++)
             {
-                Turn<TSimd, TVector>(q + (head * a->HeadDim), q + (head * a->HeadDim), cos, sin, half);
+                Rotate<TSimd, TVector>(q + (head * a->HeadDim), q + (head * a->HeadDim), cos, sin, half);
             }
 
             var cacheRow = (nint)a->KvRows[row] * width;
             for (var head = 0; head < a->KvHeads; head++)
             {
-                Turn<TSimd, TVector>(k + (head * a->HeadDim), a->Keys + cacheRow + (head * a->HeadDim), cos, sin, half);
+                Rotate<TSimd, TVector>(k + (head * a->HeadDim), a->Keys + cacheRow + (head * a->HeadDim), cos, sin, half);
             }
 
             new ReadOnlySpan<float>(v, width).CopyTo(new Span<float>(a->Values + cacheRow, width));
@@ -51,7 +51,7 @@ internal static unsafe class Rope
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Turn<TSimd, TVector>(float* from, float* to, float* cos, float* sin, int half)
+    private static void Rotate<TSimd, TVector>(float* from, float* to, float* cos, float* sin, int half)
         where TSimd : ISimd<TVector>
         where TVector : unmanaged
     {

@@ -37,6 +37,9 @@ internal sealed class WalkResult(PlannedTree planned) : RoundOutcome, IHiddenRow
 
     public HiddenRow HiddenRow(int node) => Rows.Hidden(RowOf(node));
 
+    /// <summary>The hidden state of a computed node, where it lies.</summary>
+    public HiddenRow HiddenRow(int node) => Rows.Hidden(RowOf(node));
+
     /// <summary>A computed node's row of the forward.</summary>
     public int RowOf(int node) => _firstRow + planned.NumberOf(node);
 
