@@ -1,0 +1,34 @@
+// Small sums and conversions that several kernels share.
+#pragma once
+
+#include "device.h"
+
+namespace nativespec::cuda {
+
+inline constexpr int kMostSegments = 8;
+
+/// first + the segments' partial sums, from the first to the last. All loads are under way before the first sum.
+NS_DEVICE Quad AddSegments(Quad first, const Quad* partial, int64_t segment, int segments) {
+  Quad part[kMostSegments];
+  NS_UNROLL
+  for (int s = 0; s < kMostSegments; ++s) {
+    if (s < segments) {
+      part[s] = partial[s * segment];
+    }
+  }
+  NS_UNROLL
+  for (int s = 0; s < kMostSegments; ++s) {
+    if (s < segments) {
+      first = {Add(first.x, part[s].x), Add(first.y, part[s].y), Add(first.z, part[s].z), Add(first.w, part[s].w)};
+    }
+  }
+  return first;
+}
+
+/// Eight numbers in BF16, or in binary16.
+NS_DEVICE Vector PackBF16(const float (&v)[8]) {
+  return {PackBF16(v[0], v[1]), PackBF16(v[2], v[3]), PackBF16(v[4], v[5]), PackBF16(v[6], v[7])};
+}
+NS_DEVICE Vector PackF16(const float (&v)[8]) { return {PackF16(v[0], v[1]), PackF16(v[2], v[3]), PackF16(v[4], v[5]), PackF16(v[6], v[7])}; }
+
+}  // namespace nativespec::cuda
