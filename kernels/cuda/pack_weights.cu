@@ -28,7 +28,7 @@ struct Source {
   template <int Bits>
   NS_DEVICE const uint8_t* Super(int row, int column) const {
     using Layout = PackedLayout<Bits>;
-    return a.source + (row / kPanelOutputs * Layout::Supers(a.in) + column / kSuperColumns) * Layout::kSuperBytes;
+    return a.source + (row / kPanelOutputs * ((a.in + kSuperColumns - 1) / kSuperColumns) + column / kSuperColumns) * Layout::kSuperBytes;
   }
   template <int Bits>
   NS_DEVICE uint32_t Whole(int row, int column) const {

@@ -31,7 +31,7 @@ struct StageTiles {
   /// Steps of a stage: products of 16 columns. F32 takes two for each, of its two parts.
   static constexpr int kSteps = F == Format::kF32 ? 4 : L::kColumns / 16;
   /// The step's 16 columns in the stage.
-  static constexpr int Columns16(int step) { return F == Format::kF32 ? step / 2 : step; }
+  static NS_BOTH int Columns16(int step) { return F == Format::kF32 ? step / 2 : step; }
 
   const Vector* vectors;
   const uint32_t* scales;

@@ -167,10 +167,6 @@ inline double RelativeError(const std::vector<float>& actual, const std::vector<
     }                                                                                              \
   } while (false)
 
-inline const char* Name(Format format) {
-  return format == Format::kBF16 ? "bf16" : format == Format::kF16 ? "f16" : format == Format::kF32 ? "f32" : format == Format::kQ8 ? "q8" : "q4";
-}
-
 /// Segments summed left to right, as the kernels behind do.
 inline std::vector<float> SumSegments(const std::vector<float>& partials, int segments, int bucket, int out) {
   std::vector<float> sums(partials.begin(), partials.begin() + static_cast<int64_t>(bucket) * out);

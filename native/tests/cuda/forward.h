@@ -50,7 +50,20 @@ class Forward {
   Forward(const ModelShape& shape, Format format, int pages, int most_context, uint64_t seed)
       : shape_(shape), format_(format), bf16_(Sizes(format).bf16), pages_(pages), units_(UnitOf(most_context - 1) + 1) {
     check::Random random(seed);
-    table_ = RandomArray(random, static_cast<size_t>(shape.vocabulary) * static_cast<size_t>(shape.hidden), 1);
+    table_ = std::make_unique<DeviceArray<uint16_t>>(static_cast<size_t>(shape.vocabulary) * static_cast<size_t>(shape.hidden));
+    std::vector<uint16_t> embeddings(std::min<size_t>(table_->size(), 1 << 20));
+    for (uint16_t& bits : embeddings) {
+      const float number = random.Float();
+      uint32_t word;
+      std::memcpy(&word, &number, 4);
+      bits = static_cast<uint16_t>(word >> 16);
+    }
+    table_->Repeat(embeddings);
+    std::vector<uint8_t> numbers(std::min<size_t>(1 << 20, static_cast<size_t>(pages) * kPageRows * static_cast<size_t>(shape.kv_heads * shape.Width()) * 2));
+    for (size_t i = 0; i < numbers.size(); i += 2) {  // keys and values that nobody wrote: about 1
+      numbers[i] = static_cast<uint8_t>(random.Next());
+      numbers[i + 1] = static_cast<uint8_t>(0x3f | (random.Below(2) << 7));
+    }
     for (int layer = 0; layer < shape.layers; ++layer) {
       qkv_.push_back(RandomWeight(random, shape.Qkv(), shape.hidden, false));
       o_.push_back(RandomWeight(random, shape.hidden, shape.heads * shape.head_width, false));
@@ -60,7 +73,7 @@ class Forward {
       const size_t plane = static_cast<size_t>(pages) * kPageRows * static_cast<size_t>(shape.kv_heads * shape.Width()) * 2;
       for (int i = 0; i < 2; ++i) {
         planes_.push_back(std::make_unique<DeviceArray<uint8_t>>(plane));
-        planes_.back()->Fill(0);
+        planes_.back()->Repeat(numbers);
       }
     }
     head_ = RandomWeight(random, shape.vocabulary, shape.hidden, false, true);
@@ -69,11 +82,6 @@ class Forward {
       value = 1 + random.Float(0.2f);
     }
     gain_ = std::make_unique<DeviceArray<float>>(gain);
-    std::vector<uint8_t*> addresses;
-    for (const auto& plane : planes_) {
-      addresses.push_back(plane->data());
-    }
-    plane_addresses_ = std::make_unique<DeviceArray<uint8_t*>>(addresses);
     MakeBuffers();
   }
 
@@ -121,36 +129,57 @@ class Forward {
 
   /// All kernels of a forward of the bucket, and the choice of the highest logits. Shapes of attention: those that a bucket can need.
   void Run() {
-    const int b = bucket_, tiles = b / 8, heads = shape_.heads, group = heads / shape_.kv_heads;
-    Launch(embed, b, 1, 256, 0, EmbedArguments{reinterpret_cast<const uint8_t*>(table_->data()), tokens_->data(), x_->data(), shape_.hidden, static_cast<int32_t>(Format::kBF16), 1});
-    int segments = 0;  // of the product in front
+    Embed();
     for (int layer = 0; layer < shape_.layers; ++layer) {
-      const Weight &qkv = *qkv_[layer], &o = *o_[layer], &gate_up = *gate_up_[layer], &down = *down_[layer];
-      Norm(segments, b);
-      MatMul(qkv, b, packed_->data(), partials_->data());
-      RopeAppend({partials_->data(), nullptr, nullptr, nullptr, cos_->data(), sin_->data(), kv_rows_->data(), q_->data(), planes_[layer * 2]->data(), planes_[layer * 2 + 1]->data(),
-                  qkv.segments, b, heads, shape_.kv_heads, shape_.head_width, shape_.Width(), shape_.head_width, 1e-5f},
-                 b);
-      for (int i = 0; i < 3; ++i) {
-        constexpr int kPairs[3] = {16, 64, 256};
-        if (i > 0 && b * group <= kPairs[i - 1]) {
-          continue;
-        }
-        TreeAttention({q_->data(), planes_[layer * 2]->data(), planes_[layer * 2 + 1]->data(), maxima_sums_->data(), weighted_->data(), positions_->data(), trunk_->data(), page_start_->data(),
-                       page_list_->data(), path_start_->data(), path_rows_->data(), items_[i]->data(), item_counts_->data() + i, b, heads, shape_.kv_heads, 0,
-                       1.4426950408889634f / std::sqrt(static_cast<float>(shape_.head_width))},
-                      shape_.Width(), kPairs[i]);
-      }
-      AttentionFold({maxima_sums_->data(), weighted_->data(), positions_->data(), attended_->data(), b, heads, shape_.head_width, shape_.Width(), 0, tiles, bf16_}, b);
-      MatMul(o, b, attended_->data(), partials_->data());
-      Norm(o.segments, b);
-      MatMul(gate_up, b, packed_->data(), hidden_->data(), SwiGluScale());
-      MatMul(down, b, hidden_->data(), partials_->data());
-      segments = down.segments;
+      Norm(layer == 0 ? 0 : down_[static_cast<size_t>(layer) - 1]->segments);
+      Qkv(layer);
+      Rope(layer);
+      Attention(layer);
+      Fold();
+      Output(layer);
+      Norm(o_[static_cast<size_t>(layer)]->segments);
+      GateUp(layer);
+      Down(layer);
     }
-    Norm(segments, b);
-    MatMul(*head_, b, packed_->data(), logits_->data());
-    Launch(choose, (shape_.vocabulary + kChoosePiece - 1) / kChoosePiece, b, 256, 0,
+    Norm(down_.back()->segments);
+    Head();
+    Choose();
+  }
+
+  void Embed() {
+    Launch(embed, bucket_, 1, 256, 0,
+           EmbedArguments{reinterpret_cast<const uint8_t*>(table_->data()), tokens_->data(), x_->data(), shape_.hidden, static_cast<int32_t>(Format::kBF16), 1});
+  }
+  void Norm(int segments) {
+    RmsNorm({x_->data(), partials_->data(), nullptr, gain_->data(), nullptr, packed_->data(), segments, bucket_, bucket_ / 8, shape_.hidden, bf16_, 1e-5f}, bucket_);
+  }
+  void Qkv(int layer) { MatMul(*qkv_[static_cast<size_t>(layer)], bucket_, packed_->data(), partials_->data()); }
+  void Rope(int layer) {
+    RopeAppend({partials_->data(), nullptr, nullptr, nullptr, cos_->data(), sin_->data(), kv_rows_->data(), q_->data(), Plane(layer, 0), Plane(layer, 1),
+                qkv_[static_cast<size_t>(layer)]->segments, bucket_, shape_.heads, shape_.kv_heads, shape_.head_width, shape_.Width(), shape_.head_width, 1e-5f},
+               bucket_);
+  }
+  void Attention(int layer) {
+    for (int i = 0; i < 3; ++i) {
+      constexpr int kPairs[3] = {16, 64, 256};
+      if (i > 0 && bucket_ * (shape_.heads / shape_.kv_heads) <= kPairs[i - 1]) {
+        continue;
+      }
+      TreeAttention({q_->data(), Plane(layer, 0), Plane(layer, 1), maxima_sums_->data(), weighted_->data(), positions_->data(), trunk_->data(), page_start_->data(),
+                     page_list_->data(), path_start_->data(), path_rows_->data(), items_[i]->data(), item_counts_->data() + i, bucket_, shape_.heads, shape_.kv_heads, 0,
+                     1.4426950408889634f / std::sqrt(static_cast<float>(shape_.head_width))},
+                    shape_.Width(), kPairs[i]);
+    }
+  }
+  void Fold() {
+    AttentionFold({maxima_sums_->data(), weighted_->data(), positions_->data(), attended_->data(), bucket_, shape_.heads, shape_.head_width, shape_.Width(), 0, bucket_ / 8, bf16_}, bucket_);
+  }
+  void Output(int layer) { MatMul(*o_[static_cast<size_t>(layer)], bucket_, attended_->data(), partials_->data()); }
+  void GateUp(int layer) { MatMul(*gate_up_[static_cast<size_t>(layer)], bucket_, packed_->data(), hidden_->data(), SwiGluScale()); }
+  void Down(int layer) { MatMul(*down_[static_cast<size_t>(layer)], bucket_, hidden_->data(), partials_->data()); }
+  void Head() { MatMul(*head_, bucket_, packed_->data(), logits_->data()); }
+  void Choose() {
+    Launch(choose, (shape_.vocabulary + kChoosePiece - 1) / kChoosePiece, bucket_, 256, 0,
            ChooseArguments{logits_->data(), inverse_temperature_->data(), floor_->data(), seeds_->data(), positions_->data(), best_->data(), shape_.vocabulary});
   }
 
@@ -181,27 +210,14 @@ class Forward {
     const int group = shape_.heads / shape_.kv_heads, shapes = 1 + (bucket_ * group > 16) + (bucket_ * group > 64);
     return 4 + shape_.layers * (8 + shapes);
   }
-  const ModelShape& shape() const { return shape_; }
+  int DownSegments() const { return down_[0]->segments; }
 
  private:
   float SwiGluScale() const { return bf16_ ? 1.0f : 0.0625f; }
 
-  void Norm(int segments, int rows) {
-    RmsNorm({x_->data(), partials_->data(), nullptr, gain_->data(), nullptr, packed_->data(), segments, bucket_, bucket_ / 8, shape_.hidden, bf16_, 1e-5f}, rows);
-  }
+  uint8_t* Plane(int layer, int which) const { return planes_[static_cast<size_t>(layer * 2 + which)]->data(); }
 
-  static std::unique_ptr<DeviceArray<uint16_t>> RandomArray(check::Random& random, size_t count, float amplitude) {
-    std::vector<uint16_t> bits(count);
-    for (uint16_t& value : bits) {
-      const float number = random.Float(amplitude);
-      uint32_t word;
-      std::memcpy(&word, &number, 4);
-      value = static_cast<uint16_t>(word >> 16);
-    }
-    return std::make_unique<DeviceArray<uint16_t>>(bits);
-  }
-
-  /// Large matrices repeat a random block of 8 MB, which no cache holds more of than another.
+  /// Large matrices repeat a random block of some megabytes.
   std::unique_ptr<Weight> RandomWeight(check::Random& random, int out, int in, bool gate_up, bool one_segment = false);
 
   void MakeBuffers();
@@ -223,7 +239,6 @@ class Forward {
   std::vector<std::unique_ptr<Weight>> qkv_, o_, gate_up_, down_;
   std::unique_ptr<Weight> head_;
   std::vector<std::unique_ptr<DeviceArray<uint8_t>>> planes_;
-  std::unique_ptr<DeviceArray<uint8_t*>> plane_addresses_;
   std::unique_ptr<DeviceArray<float>> gain_, x_, partials_, weighted_, logits_, cos_, sin_, inverse_temperature_, floor_;
   std::unique_ptr<DeviceArray<uint64_t>> seeds_, best_;
   std::unique_ptr<DeviceArray<Pair>> maxima_sums_;
@@ -239,7 +254,7 @@ inline std::unique_ptr<Weight> Forward::RandomWeight(check::Random& random, int 
   }
   // Packed bytes at random: every sequence of bytes is a matrix where numbers are 8 or 4 bits and scales are made sane; of 16 bits the exponent is.
   const FormatSizes sizes = Sizes(format_);
-  const size_t stage = static_cast<size_t>(sizes.stage_bytes), block_stages = std::min<size_t>(weight->Bytes() / stage, 512);
+  const size_t stage = static_cast<size_t>(sizes.stage_bytes), block_stages = std::min<size_t>(weight->Bytes() / stage, 61);
   std::vector<uint8_t> block(block_stages * stage);
   const float amplitude = 1.7f / std::sqrt(static_cast<float>(in));
   for (size_t s = 0; s < block_stages; ++s) {
@@ -256,11 +271,7 @@ inline std::unique_ptr<Weight> Forward::RandomWeight(check::Random& random, int 
       std::memcpy(bytes + i, &bits, 2);
     }
   }
-  std::vector<uint8_t> all(weight->Bytes());
-  for (size_t at = 0; at < all.size(); at += block.size()) {
-    std::memcpy(all.data() + at, block.data(), std::min(block.size(), all.size() - at));
-  }
-  weight->packed.Upload(all);
+  weight->packed.Repeat(block);
   return weight;
 }
 

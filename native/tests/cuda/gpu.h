@@ -1,6 +1,7 @@
 // Device memory and launches for the tests of the CUDA kernels: on a real part by the runtime, else by the emulator.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -11,6 +12,8 @@
 #include "../../../kernels/cuda/ring.h"
 
 #if defined(NATIVESPEC_CUDA_EMULATOR)
+#include <chrono>
+
 #include "../../cuda_emulator/emulator.h"
 #else
 #include <cuda_runtime.h>
@@ -47,6 +50,12 @@ class DeviceArray {
   void Upload(const std::vector<T>& values) { std::memcpy(data(), values.data(), values.size() * sizeof(T)); }
   std::vector<T> Download() const { return std::vector<T>(data(), data() + count_); }
   void Fill(int byte) { std::memset(data(), byte, count_ * sizeof(T)); }
+  /// The block again and again.
+  void Repeat(const std::vector<T>& block) {
+    for (size_t i = 0; i < count_; i += block.size()) {
+      std::memcpy(data() + i, block.data(), std::min(block.size(), count_ - i) * sizeof(T));
+    }
+  }
 
  private:
   static constexpr size_t kGuard = 1024;
@@ -60,6 +69,19 @@ void Launch(void (*kernel)(const A), int grid_x, int grid_y, int threads, int sh
   emulator::Launch(grid_x, grid_y, threads, static_cast<size_t>(shared), schedule, [&] { kernel(arguments); });
 }
 inline void Finish() {}
+
+/// Microseconds of a sequence of launches, the median of several; here of the emulator's own time.
+template <class F>
+double Time(F launches, int repeats) {
+  std::vector<double> times;
+  for (int i = 0; i < repeats; ++i) {
+    const auto start = std::chrono::steady_clock::now();
+    launches();
+    times.push_back(std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - start).count());
+  }
+  std::sort(times.begin(), times.end());
+  return times[times.size() / 2];
+}
 
 #else
 
@@ -111,6 +133,16 @@ class DeviceArray {
     CHECK_CUDA(cudaMemset(data_, byte, count_ * sizeof(T)));
     CHECK_CUDA(cudaDeviceSynchronize());
   }
+  void Repeat(const std::vector<T>& block) {
+    size_t done = std::min(block.size(), count_);
+    CHECK_CUDA(cudaMemcpy(data_, block.data(), done * sizeof(T), cudaMemcpyHostToDevice));
+    while (done < count_) {
+      const size_t next = std::min(done, count_ - done);
+      CHECK_CUDA(cudaMemcpy(data_ + done, data_, next * sizeof(T), cudaMemcpyDeviceToDevice));
+      done += next;
+    }
+    CHECK_CUDA(cudaDeviceSynchronize());
+  }
 
  private:
   size_t count_;
@@ -135,6 +167,40 @@ void Launch(void (*kernel)(const A), int grid_x, int grid_y, int threads, int sh
   CHECK_CUDA(cudaLaunchKernelEx(&config, kernel, arguments));
 }
 inline void Finish() { CHECK_CUDA(cudaStreamSynchronize(stream)); }
+
+/// Microseconds of a sequence of launches as one graph, the median of several after two that do not count.
+template <class F>
+double Time(F launches, int repeats) {
+  launches();  // what is loaded at the first launch is loaded before the capture
+  Finish();
+  cudaGraph_t graph;
+  cudaGraphExec_t executable;
+  CHECK_CUDA(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
+  launches();
+  CHECK_CUDA(cudaStreamEndCapture(stream, &graph));
+  CHECK_CUDA(cudaGraphInstantiate(&executable, graph, 0));
+  cudaEvent_t begin, end;
+  CHECK_CUDA(cudaEventCreate(&begin));
+  CHECK_CUDA(cudaEventCreate(&end));
+  std::vector<double> times;
+  for (int i = 0; i < repeats + 2; ++i) {
+    CHECK_CUDA(cudaEventRecord(begin, stream));
+    CHECK_CUDA(cudaGraphLaunch(executable, stream));
+    CHECK_CUDA(cudaEventRecord(end, stream));
+    Finish();
+    float milliseconds = 0;
+    CHECK_CUDA(cudaEventElapsedTime(&milliseconds, begin, end));
+    if (i >= 2) {
+      times.push_back(milliseconds * 1000.0);
+    }
+  }
+  CHECK_CUDA(cudaEventDestroy(begin));
+  CHECK_CUDA(cudaEventDestroy(end));
+  CHECK_CUDA(cudaGraphExecDestroy(executable));
+  CHECK_CUDA(cudaGraphDestroy(graph));
+  std::sort(times.begin(), times.end());
+  return times[times.size() / 2];
+}
 
 #endif
 

@@ -23,6 +23,10 @@ inline MatMulKernelOf MatMulKernel(Format format, int bucket) {
   }
 }
 
+inline const char* Name(Format format) {
+  return format == Format::kBF16 ? "bf16" : format == Format::kF16 ? "f16" : format == Format::kF32 ? "f32" : format == Format::kQ8 ? "q8" : "q4";
+}
+
 /// Numbers of a format that the templates know.
 struct FormatSizes {
   int columns, stage_bytes;

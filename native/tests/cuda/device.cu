@@ -1,0 +1,30 @@
+// Conformance and benchmark on a real part, by nvcc:
+//     nvcc -std=c++20 -O3 -gencode=arch=compute_90a,code=sm_90a native/tests/cuda/device.cu kernels/cuda/*.cu -o device
+//     ./device conformance        ./device bench|kernels [bf16|q8|q4 ...]
+#include "bench.h"
+#include "conformance.h"
+
+int main(int count, char** arguments) {
+  using namespace nativespec::cuda;
+  cudaDeviceProp properties;
+  CHECK_CUDA(cudaGetDeviceProperties(&properties, 0));
+  CHECK_CUDA(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
+  std::printf("%s, %d multiprocessors\n", properties.name, properties.multiProcessorCount);
+  const std::string what = count > 1 ? arguments[1] : "conformance";
+  if (what == "conformance") {
+    std::printf("digest %016llx\n", static_cast<unsigned long long>(RunConformance()));
+    dependent_launch = true;
+    std::printf("digest %016llx with dependent launch\n", static_cast<unsigned long long>(RunConformance()));
+    return check::Result();
+  }
+  std::vector<Format> formats;
+  for (int i = 2; i < count; ++i) {
+    const std::string name = arguments[i];
+    formats.push_back(name == "bf16" ? Format::kBF16 : name == "q8" ? Format::kQ8 : Format::kQ4);
+  }
+  if (formats.empty()) {
+    formats = {Format::kBF16, Format::kQ8, Format::kQ4};
+  }
+  Bench({32, 4096, 14336, 32, 8, 128, 128256}, formats, {128, 4096}, {1024, 8192, 32768}, what == "bench", 11);
+  return 0;
+}
