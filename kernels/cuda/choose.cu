@@ -17,18 +17,27 @@ NS_DEVICE void Choose(const ChooseArguments& a) {
   WaitForKernelInFront();
   const int row = BlockIndexY(), begin = BlockIndex() * kChoosePiece, end = begin + kChoosePiece < a.vocabulary ? begin + kChoosePiece : a.vocabulary;
   const float inverse_temperature = a.inverse_temperature[row], floor = a.floor[row];
+  const uint64_t seed = a.seeds[row];
+  const int position = a.positions[row];
   const float* logits = a.logits + (int64_t)row * a.vocabulary;
   uint64_t best = 0;
-  for (int id = begin + ThreadIndex(); id < end; id += BlockThreads()) {
-    float value = logits[id];
-    if (inverse_temperature != 0) {
-      if (!(value >= floor)) {
-        continue;
-      }
-      value = Add(Multiply(value, inverse_temperature), GumbelNoise(a.seeds[row], a.positions[row], id));
+  constexpr int kTogether = 8;  // loads that are under way at once
+  for (int first = begin + ThreadIndex(); first < end; first += kTogether * BlockThreads()) {
+    float values[kTogether];
+    NS_UNROLL
+    for (int i = 0; i < kTogether; ++i) {
+      const int id = first + i * BlockThreads();
+      values[i] = id < end ? logits[id] : 0;
     }
-    const uint64_t rank = Rank(value, id);
-    best = rank > best ? rank : best;
+    NS_UNROLL
+    for (int i = 0; i < kTogether; ++i) {
+      const int id = first + i * BlockThreads();
+      if (id < end && (inverse_temperature == 0 || values[i] >= floor)) {
+        const float value = inverse_temperature == 0 ? values[i] : Add(Multiply(values[i], inverse_temperature), GumbelNoise(seed, position, id));
+        const uint64_t rank = Rank(value, id);
+        best = rank > best ? rank : best;
+      }
+    }
   }
   NS_UNROLL
   for (int lanes = 16; lanes > 0; lanes /= 2) {

@@ -1,7 +1,7 @@
 // The product of packed weights and 8 to 64 rows. Weights are the left operand, 16 outputs a warp; rows are its columns, eight to an
 // instruction, so that one row costs what eight do and no row's sums depend on the others (docs/cuda.md).
 //
-// A block of eight warps takes tiles of 128 outputs by one segment of k, one after another as the grid's size says, and a ninth warp fills the
+// A block takes tiles of 128 outputs (256 beside 64 rows) by one segment of k, one after another as the grid's size says; one warp more fills the
 // ring for them, across the ends of tiles. Which block computes a tile changes no bit.
 //
 // On parts that have them, products of four warps (wgmma) read the rows from shared memory by themselves; they give the bits of the products of
@@ -17,17 +17,22 @@
 namespace nativespec::cuda {
 namespace {
 
-constexpr int kConsumers = 8;
+/// Slabs that a block takes together. With 64 rows two: every tile reads all rows, which by then are as many bytes as its weights.
+template <int N>
+constexpr int kTogether = MatMulSlabs(N * 8);
 
-/// The block's work: segments of slabs, and in each its stages.
+/// The block's work: segments of tiles of one or two slabs, and in each its stages.
 struct MatMulWalk {
   int item, items, segments, stages;
-  int slab = 0, segment = 0, stage = 0, end = 0;
+  int tile = 0, segment = 0, stage = 0, end = 0;
 
-  NS_DEVICE explicit MatMulWalk(const MatMulArguments& a) : item(BlockIndex()), items(a.slabs * a.segments), segments(a.segments), stages(a.stages) { Begin(); }
+  NS_DEVICE MatMulWalk(const MatMulArguments& a, int together)
+      : item(BlockIndex()), items((a.slabs + together - 1) / together * a.segments), segments(a.segments), stages(a.stages) {
+    Begin();
+  }
   NS_DEVICE bool Done() const { return item >= items; }
   NS_DEVICE void Begin() {
-    slab = item / segments;
+    tile = item / segments;
     segment = item % segments;
     stage = SegmentBegin(segment, segments, stages);
     end = SegmentBegin(segment + 1, segments, stages);
@@ -45,22 +50,26 @@ NS_DEVICE void Fill(const MatMulArguments& a, const Ring& ring) {
   using L = WeightLayout<F>;
   constexpr int kRowBytes = L::kColumns / 32 * N * 512;
   auto weights = [&](const MatMulWalk& walk, int slot) {
-    FillBegin(ring.Full(slot), L::kStageBytes + kRowBytes);
-    FillCopy<true>(ring.Stage(slot), a.weights + ((int64_t)walk.slab * a.stages + walk.stage) * L::kStageBytes, L::kStageBytes, ring.Full(slot));
+    FillBegin(ring.Full(slot), kTogether<N> * L::kStageBytes + kRowBytes);
+    NS_UNROLL
+    for (int i = 0; i < kTogether<N>; ++i) {
+      const int slab = walk.tile * kTogether<N> + i, its = slab < a.slabs ? slab : a.slabs - 1;
+      FillCopy<true>(ring.Stage(slot) + i * L::kStageBytes, a.weights + ((int64_t)its * a.stages + walk.stage) * L::kStageBytes, L::kStageBytes, ring.Full(slot));
+    }
   };
   auto rows = [&](const MatMulWalk& walk, int slot) {
-    FillCopy<false>(ring.Stage(slot) + L::kStageBytes, a.x + (int64_t)walk.stage * kRowBytes, kRowBytes, ring.Full(slot));
+    FillCopy<false>(ring.Stage(slot) + kTogether<N> * L::kStageBytes, a.x + (int64_t)walk.stage * kRowBytes, kRowBytes, ring.Full(slot));
     FillEnd(ring.Full(slot));
   };
 
   // Weights are what they always were: they are under way before the kernel in front has ended.
-  MatMulWalk ahead(a);
+  MatMulWalk ahead(a, kTogether<N>);
   int filled = 0;
   for (; filled < ring.stages && !ahead.Done(); ++filled, ahead.NextStage()) {
     weights(ahead, filled);
   }
   WaitForKernelInFront();
-  MatMulWalk walk(a);
+  MatMulWalk walk(a, kTogether<N>);
   for (int slot = 0; slot < filled; ++slot, walk.NextStage()) {
     rows(walk, slot);
   }
@@ -134,6 +143,9 @@ NS_DEVICE void StorePartial(const MatMulArguments& a, const float (&c)[N][4], in
 /// the middle of 128 columns the last one also fills the other half.
 template <bool BF16, int N>
 NS_DEVICE void StoreSwiGlu(const MatMulArguments& a, const float (&c)[N][4], int row) {
+  if (row >= a.slabs * kSlabRows) {
+    return;
+  }
   const int column = row / 2 + Lane() / 4;
   const bool fill = row / kSlabRows == a.slabs - 1 && a.slabs % 2 != 0;
   NS_UNROLL
@@ -157,7 +169,8 @@ template <Format F, int N>
 NS_DEVICE void MatMul(const MatMulArguments& a) {
   using L = WeightLayout<F>;
   constexpr bool kGroups = kWarpGroups && N >= NATIVESPEC_GROUP_TILES;
-  const Ring ring{SharedMemory(), L::kStageBytes + L::kColumns / 32 * N * 512, a.ring};
+  constexpr int kConsumers = 8 * kTogether<N>, kWeightBytes = kTogether<N> * L::kStageBytes;
+  const Ring ring{SharedMemory(), kWeightBytes + L::kColumns / 32 * N * 512, a.ring};
   AllowKernelBehind();
   ring.Init(kConsumers);
   const int warp = Warp();
@@ -167,21 +180,21 @@ NS_DEVICE void MatMul(const MatMulArguments& a) {
   }
 
   RingPlace place;
-  for (MatMulWalk walk(a); !walk.Done();) {
-    const int segment = walk.segment, row = walk.slab * kSlabRows + warp * 16, item = walk.item;
+  for (MatMulWalk walk(a, kTogether<N>); !walk.Done();) {
+    const int segment = walk.segment, row = (walk.tile * kTogether<N> * 8 + warp) * 16, item = walk.item;
     float c[N][4] = {};
     Barrier* before = nullptr;
     uint32_t operand[2][4] = {};
     for (; walk.item == item; walk.NextStage(), place.Next(ring)) {
       BarrierWait(ring.Full(place.slot), place.round);
       const uint8_t* stage = ring.Stage(place.slot);
-      StageTiles<F> tiles(stage, warp);
+      StageTiles<F> tiles(stage + warp / 8 * L::kStageBytes, warp % 8);
       if constexpr (kGroups) {
-        GroupSteps<F, N>(c, tiles, stage + L::kStageBytes, operand, before);
+        GroupSteps<F, N>(c, tiles, stage + kWeightBytes, operand, before);
         before = ring.Empty(place.slot);
       } else {
         uint32_t b[N][4];
-        WarpSteps<F, N>(c, tiles, stage + L::kStageBytes, b);
+        WarpSteps<F, N>(c, tiles, stage + kWeightBytes, b);
         SyncWarp();
         if (Lane() == 0) {
           BarrierArrive(ring.Empty(place.slot));
@@ -206,7 +219,7 @@ NS_DEVICE void MatMul(const MatMulArguments& a) {
 }  // namespace nativespec::cuda
 
 #define NS_MATMUL(name, format, rows)                                                                              \
-  NS_KERNEL(nativespec::cuda::kMatMulThreads, 2) matmul_##name##_##rows(const nativespec::cuda::MatMulArguments a) { \
+  NS_KERNEL(nativespec::cuda::MatMulThreads(rows), rows == 64 ? 1 : 2) matmul_##name##_##rows(const nativespec::cuda::MatMulArguments a) { \
     nativespec::cuda::MatMul<nativespec::cuda::Format::format, rows / 8>(a);                                      \
   }
 #define NS_MATMULS(name, format) \

@@ -34,7 +34,7 @@ struct RmsNormArguments {
 };
 inline constexpr int kNormThreads = 512;
 
-/// y = W x: partial sums of segments; or, for gate and up in turns, packed silu(gate) · up. A grid of any size, kMatMulThreads.
+/// y = W x: partial sums of segments; or, for gate and up in turns, packed silu(gate) · up. A grid of any size, MatMulThreads(bucket).
 struct MatMulArguments {
   const uint8_t* weights;
   const uint8_t* x;  // packed activations
@@ -48,7 +48,8 @@ struct MatMulArguments {
   float scale;        // what the sums are multiplied by: a power of two
   float swiglu_scale;  // what is packed is multiplied by: a power of two, so that F16 holds it; limited to ±65504
 };
-inline constexpr int kMatMulThreads = 288;
+NS_BOTH int MatMulSlabs(int bucket) { return bucket >= 64 ? 2 : 1; }  // that a block takes together
+NS_BOTH int MatMulThreads(int bucket) { return MatMulSlabs(bucket) * 256 + 32; }
 
 /// Sums the segments of q, k and v, adds biases, norms heads of q and k, turns them by the row's angles; q goes to q, k and v to the cache.
 /// Four heads a block of 128 threads: grid (rows, (heads + 2 kv_heads + 3) / 4).
@@ -74,10 +75,15 @@ struct RopeAppendArguments {
 };
 
 /// Rows of one sequence, next to one another in the batch, and a unit of their keys.
-struct AttentionItem {
+struct alignas(16) AttentionItem {
   int32_t first;
   int32_t rows;
   int32_t unit;
+  int32_t begin;     // of the positions in the unit that a row sees; a multiple of 64
+  int32_t end;       // past the last position
+  int32_t slots;     // from here keys lie elsewhere for one of the rows; past the end where none do
+  int32_t sees_all;  // the last position that every row sees
+  int32_t pages;     // the sequence's first page
 };
 
 /// Attention of items' rows over items' units. Grid of any size; threads and shared memory by AttentionShape (tree_attention.cu).

@@ -89,4 +89,5 @@ NS_DEVICE void RmsNorm(const RmsNormArguments& a) {
 }  // namespace
 }  // namespace nativespec::cuda
 
-NS_KERNEL(nativespec::cuda::kNormThreads, 1) rms_norm(const nativespec::cuda::RmsNormArguments a) { nativespec::cuda::RmsNorm(a); }
+// Few registers, so that it begins beside the blocks of the product in front, and the product behind beside it.
+NS_KERNEL(nativespec::cuda::kNormThreads, 3) rms_norm(const nativespec::cuda::RmsNormArguments a) { nativespec::cuda::RmsNorm(a); }

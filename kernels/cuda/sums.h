@@ -5,21 +5,22 @@
 
 namespace nativespec::cuda {
 
-inline constexpr int kMostSegments = 8;
-
-/// first + the segments' partial sums, from the first to the last. All loads are under way before the first sum.
+/// first + the segments' partial sums, from the first to the last. Four loads are under way at once.
 NS_DEVICE Quad AddSegments(Quad first, const Quad* partial, int64_t segment, int segments) {
-  Quad part[kMostSegments];
-  NS_UNROLL
-  for (int s = 0; s < kMostSegments; ++s) {
-    if (s < segments) {
-      part[s] = partial[s * segment];
+  constexpr int kTogether = 4;
+  for (int done = 0; done < segments; done += kTogether) {
+    Quad part[kTogether] = {};
+    NS_UNROLL
+    for (int s = 0; s < kTogether; ++s) {
+      if (done + s < segments) {
+        part[s] = partial[(done + s) * segment];
+      }
     }
-  }
-  NS_UNROLL
-  for (int s = 0; s < kMostSegments; ++s) {
-    if (s < segments) {
-      first = {Add(first.x, part[s].x), Add(first.y, part[s].y), Add(first.z, part[s].z), Add(first.w, part[s].w)};
+    NS_UNROLL
+    for (int s = 0; s < kTogether; ++s) {
+      if (done + s < segments) {
+        first = {Add(first.x, part[s].x), Add(first.y, part[s].y), Add(first.z, part[s].z), Add(first.w, part[s].w)};
+      }
     }
   }
   return first;

@@ -13,45 +13,15 @@
 namespace nativespec::cuda {
 namespace {
 
+constexpr int kGatherRows = 4;  // rows of the batch that gather together
+
 template <int Width, int Warps_, int Tiles_>
 struct AttentionShape {
   static constexpr int kWidth = Width, kPieces = Width / 8, kWarps = Warps_, kTiles = Tiles_;  // warps that compute, each with tiles of 16 pairs
   static constexpr bool kGathers = kWarps == 1;
   static constexpr int kRowBytes = Width * 2, kPlaneBytes = kStepKeys * kRowBytes, kStageBytes = 2 * kPlaneBytes;
-  static constexpr int kStages = kWarps == 4 ? 2 : 3;
+  static constexpr int kStages = kWarps == 8 ? 3 : 2;
   static constexpr int kQueryBytes = kWarps * kTiles * 16 * kRowBytes;
-};
-
-/// What an item's rows see of its unit.
-struct ItemView {
-  int begin, end;  // of the keys' positions; begin is a multiple of 64
-  int slots;       // the first position that lies elsewhere for one of the rows
-  int sees_all;    // the last position that every row sees
-
-  ItemView() = default;
-  NS_DEVICE ItemView(const TreeAttentionArguments& a, const AttentionItem& item) {
-    int last = 0, least = 0x7fffffff, trunk = 0x7fffffff;
-    for (int i = Lane(); i < item.rows; i += 32) {
-      const int position = a.positions[item.first + i], in_slots = a.trunk[item.first + i];
-      last = position > last ? position : last;
-      least = position < least ? position : least;
-      trunk = in_slots <= position && in_slots < trunk ? in_slots : trunk;
-    }
-    NS_UNROLL
-    for (int lanes = 16; lanes > 0; lanes /= 2) {
-      const int l = (int)ShuffleXor((uint32_t)last, lanes), s = (int)ShuffleXor((uint32_t)least, lanes), t = (int)ShuffleXor((uint32_t)trunk, lanes);
-      last = l > last ? l : last;
-      least = s < least ? s : least;
-      trunk = t < trunk ? t : trunk;
-    }
-    begin = UnitBegin(item.unit);
-    if (a.window > 0 && least - a.window + 1 > begin) {
-      begin = (least - a.window + 1) / kStepKeys * kStepKeys;
-    }
-    end = UnitBegin(item.unit + 1) < last + 1 ? UnitBegin(item.unit + 1) : last + 1;
-    slots = trunk < end ? trunk : end + kStepKeys;
-    sees_all = least;
-  }
 };
 
 /// The cache row of a row's key at a position; past the row's own position, its own.
@@ -60,27 +30,29 @@ NS_DEVICE int KeyRow(const TreeAttentionArguments& a, int row, int position) {
   return p < trunk ? a.pages[a.page_start[row] + p / kPageRows] * kPageRows + p % kPageRows : a.path_rows[a.path_start[row] + p - trunk];
 }
 
+NS_DEVICE AttentionItem LoadItem(const AttentionItem* item) {
+  const Vector low = LoadVector(item), high = LoadVector((const Vector*)item + 1);
+  return {(int)low.x, (int)low.y, (int)low.z, (int)low.w, (int)high.x, (int)high.y, (int)high.z, (int)high.w};
+}
+
 /// A block's work: KV heads of items, and in each its steps.
 struct StepWalk {
   const TreeAttentionArguments& a;
   const int work;
   int index, position = 0;
   AttentionItem item = {};
-  ItemView view = {};
 
-  NS_DEVICE explicit StepWalk(const TreeAttentionArguments& arguments) : a(arguments), work(*a.item_count * a.kv_heads), index(BlockIndex()) { Begin(); }
+  NS_DEVICE StepWalk(const TreeAttentionArguments& arguments, int its_work) : a(arguments), work(its_work), index(BlockIndex()) { Begin(); }
   NS_DEVICE bool Done() const { return index >= work; }
-  NS_DEVICE int KvHead() const { return index % a.kv_heads; }
   NS_DEVICE void Begin() {
     if (!Done()) {
-      item = a.items[index / a.kv_heads];
-      view = ItemView(a, item);
-      position = view.begin;
+      item = LoadItem(a.items + index / a.kv_heads);
+      position = item.begin;
     }
   }
   NS_DEVICE void Next() {
     position += kStepKeys;
-    if (position >= view.end) {
+    if (position >= item.end) {
       index += Blocks();
       Begin();
     }
@@ -91,11 +63,11 @@ struct StepWalk {
 template <class Shape>
 NS_DEVICE void FillStep(const StepWalk& walk, const Ring& ring, const RingPlace& place) {
   const TreeAttentionArguments& a = walk.a;
-  BarrierWait(ring.Empty(place.slot), place.round ^ 1);
   // A step past all slots has no page of its own; its keys are all gathered.
-  const int slots = walk.view.slots, index = walk.position < slots ? walk.position / kPageRows : slots > 0 ? (slots - 1) / kPageRows : 0;
-  const int64_t offset = ((int64_t)a.pages[a.page_start[walk.item.first] + index] * a.kv_heads + walk.KvHead()) * Shape::kPlaneBytes;
+  const int slots = walk.item.slots, page = walk.position < slots ? walk.position / kPageRows : slots > 0 ? (slots - 1) / kPageRows : 0;
+  const int64_t offset = ((int64_t)a.pages[walk.item.pages + page] * a.kv_heads + walk.index % a.kv_heads) * Shape::kPlaneBytes;
   Barrier* full = ring.Full(place.slot);
+  BarrierWait(ring.Empty(place.slot), place.round ^ 1);
   FillBegin(full, Shape::kStageBytes);
   FillCopy<true>(ring.Stage(place.slot), a.keys + offset, Shape::kPlaneBytes, full);
   FillCopy<true>(ring.Stage(place.slot) + Shape::kPlaneBytes, a.values + offset, Shape::kPlaneBytes, full);
@@ -152,19 +124,31 @@ struct AttentionWarp {
   NS_DEVICE int Row(int pair) const { return item.first + pair / group; }
   NS_DEVICE int Head(int pair) const { return kv_head * group + pair % group; }
 
-  /// Scores of keys 16 n to 16 n + 15 of a step.
-  NS_DEVICE void Score(float (&s)[Shape::kTiles][8][4], int n, const uint8_t* keys) const {
+  /// The left operand of columns 16 k to 16 k + 15.
+  NS_DEVICE void Query(uint32_t (&q)[4], int tile, int k) const {
+    LoadMatrices(q, queries + tile * 16 * Shape::kRowBytes + SharedPiece<Shape>(Lane() & 15, k * 2 + (Lane() >> 4)));
+  }
+
+  /// Scores of Count groups of 16 keys, the first of which is group First of the step.
+  template <int First, int Count>
+  NS_DEVICE void Score(float (&s)[Shape::kTiles][8][4], const uint8_t* keys) const {
     const int r = Lane() & 7, b3 = Lane() >> 3 & 1, b4 = Lane() >> 4;
     NS_UNROLL
     for (int k = 0; k < Shape::kWidth / 16; ++k) {
-      uint32_t key[4];
-      LoadMatrices(key, keys + SharedPiece<Shape>(r + b4 * 8, k * 2 + b3));
+      uint32_t q[Shape::kTiles][4];
       NS_UNROLL
       for (int tile = 0; tile < Shape::kTiles; ++tile) {
-        uint32_t q[4];
-        LoadMatrices(q, queries + tile * 16 * Shape::kRowBytes + SharedPiece<Shape>(Lane() & 15, k * 2 + b4));
-        MatrixMultiplyAdd<true>(s[tile][n * 2], q, key[0], key[1]);
-        MatrixMultiplyAdd<true>(s[tile][n * 2 + 1], q, key[2], key[3]);
+        Query(q[tile], tile, k);
+      }
+      NS_UNROLL
+      for (int n = 0; n < Count; ++n) {
+        uint32_t key[4];
+        LoadMatrices(key, keys + n * 16 * Shape::kRowBytes + SharedPiece<Shape>(r + b4 * 8, k * 2 + b3));
+        NS_UNROLL
+        for (int tile = 0; tile < Shape::kTiles; ++tile) {
+          MatrixMultiplyAdd<true>(s[tile][(First + n) * 2], q[tile], key[0], key[1]);
+          MatrixMultiplyAdd<true>(s[tile][(First + n) * 2 + 1], q[tile], key[2], key[3]);
+        }
       }
     }
   }
@@ -239,62 +223,14 @@ struct AttentionWarp {
     }
   }
 
-  /// Calls with each row of the batch that this warp's first tile holds, and that row's 16 keys or values from a position on.
-  template <class Body>
-  NS_DEVICE void ForEachRow(const uint8_t* plane, int from, uint8_t* gathered, Body body) const {
-    constexpr int kHalf = 16 * Shape::kRowBytes;
-    const int first = Row(first_pair), last = Row((pairs < first_pair + 16 ? pairs : first_pair + 16) - 1);
-    auto gather = [&](int row) {
-      if (row <= last) {
-        uint8_t* to = gathered + (row - first) % 2 * kHalf;
-        for (int i = Lane(); i < 16 * Shape::kPieces; i += 32) {
-          const int key = i / Shape::kPieces, piece = i % Shape::kPieces;
-          CopyAsync(to + SharedPiece<Shape>(key, piece), (const Vector*)plane + KvPiece(KeyRow(a, row, from + key), kv_head, piece, a.kv_heads, Shape::kWidth));
-        }
-      }
-      CommitCopies();
-    };
-    gather(first);
-    for (int row = first; row <= last; ++row) {
-      gather(row + 1);
-      WaitForCopies<1>();
-      SyncWarp();
-      body(row, gathered + (row - first) % 2 * kHalf);
-      SyncWarp();
-    }
-    WaitForCopies<0>();
-  }
-
-  /// One step of 64 keys.
-  NS_DEVICE void Step(const ItemView& view, int position, const uint8_t* keys, const uint8_t* values, uint8_t* gathered) {
-    constexpr int kSixteen = 16 * Shape::kRowBytes;
+  /// One step of 64 keys that all rows share.
+  NS_DEVICE void Step(int position, const uint8_t* keys, const uint8_t* values) {
     float s[Shape::kTiles][8][4] = {};
-    NS_UNROLL
-    for (int n = 0; n < 4; ++n) {
-      const int from = position + n * 16;
-      if (!Shape::kGathers || from + 16 <= view.slots) {
-        Score(s, n, keys + n * kSixteen);
-      } else if (from < view.end) {
-        ForEachRow(a.keys, from, gathered, [&](int row, const uint8_t* its) {
-          float theirs[Shape::kTiles][8][4] = {};
-          Score(theirs, n, its);
-          NS_UNROLL
-          for (int e = 0; e < 4; ++e) {
-            if (Row(PairOf(0, e / 2)) == row) {
-              s[0][n * 2][e] = theirs[0][n * 2][e];
-              s[0][n * 2 + 1][e] = theirs[0][n * 2 + 1][e];
-            }
-          }
-        });
-      }
-    }
-
+    Score<0, 4>(s, keys);
     uint32_t p[Shape::kTiles][4][4];
-    Softmax(s, p, position, position + kStepKeys - 1 > view.sees_all || a.window > 0);
-
+    Softmax(s, p, position, position + kStepKeys - 1 > item.sees_all || a.window > 0);
     NS_UNROLL
     for (int n = 0; n < 4; ++n) {
-      const int from = position + n * 16;
       uint32_t weights[Shape::kTiles][4];
       NS_UNROLL
       for (int tile = 0; tile < Shape::kTiles; ++tile) {
@@ -303,18 +239,119 @@ struct AttentionWarp {
           weights[tile][e] = p[tile][n][e];
         }
       }
-      if (!Shape::kGathers || from + 16 <= view.slots) {
-        Weigh(weights, values + n * kSixteen);
-      } else if (from < view.end) {
-        ForEachRow(a.values, from, gathered, [&](int row, const uint8_t* its) {
-          NS_UNROLL
-          for (int e = 0; e < 4; ++e) {
-            weights[0][e] = Row(PairOf(0, e % 2)) == row ? p[0][n][e] : 0;  // nothing plus nothing changes no sum
-          }
-          Weigh(weights, its);
-        });
+      Weigh(weights, values + n * 16 * Shape::kRowBytes);
+    }
+  }
+
+  /// What a step's rows gather: for each group of 16 keys that is not shared, four rows of the batch at a time, first all keys, then all values.
+  struct Gathering {
+    int first, last;    // rows of the batch
+    int group, groups;  // the first such group, and how many
+    int position;
+    uint8_t* places;
+
+    NS_DEVICE int Batches() const { return (last - first + kGatherRows) / kGatherRows; }
+    NS_DEVICE bool Has(int n) const { return n >= group && n < group + groups; }
+  };
+
+  NS_DEVICE void Gather(const Gathering& what, int load) const {
+    const int half = what.groups * what.Batches(), index = load % half;
+    if (load < 2 * half) {
+      const Vector* plane = (const Vector*)(load < half ? a.keys : a.values);
+      const int row = what.first + index % what.Batches() * kGatherRows, from = what.position + (what.group + index / what.Batches()) * 16;
+      uint8_t* to = what.places + load % 2 * kGatherRows * 16 * Shape::kRowBytes;
+      uint32_t cache_rows[2];  // of key lane % 16 of rows lane / 16 and lane / 16 + 2
+      NS_UNROLL
+      for (int j = 0; j < 2; ++j) {
+        const int its = row + j * 2 + Lane() / 16;
+        cache_rows[j] = (uint32_t)KeyRow(a, its < what.last ? its : what.last, from + Lane() % 16);
+      }
+      NS_UNROLL
+      for (int j = 0; j < 2; ++j) {
+        for (int i = Lane(); i < 32 * Shape::kPieces; i += 32) {
+          const int key = i / Shape::kPieces, piece = i % Shape::kPieces, cache_row = (int)ShuffleFrom(cache_rows[j], key);
+          CopyAsync(to + SharedPiece<Shape>(j * 32 + key, piece), plane + KvPiece(cache_row, kv_head, piece, a.kv_heads, Shape::kWidth));
+        }
       }
     }
+    CommitCopies();
+  }
+
+  /// Calls with each row of one load and its sixteen keys or values, then asks for the load after the next.
+  template <class Body>
+  NS_DEVICE void ForEachRow(const Gathering& what, int load, int batch, Body body) const {
+    WaitForCopies<1>();
+    SyncWarp();
+    for (int j = 0; j < kGatherRows && what.first + batch * kGatherRows + j <= what.last; ++j) {
+      body(what.first + batch * kGatherRows + j, what.places + load % 2 * kGatherRows * 16 * Shape::kRowBytes + j * 16 * Shape::kRowBytes);
+    }
+    SyncWarp();
+    Gather(what, load + 2);
+  }
+
+  template <int N>
+  NS_DEVICE void GatherScores(float (&s)[1][8][4], const Gathering& what, int& load, const uint8_t* keys) const {
+    if (!what.Has(N)) {
+      if (N < what.group) {
+        Score<N, 1>(s, keys + N * 16 * Shape::kRowBytes);
+      }
+      return;
+    }
+    for (int batch = 0; batch < what.Batches(); ++batch, ++load) {
+      ForEachRow(what, load, batch, [&](int row, const uint8_t* its) {
+        float theirs[1][8][4] = {};
+        Score<0, 1>(theirs, its);
+        NS_UNROLL
+        for (int e = 0; e < 4; ++e) {
+          if (Row(PairOf(0, e / 2)) == row) {
+            s[0][N * 2][e] = theirs[0][0][e];
+            s[0][N * 2 + 1][e] = theirs[0][1][e];
+          }
+        }
+      });
+    }
+  }
+
+  template <int N>
+  NS_DEVICE void GatherValues(const uint32_t (&p)[1][4][4], const Gathering& what, int& load, const uint8_t* values) {
+    uint32_t weights[1][4] = {{p[0][N][0], p[0][N][1], p[0][N][2], p[0][N][3]}};
+    if (!what.Has(N)) {
+      if (N < what.group) {
+        Weigh(weights, values + N * 16 * Shape::kRowBytes);
+      }
+      return;
+    }
+    for (int batch = 0; batch < what.Batches(); ++batch, ++load) {
+      ForEachRow(what, load, batch, [&](int row, const uint8_t* its) {
+        NS_UNROLL
+        for (int e = 0; e < 4; ++e) {
+          weights[0][e] = Row(PairOf(0, e % 2)) == row ? p[0][N][e] : 0;  // nothing plus nothing changes no sum
+        }
+        Weigh(weights, its);
+      });
+    }
+  }
+
+  /// One step of which some groups of keys differ from row to row.
+  NS_DEVICE void GatherStep(int position, const uint8_t* keys, const uint8_t* values, uint8_t* places) {
+    const int group = item.slots <= position ? 0 : (item.slots - position) / 16, past = item.end - position;
+    const int groups = (past < kStepKeys ? (past + 15) / 16 : 4) - group;
+    const Gathering what{Row(0), Row((pairs < 16 ? pairs : 16) - 1), group, groups, position, places};
+    Gather(what, 0);
+    Gather(what, 1);
+    int load = 0;
+    float s[1][8][4] = {};
+    GatherScores<0>(s, what, load, keys);
+    GatherScores<1>(s, what, load, keys);
+    GatherScores<2>(s, what, load, keys);
+    GatherScores<3>(s, what, load, keys);
+    uint32_t p[1][4][4];
+    Softmax(s, p, position, true);
+    GatherValues<0>(p, what, load, values);
+    GatherValues<1>(p, what, load, values);
+    GatherValues<2>(p, what, load, values);
+    GatherValues<3>(p, what, load, values);
+    WaitForCopies<0>();
   }
 
   NS_DEVICE void Store() const {
@@ -347,8 +384,8 @@ NS_DEVICE void TreeAttention(const TreeAttentionArguments& a) {
   AllowKernelBehind();
   ring.Init(Warps);
   WaitForKernelInFront();
-  const int warp = Warp();
-  StepWalk ahead(a);
+  const int warp = Warp(), work = *a.item_count * a.kv_heads;
+  StepWalk ahead(a, work);
   RingPlace ahead_place;
   auto fill_one = [&] {
     if (warp == 0 && !ahead.Done()) {
@@ -361,17 +398,20 @@ NS_DEVICE void TreeAttention(const TreeAttentionArguments& a) {
     fill_one();
   }
 
+  [[maybe_unused]] uint8_t* places = queries + Shape::kQueryBytes;
   RingPlace place;
-  for (int i = BlockIndex(), work = ahead.work; i < work; i += Blocks()) {
-    const AttentionItem item = a.items[i / a.kv_heads];
-    const ItemView view(a, item);
-    AttentionWarp<Shape> state(a, item, i % a.kv_heads, queries + warp * Tiles * 16 * Shape::kRowBytes);
-    for (int position = view.begin; position < view.end; position += kStepKeys, place.Next(ring)) {
+  for (int i = BlockIndex(); i < work; i += Blocks()) {
+    AttentionWarp<Shape> state(a, LoadItem(a.items + i / a.kv_heads), i % a.kv_heads, queries + warp * Tiles * 16 * Shape::kRowBytes);
+    for (int position = state.item.begin; position < state.item.end; position += kStepKeys, place.Next(ring)) {
       fill_one();
       BarrierWait(ring.Full(place.slot), place.round);
       if (state.first_pair < state.pairs) {
         const uint8_t* keys = ring.Stage(place.slot);
-        state.Step(view, position, keys, keys + Shape::kPlaneBytes, queries + Shape::kQueryBytes);
+        if (!Shape::kGathers || position + kStepKeys <= state.item.slots || state.item.end <= state.item.slots) {
+          state.Step(position, keys, keys + Shape::kPlaneBytes);
+        } else if constexpr (Shape::kGathers) {
+          state.GatherStep(position, keys, keys + Shape::kPlaneBytes, places);
+        }
       }
       SyncWarp();
       if (Lane() == 0) {

@@ -27,7 +27,7 @@
 namespace nativespec::emulator {
 
 /// Operations at which the 32 lanes of a warp meet.
-enum class Meeting : int { kSync, kShuffleXor, kAny, kMatrixBF16, kMatrixF16, kLoadMatrices, kLoadMatricesTransposed, kGroupProducts };
+enum class Meeting : int { kSync, kShuffleXor, kShuffleFrom, kAny, kMatrixBF16, kMatrixF16, kLoadMatrices, kLoadMatricesTransposed, kGroupProducts };
 
 struct Place {
   int thread, threads, block_x, block_y, blocks;
@@ -100,6 +100,12 @@ inline float ShuffleXor(float value, int lanes, NS_LINE) {
   bits = ShuffleXor(bits, lanes, line);
   std::memcpy(&value, &bits, 4);
   return value;
+}
+inline uint32_t ShuffleFrom(uint32_t value, int lane, NS_LINE) {
+  const uint32_t in[2] = {value, static_cast<uint32_t>(lane)};
+  uint32_t other;
+  emulator::Meet(emulator::Meeting::kShuffleFrom, line, in, 8, &other, 4);
+  return other;
 }
 inline bool Any(bool value, NS_LINE) {
   const uint32_t in = value;
@@ -205,6 +211,10 @@ inline void LoadMatricesTransposed(uint32_t (&m)[4], const void* row, NS_LINE) {
 template <class T>
 inline T LoadGlobal(const T* p) {
   return *p;
+}
+inline Vector LoadVector(const void* p) {
+  emulator::Aligned(p, 16);
+  return *static_cast<const Vector*>(p);
 }
 inline void AtomicMaximum(uint64_t* p, uint64_t value) {
   uint64_t before = __atomic_load_n(p, __ATOMIC_RELAXED);

@@ -276,6 +276,11 @@ void Finish(WarpMeeting& m, int warp) {
         give(lane, 0, word(lane ^ static_cast<int>(word(lane, 1)), 0));
       }
       break;
+    case Meeting::kShuffleFrom:
+      for (int lane = 0; lane < 32; ++lane) {
+        give(lane, 0, word(static_cast<int>(word(lane, 1)) & 31, 0));
+      }
+      break;
     case Meeting::kAny: {
       uint32_t any = 0;
       for (int lane = 0; lane < 32; ++lane) {

@@ -21,6 +21,18 @@ inline Rows RandomTree(int trunk, int nodes, const std::vector<int32_t>& pages, 
   return rows;
 }
 
+/// Each kernel of a layer a few times, for a profiler.
+inline void Profile(const ModelShape& shape, Format format, int rows, int context) {
+  std::vector<int32_t> pages;
+  for (int page = 0; page <= (context + 64) / kPageRows; ++page) {
+    pages.push_back(page);
+  }
+  Forward forward({2, shape.hidden, shape.feed_forward, shape.heads, shape.kv_heads, shape.head_width, shape.vocabulary}, format, static_cast<int>(pages.size()) + 1, context + 64, 1);
+  forward.Upload(RandomTree(context, rows, pages, shape.vocabulary), std::max(8, rows));
+  forward.Run();
+  Finish();
+}
+
 inline void Bench(const ModelShape& shape, const std::vector<Format>& formats, const std::vector<int>& contexts, const std::vector<int>& attention_contexts, bool forwards, int repeats) {
   const int most = std::max(*std::max_element(contexts.begin(), contexts.end()), *std::max_element(attention_contexts.begin(), attention_contexts.end())) + 64;
   std::vector<int32_t> pages;
@@ -52,6 +64,25 @@ inline void Bench(const ModelShape& shape, const std::vector<Format>& formats, c
         std::printf(" norm %.2f", each([&](int) { forward.Norm(forward.DownSegments()); }));
         std::printf(" rope %.2f", each([&](int layer) { forward.Rope(layer); }));
         std::printf(" choose %.2f\n", Time([&] { forward.Choose(); }, repeats));
+        for (const int segments : {2, 4, 8}) {
+          forward.SetSegments(segments);
+          std::printf("%s in a row, %2d rows, %d segments, us:", Name(format), rows, segments);
+          auto in_a_row = [&](const char* what, auto step) {
+#if !defined(NATIVESPEC_CUDA_EMULATOR)
+            const double plain = each(step);
+            dependent_launch = true;
+            std::printf(" %s %.2f, dependent %.2f", what, plain, each(step));
+            dependent_launch = false;
+#else
+            std::printf(" %s %.2f", what, each(step));
+#endif
+          };
+          in_a_row("norm qkv", [&](int layer) { forward.Norm(segments); forward.Qkv(layer); });
+          in_a_row("fold o", [&](int layer) { forward.Fold(); forward.Output(layer); });
+          in_a_row("norm gate_up down", [&](int layer) { forward.Norm(segments); forward.GateUp(layer); forward.Down(layer); });
+          std::printf("\n");
+        }
+        forward.SetSegments(0);
       }
       for (const int context : forwards ? contexts : std::vector<int>()) {
         forward.Upload(RandomTree(context, rows, pages, shape.vocabulary), bucket);

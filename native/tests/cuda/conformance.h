@@ -191,8 +191,9 @@ inline void MatMulConformance(Format format, int out, int in, Digest& digest) {
   for (float& value : x) {
     value = bf16 ? HostBF16(value) : HostF16(value);
   }
-  std::vector<double> expected(static_cast<size_t>(kRows) * static_cast<size_t>(out));
-  for (int row = 0; row < kRows; ++row) {
+  constexpr int kExact = 8;  // rows that are compared with float64; the others are with these by their bits
+  std::vector<double> expected(static_cast<size_t>(kExact) * static_cast<size_t>(out));
+  for (int row = 0; row < kExact; ++row) {
     for (int o = 0; o < out; ++o) {
       double sum = 0;
       for (int i = 0; i < in; ++i) {

@@ -1,6 +1,6 @@
 // Conformance and benchmark on a real part, by nvcc:
 //     nvcc -std=c++20 -O3 -gencode=arch=compute_90a,code=sm_90a native/tests/cuda/device.cu kernels/cuda/*.cu -o device
-//     ./device conformance        ./device bench|kernels [bf16|q8|q4 ...]
+//     ./device conformance        ./device bench|kernels [bf16|q8|q4 ...]        ./device profile q4 64 4096
 #include "bench.h"
 #include "conformance.h"
 
@@ -18,12 +18,16 @@ int main(int count, char** arguments) {
     return check::Result();
   }
   std::vector<Format> formats;
-  for (int i = 2; i < count; ++i) {
+  for (int i = 2; i < (what == "profile" ? 3 : count); ++i) {
     const std::string name = arguments[i];
     formats.push_back(name == "bf16" ? Format::kBF16 : name == "q8" ? Format::kQ8 : Format::kQ4);
   }
   if (formats.empty()) {
     formats = {Format::kBF16, Format::kQ8, Format::kQ4};
+  }
+  if (what == "profile") {
+    Profile({32, 4096, 14336, 32, 8, 128, 128256}, formats[0], std::atoi(arguments[3]), std::atoi(arguments[4]));
+    return 0;
   }
   Bench({32, 4096, 14336, 32, 8, 128, 128256}, formats, {128, 4096}, {1024, 8192, 32768}, what == "bench", 11);
   return 0;

@@ -37,7 +37,7 @@ struct Rows {
   void BeginSequence(const std::vector<int32_t>& its_pages) {
     first_page_ = static_cast<int32_t>(pages.size());
     pages.insert(pages.end(), its_pages.begin(), its_pages.end());
-    sequences.push_back({count(), 0, {}, {}});
+    sequences.push_back({count(), 0, first_page_, {}, {}});
   }
 
  private:
@@ -211,6 +211,14 @@ class Forward {
     return 4 + shape_.layers * (8 + shapes);
   }
   int DownSegments() const { return down_[0]->segments; }
+  /// Other segments than the rule's (0), for measurements.
+  void SetSegments(int segments) {
+    for (auto* weights : {&qkv_, &o_, &down_}) {
+      for (auto& weight : *weights) {
+        weight->segments = segments > 0 ? std::min(segments, weight->stages) : Segments(weight->out, weight->stages);
+      }
+    }
+  }
 
  private:
   float SwiGluScale() const { return bf16_ ? 1.0f : 0.0625f; }

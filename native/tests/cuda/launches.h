@@ -77,15 +77,19 @@ struct Weight {
   }
 };
 
+inline int ring_reserve = 24 << 10;
+
 /// y: partial sums, or packed activations for gate and up.
 inline void MatMul(const Weight& w, int bucket, const uint8_t* x, void* y, float swiglu_scale = 1) {
   const FormatSizes sizes = Sizes(w.format);
-  const int stage = sizes.stage_bytes + sizes.columns / 32 * (bucket / 8) * 512;
-  const int ring = std::max(2, std::min(16, (SharedBytesPerMultiprocessor() / 2 - 1024) / (stage + 16)));
+  const int together = MatMulSlabs(bucket), blocks = 2 / together;  // blocks on a multiprocessor
+  const int stage = together * sizes.stage_bytes + sizes.columns / 32 * (bucket / 8) * 512;
+  // All the shared memory there is, but for what a norm takes that is to begin beside it.
+  const int ring = std::max(2, std::min(16, (SharedBytesPerMultiprocessor() - ring_reserve) / blocks / (stage + 16)));
   const MatMulArguments a{w.packed.data(), x,        static_cast<uint8_t*>(y), w.stages, w.segments, Slabs(w.out), w.out, ring,
                           w.gate_up,       w.scale, swiglu_scale};
-  const int grid = std::min(Slabs(w.out) * w.segments, 2 * Multiprocessors());
-  Launch(MatMulKernel(w.format, bucket), grid, 1, kMatMulThreads, RingBytes(stage, ring), a);
+  const int grid = std::min((Slabs(w.out) + together - 1) / together * w.segments, blocks * Multiprocessors());
+  Launch(MatMulKernel(w.format, bucket), grid, 1, MatMulThreads(bucket), RingBytes(stage, ring), a);
 }
 
 inline void RmsNorm(const RmsNormArguments& a, int rows) { Launch(rms_norm, rows, 1, kNormThreads, a.width * 4 + kNormThreads / 32 * 4, a); }
@@ -96,8 +100,8 @@ inline void RopeAppend(const RopeAppendArguments& a, int rows) {
 
 /// pairs: 16, 64 or 256, that a block takes together.
 inline void TreeAttention(const TreeAttentionArguments& a, int width, int pairs) {
-  const int warps = pairs == 16 ? 1 : pairs == 64 ? 4 : 8, stages = pairs == 64 ? 2 : 3, row = width * 2;
-  const int shared = (RingBytes(2 * kStepKeys * row, stages) + 127) / 128 * 128 + pairs * row + (pairs == 16 ? 2 * 16 * row : 0);
+  const int warps = pairs == 16 ? 1 : pairs == 64 ? 4 : 8, stages = pairs == 256 ? 3 : 2, row = width * 2;
+  const int shared = (RingBytes(2 * kStepKeys * row, stages) + 127) / 128 * 128 + pairs * row + (pairs == 16 ? 2 * 4 * 16 * row : 0);
   auto kernel = width == 64 ? (pairs == 16 ? tree_attention_64_16 : pairs == 64 ? tree_attention_64_64 : tree_attention_64_256)
                             : (pairs == 16 ? tree_attention_128_16 : pairs == 64 ? tree_attention_128_64 : tree_attention_128_256);
   const int blocks = pairs == 256 ? 1 : 2;
@@ -108,7 +112,7 @@ inline void AttentionFold(const AttentionFoldArguments& a, int rows) { Launch(at
 
 /// Rows of one sequence with their positions and slots, as the lists of work are made from them.
 struct AttentionRows {
-  int first, rows;
+  int first, rows, pages;  // the first row in the batch, and the sequence's first page
   std::vector<int> positions, trunk;  // of these rows
 };
 
@@ -129,7 +133,15 @@ inline void PlanAttention(const std::vector<AttentionRows>& sequences, int group
         const int last = *std::max_element(begin, end), least = *std::min_element(begin, end);
         const int from = window > 0 ? UnitOf(std::max(0, least - window + 1)) : 0;
         for (int unit = std::min(UnitOf(last), last_unit); unit >= std::max(from, first_unit); --unit) {
-          items[shape].push_back({sequence.first + first, count, unit});
+          int begin = UnitBegin(unit), slots = 1 << 30;
+          const int past = std::min(UnitBegin(unit + 1), last + 1);
+          if (window > 0 && least - window + 1 > begin) {
+            begin = (least - window + 1) / kStepKeys * kStepKeys;
+          }
+          for (int i = first; i < first + count; ++i) {
+            slots = sequence.trunk[static_cast<size_t>(i)] <= sequence.positions[static_cast<size_t>(i)] ? std::min(slots, sequence.trunk[static_cast<size_t>(i)]) : slots;
+          }
+          items[shape].push_back({sequence.first + first, count, unit, begin, past, slots < past ? slots : past, least, sequence.pages});
         }
       }
     };
