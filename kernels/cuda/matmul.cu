@@ -103,16 +103,18 @@ NS_DEVICE void WarpSteps(float (&c)[N][4], StageTiles<F>& tiles, const uint8_t* 
   }
 }
 
-/// The same by products of four warps. The operand of the step before is free once its product has ended; so is the stage before it, which is
-/// given back at the first step.
+/// The same by products of four warps, two steps at a time. The operands of the two steps before are free once their products have ended; so is
+/// the stage before, which is given back after the first two.
 template <Format F, int N, int Step = 0>
-NS_DEVICE void GroupSteps(float (&c)[N][4], StageTiles<F>& tiles, const uint8_t* rows, uint32_t (&a)[2][4], Barrier* before) {
+NS_DEVICE void GroupSteps(float (&c)[N][4], StageTiles<F>& tiles, const uint8_t* rows, uint32_t (&a)[4][4], Barrier* before) {
   using L = WeightLayout<F>;
   if constexpr (Step < StageTiles<F>::kSteps) {
-    constexpr int kColumns16 = StageTiles<F>::Columns16(Step);
-    tiles.template Tile<Step>(a[Step % 2]);
+    constexpr int kFirst = StageTiles<F>::Columns16(Step), kSecond = StageTiles<F>::Columns16(Step + 1);
+    tiles.template Tile<Step>(a[Step % 4]);
+    tiles.template Tile<Step + 1>(a[Step % 4 + 1]);
     GroupFence();
-    GroupMultiplyAdd<L::kBF16, N>(c, a[Step % 2], GroupMatrix(rows + kColumns16 / 2 * N * 512 + kColumns16 % 2 * 256));
+    GroupMultiplyAdd<L::kBF16, N>(c, a[Step % 4], GroupMatrix(rows + kFirst / 2 * N * 512 + kFirst % 2 * 256));
+    GroupMultiplyAdd<L::kBF16, N>(c, a[Step % 4 + 1], GroupMatrix(rows + kSecond / 2 * N * 512 + kSecond % 2 * 256));
     GroupCommit();
     GroupWait<1>();
     if constexpr (Step == 0) {
@@ -120,7 +122,7 @@ NS_DEVICE void GroupSteps(float (&c)[N][4], StageTiles<F>& tiles, const uint8_t*
         BarrierArrive(before);
       }
     }
-    GroupSteps<F, N, Step + 1>(c, tiles, rows, a, before);
+    GroupSteps<F, N, Step + 2>(c, tiles, rows, a, before);
   }
 }
 
@@ -184,7 +186,7 @@ NS_DEVICE void MatMul(const MatMulArguments& a) {
     const int segment = walk.segment, row = (walk.tile * kTogether<N> * 8 + warp) * 16, item = walk.item;
     float c[N][4] = {};
     Barrier* before = nullptr;
-    uint32_t operand[2][4] = {};
+    uint32_t operand[4][4] = {};
     for (; walk.item == item; walk.NextStage(), place.Next(ring)) {
       BarrierWait(ring.Full(place.slot), place.round);
       const uint8_t* stage = ring.Stage(place.slot);
@@ -219,7 +221,7 @@ NS_DEVICE void MatMul(const MatMulArguments& a) {
 }  // namespace nativespec::cuda
 
 #define NS_MATMUL(name, format, rows)                                                                              \
-  NS_KERNEL(nativespec::cuda::MatMulThreads(rows), rows == 64 ? 1 : 2) matmul_##name##_##rows(const nativespec::cuda::MatMulArguments a) { \
+  NS_KERNEL(nativespec::cuda::MatMulThreads(rows), 2 / nativespec::cuda::MatMulSlabs(rows)) matmul_##name##_##rows(const nativespec::cuda::MatMulArguments a) { \
     nativespec::cuda::MatMul<nativespec::cuda::Format::format, rows / 8>(a);                                      \
   }
 #define NS_MATMULS(name, format) \

@@ -48,7 +48,10 @@ struct MatMulArguments {
   float scale;        // what the sums are multiplied by: a power of two
   float swiglu_scale;  // what is packed is multiplied by: a power of two, so that F16 holds it; limited to ±65504
 };
-NS_BOTH int MatMulSlabs(int bucket) { return bucket >= 64 ? 2 : 1; }  // that a block takes together
+#ifndef NATIVESPEC_WIDE_SLABS
+#define NATIVESPEC_WIDE_SLABS 1
+#endif
+NS_BOTH int MatMulSlabs(int bucket) { return bucket >= 64 ? NATIVESPEC_WIDE_SLABS : 1; }  // that a block takes together
 NS_BOTH int MatMulThreads(int bucket) { return MatMulSlabs(bucket) * 256 + 32; }
 
 /// Sums the segments of q, k and v, adds biases, norms heads of q and k, turns them by the row's angles; q goes to q, k and v to the cache.
@@ -86,7 +89,8 @@ struct alignas(16) AttentionItem {
   int32_t pages;     // the sequence's first page
 };
 
-/// Attention of items' rows over items' units. Grid of any size; threads and shared memory by AttentionShape (tree_attention.cu).
+/// Attention of items' rows over items' units. Items hold up to 64 pairs of a row and a query head of one KV head, or up to 16 where some of their
+/// keys lie elsewhere. Grid of any size, 128 threads, AttentionBytes of shared memory.
 struct TreeAttentionArguments {
   const uint16_t* q;  // BF16 [rows][heads][width]
   const uint8_t* keys;
@@ -107,6 +111,11 @@ struct TreeAttentionArguments {
   int32_t window;  // positions a row sees, itself among them; 0: all
   float scale;     // of the scores, times log2 e
 };
+
+/// Shared memory of a block by the width of a head: two stages of keys and values and their barriers; then queries, what is gathered, scores,
+/// probabilities and maxima (tree_attention.cu).
+NS_BOTH int AttentionRingBytes(int width) { return 2 * (2 * kStepKeys * width * 2 + 64); }
+NS_BOTH int AttentionBytes(int width) { return AttentionRingBytes(width) + 9 * 16 * width * 2 + 4 * 1024 + 4 * 512 + 4 * 64; }
 
 /// Folds units: y = packed activations. A warp per (row, head): grid (rows, (heads + 3) / 4), 128 threads.
 struct AttentionFoldArguments {

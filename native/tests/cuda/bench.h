@@ -64,25 +64,20 @@ inline void Bench(const ModelShape& shape, const std::vector<Format>& formats, c
         std::printf(" norm %.2f", each([&](int) { forward.Norm(forward.DownSegments()); }));
         std::printf(" rope %.2f", each([&](int layer) { forward.Rope(layer); }));
         std::printf(" choose %.2f\n", Time([&] { forward.Choose(); }, repeats));
-        for (const int segments : {2, 4, 8}) {
-          forward.SetSegments(segments);
-          std::printf("%s in a row, %2d rows, %d segments, us:", Name(format), rows, segments);
-          auto in_a_row = [&](const char* what, auto step) {
+        std::printf("%s in a row, %2d rows, us:", Name(format), rows);
+        auto in_a_row = [&](const char* what, auto step) {
+          std::printf(" %s %.2f", what, each(step));
 #if !defined(NATIVESPEC_CUDA_EMULATOR)
-            const double plain = each(step);
-            dependent_launch = true;
-            std::printf(" %s %.2f, dependent %.2f", what, plain, each(step));
-            dependent_launch = false;
-#else
-            std::printf(" %s %.2f", what, each(step));
+          dependent_launch = true;
+          std::printf(", dependent %.2f", each(step));
+          dependent_launch = false;
 #endif
-          };
-          in_a_row("norm qkv", [&](int layer) { forward.Norm(segments); forward.Qkv(layer); });
-          in_a_row("fold o", [&](int layer) { forward.Fold(); forward.Output(layer); });
-          in_a_row("norm gate_up down", [&](int layer) { forward.Norm(segments); forward.GateUp(layer); forward.Down(layer); });
-          std::printf("\n");
-        }
-        forward.SetSegments(0);
+        };
+        in_a_row("norm qkv", [&](int layer) { forward.Norm(forward.DownSegments()); forward.Qkv(layer); });
+        in_a_row("rope attention", [&](int layer) { forward.Rope(layer); forward.Attention(layer); });
+        in_a_row("fold o", [&](int layer) { forward.Fold(); forward.Output(layer); });
+        in_a_row("norm gate_up down", [&](int layer) { forward.Norm(forward.DownSegments()); forward.GateUp(layer); forward.Down(layer); });
+        std::printf("\n");
       }
       for (const int context : forwards ? contexts : std::vector<int>()) {
         forward.Upload(RandomTree(context, rows, pages, shape.vocabulary), bucket);
@@ -94,13 +89,27 @@ inline void Bench(const ModelShape& shape, const std::vector<Format>& formats, c
         dependent_launch = false;
         std::printf(" with dependent launch %.3f ms;", dependent / 1000);
 #endif
+#if !defined(NATIVESPEC_CUDA_EMULATOR)
+        if (rows == 8 && context == contexts[0]) {
+          dependent_launch = true;
+          for (const int reserve : {0, 40 << 10, 64 << 10}) {
+            const int kept = ring_reserve;
+            ring_reserve = reserve;
+            std::printf(" reserve %d %.3f;", reserve, Time([&] { forward.Run(); }, repeats) / 1000);
+            ring_reserve = kept;
+          }
+          dependent_launch = false;
+        }
+#endif
         std::printf(" %.3f ms, %d kernels, %.0f GB/s of weights\n", plain / 1000, forward.Kernels(), bytes / plain / 1000);
       }
       if (forwards && format == formats[0]) {
         for (const int context : attention_contexts) {
-          forward.Upload(RandomTree(context, rows, pages, shape.vocabulary), bucket);
           std::printf("attention, %2d rows, context %5d, us:", rows, context);
-          std::printf(" parts %.2f", each([&](int layer) { forward.Attention(layer); }));
+          for (const int rounds : {0, 2, 4, 1000}) {
+            forward.Upload(RandomTree(context, rows, pages, shape.vocabulary), bucket, rounds);
+            std::printf(" rounds %d %.2f", rounds, each([&](int layer) { forward.Attention(layer); }));
+          }
           std::printf(" fold %.2f\n", each([&](int) { forward.Fold(); }));
         }
       }

@@ -436,7 +436,7 @@ class AttentionCase {
   }
 
   /// Attention of some nodes in a batch, [nodes][heads · width] in BF16. as_chain: the only node's path lies in its own slots.
-  std::vector<float> Run(const std::vector<int>& nodes, int most_pairs, bool as_chain, Digest* digest) {
+  std::vector<float> Run(const std::vector<int>& nodes, int most_rounds, bool as_chain, Digest* digest) {
     const int rows = static_cast<int>(nodes.size()), bucket = (rows + 7) / 8 * 8;
     Rows batch;
     batch.BeginSequence(pages_);
@@ -463,20 +463,13 @@ class AttentionCase {
     const int units = UnitOf(trunk_ + 64) + 1;
     const DeviceArray<Pair> maxima_sums(static_cast<size_t>(units * bucket * heads_));
     const DeviceArray<float> weighted(maxima_sums.size() * static_cast<size_t>(width_));
-    std::vector<AttentionItem> items[3];
-    PlanAttention(batch.sequences, heads_ / kv_heads_, window_, most_pairs, items);
-    for (int i = 0; i < 3; ++i) {
-      constexpr int kPairs[3] = {16, 64, 256};
-      if (items[i].empty()) {
-        continue;
-      }
-      const DeviceArray<AttentionItem> list(items[i]);
-      const DeviceArray<int32_t> count(std::vector<int32_t>{static_cast<int32_t>(items[i].size())});
-      TreeAttention({device_q.data(), reinterpret_cast<const uint8_t*>(device_keys.data()), reinterpret_cast<const uint8_t*>(device_values.data()), maxima_sums.data(), weighted.data(),
-                     positions.data(), trunk.data(), page_start.data(), pages.data(), path_start.data(), path_rows.data(), list.data(), count.data(), bucket, heads_, kv_heads_, window_, Scale()},
-                    width_, kPairs[i]);
-      Finish();
-    }
+    const auto items = PlanAttention(batch.sequences, heads_, kv_heads_, window_, most_rounds);
+    const DeviceArray<AttentionItem> list(items);
+    const DeviceArray<int32_t> count(std::vector<int32_t>{static_cast<int32_t>(items.size())});
+    TreeAttention({device_q.data(), reinterpret_cast<const uint8_t*>(device_keys.data()), reinterpret_cast<const uint8_t*>(device_values.data()), maxima_sums.data(), weighted.data(),
+                   positions.data(), trunk.data(), page_start.data(), pages.data(), path_start.data(), path_rows.data(), list.data(), count.data(), bucket, heads_, kv_heads_, window_, Scale()},
+                  width_);
+    Finish();
     DeviceArray<uint8_t> y(static_cast<size_t>(ActivationBytes(heads_ * width_, bucket / 8)));
     y.Fill(0);
     AttentionFold({maxima_sums.data(), weighted.data(), positions.data(), y.data(), bucket, heads_, width_, width_, window_, bucket / 8, 0}, rows);
@@ -558,9 +551,8 @@ inline void AttentionConformance(int heads, int kv_heads, int width, int trunk, 
   for (int i = 0; i < nodes; ++i) {
     all[static_cast<size_t>(i)] = i;
   }
-  const auto wide = attention.Run(all, 256, false, &digest);
-  CHECK_SAME(what + ", tiles of 64 pairs", attention.Run(all, 64, false, nullptr), wide);
-  CHECK_SAME(what + ", tiles of 16 pairs", attention.Run(all, 16, false, nullptr), wide);
+  const auto wide = attention.Run(all, 0, false, &digest);
+  CHECK_SAME(what + ", 16 pairs at a time", attention.Run(all, 1 << 20, false, nullptr), wide);
   std::vector<float> actual;
   std::vector<double> expected;
   for (const int node : {0, nodes / 2, nodes - 1}) {
@@ -569,8 +561,8 @@ inline void AttentionConformance(int heads, int kv_heads, int width, int trunk, 
     const auto values = attention.Expected(node);
     actual.insert(actual.end(), among.begin(), among.end());
     expected.insert(expected.end(), values.begin(), values.end());
-    CHECK_SAME(what + ", node " + std::to_string(node) + " alone", attention.Run({node}, 256, false, nullptr), among);
-    CHECK_SAME(what + ", node " + std::to_string(node) + " as a chain", attention.Run({node}, 256, true, nullptr), among);
+    CHECK_SAME(what + ", node " + std::to_string(node) + " alone", attention.Run({node}, 2, false, nullptr), among);
+    CHECK_SAME(what + ", node " + std::to_string(node) + " as a chain", attention.Run({node}, 2, true, nullptr), among);
   }
   CHECK_ERROR(what, actual, expected, 4e-3);
 }

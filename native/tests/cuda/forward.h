@@ -86,7 +86,7 @@ class Forward {
   }
 
   /// Uploads rows; buckets are filled up with rows that nothing reads.
-  void Upload(const Rows& rows, int bucket, bool wide_attention = true) {
+  void Upload(const Rows& rows, int bucket, int most_rounds = 2) {
     bucket_ = bucket;
     Rows all = rows;
     for (int i = rows.count(); i < bucket; ++i) {
@@ -117,17 +117,12 @@ class Forward {
     }
     cos_->Upload(cos);
     sin_->Upload(sin);
-    std::vector<AttentionItem> items[3];
-    PlanAttention(rows.sequences, shape_.heads / shape_.kv_heads, 0, wide_attention ? 256 : 16, items);
-    std::vector<int32_t> counts;
-    for (int i = 0; i < 3; ++i) {
-      counts.push_back(static_cast<int32_t>(items[i].size()));
-      items_[i]->Upload(items[i]);
-    }
-    item_counts_->Upload(counts);
+    const auto items = PlanAttention(rows.sequences, shape_.heads, shape_.kv_heads, 0, most_rounds);
+    items_->Upload(items);
+    item_count_->Upload({static_cast<int32_t>(items.size())});
   }
 
-  /// All kernels of a forward of the bucket, and the choice of the highest logits. Shapes of attention: those that a bucket can need.
+  /// All kernels of a forward of the bucket, and the choice of the highest logits.
   void Run() {
     Embed();
     for (int layer = 0; layer < shape_.layers; ++layer) {
@@ -160,16 +155,10 @@ class Forward {
                bucket_);
   }
   void Attention(int layer) {
-    for (int i = 0; i < 3; ++i) {
-      constexpr int kPairs[3] = {16, 64, 256};
-      if (i > 0 && bucket_ * (shape_.heads / shape_.kv_heads) <= kPairs[i - 1]) {
-        continue;
-      }
-      TreeAttention({q_->data(), Plane(layer, 0), Plane(layer, 1), maxima_sums_->data(), weighted_->data(), positions_->data(), trunk_->data(), page_start_->data(),
-                     page_list_->data(), path_start_->data(), path_rows_->data(), items_[i]->data(), item_counts_->data() + i, bucket_, shape_.heads, shape_.kv_heads, 0,
-                     1.4426950408889634f / std::sqrt(static_cast<float>(shape_.head_width))},
-                    shape_.Width(), kPairs[i]);
-    }
+    TreeAttention({q_->data(), Plane(layer, 0), Plane(layer, 1), maxima_sums_->data(), weighted_->data(), positions_->data(), trunk_->data(), page_start_->data(),
+                   page_list_->data(), path_start_->data(), path_rows_->data(), items_->data(), item_count_->data(), bucket_, shape_.heads, shape_.kv_heads, 0,
+                   1.4426950408889634f / std::sqrt(static_cast<float>(shape_.head_width))},
+                  shape_.Width());
   }
   void Fold() {
     AttentionFold({maxima_sums_->data(), weighted_->data(), positions_->data(), attended_->data(), bucket_, shape_.heads, shape_.head_width, shape_.Width(), 0, bucket_ / 8, bf16_}, bucket_);
@@ -206,19 +195,8 @@ class Forward {
     }
     return bytes;
   }
-  int Kernels() const {
-    const int group = shape_.heads / shape_.kv_heads, shapes = 1 + (bucket_ * group > 16) + (bucket_ * group > 64);
-    return 4 + shape_.layers * (8 + shapes);
-  }
+  int Kernels() const { return 4 + 9 * shape_.layers; }
   int DownSegments() const { return down_[0]->segments; }
-  /// Other segments than the rule's (0), for measurements.
-  void SetSegments(int segments) {
-    for (auto* weights : {&qkv_, &o_, &down_}) {
-      for (auto& weight : *weights) {
-        weight->segments = segments > 0 ? std::min(segments, weight->stages) : Segments(weight->out, weight->stages);
-      }
-    }
-  }
 
  private:
   float SwiGluScale() const { return bf16_ ? 1.0f : 0.0625f; }
@@ -251,8 +229,8 @@ class Forward {
   std::unique_ptr<DeviceArray<uint64_t>> seeds_, best_;
   std::unique_ptr<DeviceArray<Pair>> maxima_sums_;
   std::unique_ptr<DeviceArray<uint8_t>> packed_, attended_, hidden_;
-  std::unique_ptr<DeviceArray<int32_t>> tokens_, positions_, kv_rows_, trunk_, page_start_, path_start_, page_list_, path_rows_, item_counts_;
-  std::unique_ptr<DeviceArray<AttentionItem>> items_[3];
+  std::unique_ptr<DeviceArray<int32_t>> tokens_, positions_, kv_rows_, trunk_, page_start_, path_start_, page_list_, path_rows_, item_count_;
+  std::unique_ptr<DeviceArray<AttentionItem>> items_;
 };
 
 inline std::unique_ptr<Weight> Forward::RandomWeight(check::Random& random, int out, int in, bool gate_up, bool one_segment) {
@@ -306,10 +284,8 @@ inline void Forward::MakeBuffers() {
   }
   page_list_ = Zeros<int32_t>(static_cast<size_t>(pages_) * 4 + rows);
   path_rows_ = Zeros<int32_t>(rows * (rows + 1) / 2 + 1);
-  item_counts_ = Zeros<int32_t>(3);
-  for (auto& list : items_) {
-    list = std::make_unique<DeviceArray<AttentionItem>>(static_cast<size_t>(units_) * rows);
-  }
+  item_count_ = Zeros<int32_t>(1);
+  items_ = std::make_unique<DeviceArray<AttentionItem>>(static_cast<size_t>(units_) * rows);
 }
 
 }  // namespace nativespec::cuda

@@ -98,14 +98,10 @@ inline void RopeAppend(const RopeAppendArguments& a, int rows) {
   Launch(rope_append, rows, (a.heads + 2 * a.kv_heads + 3) / 4, 128, 4 * 128 * 4, a);
 }
 
-/// pairs: 16, 64 or 256, that a block takes together.
-inline void TreeAttention(const TreeAttentionArguments& a, int width, int pairs) {
-  const int warps = pairs == 16 ? 1 : pairs == 64 ? 4 : 8, stages = pairs == 256 ? 3 : 2, row = width * 2;
-  const int shared = (RingBytes(2 * kStepKeys * row, stages) + 127) / 128 * 128 + pairs * row + (pairs == 16 ? 2 * 4 * 16 * row : 0);
-  auto kernel = width == 64 ? (pairs == 16 ? tree_attention_64_16 : pairs == 64 ? tree_attention_64_64 : tree_attention_64_256)
-                            : (pairs == 16 ? tree_attention_128_16 : pairs == 64 ? tree_attention_128_64 : tree_attention_128_256);
-  const int blocks = pairs == 256 ? 1 : 2;
-  Launch(kernel, blocks * Multiprocessors(), 1, warps * 32, shared, a);
+inline int AttentionBlocks() { return 2 * Multiprocessors(); }
+
+inline void TreeAttention(const TreeAttentionArguments& a, int width) {
+  Launch(width == 64 ? tree_attention_64 : tree_attention_128, AttentionBlocks(), 1, 128, AttentionBytes(width), a);
 }
 
 inline void AttentionFold(const AttentionFoldArguments& a, int rows) { Launch(attention_fold, rows, (a.heads + 3) / 4, 128, 0, a); }
@@ -116,51 +112,37 @@ struct AttentionRows {
   std::vector<int> positions, trunk;  // of these rows
 };
 
-/// Lists of work for the three shapes: [0] 16 pairs, [1] 64, [2] 256. Items of 16 take what gathers and what is too little for more. Long units
-/// first, so that short ones fill the end.
-inline void PlanAttention(const std::vector<AttentionRows>& sequences, int group, int window, int most_pairs, std::vector<AttentionItem> (&items)[3]) {
-  for (auto& list : items) {
-    list.clear();
-  }
-  constexpr int kPairs[3] = {16, 64, 256};
+/// The list of work of tree_attention. Rows are taken 16 pairs at a time where their keys lie elsewhere, and where that makes few enough items to
+/// run side by side or nearly so; else 64 pairs at a time, since each item reads all keys of its unit. Long units come first, so that short ones
+/// fill the end, and items of one unit stand side by side, so that its keys come from memory once.
+inline std::vector<AttentionItem> PlanAttention(const std::vector<AttentionRows>& sequences, int heads, int kv_heads, int window, int most_rounds) {
+  const int group = heads / kv_heads;
+  std::vector<AttentionItem> items;
   for (const AttentionRows& sequence : sequences) {
-    // The units first_unit to last_unit, as far as a tile's rows see them.
-    auto tiles = [&](int shape, int first_unit, int last_unit) {
-      const int together = std::max(1, kPairs[shape] / group);
+    const int last = *std::max_element(sequence.positions.begin(), sequence.positions.end());
+    int slots = 1 << 30;
+    for (int i = 0; i < sequence.rows; ++i) {
+      slots = sequence.trunk[static_cast<size_t>(i)] <= sequence.positions[static_cast<size_t>(i)] ? std::min(slots, sequence.trunk[static_cast<size_t>(i)]) : slots;
+    }
+    const int few = std::max(1, 16 / group), many = std::max(1, 64 / group), units = UnitOf(last) + 1;
+    const int tiles = (sequence.rows + few - 1) / few;
+    const bool all_few = tiles * units * kv_heads <= most_rounds * AttentionBlocks();
+    for (int unit = units - 1; unit >= 0; --unit) {
+      const bool shared = slots >= std::min(UnitBegin(unit + 1), last + 1);
+      const int together = shared && !all_few ? many : few;
       for (int first = 0; first < sequence.rows; first += together) {
         const int count = std::min(together, sequence.rows - first);
         const auto begin = sequence.positions.begin() + first, end = begin + count;
-        const int last = *std::max_element(begin, end), least = *std::min_element(begin, end);
-        const int from = window > 0 ? UnitOf(std::max(0, least - window + 1)) : 0;
-        for (int unit = std::min(UnitOf(last), last_unit); unit >= std::max(from, first_unit); --unit) {
-          int begin = UnitBegin(unit), slots = 1 << 30;
-          const int past = std::min(UnitBegin(unit + 1), last + 1);
-          if (window > 0 && least - window + 1 > begin) {
-            begin = (least - window + 1) / kStepKeys * kStepKeys;
-          }
-          for (int i = first; i < first + count; ++i) {
-            slots = sequence.trunk[static_cast<size_t>(i)] <= sequence.positions[static_cast<size_t>(i)] ? std::min(slots, sequence.trunk[static_cast<size_t>(i)]) : slots;
-          }
-          items[shape].push_back({sequence.first + first, count, unit, begin, past, slots < past ? slots : past, least, sequence.pages});
+        const int sees_all = *std::min_element(begin, end), past = std::min(UnitBegin(unit + 1), *std::max_element(begin, end) + 1);
+        const int from = window > 0 ? std::max(UnitBegin(unit), (sees_all - window + 1) / kStepKeys * kStepKeys) : UnitBegin(unit);
+        if (from < past) {
+          items.push_back({sequence.first + first, count, unit, from, past, std::min(slots, past), sees_all, sequence.pages});
         }
       }
-    };
-    int slots = 1 << 30, last = 0;
-    for (int i = 0; i < sequence.rows; ++i) {
-      last = std::max(last, sequence.positions[i]);
-      slots = sequence.trunk[i] <= sequence.positions[i] ? std::min(slots, sequence.trunk[i]) : slots;
     }
-    const int pairs = std::min(sequence.rows * group, most_pairs), shape = pairs <= 16 ? 0 : pairs <= 64 ? 1 : 2;
-    // Units before the one where slots end are shared by all rows.
-    const int shared_units = slots > last ? UnitOf(last) + 1 : UnitOf(slots);
-    tiles(shape, 0, shared_units - 1);
-    tiles(0, shared_units, UnitOf(last));
   }
-  for (auto& list : items) {
-    std::stable_sort(list.begin(), list.end(), [](const AttentionItem& a, const AttentionItem& b) {
-      return UnitBegin(a.unit + 1) - UnitBegin(a.unit) > UnitBegin(b.unit + 1) - UnitBegin(b.unit);
-    });
-  }
+  std::stable_sort(items.begin(), items.end(), [](const AttentionItem& a, const AttentionItem& b) { return a.end - a.begin > b.end - b.begin; });
+  return items;
 }
 
 }  // namespace nativespec::cuda
