@@ -365,6 +365,8 @@ NS_DEVICE void FillsDone() {
 NS_DEVICE uint64_t GroupMatrix(const void* shared) {
   return (uint64_t)((SharedAddress(shared) & 0x3ffff) >> 4) | (uint64_t)(128 >> 4) << 16 | (uint64_t)(512 >> 4) << 32;
 }
+/// The same matrix so many bytes on.
+NS_DEVICE uint64_t GroupMatrixAt(uint64_t matrix, int bytes) { return matrix + (uint64_t)(bytes >> 4); }
 NS_DEVICE void GroupFence() {
 #if NS_SM90A
   asm volatile("wgmma.fence.sync.aligned;" ::: "memory");

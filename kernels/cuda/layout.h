@@ -87,18 +87,14 @@ NS_BOTH int64_t KvPiece(int cache_row, int kv_head, int piece, int kv_heads, int
 // ---- attention ----
 //
 // A row's keys in the order of their positions are taken in steps of 64 with a running maximum. Steps make units, whose bounds are a function
-// of the position: 256 positions each up to 8192, then 1024. A unit's result is (maximum m, sum l, weighted values o); a row's result is
-// Σ o 2^(m − M) / Σ l 2^(m − M), M = max m, units from the first to the last.
+// of the position: 128 positions each up to 1024, 256 up to 8192, then 1024. Short contexts thus have enough units to be taken side by side, and
+// long ones not too many to fold. A unit's result is (maximum m, sum l, weighted values o); a row's result is Σ o 2^(m − M) / Σ l 2^(m − M),
+// M = max m, units from the first to the last.
 
 inline constexpr int kStepKeys = 64;
-inline constexpr int kShortUnit = 256, kLongUnit = 1024, kShortUnits = 32;
 
-NS_BOTH int UnitBegin(int unit) {
-  return unit <= kShortUnits ? unit * kShortUnit : kShortUnits * kShortUnit + (unit - kShortUnits) * kLongUnit;
-}
+NS_BOTH int UnitBegin(int unit) { return unit <= 8 ? unit * 128 : unit <= 36 ? 1024 + (unit - 8) * 256 : 8192 + (unit - 36) * 1024; }
 /// The unit a position lies in.
-NS_BOTH int UnitOf(int position) {
-  return position < kShortUnits * kShortUnit ? position / kShortUnit : kShortUnits + (position - kShortUnits * kShortUnit) / kLongUnit;
-}
+NS_BOTH int UnitOf(int position) { return position < 1024 ? position / 128 : position < 8192 ? 8 + (position - 1024) / 256 : 36 + (position - 8192) / 1024; }
 
 }  // namespace nativespec::cuda

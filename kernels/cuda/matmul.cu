@@ -1,8 +1,8 @@
 // The product of packed weights and 8 to 64 rows. Weights are the left operand, 16 outputs a warp; rows are its columns, eight to an
 // instruction, so that one row costs what eight do and no row's sums depend on the others (docs/cuda.md).
 //
-// A block takes tiles of 128 outputs (256 beside 64 rows) by one segment of k, one after another as the grid's size says; one warp more fills the
-// ring for them, across the ends of tiles. Which block computes a tile changes no bit.
+// A block of eight warps takes slabs of 128 outputs by one segment of k, one after another as the grid's size says, and a ninth warp fills the ring
+// for them, across the ends of slabs. Which block computes a slab changes no bit.
 //
 // On parts that have them, products of four warps (wgmma) read the rows from shared memory by themselves; they give the bits of the products of
 // one warp (docs/performance-gpu.md).
@@ -17,22 +17,17 @@
 namespace nativespec::cuda {
 namespace {
 
-/// Slabs that a block takes together. With 64 rows two: every tile reads all rows, which by then are as many bytes as its weights.
-template <int N>
-constexpr int kTogether = MatMulSlabs(N * 8);
+constexpr int kConsumers = 8;
 
-/// The block's work: segments of tiles of one or two slabs, and in each its stages.
+/// The block's work: segments of slabs, and in each its stages.
 struct MatMulWalk {
   int item, items, segments, stages;
-  int tile = 0, segment = 0, stage = 0, end = 0;
+  int slab = 0, segment = 0, stage = 0, end = 0;
 
-  NS_DEVICE MatMulWalk(const MatMulArguments& a, int together)
-      : item(BlockIndex()), items((a.slabs + together - 1) / together * a.segments), segments(a.segments), stages(a.stages) {
-    Begin();
-  }
+  NS_DEVICE explicit MatMulWalk(const MatMulArguments& a) : item(BlockIndex()), items(a.slabs * a.segments), segments(a.segments), stages(a.stages) { Begin(); }
   NS_DEVICE bool Done() const { return item >= items; }
   NS_DEVICE void Begin() {
-    tile = item / segments;
+    slab = item / segments;
     segment = item % segments;
     stage = SegmentBegin(segment, segments, stages);
     end = SegmentBegin(segment + 1, segments, stages);
@@ -50,26 +45,22 @@ NS_DEVICE void Fill(const MatMulArguments& a, const Ring& ring) {
   using L = WeightLayout<F>;
   constexpr int kRowBytes = L::kColumns / 32 * N * 512;
   auto weights = [&](const MatMulWalk& walk, int slot) {
-    FillBegin(ring.Full(slot), kTogether<N> * L::kStageBytes + kRowBytes);
-    NS_UNROLL
-    for (int i = 0; i < kTogether<N>; ++i) {
-      const int slab = walk.tile * kTogether<N> + i, its = slab < a.slabs ? slab : a.slabs - 1;
-      FillCopy<true>(ring.Stage(slot) + i * L::kStageBytes, a.weights + ((int64_t)its * a.stages + walk.stage) * L::kStageBytes, L::kStageBytes, ring.Full(slot));
-    }
+    FillBegin(ring.Full(slot), L::kStageBytes + kRowBytes);
+    FillCopy<true>(ring.Stage(slot), a.weights + ((int64_t)walk.slab * a.stages + walk.stage) * L::kStageBytes, L::kStageBytes, ring.Full(slot));
   };
   auto rows = [&](const MatMulWalk& walk, int slot) {
-    FillCopy<false>(ring.Stage(slot) + kTogether<N> * L::kStageBytes, a.x + (int64_t)walk.stage * kRowBytes, kRowBytes, ring.Full(slot));
+    FillCopy<false>(ring.Stage(slot) + L::kStageBytes, a.x + (int64_t)walk.stage * kRowBytes, kRowBytes, ring.Full(slot));
     FillEnd(ring.Full(slot));
   };
 
   // Weights are what they always were: they are under way before the kernel in front has ended.
-  MatMulWalk ahead(a, kTogether<N>);
+  MatMulWalk ahead(a);
   int filled = 0;
   for (; filled < ring.stages && !ahead.Done(); ++filled, ahead.NextStage()) {
     weights(ahead, filled);
   }
   WaitForKernelInFront();
-  MatMulWalk walk(a, kTogether<N>);
+  MatMulWalk walk(a);
   for (int slot = 0; slot < filled; ++slot, walk.NextStage()) {
     rows(walk, slot);
   }
@@ -106,15 +97,15 @@ NS_DEVICE void WarpSteps(float (&c)[N][4], StageTiles<F>& tiles, const uint8_t* 
 /// The same by products of four warps, two steps at a time. The operands of the two steps before are free once their products have ended; so is
 /// the stage before, which is given back after the first two.
 template <Format F, int N, int Step = 0>
-NS_DEVICE void GroupSteps(float (&c)[N][4], StageTiles<F>& tiles, const uint8_t* rows, uint32_t (&a)[4][4], Barrier* before) {
+NS_DEVICE void GroupSteps(float (&c)[N][4], StageTiles<F>& tiles, uint64_t rows, uint32_t (&a)[4][4], Barrier* before) {
   using L = WeightLayout<F>;
   if constexpr (Step < StageTiles<F>::kSteps) {
     constexpr int kFirst = StageTiles<F>::Columns16(Step), kSecond = StageTiles<F>::Columns16(Step + 1);
     tiles.template Tile<Step>(a[Step % 4]);
     tiles.template Tile<Step + 1>(a[Step % 4 + 1]);
     GroupFence();
-    GroupMultiplyAdd<L::kBF16, N>(c, a[Step % 4], GroupMatrix(rows + kFirst / 2 * N * 512 + kFirst % 2 * 256));
-    GroupMultiplyAdd<L::kBF16, N>(c, a[Step % 4 + 1], GroupMatrix(rows + kSecond / 2 * N * 512 + kSecond % 2 * 256));
+    GroupMultiplyAdd<L::kBF16, N>(c, a[Step % 4], GroupMatrixAt(rows, kFirst / 2 * N * 512 + kFirst % 2 * 256));
+    GroupMultiplyAdd<L::kBF16, N>(c, a[Step % 4 + 1], GroupMatrixAt(rows, kSecond / 2 * N * 512 + kSecond % 2 * 256));
     GroupCommit();
     GroupWait<1>();
     if constexpr (Step == 0) {
@@ -145,9 +136,6 @@ NS_DEVICE void StorePartial(const MatMulArguments& a, const float (&c)[N][4], in
 /// the middle of 128 columns the last one also fills the other half.
 template <bool BF16, int N>
 NS_DEVICE void StoreSwiGlu(const MatMulArguments& a, const float (&c)[N][4], int row) {
-  if (row >= a.slabs * kSlabRows) {
-    return;
-  }
   const int column = row / 2 + Lane() / 4;
   const bool fill = row / kSlabRows == a.slabs - 1 && a.slabs % 2 != 0;
   NS_UNROLL
@@ -171,8 +159,7 @@ template <Format F, int N>
 NS_DEVICE void MatMul(const MatMulArguments& a) {
   using L = WeightLayout<F>;
   constexpr bool kGroups = kWarpGroups && N >= NATIVESPEC_GROUP_TILES;
-  constexpr int kConsumers = 8 * kTogether<N>, kWeightBytes = kTogether<N> * L::kStageBytes;
-  const Ring ring{SharedMemory(), kWeightBytes + L::kColumns / 32 * N * 512, a.ring};
+  const Ring ring{SharedMemory(), L::kStageBytes + L::kColumns / 32 * N * 512, a.ring};
   AllowKernelBehind();
   ring.Init(kConsumers);
   const int warp = Warp();
@@ -182,21 +169,21 @@ NS_DEVICE void MatMul(const MatMulArguments& a) {
   }
 
   RingPlace place;
-  for (MatMulWalk walk(a, kTogether<N>); !walk.Done();) {
-    const int segment = walk.segment, row = (walk.tile * kTogether<N> * 8 + warp) * 16, item = walk.item;
+  for (MatMulWalk walk(a); !walk.Done();) {
+    const int segment = walk.segment, row = walk.slab * kSlabRows + warp * 16, item = walk.item;
     float c[N][4] = {};
     Barrier* before = nullptr;
     uint32_t operand[4][4] = {};
     for (; walk.item == item; walk.NextStage(), place.Next(ring)) {
       BarrierWait(ring.Full(place.slot), place.round);
       const uint8_t* stage = ring.Stage(place.slot);
-      StageTiles<F> tiles(stage + warp / 8 * L::kStageBytes, warp % 8);
+      StageTiles<F> tiles(stage, warp);
       if constexpr (kGroups) {
-        GroupSteps<F, N>(c, tiles, stage + kWeightBytes, operand, before);
+        GroupSteps<F, N>(c, tiles, GroupMatrix(stage + L::kStageBytes), operand, before);
         before = ring.Empty(place.slot);
       } else {
         uint32_t b[N][4];
-        WarpSteps<F, N>(c, tiles, stage + kWeightBytes, b);
+        WarpSteps<F, N>(c, tiles, stage + L::kStageBytes, b);
         SyncWarp();
         if (Lane() == 0) {
           BarrierArrive(ring.Empty(place.slot));
@@ -221,7 +208,7 @@ NS_DEVICE void MatMul(const MatMulArguments& a) {
 }  // namespace nativespec::cuda
 
 #define NS_MATMUL(name, format, rows)                                                                              \
-  NS_KERNEL(nativespec::cuda::MatMulThreads(rows), 2 / nativespec::cuda::MatMulSlabs(rows)) matmul_##name##_##rows(const nativespec::cuda::MatMulArguments a) { \
+  NS_KERNEL(nativespec::cuda::kMatMulThreads, 2) matmul_##name##_##rows(const nativespec::cuda::MatMulArguments a) { \
     nativespec::cuda::MatMul<nativespec::cuda::Format::format, rows / 8>(a);                                      \
   }
 #define NS_MATMULS(name, format) \

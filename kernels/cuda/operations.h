@@ -34,7 +34,7 @@ struct RmsNormArguments {
 };
 inline constexpr int kNormThreads = 512;
 
-/// y = W x: partial sums of segments; or, for gate and up in turns, packed silu(gate) · up. A grid of any size, MatMulThreads(bucket).
+/// y = W x: partial sums of segments; or, for gate and up in turns, packed silu(gate) · up. A grid of any size, kMatMulThreads.
 struct MatMulArguments {
   const uint8_t* weights;
   const uint8_t* x;  // packed activations
@@ -48,11 +48,7 @@ struct MatMulArguments {
   float scale;        // what the sums are multiplied by: a power of two
   float swiglu_scale;  // what is packed is multiplied by: a power of two, so that F16 holds it; limited to ±65504
 };
-#ifndef NATIVESPEC_WIDE_SLABS
-#define NATIVESPEC_WIDE_SLABS 1
-#endif
-NS_BOTH int MatMulSlabs(int bucket) { return bucket >= 64 ? NATIVESPEC_WIDE_SLABS : 1; }  // that a block takes together
-NS_BOTH int MatMulThreads(int bucket) { return MatMulSlabs(bucket) * 256 + 32; }
+inline constexpr int kMatMulThreads = 288;
 
 /// Sums the segments of q, k and v, adds biases, norms heads of q and k, turns them by the row's angles; q goes to q, k and v to the cache.
 /// Four heads a block of 128 threads: grid (rows, (heads + 2 kv_heads + 3) / 4).
@@ -105,6 +101,7 @@ struct TreeAttentionArguments {
   const int32_t* path_rows;
   const AttentionItem* items;
   const int32_t* item_count;
+  int32_t most_items;  // that the list has room for
   int32_t bucket;
   int32_t heads;
   int32_t kv_heads;

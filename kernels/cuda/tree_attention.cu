@@ -41,11 +41,15 @@ NS_DEVICE AttentionItem LoadItem(const AttentionItem* item) {
 /// A block's work: KV heads of items, and in each its steps.
 struct StepWalk {
   const TreeAttentionArguments& a;
-  const int work;
-  int index, position = 0;
-  AttentionItem item = {};
+  int index, position;
+  AttentionItem item;
+  int work;
 
-  NS_DEVICE StepWalk(const TreeAttentionArguments& arguments, int its_work) : a(arguments), work(its_work), index(BlockIndex()) { Begin(); }
+  // The first item is asked for before it is known whether there is one: two loads at once instead of one after the other.
+  NS_DEVICE explicit StepWalk(const TreeAttentionArguments& arguments)
+      : a(arguments), index(BlockIndex()), item(LoadItem(a.items + (index / a.kv_heads < a.most_items ? index / a.kv_heads : 0))), work(*a.item_count * a.kv_heads) {
+    position = item.begin;
+  }
   NS_DEVICE bool Done() const { return index >= work; }
   NS_DEVICE void Begin() {
     if (!Done()) {
@@ -449,8 +453,8 @@ NS_DEVICE void TreeAttention(const TreeAttentionArguments& a) {
   AllowKernelBehind();
   ring.Init(kWarps);
   WaitForKernelInFront();
-  const int warp = Warp(), work = *a.item_count * a.kv_heads;
-  StepWalk ahead(a, work);
+  const int warp = Warp();
+  StepWalk ahead(a);
   RingPlace ahead_place;
   auto fill_one = [&] {
     if (warp == 0 && !ahead.Done()) {
@@ -475,7 +479,7 @@ NS_DEVICE void TreeAttention(const TreeAttentionArguments& a) {
     }
     state.Store();
   };
-  for (int i = BlockIndex(); i < work; i += Blocks()) {
+  for (int i = BlockIndex(); i < ahead.work; i += Blocks()) {
     const AttentionItem item = LoadItem(a.items + i / a.kv_heads);
     SyncThreads();  // the item before has left the shared memory
     if (item.rows * (a.heads / a.kv_heads) <= 16) {

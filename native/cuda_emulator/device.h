@@ -262,6 +262,7 @@ inline void FillEnd(Barrier* barrier) {
 inline void FillsDone() {}
 
 inline uint64_t GroupMatrix(const void* shared) { return reinterpret_cast<uint64_t>(shared); }
+inline uint64_t GroupMatrixAt(uint64_t matrix, int bytes) { return matrix + static_cast<uint64_t>(bytes); }
 inline void GroupFence() {}
 inline void GroupCommit() { emulator::GroupCommit(); }
 template <int Groups>

@@ -89,27 +89,13 @@ inline void Bench(const ModelShape& shape, const std::vector<Format>& formats, c
         dependent_launch = false;
         std::printf(" with dependent launch %.3f ms;", dependent / 1000);
 #endif
-#if !defined(NATIVESPEC_CUDA_EMULATOR)
-        if (rows == 8 && context == contexts[0]) {
-          dependent_launch = true;
-          for (const int reserve : {0, 40 << 10, 64 << 10}) {
-            const int kept = ring_reserve;
-            ring_reserve = reserve;
-            std::printf(" reserve %d %.3f;", reserve, Time([&] { forward.Run(); }, repeats) / 1000);
-            ring_reserve = kept;
-          }
-          dependent_launch = false;
-        }
-#endif
         std::printf(" %.3f ms, %d kernels, %.0f GB/s of weights\n", plain / 1000, forward.Kernels(), bytes / plain / 1000);
       }
       if (forwards && format == formats[0]) {
         for (const int context : attention_contexts) {
           std::printf("attention, %2d rows, context %5d, us:", rows, context);
-          for (const int rounds : {0, 2, 4, 1000}) {
-            forward.Upload(RandomTree(context, rows, pages, shape.vocabulary), bucket, rounds);
-            std::printf(" rounds %d %.2f", rounds, each([&](int layer) { forward.Attention(layer); }));
-          }
+          forward.Upload(RandomTree(context, rows, pages, shape.vocabulary), bucket);
+          std::printf(" parts %.2f", each([&](int layer) { forward.Attention(layer); }));
           std::printf(" fold %.2f\n", each([&](int) { forward.Fold(); }));
         }
       }

@@ -77,19 +77,18 @@ struct Weight {
   }
 };
 
-inline int ring_reserve = 24 << 10;
+inline constexpr int kBesideMatMul = 24 << 10;
 
 /// y: partial sums, or packed activations for gate and up.
 inline void MatMul(const Weight& w, int bucket, const uint8_t* x, void* y, float swiglu_scale = 1) {
   const FormatSizes sizes = Sizes(w.format);
-  const int together = MatMulSlabs(bucket), blocks = 2 / together;  // blocks on a multiprocessor
-  const int stage = together * sizes.stage_bytes + sizes.columns / 32 * (bucket / 8) * 512;
-  // All the shared memory there is, but for what a norm takes that is to begin beside it.
-  const int ring = std::max(2, std::min(16, (SharedBytesPerMultiprocessor() - ring_reserve) / blocks / (stage + 16)));
+  const int stage = sizes.stage_bytes + sizes.columns / 32 * (bucket / 8) * 512;
+  // Two blocks share the memory there is, but for what a norm takes that is to begin beside them.
+  const int ring = std::max(2, std::min(16, (SharedBytesPerMultiprocessor() - kBesideMatMul) / 2 / (stage + 16)));
   const MatMulArguments a{w.packed.data(), x,        static_cast<uint8_t*>(y), w.stages, w.segments, Slabs(w.out), w.out, ring,
                           w.gate_up,       w.scale, swiglu_scale};
-  const int grid = std::min((Slabs(w.out) + together - 1) / together * w.segments, blocks * Multiprocessors());
-  Launch(MatMulKernel(w.format, bucket), grid, 1, MatMulThreads(bucket), RingBytes(stage, ring), a);
+  const int grid = std::min(Slabs(w.out) * w.segments, 2 * Multiprocessors());
+  Launch(MatMulKernel(w.format, bucket), grid, 1, kMatMulThreads, RingBytes(stage, ring), a);
 }
 
 inline void RmsNorm(const RmsNormArguments& a, int rows) { Launch(rms_norm, rows, 1, kNormThreads, a.width * 4 + kNormThreads / 32 * 4, a); }
@@ -115,7 +114,7 @@ struct AttentionRows {
 /// The list of work of tree_attention. Rows are taken 16 pairs at a time where their keys lie elsewhere, and where that makes few enough items to
 /// run side by side or nearly so; else 64 pairs at a time, since each item reads all keys of its unit. Long units come first, so that short ones
 /// fill the end, and items of one unit stand side by side, so that its keys come from memory once.
-inline std::vector<AttentionItem> PlanAttention(const std::vector<AttentionRows>& sequences, int heads, int kv_heads, int window, int most_rounds) {
+inline std::vector<AttentionItem> PlanAttention(const std::vector<AttentionRows>& sequences, int heads, int kv_heads, int window, int most_rounds = 1) {
   const int group = heads / kv_heads;
   std::vector<AttentionItem> items;
   for (const AttentionRows& sequence : sequences) {
