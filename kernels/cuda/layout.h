@@ -87,14 +87,18 @@ NS_BOTH int64_t KvPiece(int cache_row, int kv_head, int piece, int kv_heads, int
 // ---- attention ----
 //
 // A row's keys in the order of their positions are taken in steps of 64 with a running maximum. Steps make units, whose bounds are a function
-// of the position: 128 positions each up to 1024, 256 up to 8192, then 1024. Short contexts thus have enough units to be taken side by side, and
-// long ones not too many to fold. A unit's result is (maximum m, sum l, weighted values o); a row's result is Σ o 2^(m − M) / Σ l 2^(m − M),
-// M = max m, units from the first to the last.
+// of the position: 128 positions each up to 1024, 256 up to 4096, 512 up to 16384, then 1024. Short contexts thus have enough units to be taken
+// side by side, and long ones not too many to fold. A unit's result is (maximum m, sum l, weighted values o); a row's result is
+// Σ o 2^(m − M) / Σ l 2^(m − M), M = max m, units from the first to the last.
 
 inline constexpr int kStepKeys = 64;
 
-NS_BOTH int UnitBegin(int unit) { return unit <= 8 ? unit * 128 : unit <= 36 ? 1024 + (unit - 8) * 256 : 8192 + (unit - 36) * 1024; }
+NS_BOTH int UnitBegin(int unit) {
+  return unit <= 8 ? unit * 128 : unit <= 20 ? 1024 + (unit - 8) * 256 : unit <= 44 ? 4096 + (unit - 20) * 512 : 16384 + (unit - 44) * 1024;
+}
 /// The unit a position lies in.
-NS_BOTH int UnitOf(int position) { return position < 1024 ? position / 128 : position < 8192 ? 8 + (position - 1024) / 256 : 36 + (position - 8192) / 1024; }
+NS_BOTH int UnitOf(int position) {
+  return position < 1024 ? position / 128 : position < 4096 ? 8 + (position - 1024) / 256 : position < 16384 ? 20 + (position - 4096) / 512 : 44 + (position - 16384) / 1024;
+}
 
 }  // namespace nativespec::cuda

@@ -32,7 +32,7 @@ struct RmsNormArguments {
   int32_t bf16;      // y in BF16, else in F16
   float epsilon;
 };
-inline constexpr int kNormThreads = 512;
+inline constexpr int kNormThreads = 1024;
 
 /// y = W x: partial sums of segments; or, for gate and up in turns, packed silu(gate) · up. A grid of any size, kMatMulThreads.
 struct MatMulArguments {

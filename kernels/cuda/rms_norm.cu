@@ -1,4 +1,4 @@
-// Adds the product in front to the residual stream, norms it and packs it for the next product. A thread takes eight columns at a time; the sum
+// Adds the product in front to the residual stream, norms it and packs it for the next product. A thread takes four columns at a time; the sum
 // of squares is a fixed tree: a thread's columns in ascending order, lanes by exchange, warps from the first to the last.
 #include "operations.h"
 #include "sums.h"
@@ -72,22 +72,23 @@ NS_DEVICE void RmsNorm(const RmsNormArguments& a) {
       x[i] = values[i];
     }
   }
-  const float* column = (const float*)values;
-  for (int piece = ThreadIndex(); piece < FilledColumns(a.width) / 8; piece += kNormThreads) {
-    float y[8] = {};
-    if (piece * 8 < a.width) {
-      NS_UNROLL
-      for (int j = 0; j < 8; ++j) {
-        const int i = piece * 8 + j;
-        y[j] = a.gain == nullptr ? column[i] : Multiply(Multiply(column[i], root), a.gain[i]);
+  // Four columns a thread: half a piece.
+  for (int i = ThreadIndex(); i < FilledColumns(a.width) / 4; i += kNormThreads) {
+    Quad y = {0, 0, 0, 0};
+    if (i < quads) {
+      y = values[i];
+      if (a.gain != nullptr) {
+        const Quad gain = ((const Quad*)a.gain)[i];
+        y = {Multiply(Multiply(y.x, root), gain.x), Multiply(Multiply(y.y, root), gain.y), Multiply(Multiply(y.z, root), gain.z), Multiply(Multiply(y.w, root), gain.w)};
       }
     }
-    ((Vector*)a.y)[ActivationPiece(row, piece * 8, a.y_tiles)] = a.bf16 != 0 ? PackBF16(y) : PackF16(y);
+    uint32_t* half = (uint32_t*)((Vector*)a.y + ActivationPiece(row, i * 4, a.y_tiles)) + i % 2 * 2;
+    half[0] = a.bf16 != 0 ? PackBF16(y.x, y.y) : PackF16(y.x, y.y);
+    half[1] = a.bf16 != 0 ? PackBF16(y.z, y.w) : PackF16(y.z, y.w);
   }
 }
 
 }  // namespace
 }  // namespace nativespec::cuda
 
-// Few registers, so that it begins beside the blocks of the product in front, and the product behind beside it.
-NS_KERNEL(nativespec::cuda::kNormThreads, 3) rms_norm(const nativespec::cuda::RmsNormArguments a) { nativespec::cuda::RmsNorm(a); }
+NS_KERNEL(nativespec::cuda::kNormThreads, 1) rms_norm(const nativespec::cuda::RmsNormArguments a) { nativespec::cuda::RmsNorm(a); }

@@ -5,9 +5,9 @@
 
 namespace nativespec::cuda {
 
-/// first + the segments' partial sums, from the first to the last. Four loads are under way at once.
+/// first + the segments' partial sums, from the first to the last. All loads are under way at once where there are at most eight.
 NS_DEVICE Quad AddSegments(Quad first, const Quad* partial, int64_t segment, int segments) {
-  constexpr int kTogether = 4;
+  constexpr int kTogether = 8;
   for (int done = 0; done < segments; done += kTogether) {
     Quad part[kTogether] = {};
     NS_UNROLL
@@ -26,10 +26,9 @@ NS_DEVICE Quad AddSegments(Quad first, const Quad* partial, int64_t segment, int
   return first;
 }
 
-/// Eight numbers in BF16, or in binary16.
+/// Eight numbers in BF16.
 NS_DEVICE Vector PackBF16(const float (&v)[8]) {
   return {PackBF16(v[0], v[1]), PackBF16(v[2], v[3]), PackBF16(v[4], v[5]), PackBF16(v[6], v[7])};
 }
-NS_DEVICE Vector PackF16(const float (&v)[8]) { return {PackF16(v[0], v[1]), PackF16(v[2], v[3]), PackF16(v[4], v[5]), PackF16(v[6], v[7])}; }
 
 }  // namespace nativespec::cuda
