@@ -35,8 +35,6 @@ internal sealed class WalkResult(PlannedTree planned) : RoundOutcome, IHiddenRow
 
     public override ReadOnlySpan<float> Hidden(int node) => HiddenRow(node).Values;
 
-    public HiddenRow HiddenRow(int node) => Rows.Hidden(RowOf(node));
-
     /// <summary>The hidden state of a computed node, where it lies.</summary>
     public HiddenRow HiddenRow(int node) => Rows.Hidden(RowOf(node));
 
