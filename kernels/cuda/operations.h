@@ -86,7 +86,7 @@ struct alignas(16) AttentionItem {
 };
 
 /// Attention of items' rows over items' units. Items hold up to 64 pairs of a row and a query head of one KV head, or up to 16 where some of their
-/// keys lie elsewhere. Grid of any size, 128 threads, AttentionRingBytes + AttentionItemBytes of shared memory.
+/// keys lie elsewhere. Grid of any size, 128 threads, AttentionBytes of shared memory.
 struct TreeAttentionArguments {
   const uint16_t* q;  // BF16 [rows][heads][width]
   const uint8_t* keys;
@@ -102,7 +102,6 @@ struct TreeAttentionArguments {
   const AttentionItem* items;
   const int32_t* item_count;
   int32_t most_items;  // that the list has room for
-  int32_t stages;      // of the ring, 2 to kMostAttentionStages
   int32_t bucket;
   int32_t heads;
   int32_t kv_heads;
@@ -110,11 +109,10 @@ struct TreeAttentionArguments {
   float scale;     // of the scores, times log2 e
 };
 
-/// Shared memory of a block by the width of a head: stages of keys and values and their barriers; then queries, what is gathered, scores,
+/// Shared memory of a block by the width of a head: two stages of keys and values and their barriers; then queries, what is gathered, scores,
 /// probabilities and maxima (tree_attention.cu).
-NS_BOTH int AttentionRingBytes(int width, int stages) { return stages * (2 * kStepKeys * width * 2) + 128; }
-NS_BOTH int AttentionItemBytes(int width) { return 9 * 16 * width * 2 + 4 * 1024 + 4 * 512 + 4 * 64; }
-inline constexpr int kMostAttentionStages = 8;
+NS_BOTH int AttentionRingBytes(int width) { return 2 * (2 * kStepKeys * width * 2 + 64); }
+NS_BOTH int AttentionBytes(int width) { return AttentionRingBytes(width) + 9 * 16 * width * 2 + 4 * 1024 + 4 * 512 + 4 * 64; }
 
 /// Folds units: y = packed activations. A warp per (row, head): grid (rows, (heads + 3) / 4), 128 threads.
 struct AttentionFoldArguments {

@@ -18,7 +18,7 @@
 namespace nativespec::cuda {
 namespace {
 
-constexpr int kWarps = 4;
+constexpr int kWarps = 4, kStages = 2;
 constexpr int kGatherRows = 4;  // rows of the batch that gather together
 
 template <int Width>
@@ -279,7 +279,7 @@ struct ItemMemory {
   using Shape = AttentionShape<Width>;
   static constexpr int kGathered = Shape::kSixteen, kScores = kGathered + 2 * kGatherRows * Shape::kSixteen, kProbabilities = kScores + 4 * 16 * 16 * 4,
                        kMaxima = kProbabilities + 4 * 512, kBytes = kMaxima + 4 * 16 * 4;
-  static_assert(kBytes == AttentionItemBytes(Width));
+  static_assert(AttentionRingBytes(Width) + kBytes == AttentionBytes(Width));
 };
 
 /// An item of up to 16 pairs, by all warps.
@@ -448,8 +448,8 @@ struct OwnItem {
 template <int Width>
 NS_DEVICE void TreeAttention(const TreeAttentionArguments& a) {
   using Shape = AttentionShape<Width>;
-  const Ring ring{SharedMemory(), Shape::kStageBytes, a.stages};
-  uint8_t* memory = SharedMemory() + AttentionRingBytes(Width, a.stages);
+  const Ring ring{SharedMemory(), Shape::kStageBytes, kStages};
+  uint8_t* memory = SharedMemory() + AttentionRingBytes(Width);
   AllowKernelBehind();
   ring.Init(kWarps);
   WaitForKernelInFront();
@@ -463,9 +463,7 @@ NS_DEVICE void TreeAttention(const TreeAttentionArguments& a) {
       ahead_place.Next(ring);
     }
   };
-  for (int i = 1; i < a.stages; ++i) {
-    fill_one();
-  }
+  fill_one();
 
   RingPlace place;
   auto steps = [&](const AttentionItem& item, auto& state) {

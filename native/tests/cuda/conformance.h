@@ -460,11 +460,11 @@ class AttentionCase {
     const int units = UnitOf(trunk_ + 64) + 1;
     const DeviceArray<Pair> maxima_sums(static_cast<size_t>(units * bucket * heads_));
     const DeviceArray<float> weighted(maxima_sums.size() * static_cast<size_t>(width_));
-    const auto items = PlanAttention(batch.sequences, heads_, kv_heads_, window_, bucket, most_rounds);
+    const auto items = PlanAttention(batch.sequences, heads_, kv_heads_, window_, most_rounds);
     const DeviceArray<AttentionItem> list(items);
     const DeviceArray<int32_t> count(std::vector<int32_t>{static_cast<int32_t>(items.size())});
     TreeAttention({device_q.data(), reinterpret_cast<const uint8_t*>(device_keys.data()), reinterpret_cast<const uint8_t*>(device_values.data()), maxima_sums.data(), weighted.data(),
-                   positions.data(), trunk.data(), page_start.data(), pages.data(), path_start.data(), path_rows.data(), list.data(), count.data(), static_cast<int32_t>(items.size()), 0, bucket, heads_, kv_heads_, window_, Scale()},
+                   positions.data(), trunk.data(), page_start.data(), pages.data(), path_start.data(), path_rows.data(), list.data(), count.data(), static_cast<int32_t>(items.size()), bucket, heads_, kv_heads_, window_, Scale()},
                   width_);
     Finish();
     DeviceArray<uint8_t> y(static_cast<size_t>(ActivationBytes(heads_ * width_, bucket / 8)));

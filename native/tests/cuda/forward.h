@@ -117,7 +117,7 @@ class Forward {
     }
     cos_->Upload(cos);
     sin_->Upload(sin);
-    const auto items = PlanAttention(rows.sequences, shape_.heads, shape_.kv_heads, 0, bucket);
+    const auto items = PlanAttention(rows.sequences, shape_.heads, shape_.kv_heads, 0);
     items_->Upload(items);
     item_count_->Upload({static_cast<int32_t>(items.size())});
   }
@@ -156,7 +156,7 @@ class Forward {
   }
   void Attention(int layer) {
     TreeAttention({q_->data(), Plane(layer, 0), Plane(layer, 1), maxima_sums_->data(), weighted_->data(), positions_->data(), trunk_->data(), page_start_->data(),
-                   page_list_->data(), path_start_->data(), path_rows_->data(), items_->data(), item_count_->data(), static_cast<int32_t>(items_->size()), 0, bucket_, shape_.heads, shape_.kv_heads, 0,
+                   page_list_->data(), path_start_->data(), path_rows_->data(), items_->data(), item_count_->data(), static_cast<int32_t>(items_->size()), bucket_, shape_.heads, shape_.kv_heads, 0,
                    1.4426950408889634f / std::sqrt(static_cast<float>(shape_.head_width))},
                   shape_.Width());
   }

@@ -97,13 +97,10 @@ inline void RopeAppend(const RopeAppendArguments& a, int rows) {
   Launch(rope_append, rows, (a.heads + 2 * a.kv_heads + 3) / 4, 128, 4 * 128 * 4, a);
 }
 
-/// For few rows one block a multiprocessor with a deep ring, which hides the time that keys take to come; for many two, which compute more.
-inline int AttentionBlocks(int bucket) { return bucket <= 16 ? 1 : 2; }  // on a multiprocessor
+inline int AttentionBlocks() { return 2 * Multiprocessors(); }
 
-inline void TreeAttention(TreeAttentionArguments a, int width) {
-  const int blocks = AttentionBlocks(a.bucket), stage = 2 * kStepKeys * width * 2;
-  a.stages = std::max(2, std::min(blocks == 1 ? 5 : 2, (SharedBytesPerMultiprocessor() / blocks - 2048 - AttentionItemBytes(width)) / stage));
-  Launch(width == 64 ? tree_attention_64 : tree_attention_128, blocks * Multiprocessors(), 1, 128, AttentionRingBytes(width, a.stages) + AttentionItemBytes(width), a);
+inline void TreeAttention(const TreeAttentionArguments& a, int width) {
+  Launch(width == 64 ? tree_attention_64 : tree_attention_128, AttentionBlocks(), 1, 128, AttentionBytes(width), a);
 }
 
 inline void AttentionFold(const AttentionFoldArguments& a, int rows) { Launch(attention_fold, rows, (a.heads + 3) / 4, 128, 0, a); }
@@ -117,7 +114,7 @@ struct AttentionRows {
 /// The list of work of tree_attention. Rows are taken 16 pairs at a time where their keys lie elsewhere, and where that makes few enough items to
 /// run side by side or nearly so; else 64 pairs at a time, since each item reads all keys of its unit. Long units come first, so that short ones
 /// fill the end, and items of one unit stand side by side, so that its keys come from memory once.
-inline std::vector<AttentionItem> PlanAttention(const std::vector<AttentionRows>& sequences, int heads, int kv_heads, int window, int bucket, int most_rounds = 1) {
+inline std::vector<AttentionItem> PlanAttention(const std::vector<AttentionRows>& sequences, int heads, int kv_heads, int window, int most_rounds = 1) {
   const int group = heads / kv_heads;
   std::vector<AttentionItem> items;
   for (const AttentionRows& sequence : sequences) {
@@ -128,7 +125,7 @@ inline std::vector<AttentionItem> PlanAttention(const std::vector<AttentionRows>
     }
     const int few = std::max(1, 16 / group), many = std::max(1, 64 / group), units = UnitOf(last) + 1;
     const int tiles = (sequence.rows + few - 1) / few;
-    const bool all_few = tiles * units * kv_heads <= most_rounds * AttentionBlocks(bucket) * Multiprocessors();
+    const bool all_few = tiles * units * kv_heads <= most_rounds * AttentionBlocks();
     for (int unit = units - 1; unit >= 0; --unit) {
       const bool shared = slots >= std::min(UnitBegin(unit + 1), last + 1);
       const int together = shared && !all_few ? many : few;
