@@ -2,15 +2,10 @@
 // distribution. Blocks meet in one atomic maximum of whole numbers, which no order changes.
 #include "noise.h"
 #include "operations.h"
+#include "rank.h"
 
 namespace nativespec::cuda {
 namespace {
-
-/// Numbers in the order of floats: the higher, the greater; then the lower id. NaN is below everything.
-NS_DEVICE uint64_t Rank(float value, int id) {
-  const uint32_t bits = BitsOf(value), order = value != value ? 0 : (bits >> 31) != 0 ? ~bits : bits | 0x80000000u;
-  return (uint64_t)order << 32 | (uint32_t)~id;
-}
 
 NS_DEVICE void Choose(const ChooseArguments& a) {
   AllowKernelBehind();

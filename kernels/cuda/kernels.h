@@ -27,4 +27,5 @@ NS_DECLARE_KERNEL(tree_attention_64, TreeAttentionArguments);
 NS_DECLARE_KERNEL(tree_attention_128, TreeAttentionArguments);
 NS_DECLARE_KERNEL(attention_fold, AttentionFoldArguments);
 NS_DECLARE_KERNEL(choose, ChooseArguments);
+NS_DECLARE_KERNEL(top_k, TopKArguments);
 NS_DECLARE_KERNEL(move_kv_rows, MoveKvRowsArguments);

@@ -142,7 +142,7 @@ struct ChooseArguments {
 };
 inline constexpr int kChoosePiece = 4096;
 
-/// The k highest logits of each row, highest first, ties to the lowest id. A block per row, 1024 threads.
+/// The k highest logits of each row, highest first, ties to the lowest id. A block per row, kTopKThreads, kTopKBytes of shared memory.
 struct TopKArguments {
   const float* logits;
   float* values;  // [rows, k]
@@ -150,7 +150,7 @@ struct TopKArguments {
   int32_t vocabulary;
   int32_t k;  // at most kMostTopK and vocabulary
 };
-inline constexpr int kMostTopK = 1024;
+inline constexpr int kMostTopK = 1024, kTopKThreads = kMostTopK, kTopKBytes = kMostTopK * 8 + 2 * 256 * 4 + 16;
 
 /// For each i in turn cache row to[i] becomes row from[i], in every layer. Grid (2 · layers): keys and values; kv_heads · width / 8 threads or more
 /// than one such piece per thread.

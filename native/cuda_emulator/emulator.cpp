@@ -22,6 +22,7 @@
 #endif
 #endif
 #if defined(NS_FIBERS_UNDER_ASAN)
+#include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
 
@@ -433,6 +434,9 @@ void RunBlock(Worker& w, int x, int y, int grid_x, int threads, uint8_t* shared,
     fiber.products.clear();
     fiber.copy_group = fiber.product_group = 0;
     fiber.waits_for = nullptr;
+#if defined(NS_FIBERS_UNDER_ASAN)
+    __asan_unpoison_memory_region(fiber.stack, kStackBytes);  // what the thread that ended here left behind
+#endif
     auto** stack = reinterpret_cast<void**>(fiber.stack + kStackBytes);
     *--stack = nullptr;
     *--stack = reinterpret_cast<void*>(&FiberMain);

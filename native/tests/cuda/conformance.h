@@ -617,6 +617,39 @@ inline void ChooseConformance(Digest& digest) {
   }
 }
 
+inline void TopKConformance(Digest& digest) {
+  constexpr int kRows = 3, kVocabulary = 5000;
+  check::Random random(9);
+  auto logits = random.Floats(kRows * kVocabulary, 5);
+  for (int id = 0; id < kVocabulary; ++id) {
+    logits[static_cast<size_t>(kVocabulary + id)] = static_cast<float>(random.Below(3));  // ties beyond every k
+  }
+  const DeviceArray<float> device_logits(logits);
+  for (const int k : {1, 50, 1024}) {
+    const DeviceArray<float> values(static_cast<size_t>(kRows * k));
+    const DeviceArray<int32_t> ids(static_cast<size_t>(kRows * k));
+    Launch(top_k, kRows, 1, kTopKThreads, kTopKBytes, TopKArguments{device_logits.data(), values.data(), ids.data(), kVocabulary, k});
+    Finish();
+    std::vector<int32_t> expected_ids;
+    std::vector<float> expected;
+    for (int row = 0; row < kRows; ++row) {
+      const float* its = logits.data() + row * kVocabulary;
+      std::vector<int32_t> order(kVocabulary);
+      for (int id = 0; id < kVocabulary; ++id) {
+        order[static_cast<size_t>(id)] = id;
+      }
+      std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return its[a] > its[b]; });
+      expected_ids.insert(expected_ids.end(), order.begin(), order.begin() + k);
+      for (int i = 0; i < k; ++i) {
+        expected.push_back(its[order[static_cast<size_t>(i)]]);
+      }
+    }
+    CHECK_SAME("top_k " + std::to_string(k) + ", ids", ids.Download(), expected_ids);
+    CHECK_SAME("top_k " + std::to_string(k) + ", values", values.Download(), expected);
+    digest.Add(ids.Download());
+  }
+}
+
 inline void MoveConformance() {
   constexpr int kKvHeads = 3, kWidth = 64, kRows = 2 * kPageRows, kNumbers = kRows * kKvHeads * kWidth;
   check::Random random(4);
@@ -752,6 +785,9 @@ inline uint64_t RunConformance(const std::string& only = "") {
   }
   if (wanted("choose")) {
     ChooseConformance(digest);
+  }
+  if (wanted("top_k")) {
+    TopKConformance(digest);
   }
   if (wanted("move_kv_rows")) {
     MoveConformance();
