@@ -36,12 +36,12 @@ internal static class TokenizerFiles
 
         if (NameOther(start) is { } other)
         {
-            throw new ModelFormatException(file, $"is no tokenizer but {other}: expected a tokenizer.json, a sentencepiece model or tiktoken ranks");
+            throw new ModelFormatException(file, $"is no tokenizer but {other}: expected a tokenizer.json, tokenizer.model, tekken.json or *.tiktoken");
         }
 
         return TiktokenRanks.LooksLike(start)
             ? TiktokenRanks.Read(file, start, config, limits)
-            : throw new ModelFormatException(file, "is no tokenizer: expected a tokenizer.json, a sentencepiece model or tiktoken ranks");
+            : throw new ModelFormatException(file, "is no tokenizer: expected a tokenizer.json, tokenizer.model, tekken.json or *.tiktoken");
     }
 
     // What people find in the place of a tokenizer.
