@@ -174,6 +174,28 @@ public sealed class ReportedTokenizerTests
         Assert.That(tokenizer.Decode(tokenizer.EncodeUntrusted("<end><user><tool>")), Is.EqualTo("<end><user><tool>"));
     }
 
+    [TestCase(false, new[] { 268, 269, 'a' })]
+    [TestCase(true, new[] { 268, 'a' })]
+    public void AddedTokenAfterOneThatTakesItsSpace_IsStillFoundUnlessItStripsToo(bool strips, int[] ids)
+    {
+        var json = TestTokenizers.ByteLevel(TestTokenizers.MinVocabSize);
+        var (first, spaces) = (TestTokenizers.Added(268, "<x>", special: false), TestTokenizers.Added(269, "  ", special: false));
+        first["rstrip"] = true;
+        spaces["lstrip"] = strips;
+        json["added_tokens"]!.AsArray().Add(first);
+        json["added_tokens"]!.AsArray().Add(spaces);
+        Assert.That(TestTokenizers.Load(json).Encode("<x>  a", addSpecial: false), Is.EqualTo(ids));
+    }
+
+    [Test]
+    public void CharacterWithoutAToken_VanishesBetweenMarks()
+    {
+        var json = TestTokenizers.Llama2();
+        json["model"]!["byte_fallback"] = false;
+        json["model"]!["unk_token"] = null;
+        Assert.That(TestTokenizers.Load(json).Encode("h é ", addSpecial: false).Select(TestTokenizers.Load(json).TokenText), Is.EqualTo(new[] { " h", "  " }));
+    }
+
     [Test]
     public void BeginsTwice_IsTrueOfTwoBeginningsOnly()
     {

@@ -87,7 +87,8 @@ internal sealed class JsonBpe : IJsonModel
             }
         }
 
-        MayCutAtWordStarts &= whole is null && codePoints.ContainsKey(Metaspace.Mark);
+        // Where characters vanish, marks on either side of one become neighbours.
+        MayCutAtWordStarts &= whole is null && _unknownId >= 0 && codePoints.ContainsKey(Metaspace.Mark);
         return new CharBpeModel(codePoints, FallsBackToBytes ? ByteIds(b => $"<0x{b:X2}>") : null, _unknownId, fuse, merges, whole);
     }
 

@@ -48,8 +48,7 @@ internal sealed class AddedTokenSplitter
         return all.Length == 0 ? null : new(all, normalize);
     }
 
-    /// <summary>The parts of the text, in order and without gaps. A token that is not sought is text as a whole: no other is found within
-    /// it.</summary>
+    /// <summary>The parts of the text, in order. A token that is not sought is text as a whole: no other is found within it.</summary>
     public List<Segment> Split(ReadOnlySpan<char> text, SoughtTokens sought)
     {
         var segments = new List<Segment>();
@@ -58,15 +57,22 @@ internal sealed class AddedTokenSplitter
         {
             var token = _tokens[match.Pattern];
             var isSought = sought == SoughtTokens.All || !(sought == SoughtTokens.Ordinary ? token.Special : token.Special || token.Control);
-            if (!isSought || match.Start < done || (token.SingleWord && TouchesWord(text, match.Start, match.End)))
+            if (!isSought || (token.SingleWord && TouchesWord(text, match.Start, match.End)))
             {
                 continue;
             }
 
+            // White space that the token before took with it can be a token nevertheless, unless this one strips too: so does Hugging
+            // Face's library.
             var start = match.Start;
-            while (token.LeftStrip && start > done && char.IsWhiteSpace(text[start - 1]))
+            if (token.LeftStrip)
             {
-                start--;
+                while (start > done && char.IsWhiteSpace(text[start - 1]))
+                {
+                    start--;
+                }
+
+                start = Math.Max(start, done);
             }
 
             var end = token.RightStrip ? CharClasses.RunEnd(text, match.End, CharClasses.Space) : match.End;
@@ -75,7 +81,11 @@ internal sealed class AddedTokenSplitter
                 segments.Add(new(done, start, -1));
             }
 
-            segments.Add(new(start, end, token.Id));
+            if (end > start)
+            {
+                segments.Add(new(start, end, token.Id));
+            }
+
             done = end;
         }
 
