@@ -55,6 +55,16 @@ public sealed class GenerateCommandTests
     }
 
     [Test]
+    public async Task ParseSpecial_ReadsTheNameOfASpecialTokenAsTheToken()
+    {
+        string[] args = ["--prompt", "a<|end_of_text|>", "--max-tokens", "1", "--json"];
+        var (plain, parsed) = ((await Generate(args)).Json(), (await Generate([.. args, "--parse-special"])).Json());
+        Assert.That(parsed.GetProperty("usage").Number("prompt_tokens"), Is.EqualTo(3), "with the token that begins a text");
+        Assert.That(plain.GetProperty("usage").Number("prompt_tokens"), Is.GreaterThan(3));
+        Assert.That((await Generate("--ids", "72", "--parse-special")).Error, Does.Contain("--parse-special"));
+    }
+
+    [Test]
     public async Task AtSignPrompt_IsNotTakenForAFile()
         => Assert.That((await Generate("--prompt", "@" + Path.Combine(_folder.Path, "config.json"), "--max-tokens", "1", "--json")).Json().Text("finish_reason"), Is.EqualTo("length"));
 

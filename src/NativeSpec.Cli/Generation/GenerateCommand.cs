@@ -14,6 +14,7 @@ internal sealed class GenerateCommand : Command, IHasExamples
     private readonly Option<string?> _prompt = new("--prompt") { Description = "The text to continue (--prompt=TEXT if it begins with dashes)", HelpName = "TEXT" };
     private readonly Option<string?> _promptFile = new("--prompt-file") { Description = "A file with the text to continue; - is standard input", HelpName = "F" };
     private readonly Option<string?> _ids = new("--ids") { Description = "The token ids to continue, taken as they are", HelpName = "1,2,3" };
+    private readonly Option<bool> _parseSpecial = new("--parse-special") { Description = "Read the names of special tokens in the prompt as the tokens themselves" };
     private readonly Option<int?> _maxTokens = new("--max-tokens") { Description = "Most tokens to write; by default until the text ends or the context is full", HelpName = "N" };
     private readonly Option<float?> _temperature = new("--temperature") { Description = "0 is greedy; by default what the checkpoint recommends", HelpName = "T" };
     private readonly Option<int?> _topK = new("--top-k") { Description = "Draw from the K most likely tokens; 0 is all", HelpName = "K" };
@@ -39,7 +40,7 @@ internal sealed class GenerateCommand : Command, IHasExamples
         _compute = new ComputeFlags(terminal);
         Option[] options =
         [
-            _model, _prompt, _promptFile, _ids, _maxTokens, _temperature, _topK, _topP, _minP, _repetitionPenalty, _presencePenalty,
+            _model, _prompt, _promptFile, _ids, _parseSpecial, _maxTokens, _temperature, _topK, _topP, _minP, _repetitionPenalty, _presencePenalty,
             _frequencyPenalty, _stop, _seed, _logProbs, _context, .. _compute.All, _ignoreEos, _quiet, _json,
             .. _speculation.RequestOptions, .. _speculation.DrafterOptions,
         ];
@@ -49,6 +50,11 @@ internal sealed class GenerateCommand : Command, IHasExamples
             if (new Option[] { _prompt, _promptFile, _ids }.Count(option => result.GetResult(option) is not null) != 1)
             {
                 result.AddError("give exactly one of --prompt, --prompt-file and --ids");
+            }
+
+            if (result.GetResult(_ids) is not null && result.GetResult(_parseSpecial) is not null)
+            {
+                result.AddError("--parse-special is about text, --ids gives the tokens themselves: give one of them");
             }
 
             if (result.GetResult(_logProbs) is not null && result.GetResult(_json) is null)
@@ -137,6 +143,7 @@ internal sealed class GenerateCommand : Command, IHasExamples
             Seed = parsed.GetValue(_seed),
             TopLogProbs = parsed.GetValue(_logProbs),
             IgnoreEndOfText = parsed.GetValue(_ignoreEos),
+            ParseSpecial = parsed.GetValue(_parseSpecial),
         };
         try
         {

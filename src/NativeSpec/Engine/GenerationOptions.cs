@@ -24,8 +24,12 @@ public sealed record GenerationOptions : SamplingOptions
     public SpeculationOptions Speculation { get; init; } = SpeculationOptions.Auto;
 
     /// <summary>Read the names of special tokens in the prompt as the tokens themselves. Off, text that somebody typed cannot become a
-    /// control token.</summary>
+    /// special token.</summary>
     public bool ParseSpecial { get; init; }
+
+    /// <summary>Put the tokens around the prompt that the tokenizer puts around a text, such as the beginning-of-text token. Off for a prompt
+    /// that has them already, as the text of a chat template does.</summary>
+    public bool AddSpecial { get; init; } = true;
 
     /// <inheritdoc/>
     public override void Validate(int vocabSize)

@@ -32,6 +32,7 @@ public sealed partial class InferenceEngine : IDisposable
     private readonly DrafterSet _drafters;
     private readonly SpeculationCore _speculation;
     private readonly Scheduler _scheduler;
+    private readonly ILogger? _logger;
     private readonly Chooser _chooser;
     private readonly SamplingOptions _defaults;
     private readonly EngineOptions _options;
@@ -59,6 +60,7 @@ public sealed partial class InferenceEngine : IDisposable
             NotWorthwhile = _drafters.All.Select(source => source.Name).Where(name => _profile.Tuned(_drafters.IdentityOf(name)) is { Pays: false }).ToHashSet(),
         };
         _profile.Teach(_speculation, _drafters);
+        _logger = options.Logger;
         _scheduler = new Scheduler(_model, _cache, _speculation, options.PrefillChunk, options.MaxWaiting, options.Logger);
     }
 
@@ -122,7 +124,7 @@ public sealed partial class InferenceEngine : IDisposable
         string prompt, GenerationOptions? options = null, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(prompt);
-        return GenerateAsync(Tokenizer.Encode(prompt, parseSpecial: options?.ParseSpecial ?? false), options, cancellationToken);
+        return GenerateAsync(Tokenizer.Encode(prompt, options?.AddSpecial ?? true, options?.ParseSpecial ?? false), options, cancellationToken);
     }
 
     /// <summary>Writes the continuation of tokens; see the other overload.</summary>
@@ -278,6 +280,11 @@ public sealed partial class InferenceEngine : IDisposable
             throw new ArgumentException($"the prompt has {prompt.Length} tokens and the context holds {MaxContext}, of which one must be left to write: shorten it", nameof(promptIds));
         }
 
+        if (Tokenizer.BeginsTwice(prompt) && _logger is { } logger)
+        {
+            LogBeginsTwice(logger, prompt[0]);
+        }
+
         foreach (var id in prompt)
         {
             if ((uint)id >= (uint)Config.VocabSize)
@@ -331,4 +338,7 @@ public sealed partial class InferenceEngine : IDisposable
 
     [LoggerMessage(Level = LogLevel.Information, Message = "loaded {Path}: {Parameters} parameters, {Tokenizer}, {Backend}, context {Context}")]
     private static partial void LogLoaded(ILogger logger, string path, long parameters, string tokenizer, string backend, int context);
+
+    [LoggerMessage(Level = LogLevel.Warning, Message = "the prompt begins with the beginning-of-text token {Id} twice: its text has one and the tokenizer puts one before it (GenerationOptions.AddSpecial = false leaves that out)")]
+    private static partial void LogBeginsTwice(ILogger logger, int id);
 }

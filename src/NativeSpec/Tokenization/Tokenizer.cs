@@ -1,20 +1,20 @@
 using System.Buffers;
 using System.Text;
 using NativeSpec.Loading;
-using NativeSpec.Tokenization.Bpe;
 using NativeSpec.Tokenization.Splitting;
 
 namespace NativeSpec.Tokenization;
 
-/// <summary>Text to token ids and back, for the tokenizers of Llama-family models. Reads <c>tokenizer.json</c> (byte-level BPE and BPE
-/// with byte fallback), <c>tokenizer.model</c> (sentencepiece BPE, or tiktoken ranks) and <c>*.tiktoken</c>. Encoding takes
-/// O(n log n) time on any text, and no regular expression from a file is ever run. Safe for use by several threads at once.</summary>
+/// <summary>Text to token ids and back, for the tokenizers of Llama-family models. Reads <c>tokenizer.json</c> (BPE, by bytes or with bytes
+/// as its fallback, and Unigram), <c>tokenizer.model</c> (sentencepiece BPE and Unigram, or tiktoken ranks), <c>tekken.json</c> and
+/// <c>*.tiktoken</c>. Encoding takes O(n log n) time on any text, whatever patterns a file holds. Safe for use by several threads at
+/// once.</summary>
 public sealed class Tokenizer
 {
     private readonly TokenizerParts _parts;
     private readonly Vocabulary _vocabulary;
-    private readonly BpeModel _model;
-    private readonly AddedTokenSplitter? _rawAll, _rawPlain, _normalizedAll, _normalizedPlain;
+    private readonly TokenModel _model;
+    private readonly AddedTokenSplitter? _raw, _normalized;
     private readonly LoadLimits _limits;
 
     internal Tokenizer(TokenizerParts parts, LoadLimits limits)
@@ -23,12 +23,8 @@ public sealed class Tokenizer
         _vocabulary = parts.Vocabulary;
         _model = parts.Model;
         _limits = limits;
-        Func<string, string> asIs = text => text;
-        _rawAll = AddedTokenSplitter.Create(parts.AddedTokens.Where(t => !t.Normalized), asIs);
-        _rawPlain = AddedTokenSplitter.Create(parts.AddedTokens.Where(t => !t.Normalized && IsFoundInPlainText(t)), asIs);
-        _normalizedAll = AddedTokenSplitter.Create(parts.AddedTokens.Where(t => t.Normalized), parts.NormalizeAdded);
-        _normalizedPlain = AddedTokenSplitter.Create(
-            parts.AddedTokens.Where(t => t.Normalized && IsFoundInPlainText(t)), parts.NormalizeAdded);
+        _raw = AddedTokenSplitter.Create(parts.AddedTokens.Where(t => !t.Normalized), text => text);
+        _normalized = AddedTokenSplitter.Create(parts.AddedTokens.Where(t => t.Normalized), parts.NormalizeAdded);
         Description = $"{parts.Kind}, {VocabSize} tokens, {parts.FileName}";
     }
 
@@ -43,6 +39,11 @@ public sealed class Tokenizer
 
     /// <summary>The tokens that end a text, as far as the tokenizer's files name them; <c>generation_config.json</c> may name more.</summary>
     public IReadOnlyList<int> EosIds => _parts.EosIds;
+
+    /// <summary>Whether token ids begin a text with two begin-of-text tokens: a template or a caller wrote one and the tokenizer put another
+    /// before it. Models were not trained on that.</summary>
+    /// <param name="ids">The tokens of a prompt.</param>
+    public bool BeginsTwice(ReadOnlySpan<int> ids) => BosId is { } bos && ids is [var first, var second, ..] && first == bos && second == bos;
 
     internal bool StripsLeadingSpace => _parts.StripsLeadingSpace;
 
@@ -62,11 +63,20 @@ public sealed class Tokenizer
     /// <summary>The token ids of a text.</summary>
     /// <param name="text">The text. Lone surrogates, which have no UTF-8, count as U+FFFD.</param>
     /// <param name="addSpecial">Whether the tokens are added that the tokenizer puts around a text, such as the begin-of-text token.</param>
-    /// <param name="parseSpecial">Whether the text of a control token (<c>&lt;|eot_id|&gt;</c>) becomes that token. Leave it off for text
-    /// of users. Added tokens that are not control tokens are found in any case, except those that only shorten white space and
-    /// lie beyond the BPE model's own vocabulary: models of that vocabulary have no rows for them.</param>
+    /// <param name="parseSpecial">Whether the text of a special token (<c>&lt;|eot_id|&gt;</c>) becomes that token. Added tokens that are not
+    /// special (<c>&lt;think&gt;</c>, runs of spaces) are found in any case, as Hugging Face's library does: text of others wants
+    /// <see cref="EncodeUntrusted"/>.</param>
     /// <exception cref="ArgumentException">The text is longer than <see cref="LoadLimits.MaxTextLength"/>.</exception>
-    public int[] Encode(string text, bool addSpecial = true, bool parseSpecial = false)
+    public int[] Encode(string text, bool addSpecial = true, bool parseSpecial = false) =>
+        Encode(text, addSpecial, parseSpecial ? SoughtTokens.All : SoughtTokens.Ordinary);
+
+    /// <summary>The token ids of text that others wrote, with nothing put around it. No token in it can steer the model: not those that are
+    /// marked special, not those with a role in the checkpoint's files, and none that the chat template writes, marked or not.</summary>
+    /// <param name="text">The text, as for <see cref="Encode(string, bool, bool)"/>.</param>
+    /// <exception cref="ArgumentException">The text is longer than <see cref="LoadLimits.MaxTextLength"/>.</exception>
+    public int[] EncodeUntrusted(string text) => Encode(text, addSpecial: false, SoughtTokens.Harmless);
+
+    private int[] Encode(string text, bool addSpecial, SoughtTokens sought)
     {
         ArgumentNullException.ThrowIfNull(text);
         if (text.Length > _limits.MaxTextLength)
@@ -76,13 +86,13 @@ public sealed class Tokenizer
 
         text = CharClasses.WithoutLoneSurrogates(text);
         var ids = new List<int>((text.Length / 4) + 8);
-        var merger = _model.CreateMerger();
+        var encoder = _model.CreateEncoder();
         if (addSpecial)
         {
             ids.AddRange(_parts.Prefix);
         }
 
-        foreach (var segment in Split(parseSpecial ? _rawAll : _rawPlain, text))
+        foreach (var segment in Split(_raw, text, sought))
         {
             if (segment.TokenId >= 0)
             {
@@ -90,8 +100,8 @@ public sealed class Tokenizer
                 continue;
             }
 
-            var normalized = _parts.Normalizer.Apply(text[segment.Start..segment.End]);
-            foreach (var part in Split(parseSpecial ? _normalizedAll : _normalizedPlain, normalized))
+            var normalized = _parts.Normalizer.Apply(text[segment.Start..segment.End], isStart: segment.Start == 0);
+            foreach (var part in Split(_normalized, normalized, sought))
             {
                 if (part.TokenId >= 0)
                 {
@@ -100,7 +110,7 @@ public sealed class Tokenizer
                 }
 
                 var isStart = segment.Start == 0 && part.Start == 0;
-                _parts.PreTokenizer.Encode(normalized[part.Start..part.End], isStart, _model, merger, ids);
+                _parts.PreTokenizer.Encode(normalized.AsSpan(part.Start..part.End), isStart, encoder, ids);
             }
         }
 
@@ -177,9 +187,6 @@ public sealed class Tokenizer
         return _vocabulary.IsSpecial(id);
     }
 
-    private bool IsFoundInPlainText(AddedToken token) =>
-        !token.Special && !(token.Id >= _parts.ModelVocabSize && token.Content.All(char.IsWhiteSpace));
-
-    private static List<Segment> Split(AddedTokenSplitter? splitter, string text) =>
-        splitter is not null ? splitter.Split(text) : text.Length == 0 ? [] : [new(0, text.Length, -1)];
+    private static List<Segment> Split(AddedTokenSplitter? splitter, string text, SoughtTokens sought) =>
+        splitter is not null ? splitter.Split(text, sought) : text.Length == 0 ? [] : [new(0, text.Length, -1)];
 }

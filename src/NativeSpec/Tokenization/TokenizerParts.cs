@@ -1,4 +1,4 @@
-using NativeSpec.Tokenization.Bpe;
+using NativeSpec.Tokenization.Normalization;
 using NativeSpec.Tokenization.Splitting;
 
 namespace NativeSpec.Tokenization;
@@ -15,10 +15,7 @@ internal sealed class TokenizerParts
     /// <summary>What each token adds to a text.</summary>
     public required Vocabulary Vocabulary { get; init; }
 
-    /// <summary>One more than the highest id that the BPE model itself has, without added tokens.</summary>
-    public required int ModelVocabSize { get; init; }
-
-    /// <summary>The tokens that are looked for in the text as it stands.</summary>
+    /// <summary>The tokens that are looked for in a text, before all else or in the normalized text.</summary>
     public required IReadOnlyList<AddedToken> AddedTokens { get; init; }
 
     /// <summary>What is done to a text first.</summary>
@@ -31,7 +28,7 @@ internal sealed class TokenizerParts
     public required PreTokenizer PreTokenizer { get; init; }
 
     /// <summary>How a piece becomes ids.</summary>
-    public required BpeModel Model { get; init; }
+    public required TokenModel Model { get; init; }
 
     /// <summary>The tokens put before a text.</summary>
     public int[] Prefix { get; init; } = [];

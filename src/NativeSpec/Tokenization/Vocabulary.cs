@@ -40,6 +40,9 @@ internal sealed class Vocabulary
         /// <summary>Whether a token has been marked as a control token.</summary>
         public bool IsSpecial(int id) => _special.Contains(id);
 
+        /// <summary>Whether no token has an id.</summary>
+        public bool IsFree(int id) => id >= _bytes.Count || _bytes[id] is null;
+
         /// <summary>Adds a token.</summary>
         /// <param name="text">Its text in the file.</param>
         /// <param name="id">Its id.</param>
@@ -74,22 +77,23 @@ internal sealed class Vocabulary
             }
         }
 
-        /// <summary>Adds an added token, or finds it among the tokens, where it must have the same id.</summary>
-        public void AddOrFind(AddedToken token)
+        /// <summary>Adds an added token, or finds it among the tokens: then the vocabulary decides its id, whatever the added token's entry
+        /// says. Where the entry's id belongs to another token, the token comes after all others; so does Hugging Face's library.</summary>
+        /// <returns>The token with the id that it has.</returns>
+        public AddedToken AddOrFind(AddedToken token)
         {
             if (!_ids.TryGetValue(token.Content, out var id))
             {
-                Add(token.Content, token.Id, Encoding.UTF8.GetBytes(token.Content));
-            }
-            else if (id != token.Id)
-            {
-                throw Bad($"added token {Show(token.Content)} has id {token.Id}, but the vocabulary gives it id {id}");
+                id = IsFree(token.Id) ? token.Id : _bytes.Count;
+                Add(token.Content, id, Encoding.UTF8.GetBytes(token.Content));
             }
 
             if (token.Special)
             {
-                _special.Add(token.Id);
+                _special.Add(id);
             }
+
+            return token with { Id = id };
         }
 
         /// <summary>Marks a token as a control token; its text is then what it decodes to when control tokens are shown.</summary>

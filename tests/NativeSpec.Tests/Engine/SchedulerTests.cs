@@ -248,6 +248,22 @@ public sealed class SchedulerTests
     }
 
     [Test]
+    public async Task Logger_APromptThatBeginsTwice_IsWarnedOf()
+    {
+        const string Text = "<|begin_of_text|>hello";
+        var log = new ListLogger();
+        using (var engine = Open(new EngineOptions { Logger = log }))
+        {
+            await engine.CompleteAsync(Text, new() { MaxTokens = 1 });
+            await engine.CompleteAsync(Text, new() { MaxTokens = 1, ParseSpecial = true, AddSpecial = false });
+            Assert.That(log.Entries.Where(e => e.Level == LogLevel.Warning), Is.Empty);
+            await engine.CompleteAsync(Text, new() { MaxTokens = 1, ParseSpecial = true });
+        }
+
+        Assert.That(log.Entries.Where(e => e.Level == LogLevel.Warning).Select(e => e.Text), Has.Exactly(1).Contains("twice"));
+    }
+
+    [Test]
     public async Task Logger_ARequestThatFails_IsToldOnceWithItsError()
     {
         var log = new ListLogger();

@@ -11,12 +11,27 @@ public sealed class MutatedTokenizerTests
         ("tokenizer.json", Encoding.UTF8.GetBytes(TestTokenizers.ByteLevel(300).ToJsonString())),
         ("tokenizer.json", Encoding.UTF8.GetBytes(TestTokenizers.Llama2().ToJsonString())),
         ("tokenizer.model", TestTokenizers.SentencePiece()),
+        ("tokenizer.json", Encoding.UTF8.GetBytes("""
+            {"added_tokens": [{"id": 1, "content": "</s>", "special": true}], "normalizer": {"type": "Sequence", "normalizers": [
+               {"type": "NFKC"}, {"type": "Lowercase"}, {"type": "Strip", "strip_left": true, "strip_right": true},
+               {"type": "Replace", "pattern": {"Regex": " {2,}|\\s+(?!\\S)"}, "content": " "}]},
+             "pre_tokenizer": {"type": "Sequence", "pretokenizers": [{"type": "WhitespaceSplit"}, {"type": "Punctuation", "behavior": "Contiguous"},
+               {"type": "UnicodeScripts"}, {"type": "Split", "pattern": {"Regex": "(?i:he|[l-o&&[^m]])+|\\p{N}{1,3}"}, "behavior": "MergedWithNext", "invert": false},
+               {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "first"}]},
+             "post_processor": {"type": "RobertaProcessing", "sep": ["</s>", 1], "cls": ["<s>", 2]},
+             "decoder": {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always"},
+             "model": {"type": "Unigram", "unk_id": 0, "byte_fallback": true, "vocab": [["<unk>", 0], ["</s>", 0], ["<s>", 0], ["▁", -2], ["▁he", -3], ["l", -4], ["lo", -4.5]]}}
+            """)),
+        ("tokenizer.model", TestTokenizers.SentencePiece(modelType: 1)),
+        ("tekken.json", Encoding.UTF8.GetBytes(
+            """{"config": {"pattern": "\\p{L}+|\\s+(?!\\S)|.", "default_vocab_size": 276, "default_num_special_tokens": 20}, "vocab": ["""
+            + string.Join(',', Enumerable.Range(0, 256).Select(b => $$"""{"rank": {{b}}, "token_bytes": "{{Convert.ToBase64String([(byte)b])}}"}""")) + "]}")),
     ];
 
     private static readonly byte[] Extremes = [0x00, 0x7F, 0x80, 0xFF, (byte)'"', (byte)'{', (byte)']', (byte)'-', (byte)'9', (byte)',', (byte)'\\'];
 
     [Test]
-    public void Load_RandomFaults_LoadsOrRefuses([Range(0, 2)] int which)
+    public void Load_RandomFaults_LoadsOrRefuses([Range(0, 5)] int which)
     {
         var random = new Random(23 + which);
         var (name, file) = Files[which];

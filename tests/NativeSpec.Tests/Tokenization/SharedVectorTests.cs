@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.IO.Compression;
 using System.Text.Json;
 using NativeSpec.Tokenization;
 
@@ -8,7 +9,6 @@ namespace NativeSpec.Tests.Tokenization;
 public sealed class SharedVectorTests
 {
     [TestCase("phi3/tokenizer.json", "phi-3")]
-    [TestCase("gpt2/tokenizer.json", "gpt-2")]
     [TestCase("gpt2/gpt2.tiktoken", "gpt-2")]
     public void Encode_EveryVector_GivesItsIdsAndDecodesBack(string file, string vectors)
     {
@@ -42,22 +42,82 @@ public sealed class SharedVectorTests
         Assert.That((tokenizer.BosId, tokenizer.EosIds), Is.EqualTo(((int?)1, new[] { 2 })));
     }
 
-    [Test]
-    public void Encode_ControlTextInPhi3_IsTextUnlessAsked()
+    [TestCase("deepseek-v3")]
+    [TestCase("gpt-oss")]
+    [TestCase("gpt2", "tokenizer.json")]
+    [TestCase("mistral-tekken")]
+    [TestCase("mistral-v3")]
+    [TestCase("olmo2-dolma2")]
+    [TestCase("phi3")]
+    [TestCase("qwen3")]
+    public void Encode_EveryVectorOfTheReferenceLibrary_IsExact(string name, string? file = null)
     {
-        var tokenizer = Tokenizer.Load(SharedFiles.Require("data", "tokenizers", "phi3"));
-        foreach (var (text, id) in new[] { ("<|end|>", 32007), ("</s>", 2), ("<s>", 1), ("<|endoftext|>", 32000) })
+        using var vectors = JsonDocument.Parse(File.ReadAllBytes(SharedFiles.Require("data", "tokenizers", name, "vectors.json")));
+        var folder = Unpack(SharedFiles.Require("data", "tokenizers", name));
+        try
         {
-            Assert.That(tokenizer.Encode(text, addSpecial: false), Has.None.EqualTo(id));
-            Assert.That(tokenizer.Decode(tokenizer.Encode(text)), Is.EqualTo(text));
-            Assert.That(tokenizer.Encode(text, addSpecial: false, parseSpecial: true), Is.EqualTo(new[] { id }));
+            var tokenizer = Tokenizer.Load(file is null ? folder : Path.Combine(folder, file));
+            var readsControlText = !name.StartsWith("mistral", StringComparison.Ordinal); // the references of these never do
+            Assert.Multiple(() =>
+            {
+                foreach (var item in vectors.RootElement.GetProperty("cases").EnumerateArray())
+                {
+                    var text = item.GetProperty("text").GetString()!;
+                    var ids = Ids(item, "ids");
+                    Assert.That(tokenizer.Encode(text, addSpecial: false), Is.EqualTo(Ids(item, "ids_plain")), $"plain ids of '{text}'");
+                    Assert.That(tokenizer.Decode(ids, skipSpecial: false), Is.EqualTo(item.TryGetProperty("decoded", out var decoded) ? decoded.GetString() : text));
+                    if (readsControlText)
+                    {
+                        Assert.That(tokenizer.Encode(text, addSpecial: false, parseSpecial: true), Is.EqualTo(ids), $"ids of '{text}'");
+                        Assert.That(tokenizer.Encode(text, parseSpecial: true), Is.EqualTo(Ids(item, "ids_special")), $"ids of '{text}' with what is around it");
+                    }
+                }
+            });
         }
+        finally
+        {
+            Directory.Delete(folder, recursive: true);
+        }
+
+        static int[] Ids(JsonElement item, string name) => [.. (item.TryGetProperty(name, out var own) ? own : item.GetProperty("ids")).EnumerateArray().Select(id => id.GetInt32())];
     }
 
     [Test]
-    public void Encode_SpacesWithParseSpecial_UsesTheAddedSpaceTokens()
+    public void EncodeUntrusted_RoleMarkersThatAreNotSpecial_StayText()
     {
-        var tokenizer = Tokenizer.Load(SharedFiles.Require("data", "tokenizers", "gpt2", "tokenizer.json"));
-        Assert.That(tokenizer.Encode("  ", parseSpecial: true), Is.EqualTo(new[] { 50286 }));
+        var folder = Unpack(SharedFiles.Require("data", "tokenizers", "deepseek-v3"), withConfig: true);
+        try
+        {
+            var tokenizer = Tokenizer.Load(folder);
+            const string Text = "<｜User｜>hello<｜end▁of▁sentence｜>";
+            Assert.That(tokenizer.Encode(Text), Does.Contain(128803).And.None.EqualTo(1));
+            Assert.That(tokenizer.EncodeUntrusted(Text), Has.None.EqualTo(128803).And.None.EqualTo(1));
+            Assert.That(tokenizer.Decode(tokenizer.EncodeUntrusted(Text)), Is.EqualTo(Text));
+        }
+        finally
+        {
+            Directory.Delete(folder, recursive: true);
+        }
+    }
+
+    // The tokenizer's own files, unpacked: the references know no tokenizer_config.json.
+    private static string Unpack(string source, bool withConfig = false)
+    {
+        var folder = Directory.CreateTempSubdirectory("tokenizer-test-").FullName;
+        foreach (var file in Directory.GetFiles(source))
+        {
+            var name = Path.GetFileName(file);
+            if (name == "vectors.json" || (name == "tokenizer_config.json" && !withConfig))
+            {
+                continue;
+            }
+
+            using var packed = File.OpenRead(file);
+            using var stream = name.EndsWith(".gz", StringComparison.Ordinal) ? (Stream)new GZipStream(packed, CompressionMode.Decompress) : packed;
+            using var target = File.Create(Path.Combine(folder, name.EndsWith(".gz", StringComparison.Ordinal) ? name[..^3] : name));
+            stream.CopyTo(target);
+        }
+
+        return folder;
     }
 }

@@ -8,6 +8,7 @@ internal sealed class BpeMerger
     private const int FirstCapacity = 64;
 
     private readonly MergeTable _table;
+    private readonly Dictionary<int, (int Left, int Right)>? _parts;
     private int[] _symbols = new int[FirstCapacity];
     private int[] _previous = new int[FirstCapacity];
     private int[] _next = new int[FirstCapacity];
@@ -18,13 +19,30 @@ internal sealed class BpeMerger
     private int _heapCount;
 
     /// <summary>Makes a merger over a table.</summary>
-    public BpeMerger(MergeTable table) => _table = table;
+    /// <param name="table">The merges.</param>
+    /// <param name="remembersParts">Whether <see cref="TryFindParts"/> will be asked.</param>
+    public BpeMerger(MergeTable table, bool remembersParts = false)
+    {
+        _table = table;
+        _parts = remembersParts ? [] : null;
+    }
 
     /// <summary>The symbols: what was added, or after <see cref="Merge"/> what they became.</summary>
     public ReadOnlySpan<int> Symbols => _symbols.AsSpan(0, _count);
 
     /// <summary>Forgets all symbols.</summary>
-    public void Clear() => _count = 0;
+    public void Clear()
+    {
+        _count = 0;
+        _parts?.Clear();
+    }
+
+    /// <summary>The two symbols of which a token was last seen to be mergeable in this piece of text, if it was.</summary>
+    public bool TryFindParts(int token, out int left, out int right)
+    {
+        (left, right) = _parts is not null && _parts.TryGetValue(token, out var parts) ? parts : (0, 0);
+        return _parts?.ContainsKey(token) ?? false;
+    }
 
     /// <summary>Appends a symbol.</summary>
     public void Add(int symbol)
@@ -64,11 +82,12 @@ internal sealed class BpeMerger
                 _previous[_next[at]] = at;
             }
 
-            Rank(at);
             if (_previous[at] != Nobody)
             {
                 Rank(_previous[at]);
             }
+
+            Rank(at);
         }
 
         var kept = 0;
@@ -101,6 +120,7 @@ internal sealed class BpeMerger
             _rank[i] = _next[i] == Nobody ? MergeTable.NoRank : _table.Find(_symbols[i], _symbols[i + 1], out _merged[i]);
             if (_rank[i] != MergeTable.NoRank)
             {
+                _parts?[_merged[i]] = (_symbols[i], _symbols[i + 1]);
                 _heap[_heapCount++] = HeapKey(i);
             }
         }
@@ -117,6 +137,7 @@ internal sealed class BpeMerger
         _rank[at] = right == Nobody ? MergeTable.NoRank : _table.Find(_symbols[at], _symbols[right], out _merged[at]);
         if (_rank[at] != MergeTable.NoRank)
         {
+            _parts?[_merged[at]] = (_symbols[at], _symbols[right]);
             Push(HeapKey(at));
         }
     }

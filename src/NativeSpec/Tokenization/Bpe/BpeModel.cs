@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using System.Text;
 using NativeSpec.Tokenization.Splitting;
 
@@ -5,48 +6,53 @@ namespace NativeSpec.Tokenization.Bpe;
 
 /// <summary>A BPE model: how a piece of text becomes symbols, which symbols merge, and how what is left becomes ids. A symbol is a token
 /// id, or the complement <c>~x</c> of a byte or code point x that has no token of its own.</summary>
-internal abstract class BpeModel(MergeTable merges, Dictionary<byte[], int>? wholePieces)
+internal abstract class BpeModel(MergeTable merges, Dictionary<byte[], int>? wholePieces, bool remembersParts = false) : TokenModel
 {
     private readonly Dictionary<byte[], int>.AlternateLookup<ReadOnlySpan<byte>>? _wholePieces =
         wholePieces?.GetAlternateLookup<ReadOnlySpan<byte>>();
 
-    /// <summary>A merger over this model's merges, for one call.</summary>
-    public BpeMerger CreateMerger() => new(merges);
-
-    /// <summary>Appends the ids of a piece.</summary>
-    public void Encode(ReadOnlySpan<char> piece, BpeMerger merger, List<int> ids)
-    {
-        if (_wholePieces is { } whole && FindWhole(piece, whole) is >= 0 and var id)
-        {
-            ids.Add(id);
-            return;
-        }
-
-        merger.Clear();
-        Read(piece, merger);
-        merger.Merge();
-        Write(merger.Symbols, ids);
-    }
+    /// <inheritdoc/>
+    public sealed override PieceEncoder CreateEncoder() => new Encoder(this, new(merges, remembersParts));
 
     /// <summary>Appends the symbols of a piece, before any merge.</summary>
     protected abstract void Read(ReadOnlySpan<char> piece, BpeMerger merger);
 
     /// <summary>Appends the ids of the merged symbols.</summary>
-    protected abstract void Write(ReadOnlySpan<int> symbols, List<int> ids);
+    protected abstract void Write(BpeMerger merger, List<int> ids);
 
     private static int FindWhole(ReadOnlySpan<char> piece, Dictionary<byte[], int>.AlternateLookup<ReadOnlySpan<byte>> whole)
     {
         Span<byte> bytes = stackalloc byte[TokenBytesComparer.MaxTokenBytes];
         return Encoding.UTF8.TryGetBytes(piece, bytes, out var written) && whole.TryGetValue(bytes[..written], out var id) ? id : -1;
     }
+
+    private sealed class Encoder(BpeModel model, BpeMerger merger) : PieceEncoder
+    {
+        /// <inheritdoc/>
+        public override void Encode(ReadOnlySpan<char> piece, List<int> ids)
+        {
+            if (model._wholePieces is { } whole && FindWhole(piece, whole) is >= 0 and var id)
+            {
+                ids.Add(id);
+                return;
+            }
+
+            merger.Clear();
+            model.Read(piece, merger);
+            merger.Merge();
+            model.Write(merger, ids);
+        }
+    }
 }
 
 /// <summary>Byte-level BPE: the symbols are the bytes of the piece's UTF-8.</summary>
 /// <param name="byteIds">The token of each of the 256 bytes, or -1.</param>
-/// <param name="unknownId">The token for a byte without one; -1 leaves such a byte out, as Hugging Face's tokenizers do.</param>
+/// <param name="unknownId">The token for a byte without one; -1 leaves such a byte out before anything merges, as Hugging Face's tokenizers
+/// do: its neighbours become neighbours of each other.</param>
+/// <param name="fuseUnknown">Whether neighbouring unknowns are one token.</param>
 /// <param name="merges">The merges.</param>
 /// <param name="wholePieces">Pieces that are a token as they stand (<c>ignore_merges</c>, tiktoken), or null.</param>
-internal sealed class ByteBpeModel(int[] byteIds, int unknownId, MergeTable merges, Dictionary<byte[], int>? wholePieces)
+internal sealed class ByteBpeModel(int[] byteIds, int unknownId, bool fuseUnknown, MergeTable merges, Dictionary<byte[], int>? wholePieces)
     : BpeModel(merges, wholePieces)
 {
     /// <inheritdoc/>
@@ -59,7 +65,10 @@ internal sealed class ByteBpeModel(int[] byteIds, int unknownId, MergeTable merg
             System.Text.Unicode.Utf8.FromUtf16(piece, utf8, out var read, out var written);
             foreach (var value in utf8[..written])
             {
-                merger.Add(byteIds[value] >= 0 ? byteIds[value] : ~value);
+                if (byteIds[value] >= 0 || unknownId >= 0)
+                {
+                    merger.Add(byteIds[value] >= 0 ? byteIds[value] : ~value);
+                }
             }
 
             piece = piece[read..];
@@ -67,14 +76,17 @@ internal sealed class ByteBpeModel(int[] byteIds, int unknownId, MergeTable merg
     }
 
     /// <inheritdoc/>
-    protected override void Write(ReadOnlySpan<int> symbols, List<int> ids)
+    protected override void Write(BpeMerger merger, List<int> ids)
     {
-        foreach (var symbol in symbols)
+        var isAfterUnknown = false;
+        foreach (var symbol in merger.Symbols)
         {
-            if (symbol >= 0 || unknownId >= 0)
+            if (symbol >= 0 || !(fuseUnknown && isAfterUnknown))
             {
                 ids.Add(symbol >= 0 ? symbol : unknownId);
             }
+
+            isAfterUnknown = symbol < 0;
         }
     }
 }
@@ -82,13 +94,16 @@ internal sealed class ByteBpeModel(int[] byteIds, int unknownId, MergeTable merg
 /// <summary>BPE over code points, with the bytes of a code point as its fallback (the Llama-2 kind).</summary>
 /// <param name="codePoints">The token of each code point that has one.</param>
 /// <param name="byteIds">The tokens of the 256 bytes (-1 where there is none) if the model falls back to bytes, else null.</param>
-/// <param name="unknownId">The token for what has neither; -1 leaves it out.</param>
+/// <param name="unknownId">The token for what has neither; -1 leaves it out before anything merges.</param>
 /// <param name="fuseUnknown">Whether neighbouring unknowns are one token.</param>
 /// <param name="merges">The merges.</param>
 /// <param name="wholePieces">Pieces that are a token as they stand, or null.</param>
+/// <param name="unused">Tokens that lead to longer ones but do not stand for themselves: one that is left at the end becomes again the two
+/// symbols that it was last seen as (sentencepiece's UNUSED pieces); or null.</param>
 internal sealed class CharBpeModel(
-    Dictionary<int, int> codePoints, int[]? byteIds, int unknownId, bool fuseUnknown, MergeTable merges, Dictionary<byte[], int>? wholePieces)
-    : BpeModel(merges, wholePieces)
+    Dictionary<int, int> codePoints, int[]? byteIds, int unknownId, bool fuseUnknown, MergeTable merges, Dictionary<byte[], int>? wholePieces,
+    IReadOnlySet<int>? unused = null)
+    : BpeModel(merges, wholePieces, remembersParts: unused is not null)
 {
     private readonly int[] _bmp = MakeTable(codePoints);
 
@@ -103,29 +118,36 @@ internal sealed class CharBpeModel(
     {
         for (var i = 0; i < piece.Length; i++)
         {
-            if (!char.IsHighSurrogate(piece[i]))
+            var symbol = _bmp[piece[i]];
+            if (char.IsHighSurrogate(piece[i]))
             {
-                merger.Add(_bmp[piece[i]]);
-                continue;
+                var codePoint = char.ConvertToUtf32(piece[i], piece[++i]);
+                symbol = codePoints.TryGetValue(codePoint, out var id) ? id : ~codePoint;
             }
 
-            var codePoint = char.ConvertToUtf32(piece[i], piece[++i]);
-            merger.Add(codePoints.TryGetValue(codePoint, out var id) ? id : ~codePoint);
+            if (symbol >= 0 || unknownId >= 0 || HasBytes(~symbol))
+            {
+                merger.Add(symbol);
+            }
         }
     }
 
     /// <inheritdoc/>
-    protected override void Write(ReadOnlySpan<int> symbols, List<int> ids)
+    protected override void Write(BpeMerger merger, List<int> ids)
     {
         var isAfterUnknown = false;
-        foreach (var symbol in symbols)
+        foreach (var symbol in unused is null ? merger.Symbols : CollectionsMarshal.AsSpan(SplitUnused(merger, unused)))
         {
-            var isUnknown = symbol < 0 && !TryWriteBytes(~symbol, ids);
+            var isUnknown = symbol < 0 && !HasBytes(~symbol);
             if (symbol >= 0)
             {
                 ids.Add(symbol);
             }
-            else if (isUnknown && unknownId >= 0 && !(fuseUnknown && isAfterUnknown))
+            else if (!isUnknown)
+            {
+                WriteBytes(~symbol, ids);
+            }
+            else if (!(fuseUnknown && isAfterUnknown))
             {
                 ids.Add(unknownId);
             }
@@ -134,7 +156,31 @@ internal sealed class CharBpeModel(
         }
     }
 
-    private bool TryWriteBytes(int codePoint, List<int> ids)
+    private static List<int> SplitUnused(BpeMerger merger, IReadOnlySet<int> unused)
+    {
+        var symbols = new List<int>();
+        var rest = new Stack<int>();
+        foreach (var symbol in merger.Symbols)
+        {
+            rest.Push(symbol);
+            while (rest.TryPop(out var part))
+            {
+                if (unused.Contains(part) && merger.TryFindParts(part, out var left, out var right))
+                {
+                    rest.Push(right);
+                    rest.Push(left);
+                }
+                else
+                {
+                    symbols.Add(part);
+                }
+            }
+        }
+
+        return symbols;
+    }
+
+    private bool HasBytes(int codePoint)
     {
         if (byteIds is null)
         {
@@ -142,8 +188,7 @@ internal sealed class CharBpeModel(
         }
 
         Span<byte> buffer = stackalloc byte[4];
-        var utf8 = buffer[..new Rune(codePoint).EncodeToUtf8(buffer)];
-        foreach (var value in utf8)
+        foreach (var value in buffer[..new Rune(codePoint).EncodeToUtf8(buffer)])
         {
             if (byteIds[value] < 0)
             {
@@ -151,12 +196,16 @@ internal sealed class CharBpeModel(
             }
         }
 
-        foreach (var value in utf8)
-        {
-            ids.Add(byteIds[value]);
-        }
-
         return true;
+    }
+
+    private void WriteBytes(int codePoint, List<int> ids)
+    {
+        Span<byte> buffer = stackalloc byte[4];
+        foreach (var value in buffer[..new Rune(codePoint).EncodeToUtf8(buffer)])
+        {
+            ids.Add(byteIds![value]);
+        }
     }
 
     private static int[] MakeTable(Dictionary<int, int> codePoints)

@@ -6,8 +6,8 @@ using NativeSpec.Tokenization.Splitting;
 
 namespace NativeSpec.Tokenization.Json;
 
-/// <summary>Reads the <c>model</c> of a tokenizer.json: the vocabulary at once, the merges when the control tokens are known.</summary>
-internal sealed class JsonBpe
+/// <summary>Reads a BPE <c>model</c> of a tokenizer.json: the vocabulary at once, the merges when the control tokens are known.</summary>
+internal sealed class JsonBpe : IJsonModel
 {
     private readonly JsonPart _model;
     private readonly int _unknownId = -1;
@@ -19,7 +19,7 @@ internal sealed class JsonBpe
         _model = model;
         if (model.Optional("type") is { } type && type.Text() != "BPE")
         {
-            throw type.Unsupported($"the model {type.Text()}", "BPE");
+            throw type.Unsupported($"the model {type.Text()}", "BPE or Unigram");
         }
 
         foreach (var name in (string[])["continuing_subword_prefix", "end_of_word_suffix"])
@@ -52,10 +52,13 @@ internal sealed class JsonBpe
     /// <summary>Whether characters without a token are spelled in bytes.</summary>
     public bool FallsBackToBytes { get; }
 
+    /// <inheritdoc/>
+    public string Kind => FallsBackToBytes ? "BPE with byte fallback" : "BPE";
+
     /// <summary>Whether no merge joins a <c>▁</c> to a character before it other than <c>▁</c>; known after <see cref="Build"/>.</summary>
     public bool MayCutAtWordStarts { get; private set; }
 
-    /// <summary>Marks the unknown token as a control token.</summary>
+    /// <inheritdoc/>
     public void MarkUnknown(Vocabulary.Builder tokens)
     {
         if (_unknownId >= 0)
@@ -64,14 +67,15 @@ internal sealed class JsonBpe
         }
     }
 
-    /// <summary>Reads the merges and makes the model.</summary>
-    public BpeModel Build(Vocabulary.Builder tokens, bool isByteLevel)
+    /// <inheritdoc/>
+    public TokenModel Build(Vocabulary.Builder tokens, bool isByteLevel)
     {
         var whole = _model.Flag("ignore_merges", false) ? WholePieces(tokens, isByteLevel) : null;
         var merges = ReadMerges(tokens, isByteLevel);
+        var fuse = _model.Flag("fuse_unk", false);
         if (isByteLevel)
         {
-            return new ByteBpeModel(ByteIds(b => ByteAlphabet.Letter(b).ToString(), _ => false), _unknownId, merges, whole);
+            return new ByteBpeModel(ByteIds(b => ByteAlphabet.Letter(b).ToString()), _unknownId, fuse, merges, whole);
         }
 
         var codePoints = new Dictionary<int, int>();
@@ -83,9 +87,9 @@ internal sealed class JsonBpe
             }
         }
 
-        MayCutAtWordStarts &= whole is null && codePoints.ContainsKey(Metaspace.Mark);
-        var byteIds = FallsBackToBytes ? ByteIds(b => $"<0x{b:X2}>", b => CharBpeModel.NeedsByte(b, codePoints)) : null;
-        return new CharBpeModel(codePoints, byteIds, _unknownId, _model.Flag("fuse_unk", false), merges, whole);
+        // Where characters vanish, marks on either side of one become neighbours.
+        MayCutAtWordStarts &= whole is null && _unknownId >= 0 && codePoints.ContainsKey(Metaspace.Mark);
+        return new CharBpeModel(codePoints, FallsBackToBytes ? ByteIds(b => $"<0x{b:X2}>") : null, _unknownId, fuse, merges, whole);
     }
 
     // A merge can make no control token and no byte token: text that spells one stays text.
@@ -139,18 +143,7 @@ internal sealed class JsonBpe
         return whole;
     }
 
-    private int[] ByteIds(Func<byte, string> name, Func<byte, bool> mustHave)
-    {
-        var ids = new int[256];
-        for (var b = 0; b < ids.Length; b++)
-        {
-            ids[b] = _vocabulary.GetValueOrDefault(name((byte)b), -1);
-            if (ids[b] < 0 && mustHave((byte)b))
-            {
-                throw _model.Unsupported($"a vocabulary without '{name((byte)b)}', the token of byte 0x{b:X2},", "a token for each byte");
-            }
-        }
-
-        return ids;
-    }
+    // A byte without a token is unknown, as in Hugging Face's library; so is a character of which one byte is.
+    private int[] ByteIds(Func<byte, string> name) =>
+        [.. Enumerable.Range(0, 256).Select(b => _vocabulary.GetValueOrDefault(name((byte)b), -1))];
 }

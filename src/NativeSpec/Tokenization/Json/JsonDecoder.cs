@@ -1,6 +1,6 @@
 using System.Text;
 using NativeSpec.Tokenization.Bpe;
-using NativeSpec.Tokenization.Splitting;
+using NativeSpec.Tokenization.Normalization;
 
 namespace NativeSpec.Tokenization.Json;
 
@@ -101,7 +101,7 @@ internal sealed class JsonDecoder
 
     private void AddReplace(JsonPart part)
     {
-        var pattern = JsonNormalizer.ReadPattern(part);
+        var pattern = JsonNormalizer.ReadShort(part.Required("pattern").Required("String"));
         var content = part.Required("content");
         if (_isFused && pattern.Length > 1)
         {

@@ -12,6 +12,8 @@ internal readonly record struct JsonPart(string File, string Path, JsonElement V
     /// <summary>Parses a whole file, which must hold an object.</summary>
     public static JsonPart Parse(string file, ReadOnlyMemory<byte> utf8)
     {
+        // Some editors begin a file with a mark that the format does not have; RFC 8259 lets readers skip it.
+        utf8 = utf8.Span.StartsWith("\uFEFF"u8) ? utf8[3..] : utf8;
         try
         {
             var root = new JsonPart(file, "", JsonDocument.Parse(utf8, Options).RootElement);
@@ -98,8 +100,11 @@ internal readonly record struct JsonPart(string File, string Path, JsonElement V
     public ModelFormatException Bad(string expected)
     {
         var found = Value.ValueKind is JsonValueKind.Object or JsonValueKind.Array ? Value.ValueKind.ToString() : Value.GetRawText();
-        return new(File, $"{(Path.Length == 0 ? "the root" : Path)} is {(found.Length > 200 ? found[..200] + "…" : found)}: expected {expected}");
+        return new(File, $"{(Path.Length == 0 ? "the root" : Path)} is {Shorten(found)}: expected {expected}");
     }
+
+    /// <summary>The beginning of a long text, for a message.</summary>
+    public static string Shorten(string text) => text.Length > 200 ? text[..200] + "…" : text;
 
     /// <summary>The error that this value asks for something that is not supported.</summary>
     public ModelFormatException Unsupported(string what, string supported) =>

@@ -5,7 +5,7 @@ namespace NativeSpec.Tokenization.Json;
 /// <summary>Reads the <c>post_processor</c> of a tokenizer.json, as far as single texts go: the tokens put before and after one.</summary>
 internal sealed record JsonPostProcessor(int[] Prefix, int[] Suffix)
 {
-    private const string Supported = "TemplateProcessing, ByteLevel or a Sequence of these";
+    private const string Supported = "TemplateProcessing, RobertaProcessing, BertProcessing, ByteLevel or a Sequence of these";
 
     /// <summary>Reads the post-processor, if any.</summary>
     public static JsonPostProcessor Read(JsonPart? part, LoadLimits limits)
@@ -21,6 +21,8 @@ internal sealed record JsonPostProcessor(int[] Prefix, int[] Suffix)
                 return new([], []);
             case "TemplateProcessing":
                 return ReadTemplate(processor, limits);
+            case "RobertaProcessing" or "BertProcessing": // [text, id] each
+                return new([ReadId(processor.Required("cls"), limits)], [ReadId(processor.Required("sep"), limits)]);
             case "Sequence":
                 var all = new JsonPostProcessor([], []);
                 foreach (var item in processor.Required("processors").Items())
@@ -34,6 +36,9 @@ internal sealed record JsonPostProcessor(int[] Prefix, int[] Suffix)
                 throw processor.Unsupported($"the post-processor {type}", Supported);
         }
     }
+
+    private static int ReadId(JsonPart pair, LoadLimits limits) =>
+        pair.Items().ToArray() is [_, var id] ? id.Int(0, limits.MaxVocabSize - 1) : throw pair.Bad("[\"text\", id]");
 
     private static JsonPostProcessor ReadTemplate(JsonPart part, LoadLimits limits)
     {

@@ -1,32 +1,46 @@
+using NativeSpec.Tokenization.Normalization;
 using NativeSpec.Tokenization.Splitting;
 
 namespace NativeSpec.Tokenization.Json;
 
-/// <summary>Reads the <c>pre_tokenizer</c> of a tokenizer.json: ByteLevel, Metaspace, Digits, Split by a string or by a known pattern, and
-/// Sequences of them.</summary>
+/// <summary>Reads the <c>pre_tokenizer</c> of a tokenizer.json.</summary>
 internal sealed class JsonPreTokenizer
 {
-    private const string Supported = "ByteLevel, Metaspace, Digits, Split or a Sequence of these";
+    private const string Supported =
+        "ByteLevel, Metaspace, Split, Digits, Punctuation, Whitespace, WhitespaceSplit, CharDelimiterSplit, UnicodeScripts, or a Sequence of these";
 
-    private readonly List<Splitter> _splitters = [];
+    private readonly List<PreTokenizerStep> _steps = [];
     private int _parts;
 
-    /// <summary>What is first done to a text, or null.</summary>
-    public Func<string, bool, string>? Transform { get; private set; }
-
-    /// <summary>The cuts, each within the pieces of the one before.</summary>
-    public Splitter[] Splitters => [.. _splitters];
+    /// <summary>The steps, each within the pieces of the one before.</summary>
+    public PreTokenizerStep[] Steps => [.. _steps];
 
     /// <summary>Whether the pieces are encoded byte by byte.</summary>
     public bool IsByteLevel { get; private set; }
 
+    /// <summary>Whether ByteLevel comes before other parts, which then work on bytes written in its letters, as does the model.</summary>
+    public bool WritesLetters { get; private set; }
+
+    /// <summary>Whether the text is cut at all.</summary>
+    public bool Cuts => _steps.Exists(s => s.Split is not null);
+
     /// <summary>Reads the pre-tokenizer, if any.</summary>
-    public static JsonPreTokenizer Read(JsonPart? part)
+    /// <param name="part">The member, or null.</param>
+    /// <param name="addPrefixSpace">What tokenizer_config.json says about <c>add_prefix_space</c>, which then holds for a ByteLevel that
+    /// stands alone; or null.</param>
+    public static JsonPreTokenizer Read(JsonPart? part, bool? addPrefixSpace)
     {
         var result = new JsonPreTokenizer();
         if (part is { } pre)
         {
-            result.Add(pre);
+            if (pre.Required("type").Text() == "ByteLevel")
+            {
+                result.AddByteLevel(pre, addPrefixSpace);
+            }
+            else
+            {
+                result.Add(pre);
+            }
         }
 
         return result;
@@ -34,53 +48,75 @@ internal sealed class JsonPreTokenizer
 
     private void Add(JsonPart part)
     {
-        if (++_parts > PreTokenizer.MaxSplitters)
+        if (++_parts > PreTokenizer.MaxSteps / 2)
         {
-            throw part.Unsupported($"more than {PreTokenizer.MaxSplitters} parts", "fewer");
+            throw part.Unsupported($"more than {PreTokenizer.MaxSteps / 2} parts", "fewer");
+        }
+
+        var type = part.Required("type").Text();
+        if (type == "Sequence")
+        {
+            foreach (var item in part.Required("pretokenizers").Items())
+            {
+                Add(item);
+            }
+
+            return;
         }
 
         if (IsByteLevel)
         {
-            throw part.Unsupported("a pre-tokenizer after ByteLevel", "ByteLevel as the last of a Sequence");
+            (IsByteLevel, WritesLetters) = (false, true);
+            _steps.Add(new((text, _) => Normalizer.ByteLetters(text), null));
         }
 
-        switch (part.Required("type").Text())
+        switch (type)
         {
-            case "Sequence":
-                foreach (var item in part.Required("pretokenizers").Items())
-                {
-                    Add(item);
-                }
-
-                break;
             case "ByteLevel":
-                AddByteLevel(part);
+                AddByteLevel(part, addPrefixSpace: null);
                 break;
             case "Metaspace":
                 AddMetaspace(part);
                 break;
-            case "Digits":
-                _splitters.Add(new DigitSplitter(part.Flag("individual_digits", false)));
-                break;
             case "Split":
-                AddSplit(part);
+                _steps.Add(new(null, ReadSplit(part)));
                 break;
-            case var type:
+            case "Digits":
+                var digits = part.Flag("individual_digits", false) ? MatchBehavior.Isolated : MatchBehavior.Contiguous;
+                _steps.Add(new(null, new MatchSplitter(RuneMatcher.Numbers, digits)));
+                break;
+            case "Punctuation":
+                var behavior = part.Optional("behavior") is { } given ? ReadBehavior(given) : MatchBehavior.Isolated;
+                _steps.Add(new(null, new MatchSplitter(RuneMatcher.Punctuation, behavior)));
+                break;
+            case "Whitespace":
+                _steps.Add(new(null, new MatchSplitter(WordMatcher.Instance, MatchBehavior.Removed, invert: true)));
+                break;
+            case "WhitespaceSplit":
+                _steps.Add(new(null, new MatchSplitter(RuneMatcher.WhiteSpace, MatchBehavior.Removed)));
+                break;
+            case "CharDelimiterSplit":
+                _steps.Add(new(null, new MatchSplitter(new LiteralMatcher(JsonNormalizer.ReadShort(part.Required("delimiter"))), MatchBehavior.Removed)));
+                break;
+            case "UnicodeScripts":
+                _steps.Add(new(null, new ScriptSplitter()));
+                break;
+            default:
                 throw part.Unsupported($"the pre-tokenizer {type}", Supported);
         }
     }
 
-    private void AddByteLevel(JsonPart part)
+    private void AddByteLevel(JsonPart part, bool? addPrefixSpace)
     {
         IsByteLevel = true;
-        if (part.Flag("add_prefix_space", true))
+        if (addPrefixSpace ?? part.Flag("add_prefix_space", true))
         {
-            SetTransform(part, Metaspace.PrefixSpace);
+            _steps.Add(new(Metaspace.PrefixSpace, null));
         }
 
         if (part.Flag("use_regex", true))
         {
-            _splitters.Add(SplitPatterns.Find(SplitPatterns.Gpt2)!);
+            _steps.Add(new(null, SplitPatterns.Find(SplitPatterns.Gpt2)));
         }
     }
 
@@ -104,56 +140,32 @@ internal sealed class JsonPreTokenizer
                 _ => throw given.Bad("always, first or never"),
             },
         };
-        SetTransform(part, Metaspace.Transform(mark, scheme));
+        _steps.Add(new(Metaspace.Transform(mark, scheme), null));
         if (part.Flag("split", true))
         {
-            _splitters.Add(new LiteralSplitter(mark.ToString(), DelimiterBehavior.MergedWithNext));
+            _steps.Add(new(null, new MatchSplitter(new LiteralMatcher(mark.ToString()), MatchBehavior.MergedWithNext)));
         }
     }
 
-    private void AddSplit(JsonPart part)
+    private static Splitter ReadSplit(JsonPart part)
     {
-        var pattern = part.Required("pattern");
-        var behavior = part.Required("behavior");
+        var behavior = ReadBehavior(part.Required("behavior"));
         var invert = part.Flag("invert", false);
-        if (pattern.Optional("Regex") is { } regex)
-        {
-            // Each known pattern matches everywhere, so its matches lie side by side: to isolate them, inverted or not, and to
-            // remove what is between them are all the same.
-            var isIsolated = behavior.Text() is "Isolated" || (behavior.Text() is "Removed" && invert);
-            _splitters.Add(SplitPatterns.Find(regex.Text()) ?? throw regex.Unsupported(
-                $"the split pattern '{regex.Text()}'", "a pattern of GPT-2, Llama 3, cl100k or Qwen 2; no other pattern is run"));
-            if (!isIsolated)
-            {
-                throw behavior.Unsupported($"{behavior.Text()} with invert {invert}", "Isolated");
-            }
 
-            return;
-        }
-
-        var literal = JsonNormalizer.ReadPattern(part);
-        if (invert)
-        {
-            throw part.Unsupported("invert with a String pattern", "invert false");
-        }
-
-        _splitters.Add(new LiteralSplitter(literal, behavior.Text() switch
-        {
-            "Isolated" => DelimiterBehavior.Isolated,
-            "Contiguous" => DelimiterBehavior.Contiguous,
-            "MergedWithPrevious" => DelimiterBehavior.MergedWithPrevious,
-            "MergedWithNext" => DelimiterBehavior.MergedWithNext,
-            var name => throw behavior.Unsupported($"the behavior {name}", "Isolated, Contiguous, MergedWithPrevious or MergedWithNext"),
-        }));
+        // Each known pattern matches everywhere, so its matches lie side by side: to isolate them, inverted or not, and to remove what
+        // is between them are all the same.
+        var coversAll = behavior == MatchBehavior.Isolated || (behavior == MatchBehavior.Removed && invert);
+        var known = part.Required("pattern").Optional("Regex") is { } regex && coversAll ? SplitPatterns.Find(regex.Text()) : null;
+        return (Splitter?)known ?? new MatchSplitter(JsonNormalizer.ReadPattern(part), behavior, invert);
     }
 
-    private void SetTransform(JsonPart part, Func<string, bool, string> transform)
+    private static MatchBehavior ReadBehavior(JsonPart part) => part.Text() switch
     {
-        if (Transform is not null || _splitters.Count > 0)
-        {
-            throw part.Unsupported("a change of the text after another pre-tokenizer", "Metaspace or add_prefix_space first");
-        }
-
-        Transform = transform;
-    }
+        "Isolated" => MatchBehavior.Isolated,
+        "Removed" => MatchBehavior.Removed,
+        "Contiguous" => MatchBehavior.Contiguous,
+        "MergedWithPrevious" => MatchBehavior.MergedWithPrevious,
+        "MergedWithNext" => MatchBehavior.MergedWithNext,
+        _ => throw part.Bad("Isolated, Removed, Contiguous, MergedWithPrevious or MergedWithNext"),
+    };
 }

@@ -1,31 +1,29 @@
+using System.Text.Json;
 using NativeSpec.Loading;
+using NativeSpec.Tokenization.Normalization;
 using NativeSpec.Tokenization.Splitting;
 
 namespace NativeSpec.Tokenization.Json;
 
-/// <summary>Reads a <c>tokenizer.json</c> of Hugging Face's tokenizers with a BPE model. Its <c>truncation</c> and <c>padding</c> are
-/// left aside: an engine neither cuts nor fills a prompt.</summary>
+/// <summary>Reads a <c>tokenizer.json</c> of Hugging Face's tokenizers with a BPE or a Unigram model. Its <c>truncation</c> and
+/// <c>padding</c> are left aside: an engine neither cuts nor fills a prompt.</summary>
 internal static class TokenizerJson
 {
     /// <summary>Reads the file.</summary>
-    public static TokenizerParts Read(string file, byte[] bytes, TokenizerConfig config, LoadLimits limits)
+    public static TokenizerParts Read(JsonPart root, TokenizerConfig config, LoadLimits limits)
     {
-        var root = JsonPart.Parse(file, bytes);
+        var file = root.File;
         var normalizer = new Normalizer(JsonNormalizer.Read(root.Optional("normalizer")), limits);
-        var pre = JsonPreTokenizer.Read(root.Optional("pre_tokenizer"));
-        var decoder = JsonDecoder.Read(root.Optional("decoder"), pre.IsByteLevel);
+        var pre = JsonPreTokenizer.Read(root.Optional("pre_tokenizer"), config.AddPrefixSpace);
+        var decoder = JsonDecoder.Read(root.Optional("decoder"), pre.IsByteLevel || pre.WritesLetters);
 
         var tokens = new Vocabulary.Builder(file, limits);
-        var model = new JsonBpe(root.Required("model"), tokens, decoder, limits);
-        var modelVocabSize = tokens.Count;
+        IJsonModel model = IsUnigram(root.Required("model"))
+            ? new JsonUnigram(root.Required("model"), tokens, decoder, limits)
+            : new JsonBpe(root.Required("model"), tokens, decoder, limits);
         var added = ReadAddedTokens(root.Optional("added_tokens"), tokens, config, limits);
         model.MarkUnknown(tokens);
-        var around = JsonPostProcessor.Read(root.Optional("post_processor"), limits);
-        if (config is { IsLlamaClass: true } && (config.AddBos ?? config.AddEos) is not null)
-        {
-            around = FromConfig(around, config, tokens);
-        }
-
+        var around = Around(JsonPostProcessor.Read(root.Optional("post_processor"), limits), config, tokens);
         foreach (var id in around.Prefix.Concat(around.Suffix))
         {
             if (id >= tokens.Count)
@@ -36,44 +34,75 @@ internal static class TokenizerJson
             tokens.MarkSpecial(id);
         }
 
-        var bpe = model.Build(tokens, pre.IsByteLevel);
+        var pieces = model.Build(tokens, pre.IsByteLevel);
         return new()
         {
-            Kind = pre.IsByteLevel ? "byte-level BPE" : model.FallsBackToBytes ? "BPE with byte fallback" : "BPE",
+            Kind = pre.IsByteLevel || pre.WritesLetters ? "byte-level BPE" : model.Kind,
             FileName = Path.GetFileName(file),
             Vocabulary = tokens.Build(),
-            ModelVocabSize = modelVocabSize,
             AddedTokens = added,
             Normalizer = normalizer,
-            NormalizeAdded = normalizer.Apply,
-            PreTokenizer = model.MayCutAtWordStarts && pre.Splitters.Length == 0
-                ? new(pre.Transform, [new WordStartSplitter()])
-                : new(pre.Transform, pre.Splitters),
-            Model = bpe,
+            NormalizeAdded = text => normalizer.Apply(text, isStart: false),
+            PreTokenizer = model.MayCutAtWordStarts && !pre.Cuts
+                ? new([.. pre.Steps, new(null, new WordStartSplitter())])
+                : new(pre.Steps),
+            Model = pieces,
             Prefix = around.Prefix,
             Suffix = around.Suffix,
             StripsLeadingSpace = decoder.StripsLeadingSpace,
             BosId = FindBos(around, config, tokens),
-            EosIds = ControlNames.FindEos(config.EosToken, tokens),
+            EosIds = EndOfText.Find(config.EosToken, tokens),
         };
     }
 
+    // Files from before models had a type: a Unigram model's vocabulary is an array, with scores.
+    private static bool IsUnigram(JsonPart model) => model.Optional("type") is { } type
+        ? type.Text() == "Unigram"
+        : model.Required("vocab").Value.ValueKind == JsonValueKind.Array;
+
     private static List<AddedToken> ReadAddedTokens(JsonPart? part, Vocabulary.Builder tokens, TokenizerConfig config, LoadLimits limits)
     {
-        var added = new List<AddedToken>();
+        var added = new Dictionary<string, AddedToken>(StringComparer.Ordinal);
+        var (modelSize, last) = (tokens.Ids.Count, -1);
         foreach (var item in part?.Items() ?? [])
         {
-            var token = config.WithRole(TokenizerConfig.ReadToken(item, item.Required("id").Int(0, limits.MaxVocabSize - 1)));
-            tokens.AddOrFind(token);
-            added.Add(token);
+            // Hugging Face's library numbers the tokens that the model has not itself, one after the other; ids that say otherwise are left
+            // by other tools, and the rows of a model's embedding are by the library's.
+            var token = TokenizerConfig.ReadToken(item, item.Required("id").Int(0, limits.MaxVocabSize - 1));
+            Add(token with { Id = tokens.IsFree(Math.Max(last + 1, modelSize)) ? Math.Max(last + 1, modelSize) : token.Id });
         }
 
-        return added;
+        // Tokens of the configuration that this file has not, and tokens of the vocabulary that have a role in it.
+        foreach (var token in config.AddedTokens.Where(t => !added.ContainsKey(t.Content) && (tokens.Ids.ContainsKey(t.Content) || tokens.IsFree(t.Id))))
+        {
+            Add(token);
+        }
+
+        foreach (var name in config.SpecialTokens.Where(name => !added.ContainsKey(name) && tokens.Ids.ContainsKey(name)))
+        {
+            Add(new(tokens.Ids[name], name, Special: true));
+        }
+
+        return [.. added.Values];
+
+        void Add(AddedToken token)
+        {
+            if (token.Content.Length > 0 && !added.ContainsKey(token.Content))
+            {
+                token = tokens.AddOrFind(token);
+                token = config.WithRole(token);
+                tokens.AddOrFind(token);
+                added.Add(token.Content, token);
+                last = Math.Max(last, token.Id);
+            }
+        }
     }
 
-    private static JsonPostProcessor FromConfig(JsonPostProcessor around, TokenizerConfig config, Vocabulary.Builder tokens) => new(
-        config.AddBos is { } bos ? Chosen(bos, config.BosToken ?? "<s>", tokens) : around.Prefix,
-        config.AddEos is { } eos ? Chosen(eos, config.EosToken ?? "</s>", tokens) : around.Suffix);
+    private static JsonPostProcessor Around(JsonPostProcessor own, TokenizerConfig config, Vocabulary.Builder tokens) => config.Class is { } type
+        ? new(
+            Chosen(config.AddBos ?? true, config.BosToken ?? type.Bos, tokens),
+            Chosen(config.AddEos ?? false, config.EosToken ?? type.Eos, tokens))
+        : own;
 
     private static int[] Chosen(bool wanted, string token, Vocabulary.Builder tokens) =>
         wanted && tokens.Ids.TryGetValue(token, out var id) ? [id] : [];
@@ -87,4 +116,20 @@ internal static class TokenizerJson
 
         return around.Prefix is [var first, ..] ? first : tokens.Ids.TryGetValue("<s>", out var id) && tokens.IsSpecial(id) ? id : null;
     }
+}
+
+/// <summary>The <c>model</c> of a tokenizer.json: its vocabulary is read at once, the rest when the control tokens are known.</summary>
+internal interface IJsonModel
+{
+    /// <summary>The kind, for people.</summary>
+    string Kind { get; }
+
+    /// <summary>Whether the text may be cut before each <c>▁</c> without a change; known after <see cref="Build"/>.</summary>
+    bool MayCutAtWordStarts { get; }
+
+    /// <summary>Marks the unknown token as a control token.</summary>
+    void MarkUnknown(Vocabulary.Builder tokens);
+
+    /// <summary>Reads the rest and makes the model.</summary>
+    TokenModel Build(Vocabulary.Builder tokens, bool isByteLevel);
 }

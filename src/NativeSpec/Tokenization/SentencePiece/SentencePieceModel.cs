@@ -1,11 +1,10 @@
-using System.Text;
 using NativeSpec.Loading;
 using NativeSpec.Tokenization.Json;
 using NativeSpec.Tokenization.Splitting;
 
 namespace NativeSpec.Tokenization.SentencePiece;
 
-/// <summary>Reads a sentencepiece <c>tokenizer.model</c> of type BPE (the messages of sentencepiece_model.proto).</summary>
+/// <summary>Reads a sentencepiece <c>tokenizer.model</c> of type BPE or Unigram (the messages of sentencepiece_model.proto).</summary>
 internal static class SentencePieceModel
 {
     /// <summary>Reads the file.</summary>
@@ -34,7 +33,11 @@ internal static class SentencePieceModel
                     normalizerSpec = NormalizerSpec.Read(file, "normalizer_spec", reader.ReadBytes());
                     break;
                 case 5:
-                    _ = NormalizerSpec.Read(file, "denormalizer_spec", reader.ReadBytes());
+                    if (NormalizerSpec.Read(file, "denormalizer_spec", reader.ReadBytes()).Map is not null)
+                    {
+                        throw new ModelFormatException(file, "denormalizer_spec: a character map for decoding is not supported: expected none");
+                    }
+
                     break;
                 default:
                     reader.Skip();
@@ -56,150 +59,64 @@ internal static class SentencePieceModel
     {
         var space = normalizerSpec.EscapesSpaces ? Metaspace.Mark : ' ';
         var tokens = new Vocabulary.Builder(file, limits);
-        var added = new List<AddedToken>();
+        var added = new Dictionary<string, AddedToken>(StringComparer.Ordinal);
         for (var id = 0; id < pieces.Count; id++)
         {
             var piece = pieces[id];
             tokens.Add(piece.Text, id, piece.Decode(space));
             if (piece.Type is PieceType.Control or PieceType.Unknown)
             {
-                tokens.MarkSpecial(id);
-                added.Add(new(id, piece.Text, Special: true));
+                added.Add(piece.Text, new(id, piece.Text, Special: true));
             }
             else if (piece.Type == PieceType.UserDefined)
             {
                 // Sentencepiece finds these after normalization and never merges them: what an added token is.
-                added.Add(new(id, piece.Text, Special: false, Normalized: true));
+                added.Add(piece.Text, new(id, piece.Text, Special: false, Normalized: true));
             }
         }
 
-        foreach (var token in config.AddedTokens.Where(t => !tokens.Ids.ContainsKey(t.Content)).Select(config.WithRole))
+        // transformers' class for these files looks for its added tokens in the text as it stands, whatever their "normalized" says.
+        foreach (var token in config.AddedTokens.Where(t => t.Content.Length > 0))
         {
-            tokens.AddOrFind(token);
-            added.Add(token);
+            var isControl = added.TryGetValue(token.Content, out var piece) && piece.Special;
+            added[token.Content] = tokens.AddOrFind(token with { Normalized = false, Special = token.Special || isControl });
         }
 
-        var bos = RoleOf(file, trainer.BosId, "bos_id", pieces.Count);
-        var eos = RoleOf(file, trainer.EosId, "eos_id", pieces.Count);
-        var stripsSpace = normalizerSpec.AddsDummyPrefix || normalizerSpec.CollapsesSpaces;
+        foreach (var name in config.SpecialTokens.Where(name => name.Length > 0 && tokens.Ids.ContainsKey(name)))
+        {
+            added.TryAdd(name, new(tokens.Ids[name], name, Special: true));
+        }
+
+        AddedToken[] all = [.. added.Values.Select(config.WithRole)];
+        foreach (var token in all.Where(t => t.Special))
+        {
+            tokens.MarkSpecial(token.Id);
+        }
+
+        normalizerSpec = normalizerSpec with { AddsDummyPrefix = normalizerSpec.AddsDummyPrefix && (config.AddPrefixSpace ?? true) };
+        var bos = Named(config.BosToken, tokens) ?? RoleOf(file, trainer.BosId, "bos_id", pieces.Count);
+        var eos = Named(config.EosToken, tokens) ?? RoleOf(file, trainer.EosId, "eos_id", pieces.Count);
         return new()
         {
-            Kind = "sentencepiece BPE",
+            Kind = trainer.IsUnigram ? "sentencepiece Unigram" : "sentencepiece BPE",
             FileName = Path.GetFileName(file),
-            Model = SentencePieceMerges.Build(file, pieces, trainer.FallsBackToBytes),
+            Model = SentencePiecePieces.Build(file, pieces, trainer),
             Vocabulary = tokens.Build(),
-            ModelVocabSize = pieces.Count,
-            AddedTokens = added,
-            Normalizer = new(normalizerSpec.Steps(space), limits),
+            AddedTokens = all,
+            Normalizer = new(normalizerSpec.Steps(space, prefixAtStartOnly: !config.IsLegacy), limits),
             NormalizeAdded = text => text,
-            PreTokenizer = new(null, SentencePieceMerges.MayCutAtWordStarts(pieces, space) ? [new WordStartSplitter()] : []),
+            PreTokenizer = new(!trainer.IsUnigram && SentencePiecePieces.MayCutAtWordStarts(pieces, space) ? [new(null, new WordStartSplitter())] : []),
             Prefix = bos is { } first && (config.AddBos ?? true) ? [first] : [],
             Suffix = eos is { } last && (config.AddEos ?? false) ? [last] : [],
-            StripsLeadingSpace = stripsSpace,
+            StripsLeadingSpace = normalizerSpec.AddsDummyPrefix || normalizerSpec.CollapsesSpaces,
             BosId = bos,
-            EosIds = config.EosToken is not null ? ControlNames.FindEos(config.EosToken, tokens) : eos is { } id0 ? [id0] : [],
+            EosIds = eos is { } end ? [end] : [],
         };
     }
+
+    private static int? Named(string? token, Vocabulary.Builder tokens) => token is not null && tokens.Ids.TryGetValue(token, out var id) ? id : null;
 
     // A negative id means that the model has no such token.
     private static int? RoleOf(string file, long id, string name, int count) =>
         id < 0 ? null : id < count ? (int)id : throw new ModelFormatException(file, $"trainer_spec.{name} is {id}: expected less than {count}, the number of pieces");
-
-    /// <summary>The part of TrainerSpec that encoding needs, with the defaults of the format.</summary>
-    private sealed record TrainerSpec(bool FallsBackToBytes, long BosId, long EosId)
-    {
-        public static TrainerSpec Read(string file, ReadOnlySpan<byte> message)
-        {
-            const long Bpe = 2;
-            var type = 1L;
-            var spec = new TrainerSpec(false, 1, 2);
-            var reader = new ProtobufReader(file, message, "trainer_spec");
-            while (reader.Next())
-            {
-                switch (reader.Field)
-                {
-                    case 3:
-                        type = reader.ReadInteger();
-                        break;
-                    case 24 when reader.ReadFlag():
-                        throw new ModelFormatException(file, "trainer_spec.treat_whitespace_as_suffix is not supported: expected false");
-                    case 35:
-                        spec = spec with { FallsBackToBytes = reader.ReadFlag() };
-                        break;
-                    case 41:
-                        spec = spec with { BosId = (int)reader.ReadInteger() };
-                        break;
-                    case 42:
-                        spec = spec with { EosId = (int)reader.ReadInteger() };
-                        break;
-                    case 24:
-                        break; // read by the condition above, and false
-                    default:
-                        reader.Skip();
-                        break;
-                }
-            }
-
-            var name = type switch { 1 => "UNIGRAM", 3 => "WORD", 4 => "CHAR", _ => type.ToString(null, null) };
-            return type == Bpe ? spec : throw new ModelFormatException(file, $"trainer_spec.model_type {name} is not supported: expected BPE");
-        }
-    }
-
-    /// <summary>The part of NormalizerSpec that encoding needs, with the defaults of the format.</summary>
-    private sealed record NormalizerSpec(bool AddsDummyPrefix, bool CollapsesSpaces, bool EscapesSpaces)
-    {
-        public static NormalizerSpec Read(string file, string name, ReadOnlySpan<byte> message)
-        {
-            var rule = "";
-            var mapLength = 0;
-            var spec = new NormalizerSpec(true, true, true);
-            var reader = new ProtobufReader(file, message, name);
-            while (reader.Next())
-            {
-                switch (reader.Field)
-                {
-                    case 1:
-                        rule = Encoding.UTF8.GetString(reader.ReadBytes());
-                        break;
-                    case 2:
-                        mapLength = reader.ReadBytes().Length;
-                        break;
-                    case 3:
-                        spec = spec with { AddsDummyPrefix = reader.ReadFlag() };
-                        break;
-                    case 4:
-                        spec = spec with { CollapsesSpaces = reader.ReadFlag() };
-                        break;
-                    case 5:
-                        spec = spec with { EscapesSpaces = reader.ReadFlag() };
-                        break;
-                    default:
-                        reader.Skip();
-                        break;
-                }
-            }
-
-            // The character map is what normalizes; a name without a map changes nothing.
-            return mapLength == 0 ? spec : throw new ModelFormatException(
-                file, $"{name}: the rule '{rule}' with a character map of {mapLength} bytes is not supported: expected identity");
-        }
-
-        public IEnumerable<Func<string, string>> Steps(char space)
-        {
-            if (CollapsesSpaces)
-            {
-                yield return Normalizer.CollapseSpaces;
-            }
-
-            if (AddsDummyPrefix)
-            {
-                yield return Normalizer.Prepend(" ");
-            }
-
-            if (EscapesSpaces)
-            {
-                yield return Normalizer.Replace(" ", space.ToString());
-            }
-        }
-    }
 }

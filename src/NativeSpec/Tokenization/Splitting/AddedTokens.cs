@@ -9,8 +9,22 @@ namespace NativeSpec.Tokenization.Splitting;
 /// <param name="LeftStrip">Whether it takes the white space before it.</param>
 /// <param name="RightStrip">Whether it takes the white space after it.</param>
 /// <param name="SingleWord">Whether it must not touch a word character.</param>
+/// <param name="Control">Whether it steers the model: it is special, or the chat template writes it.</param>
 internal sealed record AddedToken(
-    int Id, string Content, bool Special, bool Normalized = false, bool LeftStrip = false, bool RightStrip = false, bool SingleWord = false);
+    int Id, string Content, bool Special, bool Normalized = false, bool LeftStrip = false, bool RightStrip = false, bool SingleWord = false, bool Control = false);
+
+/// <summary>Which added tokens are looked for in a text.</summary>
+internal enum SoughtTokens
+{
+    /// <summary>Those that do not steer the model.</summary>
+    Harmless,
+
+    /// <summary>Those that are not special.</summary>
+    Ordinary,
+
+    /// <summary>All.</summary>
+    All,
+}
 
 /// <summary>A part of a text: an added token, or (with <see cref="TokenId"/> -1) text between added tokens.</summary>
 internal readonly record struct Segment(int Start, int End, int TokenId);
@@ -34,23 +48,31 @@ internal sealed class AddedTokenSplitter
         return all.Length == 0 ? null : new(all, normalize);
     }
 
-    /// <summary>The parts of the text, in order and without gaps.</summary>
-    public List<Segment> Split(ReadOnlySpan<char> text)
+    /// <summary>The parts of the text, in order. A token that is not sought is text as a whole: no other is found within it.</summary>
+    public List<Segment> Split(ReadOnlySpan<char> text, SoughtTokens sought)
     {
         var segments = new List<Segment>();
         var done = 0;
         foreach (var match in _matcher.Value.Find(text))
         {
             var token = _tokens[match.Pattern];
-            if (match.Start < done || (token.SingleWord && TouchesWord(text, match.Start, match.End)))
+            var isSought = sought == SoughtTokens.All || !(sought == SoughtTokens.Ordinary ? token.Special : token.Special || token.Control);
+            if (!isSought || (token.SingleWord && TouchesWord(text, match.Start, match.End)))
             {
                 continue;
             }
 
+            // White space that the token before took with it can be a token nevertheless, unless this one strips too: so does Hugging
+            // Face's library.
             var start = match.Start;
-            while (token.LeftStrip && start > done && char.IsWhiteSpace(text[start - 1]))
+            if (token.LeftStrip)
             {
-                start--;
+                while (start > done && char.IsWhiteSpace(text[start - 1]))
+                {
+                    start--;
+                }
+
+                start = Math.Max(start, done);
             }
 
             var end = token.RightStrip ? CharClasses.RunEnd(text, match.End, CharClasses.Space) : match.End;
@@ -59,7 +81,11 @@ internal sealed class AddedTokenSplitter
                 segments.Add(new(done, start, -1));
             }
 
-            segments.Add(new(start, end, token.Id));
+            if (end > start)
+            {
+                segments.Add(new(start, end, token.Id));
+            }
+
             done = end;
         }
 

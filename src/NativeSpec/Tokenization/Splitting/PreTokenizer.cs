@@ -1,11 +1,9 @@
-using NativeSpec.Tokenization.Bpe;
-
 namespace NativeSpec.Tokenization.Splitting;
 
 /// <summary>When <see cref="Metaspace"/> puts its mark before a text.</summary>
 internal enum PrependScheme
 {
-    /// <summary>Before every stretch of text between added tokens.</summary>
+    /// <summary>Before every stretch of text.</summary>
     Always,
 
     /// <summary>Only before the very start of the text.</summary>
@@ -33,31 +31,46 @@ internal static class Metaspace
     public static string PrefixSpace(string text, bool isStart) => text.StartsWith(' ') ? text : ' ' + text;
 }
 
+/// <summary>A step on the way from a stretch of text to the pieces that are encoded one by one: a rewriting or a cut.</summary>
+/// <param name="Rewrite">What becomes of the text, given whether it is the start of the whole; or null.</param>
+/// <param name="Split">How the text is cut; or null.</param>
+internal readonly record struct PreTokenizerStep(Func<string, bool, string>? Rewrite, Splitter? Split);
+
 /// <summary>Cuts a stretch of text into the pieces that are encoded one by one.</summary>
-/// <param name="transform">What is first done to the text, given whether it is the start of the whole; or null.</param>
-/// <param name="splitters">The cuts, each within the pieces of the one before.</param>
-internal sealed class PreTokenizer(Func<string, bool, string>? transform, Splitter[] splitters)
+/// <param name="steps">The steps, each within the pieces of the one before.</param>
+internal sealed class PreTokenizer(PreTokenizerStep[] steps)
 {
-    /// <summary>Most cuts, one within the other.</summary>
-    public const int MaxSplitters = 16;
+    /// <summary>Most steps, one within the other.</summary>
+    public const int MaxSteps = 24;
 
     /// <summary>Appends the ids of a stretch of text.</summary>
-    public void Encode(string text, bool isStart, BpeModel model, BpeMerger merger, List<int> ids) =>
-        Cut(transform is null ? text : transform(text, isStart), 0, model, merger, ids);
+    public void Encode(ReadOnlySpan<char> text, bool isStart, PieceEncoder encoder, List<int> ids) => Run(text, isStart, 0, encoder, ids);
 
-    private void Cut(ReadOnlySpan<char> text, int stage, BpeModel model, BpeMerger merger, List<int> ids)
+    private void Run(ReadOnlySpan<char> text, bool isStart, int step, PieceEncoder encoder, List<int> ids)
     {
-        if (stage == splitters.Length)
+        if (step == steps.Length)
         {
-            model.Encode(text, merger, ids);
+            encoder.Encode(text, ids);
             return;
         }
 
-        for (var start = 0; start < text.Length;)
+        var (rewrite, splitter) = steps[step];
+        if (rewrite is not null)
         {
-            var end = splitters[stage].End(text, start);
-            Cut(text[start..end], stage + 1, model, merger, ids);
-            start = end;
+            text = rewrite(text.ToString(), isStart);
+        }
+
+        if (splitter is null)
+        {
+            Run(text, isStart, step + 1, encoder, ids);
+            return;
+        }
+
+        var pieces = new List<Piece>();
+        splitter.Split(text, pieces);
+        foreach (var (start, end) in pieces)
+        {
+            Run(text[start..end], isStart && start == 0, step + 1, encoder, ids);
         }
     }
 }

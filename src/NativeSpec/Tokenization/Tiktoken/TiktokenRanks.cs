@@ -4,6 +4,7 @@ using System.Globalization;
 using NativeSpec.Loading;
 using NativeSpec.Tokenization.Bpe;
 using NativeSpec.Tokenization.Json;
+using NativeSpec.Tokenization.Patterns;
 using NativeSpec.Tokenization.Splitting;
 
 namespace NativeSpec.Tokenization.Tiktoken;
@@ -12,7 +13,7 @@ namespace NativeSpec.Tokenization.Tiktoken;
 /// special tokens are not in the file; how many ranks there are tells which model they are of.</summary>
 internal static class TiktokenRanks
 {
-    private const int Gpt2Count = 50256, Llama3Count = 128000, Cl100kCount = 100256;
+    private const int Gpt2Count = 50256, Llama3Count = 128000, Cl100kCount = 100256, O200kCount = 199998, Llama4Count = 200000, QwenCount = 151643;
 
     /// <summary>Whether the file begins with a line of ranks.</summary>
     public static bool LooksLike(ReadOnlySpan<byte> file)
@@ -33,8 +34,12 @@ internal static class TiktokenRanks
             Gpt2Count => ("GPT-2", SplitPatterns.Gpt2, [new(Gpt2Count, "<|endoftext|>", Special: true)]),
             Llama3Count => ("Llama 3", SplitPatterns.Llama3, Llama3SpecialTokens()),
             Cl100kCount => ("cl100k", SplitPatterns.Llama3, Cl100kSpecialTokens()),
+            O200kCount => ("o200k", SplitPatterns.O200k, [new(199999, "<|endoftext|>", Special: true), new(200018, "<|endofprompt|>", Special: true)]),
+            Llama4Count or QwenCount => throw new ModelFormatException(
+                file, $"has the {ranks.Count} ranks of {(ranks.Count == Llama4Count ? "Llama 4" : "Qwen")} but not its special tokens: use the tokenizer.json of that model"),
             _ => throw new ModelFormatException(
-                file, $"has {ranks.Count} ranks: expected {Gpt2Count} (GPT-2), {Cl100kCount} (cl100k) or {Llama3Count} (Llama 3); use tokenizer.json"),
+                file,
+                $"has {ranks.Count} ranks: expected {Gpt2Count} (GPT-2), {Cl100kCount} (cl100k), {Llama3Count} (Llama 3) or {O200kCount} (o200k); the split pattern of others is not in such a file: use tokenizer.json"),
         };
 
         var tokens = new Vocabulary.Builder(file, limits);
@@ -59,16 +64,25 @@ internal static class TiktokenRanks
             Kind = $"tiktoken byte-level BPE ({name})",
             FileName = Path.GetFileName(file),
             Vocabulary = tokens.Build(),
-            ModelVocabSize = ranks.Count,
-            AddedTokens = added,
+            AddedTokens = [.. added.Select(config.WithRole)],
             Normalizer = new([], limits),
             NormalizeAdded = text => text,
-            PreTokenizer = new(null, [SplitPatterns.Find(pattern)!]),
-            Model = new ByteBpeModel(ByteIds(file, ranks), -1, Merges(file, ranks), ranks),
+            PreTokenizer = new([new(null, SplitPatterns.Make(pattern, PatternDialect.Perl))]),
+            Model = MakeModel(file, ranks, firstId: 0),
             Prefix = ranks.Count == Llama3Count && bos is { } first && (config.AddBos ?? true) ? [first] : [],
             BosId = bos,
-            EosIds = ControlNames.FindEos(config.EosToken, tokens),
+            EosIds = EndOfText.Find(config.EosToken, tokens),
         };
+    }
+
+    /// <summary>The model of ranks: neighbours merge where their bytes together have a rank, the lowest first.</summary>
+    /// <param name="file">The file, for messages.</param>
+    /// <param name="ranks">The tokens' bytes and ranks.</param>
+    /// <param name="firstId">The id of rank 0.</param>
+    public static ByteBpeModel MakeModel(string file, Dictionary<byte[], int> ranks, int firstId)
+    {
+        var ids = ranks.ToDictionary(pair => pair.Key, pair => pair.Value + firstId, TokenBytesComparer.Instance);
+        return new(ByteIds(file, ids), -1, fuseUnknown: false, Merges(file, ids), ids);
     }
 
     private static Dictionary<byte[], int> ReadRanks(string file, ReadOnlySpan<byte> bytes, LoadLimits limits)
@@ -112,7 +126,7 @@ internal static class TiktokenRanks
         return ids;
     }
 
-    // Neighbours merge where their bytes together have a rank, the lowest first: each token is entered under every pair that spells it.
+    // Each token is entered under every pair that spells it. The ids are in the order of the ranks.
     private static MergeTable Merges(string file, Dictionary<byte[], int> ranks)
     {
         var find = ranks.GetAlternateLookup<ReadOnlySpan<byte>>();

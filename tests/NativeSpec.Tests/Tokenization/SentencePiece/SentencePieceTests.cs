@@ -56,7 +56,6 @@ public sealed class SentencePieceTests
         Assert.That(tokenizer.Encode("<tool><|user|>"), Does.Contain(296).And.None.EqualTo(295));
     }
 
-    [TestCase(1, "UNIGRAM")]
     [TestCase(3, "WORD")]
     [TestCase(4, "CHAR")]
     [TestCase(9, "9")]
@@ -65,7 +64,7 @@ public sealed class SentencePieceTests
         Throws.InstanceOf<ModelFormatException>().With.Message.Contains(name));
 
     [Test]
-    public void Load_CharacterMap_IsRefusedByName() => Assert.That(
+    public void Load_CharacterMapThatIsNone_IsRefusedByName() => Assert.That(
         () => TestTokenizers.Load(TestTokenizers.SentencePiece(charMap: [1, 2, 3]), "tokenizer.model"),
         Throws.InstanceOf<ModelFormatException>().With.Message.Contains("character map"));
 

@@ -1,4 +1,5 @@
 using System.Text.RegularExpressions;
+using NativeSpec.Tokenization.Patterns;
 using NativeSpec.Tokenization.Splitting;
 
 namespace NativeSpec.Tests.Tokenization.Splitting;
@@ -23,12 +24,15 @@ public sealed class SplitPatternTests
     {
         var regex = new Regex(pattern, RegexOptions.CultureInvariant);
         var splitter = SplitPatterns.Find(pattern)!;
+        var general = new MatchSplitter(new LinearPattern(pattern), MatchBehavior.Isolated);
         var random = new Random(20240607);
         for (var round = 0; round < 5_000; round++)
         {
             // .NET's classes see UTF-16 units, so the oracle is right for the Basic Multilingual Plane only.
             var text = RandomText.Next(random, 12, wide: false);
             Assert.That(Cut(splitter, text), Is.EqualTo(regex.Matches(text).Select(m => m.Value)), $"pieces of '{Regex.Escape(text)}'");
+            text = RandomText.Next(random, 12);
+            Assert.That(Cut(splitter, text), Is.EqualTo(Cut(general, text)), $"pieces of '{Regex.Escape(text)}'");
         }
     }
 
@@ -42,15 +46,35 @@ public sealed class SplitPatternTests
 
     [TestCase("a1b22", true, new[] { "a", "1", "b", "2", "2" })]
     [TestCase("a1b22", false, new[] { "a", "1", "b", "22" })]
-    public void DigitSplitter_CutsDigits(string text, bool individual, string[] pieces) =>
-        Assert.That(Cut(new DigitSplitter(individual), text), Is.EqualTo(pieces));
+    public void Numbers_AreCutFromTheRest(string text, bool individual, string[] pieces) =>
+        Assert.That(
+            Cut(new MatchSplitter(RuneMatcher.Numbers, individual ? MatchBehavior.Isolated : MatchBehavior.Contiguous), text), Is.EqualTo(pieces));
 
-    [TestCase("--a--b-", nameof(DelimiterBehavior.Isolated), new[] { "-", "-", "a", "-", "-", "b", "-" })]
-    [TestCase("--a--b-", nameof(DelimiterBehavior.Contiguous), new[] { "--", "a", "--", "b", "-" })]
-    [TestCase("--a--b-", nameof(DelimiterBehavior.MergedWithPrevious), new[] { "-", "-", "a-", "-", "b-" })]
-    [TestCase("--a--b-", nameof(DelimiterBehavior.MergedWithNext), new[] { "-", "-a", "-", "-b", "-" })]
-    public void LiteralSplitter_DoesWithTheDelimiterAsItsBehaviorSays(string text, string behavior, string[] pieces) =>
-        Assert.That(Cut(new LiteralSplitter("-", Enum.Parse<DelimiterBehavior>(behavior)), text), Is.EqualTo(pieces));
+    [TestCase("--a--b-", nameof(MatchBehavior.Isolated), new[] { "-", "-", "a", "-", "-", "b", "-" })]
+    [TestCase("--a--b-", nameof(MatchBehavior.Contiguous), new[] { "--", "a", "--", "b", "-" })]
+    [TestCase("--a--b-", nameof(MatchBehavior.MergedWithPrevious), new[] { "-", "-", "a-", "-", "b-" })]
+    [TestCase("--a--b-", nameof(MatchBehavior.MergedWithNext), new[] { "-", "-a", "-", "-b", "-" })]
+    [TestCase("--a--b-", nameof(MatchBehavior.Removed), new[] { "a", "b" })]
+    public void MatchSplitter_DoesWithTheMatchAsItsBehaviorSays(string text, string behavior, string[] pieces) =>
+        Assert.That(Cut(new MatchSplitter(new LiteralMatcher("-"), Enum.Parse<MatchBehavior>(behavior)), text), Is.EqualTo(pieces));
+
+    [TestCase(nameof(MatchBehavior.Removed), new[] { "--", "--", "-" })]
+    [TestCase(nameof(MatchBehavior.MergedWithPrevious), new[] { "--a", "--b", "-" })]
+    [TestCase(nameof(MatchBehavior.MergedWithNext), new[] { "--", "a--", "b-" })]
+    public void MatchSplitter_Inverted_TakesWhatIsBetweenForTheMatches(string behavior, string[] pieces) => Assert.That(
+        Cut(new MatchSplitter(new LinearPattern("-+"), Enum.Parse<MatchBehavior>(behavior), invert: true), "--a--b-"), Is.EqualTo(pieces));
+
+    [Test]
+    public void Punctuation_IsOfUnicodeAndOfAscii() => Assert.That(
+        Cut(new MatchSplitter(RuneMatcher.Punctuation, MatchBehavior.Contiguous), "a+«b»€c"), Is.EqualTo(new[] { "a", "+«", "b", "»", "€c" }));
+
+    [Test]
+    public void Words_AreCutFromWhatIsNoWord_AndSpacesAreLeftOut() => Assert.That(
+        Cut(new MatchSplitter(WordMatcher.Instance, MatchBehavior.Removed, invert: true), "it's  5€ ok"), Is.EqualTo(new[] { "it", "'", "s", "5", "€", "ok" }));
+
+    [Test]
+    public void ScriptSplitter_CutsWhereTheScriptChanges() => Assert.That(
+        Cut(new ScriptSplitter(), "ab яб中アー。x"), Is.EqualTo(new[] { "ab ", "яб", "中アー", "。", "x" }));
 
     [TestCase("▁▁ab▁c▁▁", new[] { "▁▁ab", "▁c", "▁▁" })]
     [TestCase("ab▁c", new[] { "ab", "▁c" })]
@@ -59,14 +83,8 @@ public sealed class SplitPatternTests
 
     private static List<string> Cut(Splitter splitter, string text)
     {
-        var pieces = new List<string>();
-        for (var start = 0; start < text.Length;)
-        {
-            var end = splitter.End(text, start);
-            pieces.Add(text[start..end]);
-            start = end;
-        }
-
-        return pieces;
+        var pieces = new List<Piece>();
+        splitter.Split(text, pieces);
+        return [.. pieces.Select(p => text[p.Start..p.End])];
     }
 }

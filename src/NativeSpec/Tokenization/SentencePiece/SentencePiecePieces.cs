@@ -3,17 +3,19 @@ using System.Text;
 using NativeSpec.Loading;
 using NativeSpec.Tokenization.Bpe;
 using NativeSpec.Tokenization.Splitting;
+using NativeSpec.Tokenization.Unigram;
 
 namespace NativeSpec.Tokenization.SentencePiece;
 
-/// <summary>The merges of a sentencepiece BPE model: neighbours merge where their texts together are a piece, the highest score first,
-/// then the leftmost. So a piece is entered under every pair of pieces or characters that spells it.</summary>
-internal static class SentencePieceMerges
+/// <summary>Makes a model of the pieces of a sentencepiece file. BPE: neighbours merge where their texts together are a piece, the highest
+/// score first, then the leftmost; so a piece is entered under every pair of pieces or characters that spells it. Unused pieces merge
+/// too, but do not stand for themselves.</summary>
+internal static class SentencePiecePieces
 {
     private const int MaxPieceLength = TokenBytesComparer.MaxTokenBytes;
 
     /// <summary>Makes the model.</summary>
-    public static BpeModel Build(string file, List<Piece> pieces, bool fallsBackToBytes)
+    public static TokenModel Build(string file, List<Piece> pieces, TrainerSpec trainer)
     {
         var unknown = pieces.FindIndex(p => p.Type == PieceType.Unknown);
         if (unknown < 0 || pieces.FindLastIndex(p => p.Type == PieceType.Unknown) != unknown)
@@ -21,6 +23,7 @@ internal static class SentencePieceMerges
             throw new ModelFormatException(file, "has no piece or several pieces of type UNKNOWN: expected one");
         }
 
+        var fallsBackToBytes = trainer.FallsBackToBytes;
         var ids = new Dictionary<string, int>(StringComparer.Ordinal);
         var codePoints = new Dictionary<int, int>();
         var byteIds = new int[256];
@@ -32,7 +35,7 @@ internal static class SentencePieceMerges
             {
                 byteIds[ByteAlphabet.ParseByteToken(text)] = id;
             }
-            else if (type == PieceType.Normal)
+            else if (type is PieceType.Normal or PieceType.Unused)
             {
                 ids.Add(text, id);
                 if (SingleCodePoint(text) is >= 0 and var codePoint)
@@ -50,13 +53,30 @@ internal static class SentencePieceMerges
             }
         }
 
-        return new CharBpeModel(codePoints, fallsBackToBytes ? byteIds : null, unknown, fuseUnknown: true, Merges(file, pieces, ids), null);
+        if (!fallsBackToBytes)
+        {
+            byteIds = null;
+        }
+
+        var unused = Enumerable.Range(0, pieces.Count).Where(id => pieces[id].Type == PieceType.Unused).ToHashSet();
+        return trainer.IsUnigram
+            ? Unigram(pieces, unknown, byteIds)
+            : new CharBpeModel(codePoints, byteIds, unknown, fuseUnknown: true, Merges(file, pieces, ids), null, unused.Count > 0 ? unused : null);
     }
 
-    /// <summary>Whether <c>▁</c> is a piece and no piece has one after another character, so that words can be encoded one by one.</summary>
+    /// <summary>Whether <c>▁</c> is a piece and no piece has one after another character, so that words can be encoded one by one. What an
+    /// unused piece is split into depends on the whole text, so there must be none.</summary>
     public static bool MayCutAtWordStarts(List<Piece> pieces, char space) => space == Metaspace.Mark
+        && !pieces.Exists(p => p.Type == PieceType.Unused)
         && pieces.Exists(p => p.Type == PieceType.Normal && p.Text is [Metaspace.Mark])
         && pieces.TrueForAll(p => p.Type != PieceType.Normal || !p.Text.AsSpan().TrimStart(space).Contains(space));
+
+    private static UnigramModel Unigram(List<Piece> pieces, int unknown, int[]? byteIds)
+    {
+        var normal = Enumerable.Range(0, pieces.Count).Where(id => pieces[id].Type == PieceType.Normal)
+            .Select(id => new UnigramPiece(pieces[id].Text, id, pieces[id].Score)).ToArray();
+        return new(normal, unknown, byteIds, normal.Select(p => p.Score).DefaultIfEmpty().Min(), single: true);
+    }
 
     private static MergeTable Merges(string file, List<Piece> pieces, Dictionary<string, int> ids)
     {
