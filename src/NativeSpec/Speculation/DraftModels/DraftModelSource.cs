@@ -232,7 +232,7 @@ internal sealed class DraftModelSource : BatchDrafterSource
     /// <summary>Where no candidates can pay, a forward pass is timed now and then all the same, lest one bad moment decide for good.</summary>
     private void TimeAgain(DraftBatch batch, CancellationToken cancellationToken)
     {
-        if (!Level.IsTimeToTry(Level.SecondsOf(rows: 1) * batch[0].Context.TokensPerSecond))
+        if (!Level.IsTimeToTry())
         {
             return;
         }

@@ -88,7 +88,7 @@ internal sealed class MedusaDrafterSource : BatchDrafterSource
             chance *= _head.UsualChance;
         }
 
-        return heads == 0 && most > 0 && _head.IsTimeToTry(_head.SecondsOf(_drafting.Count) * _drafting[0].Context.TokensPerSecond) ? 1 : heads;
+        return heads == 0 && most > 0 && _head.IsTimeToTry() ? 1 : heads;
     }
 
     /// <summary>What a head may be expected to bring, less what it and the nodes of its tokens cost: of all sequences that can use it.</summary>

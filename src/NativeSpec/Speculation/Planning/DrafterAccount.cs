@@ -18,13 +18,14 @@ internal sealed class DrafterAccount
     /// <summary>The fill rate, in tokens per token written: the part of the text's time that a drafter which adds nothing may take.</summary>
     public const double Allowance = 1.0 / 240;
 
-    /// <summary>What is in the bucket at first, in tokens: a drafter's chance to show what it gives.</summary>
+    /// <summary>What is in the bucket at first, in tokens: a drafter's chance to show what it gives. Requests that are served together share it,
+    /// because the time that one of them takes is lost to all.</summary>
     public const double Start = 1.5;
 
     /// <summary>The bucket's capacity, in tokens: what a good drafter may lose in a bad stretch before it rests.</summary>
     public const double Capacity = 8;
 
-    private double _balance = Start; // tokens
+    private double _balance; // tokens
     private double _forLearning;     // tokens of the allowance set aside for learning
     private SteadyMean _added;       // tokens a round
     private SteadyMean _alone;       // tokens a round
@@ -32,6 +33,10 @@ internal sealed class DrafterAccount
     private SteadyMean _learning;    // seconds of learning from a round in which it was not asked
     private bool _wasCalled;
     private bool _catchesUp = true;
+
+    /// <summary>The account of a drafter of which nothing is known.</summary>
+    /// <param name="sharing">Requests that begin with what is given at first, or find it out at the same time: they share it.</param>
+    public DrafterAccount(int sharing = 1) => _balance = Start / Math.Max(sharing, 1);
 
     /// <summary>What it adds to a round, on average: tokens, less what verifying its candidates costs.</summary>
     public double TokensPerRound => _added.Value;
@@ -47,9 +52,11 @@ internal sealed class DrafterAccount
     public double SurplusAlone(double tokensPerSecond) => _alone.Value - (_seconds.Value * tokensPerSecond);
 
     /// <summary>An account that goes on where this one is, for another request.</summary>
-    public DrafterAccount Clone()
+    /// <param name="sharing">Requests that write at the same time: what was saved is saved once, so each has its part of it.</param>
+    public DrafterAccount Clone(int sharing = 1)
     {
         var clone = (DrafterAccount)MemberwiseClone();
+        clone._balance = Math.Min(_balance, Capacity / Math.Max(sharing, 1));
         clone._catchesUp = true;
         return clone;
     }

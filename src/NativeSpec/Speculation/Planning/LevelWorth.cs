@@ -7,6 +7,7 @@ namespace NativeSpec.Speculation.Planning;
 internal sealed class LevelWorth
 {
     private const double Learning = 0.1;
+    private const int DeclinesPerTiming = 64;  // rounds
     private const double LeastVariance = 0.01; // of rows: below it a slope would be noise
 
     private double _weight;    // of what was measured
@@ -14,7 +15,8 @@ internal sealed class LevelWorth
     private double _seconds;   // of a level, on average
     private double _variance;  // of its rows
     private double _covariance; // of its rows and its time
-    private double _saved;      // tokens
+    private int _declined;      // rounds
+    private bool _wasComputed;
 
     /// <summary>What a level takes however many rows it has, which is most of it where the weights are what takes time to read; 0 before the
     /// first.</summary>
@@ -33,25 +35,20 @@ internal sealed class LevelWorth
     /// <summary>What a level of some rows takes.</summary>
     public double SecondsOf(int rows) => FixedSeconds + (rows * SecondsPerRow);
 
-    /// <summary>Whether a drafter that does not expect to pay should compute a level all the same, to find out whether that is still so: when the
-    /// rounds in which it did not have saved what a level costs, at the rate of <see cref="DrafterAccount.Allowance"/>. Its account pays.</summary>
-    /// <param name="cost">What a level costs, in tokens.</param>
-    public bool IsTimeToTry(double cost)
-    {
-        _saved += DrafterAccount.Allowance;
-        if (_saved >= cost)
-        {
-            _saved = 0;
-            return true;
-        }
+    /// <summary>Whether a drafter that does not expect to pay should compute a level all the same, to find out whether that is still so: every
+    /// so many rounds in which it did not, however dear a level seems, lest one bad moment decide for long. Its account pays.</summary>
+    public bool IsTimeToTry() => ++_declined % DeclinesPerTiming == 0;
 
-        return false;
-    }
-
-    /// <summary>Learns what a level took, by least squares in which the past fades. One that took many times longer than usual was disturbed,
-    /// and counts as a slow one.</summary>
+    /// <summary>Learns what a level took, by least squares in which the past fades. The very first one compiles its code and says nothing; one
+    /// that took many times longer than usual was disturbed, and counts as a slow one.</summary>
     public void ObserveSeconds(int rows, double seconds)
     {
+        if (!_wasComputed)
+        {
+            _wasComputed = true;
+            return;
+        }
+
         seconds = _weight == 0 ? seconds : Math.Min(seconds, SteadyMean.MostOfUsual * SecondsOf(rows));
         _weight = ((1 - Learning) * _weight) + Learning;
         var share = Learning / _weight; // the first measurements count evenly

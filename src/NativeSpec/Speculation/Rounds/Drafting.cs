@@ -30,6 +30,7 @@ internal sealed class Drafting : IDisposable
     private readonly int _traceNumber;
     private (long Draft, long Plan) _traced;
     private int _position;
+    private bool _isClosed;
 
     /// <summary>Starts the drafters of a request; if one cannot start, those that have are disposed.</summary>
     public Drafting(SpeculationCore core, SpeculationOptions options, ReadOnlyMemory<int> prompt, RequestSampling sampling)
@@ -253,6 +254,7 @@ internal sealed class Drafting : IDisposable
     private void Start(ReadOnlyMemory<int> prompt)
     {
         var selected = _core.Select(_options);
+        _core.Sequences++;
         foreach (var (source, _) in selected)
         {
             _numbers.Add(_core.Take(source.Name));
@@ -290,6 +292,8 @@ internal sealed class Drafting : IDisposable
             }
         }
 
+        _core.Sequences -= _isClosed ? 0 : 1;
+        _isClosed = true;
         _numbers.ForEach(_core.Return);
         _slots.Clear();
         _numbers.Clear();

@@ -51,6 +51,9 @@ internal sealed class SpeculationCore
     /// <summary>What is known of nodes that several drafters speak of.</summary>
     public LogisticMixer Mixer { get; } = new(MostDrafters);
 
+    /// <summary>Requests whose drafters are at work.</summary>
+    public int Sequences { get; set; }
+
     /// <summary>Tokens per second of late, all sequences together; 0 before the first round.</summary>
     public double TokensPerSecond => _seconds.Value == 0 ? 0 : _tokens.Value / _seconds.Value;
 
@@ -75,7 +78,8 @@ internal sealed class SpeculationCore
     /// on who proposes besides.</summary>
     /// <param name="set">The request's drafters: a bit for each number.</param>
     /// <param name="number">The drafter's.</param>
-    public DrafterAccount AccountOf(uint set, int number) => _accounts.TryGetValue((set, number), out var account) ? account.Clone() : new DrafterAccount();
+    public DrafterAccount AccountOf(uint set, int number)
+        => _accounts.TryGetValue((set, number), out var account) ? account.Clone(Sequences) : new DrafterAccount(Sequences);
 
     /// <summary>Keeps what a request has found out about a drafter.</summary>
     public void Remember(uint set, int number, DrafterAccount account) => _accounts[(set, number)] = account;

@@ -93,6 +93,42 @@ public sealed class DrafterAccountTests
         Assert.That(account.SecondsPerRound * Rate, Is.LessThan(0.13), "four usual ones among sixteen");
     }
 
+    /// <summary>What one of many requests loses, all lose: so they have one start between them, and one saving.</summary>
+    [TestCase(1)]
+    [TestCase(16)]
+    public void RequestsServedTogether_ShareTheStartAndTheSavings(int sharing)
+    {
+        var lost = 0.0;
+        for (var request = 0; request < sharing; request++)
+        {
+            lost += Spend(new DrafterAccount(sharing));
+        }
+
+        Assert.That(lost, Is.InRange(DrafterAccount.Start - 1e-9, DrafterAccount.Start + (0.1 * sharing)), "the start, and for each the round that overdraws");
+
+        var rich = new DrafterAccount();
+        for (var round = 0; round < 100; round++)
+        {
+            rich.Observe(0.1 / Rate, 2, 2, Rate);
+            rich.Earn(3);
+        }
+
+        lost = Enumerable.Range(0, sharing).Sum(_ => Spend(rich.Clone(sharing)));
+        Assert.That(lost, Is.InRange(DrafterAccount.Capacity - 1e-9, DrafterAccount.Capacity + (0.1 * sharing)));
+
+        static double Spend(DrafterAccount account)
+        {
+            account.Observe(0, 0, 0, Rate); // the first call is free
+            var lost = 0.0;
+            for (; account.ShouldAsk; lost += 0.1)
+            {
+                account.Observe(0.1 / Rate, 0, 0, Rate);
+            }
+
+            return lost;
+        }
+    }
+
     [Test]
     public void SurplusAlone_IsWhatItIsWorthAloneLessItsTime()
     {
