@@ -25,6 +25,7 @@ internal sealed class Round
     private readonly List<Drafting> _drafted;  // of those that decode
     private readonly int[] _remaining;         // [prompts] tokens left to compute
     private readonly int[] _shares;            // [prompts] rows of this round
+    private bool _isOpen;                      // whether drafters are asked in this round
 
     /// <summary>Rounds of a model.</summary>
     /// <param name="limits">What a forward of it may hold.</param>
@@ -69,7 +70,9 @@ internal sealed class Round
         // What a round with prompts or a draft's reading in it takes says nothing about those without.
         if (_computed.Count == _drafted.Count && _drafts.RowsRead == 0)
         {
-            _core.ObserveRound(_forest.RowCount, _plan.Context, Seconds(forward), Seconds(_core.Clock.GetTimestamp() - began), emitted);
+            var seconds = Seconds(_core.Clock.GetTimestamp() - began);
+            _core.ObserveRound(_forest.RowCount, _plan.Context, Seconds(forward), seconds, emitted);
+            _core.Gate.Observe(_drafted.Count, _isOpen && _drafted.Exists(HasDrafters), emitted, seconds);
         }
     }
 
@@ -79,11 +82,12 @@ internal sealed class Round
         _computed.Clear();
         _drafted.Clear();
         var decoding = CountDecoding(active);
+        _isOpen = _core.Gate.Opens(decoding);
         foreach (var sequence in active)
         {
             if (sequence.PromptRemaining == 0)
             {
-                sequence.Drafting.Begin(new RoundRoom(sequence.MaxDepth, _core.MaxNodes / decoding, decoding - 1));
+                sequence.Drafting.Begin(new RoundRoom(sequence.MaxDepth, _core.MaxNodes / decoding, decoding - 1, _isOpen));
                 _computed.Add(sequence);
                 _drafted.Add(sequence.Drafting);
             }
@@ -203,6 +207,8 @@ internal sealed class Round
 
         return count;
     }
+
+    private static bool HasDrafters(Drafting drafting) => drafting.Drafters.Count > 0;
 
     private double Seconds(long ticks) => (double)ticks / _core.Clock.TimestampFrequency;
 }

@@ -7,7 +7,8 @@ namespace NativeSpec.Speculation.Rounds;
 /// <param name="MaxDepth">The deepest node that can be used.</param>
 /// <param name="Share">Its part of the round's nodes: what is computed in any case stays within it.</param>
 /// <param name="Others">Other sequences that the round computes.</param>
-internal readonly record struct RoundRoom(int MaxDepth, int Share, int Others);
+/// <param name="Drafts">Whether drafters are asked, unless the request has all of them asked in any case.</param>
+internal readonly record struct RoundRoom(int MaxDepth, int Share, int Others, bool Drafts);
 
 /// <summary>One sequence's speculation: its drafters, the tree that they build, and what they and those who judge them learn from each round. Plain
 /// decoding is the case without drafters: a tree of one node.</summary>
@@ -30,6 +31,7 @@ internal sealed class Drafting : IDisposable
     private readonly int _traceNumber;
     private (long Draft, long Plan) _traced;
     private int _position;
+    private bool _isOpen;
     private bool _isClosed;
 
     /// <summary>Starts the drafters of a request; if one cannot start, those that have are disposed.</summary>
@@ -101,6 +103,7 @@ internal sealed class Drafting : IDisposable
     public void Begin(in RoundRoom room)
     {
         var share = Math.Min(room.Share, MaxNodes);
+        _isOpen = room.Drafts || _options.Unplanned;
         _position = Text.Length;
         _tree.BeginRound(Text[^1], room.MaxDepth, share);
         _judge.BeginRound();
@@ -116,7 +119,7 @@ internal sealed class Drafting : IDisposable
     }
 
     /// <summary>Whether a drafter is to be asked in this round.</summary>
-    public bool Wants(int drafter) => Failure is null && _slots[drafter].AsksNext && _context.MaxDepth > 0;
+    public bool Wants(int drafter) => Failure is null && _isOpen && _slots[drafter].AsksNext && _context.MaxDepth > 0;
 
     /// <summary>Has those drafters of a kind that are asked by themselves add their candidates.</summary>
     public void Propose(DraftKind kind)

@@ -45,6 +45,9 @@ internal sealed class SpeculationCore
     /// <summary>Most nodes of all sequences in a round.</summary>
     public int MaxNodes { get; }
 
+    /// <summary>Whether drafting pays for requests that are served together.</summary>
+    public SpeculationGate Gate { get; } = new();
+
     /// <summary>What is known of each drafter's proposals by themselves.</summary>
     public AcceptanceEstimates Estimates { get; } = new(MostDrafters);
 
