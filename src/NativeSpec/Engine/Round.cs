@@ -72,7 +72,8 @@ internal sealed class Round
         {
             var seconds = Seconds(_core.Clock.GetTimestamp() - began);
             _core.ObserveRound(_forest.RowCount, _plan.Context, Seconds(forward), seconds, emitted);
-            _core.Gate.Observe(_drafted.Count, _isOpen && _drafted.Exists(HasDrafters), emitted, seconds);
+            var plainSeconds = _core.Cost.At(_drafted.Count, _plan.Context) * emitted / _drafted.Count;
+            _core.Gate.Observe(active.Count, _isOpen && _drafted.Exists(HasDrafters), plainSeconds, seconds);
         }
     }
 
@@ -82,12 +83,13 @@ internal sealed class Round
         _computed.Clear();
         _drafted.Clear();
         var decoding = CountDecoding(active);
-        _isOpen = _core.Gate.Opens(decoding);
+        _isOpen = _core.Gate.Opens(active.Count);
+        var mayOpenAfter = _core.Gate.MayOpenAfter(active.Count);
         foreach (var sequence in active)
         {
             if (sequence.PromptRemaining == 0)
             {
-                sequence.Drafting.Begin(new RoundRoom(sequence.MaxDepth, _core.MaxNodes / decoding, decoding - 1, _isOpen));
+                sequence.Drafting.Begin(new RoundRoom(sequence.MaxDepth, _core.MaxNodes / decoding, decoding - 1, _isOpen, mayOpenAfter));
                 _computed.Add(sequence);
                 _drafted.Add(sequence.Drafting);
             }

@@ -1,7 +1,9 @@
+using System.Numerics;
+
 namespace NativeSpec.Speculation.Planning;
 
 /// <summary>A bandit with two arms for requests that are served together: rounds with drafting and rounds without. It takes the arm that has
-/// written more tokens a second of late, and tries the other one now and then.</summary>
+/// written faster of late, and tries the other one now and then.</summary>
 /// <remarks>Accounts bound what each drafter may lose of one request. Where many requests share a round a forward is bound by arithmetic, a
 /// candidate costs nearly what it brings, and the allowances of all drafters of all requests add up to more than there is to gain. What a whole
 /// round wrote in its time is the measure that leaves nothing out. A single request is left to the accounts: what they find out is about its own
@@ -17,36 +19,32 @@ internal sealed class SpeculationGate
     /// <summary>The most rounds between two trials.</summary>
     public const int LongestPause = 512;
 
-    private readonly List<Arms> _arms = []; // [sequences]
+    private readonly Arms[] _arms = [.. Enumerable.Range(0, 32).Select(_ => new Arms())]; // [⌊log₂ requests⌋]
 
     /// <summary>Whether drafters are asked in a round.</summary>
-    /// <param name="sequences">Sequences that it decodes.</param>
-    public bool Opens(int sequences) => sequences <= 1 || Of(sequences).Opens();
+    /// <param name="requests">Requests that are being served, those whose prompts are being read among them.</param>
+    public bool Opens(int requests) => requests <= 1 || Of(requests).Opens();
+
+    /// <summary>Whether drafters may be asked in the round after the next: who may be has to see the next one.</summary>
+    /// <param name="requests">Requests that are being served.</param>
+    public bool MayOpenAfter(int requests) => requests <= 1 || Of(requests).MayOpenAfter();
 
     /// <summary>Learns what a round wrote.</summary>
-    /// <param name="sequences">Sequences that it decoded.</param>
+    /// <param name="requests">Requests that were served.</param>
     /// <param name="drafted">Whether drafters were asked.</param>
-    /// <param name="tokens">Tokens that it wrote.</param>
+    /// <param name="plainSeconds">What a forward pass for its tokens would have taken without drafting, at one token a request.</param>
     /// <param name="seconds">The time it took, drafting and learning included.</param>
-    public void Observe(int sequences, bool drafted, int tokens, double seconds)
+    public void Observe(int requests, bool drafted, double plainSeconds, double seconds)
     {
-        if (sequences > 1)
+        if (requests > 1)
         {
-            Of(sequences).Observe(drafted, tokens, seconds);
+            Of(requests).Observe(drafted, plainSeconds, seconds);
         }
     }
 
-    private Arms Of(int sequences)
-    {
-        while (_arms.Count <= sequences)
-        {
-            _arms.Add(new Arms());
-        }
+    private Arms Of(int requests) => _arms[BitOperations.Log2((uint)requests)];
 
-        return _arms[sequences];
-    }
-
-    /// <summary>The two arms for one number of sequences.</summary>
+    /// <summary>The two arms for about one number of requests.</summary>
     private sealed class Arms
     {
         private Arm _drafting;
@@ -57,22 +55,28 @@ internal sealed class SpeculationGate
 
         public bool Opens() => _rounds < _pause ? _drafts : !_drafts;
 
-        public void Observe(bool drafted, int tokens, double seconds)
+        public bool MayOpenAfter()
+        {
+            var next = _rounds + 1;
+            return next >= _pause + Trial || (next < _pause ? _drafts : !_drafts);
+        }
+
+        public void Observe(bool drafted, double plainSeconds, double seconds)
         {
             if (drafted)
             {
-                _drafting.Add(tokens, seconds);
+                _drafting.Add(plainSeconds, seconds);
             }
             else
             {
-                _plain.Add(tokens, seconds);
+                _plain.Add(plainSeconds, seconds);
             }
 
             _rounds++;
             if (_rounds == _pause)
             {
                 // The trial is about now: what this arm was long ago says little.
-                (_drafting, _plain) = _drafts ? (_drafting, default) : (default, _plain);
+                (_drafts ? ref _plain : ref _drafting) = default;
             }
 
             if (_rounds < _pause + Trial)
@@ -88,16 +92,17 @@ internal sealed class SpeculationGate
 
     private struct Arm
     {
-        private SteadyMean _tokens;
+        private SteadyMean _plainSeconds;
         private SteadyMean _seconds;
 
         public readonly bool IsKnown => _seconds.IsKnown;
 
-        public readonly double Rate => _tokens.Value / Math.Max(_seconds.Value, double.Epsilon);
+        /// <summary>How many times as fast as forward passes without drafting.</summary>
+        public readonly double Rate => _plainSeconds.Value / Math.Max(_seconds.Value, double.Epsilon);
 
-        public void Add(int tokens, double seconds)
+        public void Add(double plainSeconds, double seconds)
         {
-            _tokens.Add(tokens);
+            _plainSeconds.Add(plainSeconds);
             _seconds.AddTime(seconds);
         }
     }

@@ -34,14 +34,17 @@ internal sealed class DrafterAccounts(
 
     /// <summary>Decides whom to ask in the next round. Who rests is shown rounds as far as its account allows, and in any case the one before it
     /// is asked.</summary>
-    public void DecideNext(WalkResult result)
+    /// <param name="result">The round.</param>
+    /// <param name="isOpen">Whether drafters could be asked in it; where they could not, nobody learns from it but for the next.</param>
+    /// <param name="mayOpenAfter">Whether they may be asked in the next.</param>
+    public void DecideNext(WalkResult result, bool isOpen, bool mayOpenAfter)
     {
         for (var i = 0; i < slots.Count; i++)
         {
             var slot = slots[i];
             slot.Account.Earn(result.Emitted.Length);
-            slot.AsksNext = unplanned || slot.Account.ShouldAsk;
-            if (!slot.WasAsked && (slot.AsksNext || slot.Account.CanLearn(core.TokensPerSecond)))
+            slot.AsksNext = unplanned || (mayOpenAfter && slot.Account.ShouldAsk);
+            if (!slot.WasAsked && (slot.AsksNext || (isOpen && slot.Account.CanLearn(core.TokensPerSecond))))
             {
                 slot.RoundTicks = Show(slot, result);
                 slot.Account.ObserveLearning(Seconds(slot.RoundTicks), core.TokensPerSecond);

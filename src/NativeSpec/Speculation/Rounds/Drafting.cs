@@ -8,7 +8,8 @@ namespace NativeSpec.Speculation.Rounds;
 /// <param name="Share">Its part of the round's nodes: what is computed in any case stays within it.</param>
 /// <param name="Others">Other sequences that the round computes.</param>
 /// <param name="Drafts">Whether drafters are asked, unless the request has all of them asked in any case.</param>
-internal readonly record struct RoundRoom(int MaxDepth, int Share, int Others, bool Drafts);
+/// <param name="MayDraftAfter">Whether they may be in the round after it.</param>
+internal readonly record struct RoundRoom(int MaxDepth, int Share, int Others, bool Drafts, bool MayDraftAfter);
 
 /// <summary>One sequence's speculation: its drafters, the tree that they build, and what they and those who judge them learn from each round. Plain
 /// decoding is the case without drafters: a tree of one node.</summary>
@@ -31,7 +32,8 @@ internal sealed class Drafting : IDisposable
     private readonly int _traceNumber;
     private (long Draft, long Plan) _traced;
     private int _position;
-    private bool _isOpen;
+    private bool _isOpen = true;
+    private bool _mayOpenAfter = true;
     private bool _isClosed;
 
     /// <summary>Starts the drafters of a request; if one cannot start, those that have are disposed.</summary>
@@ -104,6 +106,7 @@ internal sealed class Drafting : IDisposable
     {
         var share = Math.Min(room.Share, MaxNodes);
         _isOpen = room.Drafts || _options.Unplanned;
+        _mayOpenAfter = room.MayDraftAfter || _options.Unplanned;
         _position = Text.Length;
         _tree.BeginRound(Text[^1], room.MaxDepth, share);
         _judge.BeginRound();
@@ -224,7 +227,7 @@ internal sealed class Drafting : IDisposable
         var began = _core.Clock.GetTimestamp();
         _context.Append(result.Emitted);
         _accounts.SettleAsked(result);
-        _accounts.DecideNext(result);
+        _accounts.DecideNext(result, _isOpen, _mayOpenAfter);
         _judge.Learn(result.Emitted, Stats);
         Stats.DraftTicks += _core.Clock.GetTimestamp() - began;
     }

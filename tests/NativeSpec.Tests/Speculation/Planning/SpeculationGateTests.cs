@@ -46,7 +46,7 @@ public sealed class SpeculationGateTests
         for (var round = 0; round < rounds; round++)
         {
             var drafts = gate.Opens(sequences);
-            gate.Observe(sequences, drafts, 1000, drafts ? 1 / gain : 1);
+            gate.Observe(sequences, drafts, plainSeconds: 1, drafts ? 1 / gain : 1);
             written += drafts ? gain : 1;
         }
 
