@@ -108,7 +108,7 @@ internal sealed record CheckpointReport(
     private IEnumerable<string> AttentionFacts()
     {
         var layers = Enumerable.Range(0, Config.NumHiddenLayers).ToArray();
-        yield return Config.SlidingWindow is not { } window ? "every token sees all before it"
+        yield return Config.SlidingWindow is not { } window || window >= Config.MaxPositionEmbeddings ? "every token sees all before it"
             : $"{layers.Count(layer => Config.WindowOf(layer) > 0)} of {layers.Length} layers see a window of {window} tokens";
         if (Config.QkvBias || Config.AttentionBias)
         {

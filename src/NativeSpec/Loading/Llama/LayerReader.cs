@@ -6,7 +6,7 @@ namespace NativeSpec.Loading.Llama;
 internal static class LayerReader
 {
     /// <summary>The window in tokens, null for none, and the layers that have it, null for all.</summary>
-    public static (int? Window, IReadOnlyList<bool>? Layers) ReadWindow(JsonFields config, ModelFamily family, int layers)
+    public static (int? Window, IReadOnlyList<bool>? Layers) ReadWindow(JsonFields config, ModelFamily family, int layers, IReadOnlyList<bool>? rotated)
     {
         if (family.Window == WindowRule.None)
         {
@@ -19,20 +19,17 @@ internal static class LayerReader
             return (window, null);
         }
 
-        // The switch of these families is off where it is missing; layer_types goes before the rule where both are there.
-        var first = config.Integer("max_window_layers", 0) ?? 28;
+        var on = config.Boolean("use_sliding_window") == true && window is not null;
         var types = ReadTypes(config, layers);
-        bool[]? windowed = types is not null ? types
-            : config.Boolean("use_sliding_window") == true ? [.. Enumerable.Range(0, layers).Select(layer => layer >= first)] : null;
-        if (windowed is null || !windowed.Contains(true))
+        if (!on && types?.Contains(true) == true)
         {
-            return default;
+            throw config.Error("layer_types", "holds \"sliding_attention\", but use_sliding_window is not true or sliding_window is null; expected both, or full_attention alone");
         }
 
-        window ??= config.Element.TryGetProperty("sliding_window", out _)
-            ? throw config.Error("sliding_window", "is null, but layers are said to have a window; expected its length in tokens")
-            : 4096;
-        return (window, OrNull(windowed));
+        var first = config.Integer("max_window_layers", 0) ?? 28;
+        bool[] windowed = types
+            ?? [.. Enumerable.Range(0, layers).Select(layer => family.Window == WindowRule.LaterLayers ? layer >= first : rotated?[layer] == false)];
+        return on && windowed.Contains(true) ? (window, OrNull(windowed)) : default;
     }
 
     /// <summary>Which layers are rotated; null for all. In the file 1 is a rotated one.</summary>
@@ -49,8 +46,8 @@ internal static class LayerReader
             return OrNull([.. Enumerable.Range(1, layers).Select(layer => layer % interval != 0)]);
         }
 
-        RequireLength(config, "no_rope_layers", list, layers);
-        return OrNull([.. list.EnumerateArray().Select(item => item.ValueKind == JsonValueKind.Number && item.TryGetInt32(out var rotated) && rotated is 0 or 1
+        RequireLength(config, "no_rope_layers", list, layers, orLonger: true);
+        return OrNull([.. list.EnumerateArray().Take(layers).Select(item => item.ValueKind == JsonValueKind.Number && item.TryGetInt32(out var rotated) && rotated is 0 or 1
             ? rotated == 1
             : throw config.Error("no_rope_layers", $"holds {JsonFields.Describe(item)}; expected 1 for a layer with rotation and 0 for one without"))]);
     }
@@ -64,7 +61,7 @@ internal static class LayerReader
             return null;
         }
 
-        RequireLength(config, "layer_types", types, layers);
+        RequireLength(config, "layer_types", types, layers, orLonger: false);
         return [.. types.EnumerateArray().Select(type => type.ValueKind != JsonValueKind.String ? throw Unknown(type) : type.GetString() switch
         {
             "full_attention" => false,
@@ -75,9 +72,9 @@ internal static class LayerReader
         ModelFormatException Unknown(JsonElement type) => config.Error("layer_types", $"holds {JsonFields.Describe(type)}; supported are full_attention and sliding_attention");
     }
 
-    private static void RequireLength(JsonFields config, string name, JsonElement list, int layers)
+    private static void RequireLength(JsonFields config, string name, JsonElement list, int layers, bool orLonger)
     {
-        if (list.ValueKind != JsonValueKind.Array || list.GetArrayLength() != layers)
+        if (list.ValueKind != JsonValueKind.Array || list.GetArrayLength() < layers || (list.GetArrayLength() > layers && !orLonger))
         {
             throw config.Error(name, $"is {JsonFields.Describe(list)}; expected an array of num_hidden_layers, which is {layers}");
         }

@@ -19,7 +19,8 @@ internal static class LlamaConfigReader
         var layers = fields.RequiredInteger("num_hidden_layers", 1, limits.MaxLayers);
         var context = ReadContext(fields, limits);
         var rope = RopeReader.Read(fields, family, context);
-        var (window, windowedLayers) = LayerReader.ReadWindow(fields, family, layers);
+        var rotated = LayerReader.ReadRotated(fields, family, layers);
+        var (window, windowedLayers) = LayerReader.ReadWindow(fields, family, layers, rotated);
         var config = new LlamaConfig
         {
             HiddenSize = hidden,
@@ -30,11 +31,11 @@ internal static class LlamaConfigReader
             HeadDim = fields.Integer("head_dim", 1, limits.MaxWidth) ?? family.HeadDim ?? DividedHeadDim(fields, hidden, heads),
             VocabSize = vocab,
             MaxPositionEmbeddings = StretchedContext(context, rope.Scaling, limits),
-            RmsNormEps = (float)(fields.Number("rms_norm_eps") ?? throw fields.Error("rms_norm_eps", "is missing; expected a number above 0")),
+            RmsNormEps = (float)(fields.Number("rms_norm_eps") ?? family.RmsNormEps),
             RopeTheta = rope.Theta,
             RopeScaling = rope.Scaling,
             PartialRotaryFactor = rope.PartialRotaryFactor,
-            RotatedLayers = LayerReader.ReadRotated(fields, family, layers),
+            RotatedLayers = rotated,
             SlidingWindow = window,
             WindowedLayers = windowedLayers,
             TieWordEmbeddings = fields.Boolean("tie_word_embeddings") ?? family.TieWordEmbeddings,
@@ -97,7 +98,7 @@ internal static class LlamaConfigReader
 
     // Model cards have users add YaRN by hand and leave max_position_embeddings at the original context: then the factor stretches it.
     private static int StretchedContext(int context, RopeScaling? scaling, LoadLimits limits) =>
-        scaling is { Kind: RopeScalingKind.Yarn } yarn && context <= yarn.OriginalMaxPositionEmbeddings
+        scaling is { Kind: RopeScalingKind.Yarn, Factor: > 1 } yarn && context <= yarn.OriginalMaxPositionEmbeddings
             ? (int)Math.Clamp(yarn.Factor * yarn.OriginalMaxPositionEmbeddings, context, limits.MaxContext)
             : context;
 

@@ -70,13 +70,13 @@ internal static class LlamaConfigWriter
         {
             json.WriteNumber("sliding_window", window);
         }
-        else if (family?.MissingWindow is not null)
+        else if (family is { Window: WindowRule.AllLayers, MissingWindow: not null })
         {
             json.WriteNull("sliding_window");
         }
 
         var layers = Enumerable.Range(0, config.NumHiddenLayers);
-        if (config.SlidingWindow is not null && family?.Window == WindowRule.LaterLayers)
+        if (config.SlidingWindow is not null && family?.Window is WindowRule.LaterLayers or WindowRule.UnrotatedLayers)
         {
             json.WriteBoolean("use_sliding_window", true);
             json.WriteStartArray("layer_types");
@@ -127,7 +127,7 @@ internal static class LlamaConfigWriter
             ("a rotated part of a head", family.Has("partial_rotary_factor") || config.PartialRotaryFactor == 1),
             ("layers without rotation", family.Has("no_rope_layers") || config.RotatedLayers is null),
             ("a sliding window", family.Window != WindowRule.None || config.SlidingWindow is null),
-            ("layers with a window and others without", family.Window == WindowRule.LaterLayers || config.WindowedLayers is null),
+            ("layers with a window and others without", family.Window is WindowRule.LaterLayers or WindowRule.UnrotatedLayers || config.WindowedLayers is null),
             ("multipliers", family.Has("attention_multiplier")
                 || (config.EmbeddingMultiplier, config.ResidualMultiplier, config.AttentionMultiplier, config.LogitsScaling) == (1, 1, null, 1)),
         ];

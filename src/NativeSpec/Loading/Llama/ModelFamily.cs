@@ -11,6 +11,9 @@ internal enum WindowRule
 
     /// <summary>Where <c>use_sliding_window</c> is true: those that <c>layer_types</c> names, or else the layers from <c>max_window_layers</c> on.</summary>
     LaterLayers,
+
+    /// <summary>Where <c>use_sliding_window</c> is true: those that <c>layer_types</c> names, or else the layers without rotation.</summary>
+    UnrotatedLayers,
 }
 
 /// <summary>What a <c>model_type</c> says of a model without a key for it, and what its keys mean when they are missing: the defaults of the
@@ -25,13 +28,16 @@ internal sealed record ModelFamily(string ModelType, params string[] Architectur
         // The second name is how the first Llama checkpoints (and Vicuna made from them) spell it.
         new("llama", "LlamaForCausalLM", "LLaMAForCausalLM") { AttentionBias = true, MlpBias = true },
         new("mistral", "MistralForCausalLM") { Window = WindowRule.AllLayers, MissingWindow = 4096 },
-        new("qwen2", "Qwen2ForCausalLM") { QkvBias = true, Window = WindowRule.LaterLayers, Own = ["layer_types"] },
-        new("qwen3", "Qwen3ForCausalLM") { AttentionBias = true, QkNorm = true, HeadDim = 128, Window = WindowRule.LaterLayers, Own = ["layer_types"] },
+        new("qwen2", "Qwen2ForCausalLM") { QkvBias = true, Window = WindowRule.LaterLayers, MissingWindow = 4096, Own = ["layer_types"] },
+        new("qwen3", "Qwen3ForCausalLM")
+        {
+            AttentionBias = true, QkNorm = true, HeadDim = 128, Window = WindowRule.LaterLayers, MissingWindow = 4096, Own = ["layer_types"],
+        },
         new("granite", "GraniteForCausalLM") { AttentionBias = true, MlpBias = true, Own = Multipliers },
         new("phi3", "Phi3ForCausalLM") { RmsNormEps = 1e-5, Window = WindowRule.AllLayers, Own = ["partial_rotary_factor"] },
         new("smollm3", "SmolLM3ForCausalLM")
         {
-            AttentionBias = true, MlpBias = true, TieWordEmbeddings = true, RopeTheta = 2e6, Window = WindowRule.LaterLayers,
+            AttentionBias = true, MlpBias = true, TieWordEmbeddings = true, RopeTheta = 2e6, Window = WindowRule.UnrotatedLayers,
             Own = ["layer_types", "no_rope_layers", "no_rope_layer_interval"],
         },
     ];

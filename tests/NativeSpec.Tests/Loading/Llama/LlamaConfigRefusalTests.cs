@@ -14,7 +14,6 @@ public sealed class LlamaConfigRefusalTests
     [TestCase("num_attention_heads")]
     [TestCase("vocab_size")]
     [TestCase("max_position_embeddings")]
-    [TestCase("rms_norm_eps")]
     public void Parse_AbsentOrNullField_IsRefused(string field)
     {
         var absent = LoadingTestFiles.TinyConfig();
@@ -115,7 +114,8 @@ public sealed class LlamaConfigRefusalTests
     [TestCase("mistral", "\"partial_rotary_factor\":0.5", "partial_rotary_factor is 0.5")]
     [TestCase("qwen2", "\"layer_types\":[\"full_attention\"]", "layer_types is an array of 1; expected an array of num_hidden_layers, which is 2")]
     [TestCase("qwen2", "\"layer_types\":[\"full_attention\",\"linear_attention\"]", "layer_types holds \"linear_attention\"")]
-    [TestCase("qwen2", "\"sliding_window\":null,\"use_sliding_window\":true,\"max_window_layers\":1", "sliding_window is null, but layers")]
+    [TestCase("qwen2", "\"sliding_window\":null,\"use_sliding_window\":true,\"layer_types\":[\"full_attention\",\"sliding_attention\"]", "sliding_window is null")]
+    [TestCase("smollm3", "\"sliding_window\":16,\"layer_types\":[\"full_attention\",\"sliding_attention\"]", "use_sliding_window is not true")]
     [TestCase("qwen2", "\"residual_multiplier\":0.5", "residual_multiplier is 0.5: scaled")]
     [TestCase("granite", "\"logits_scaling\":0", "logits_scaling is 0; expected a finite number other than 0")]
     [TestCase("granite", "\"embedding_multiplier\":\"12\"", "embedding_multiplier is \"12\"")]

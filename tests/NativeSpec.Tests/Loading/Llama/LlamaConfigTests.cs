@@ -154,7 +154,11 @@ public sealed class LlamaConfigTests
     [TestCase("qwen2", "\"sliding_window\":16,\"use_sliding_window\":true,\"max_window_layers\":1", "- 16")]
     [TestCase("qwen2", "\"sliding_window\":16,\"use_sliding_window\":true,\"max_window_layers\":2", "--")]
     [TestCase("qwen2", "\"sliding_window\":16,\"use_sliding_window\":true", "--", TestName = "Parse_Qwen2WithFewLayers_HasNoneFromThe28thOn")]
+    [TestCase("qwen2", "\"sliding_window\":null,\"use_sliding_window\":true,\"max_window_layers\":1", "--")]
     [TestCase("qwen3", "\"use_sliding_window\":true,\"max_window_layers\":0", "4096 4096")]
+    [TestCase("smollm3", "\"use_sliding_window\":true,\"max_window_layers\":0", "--")]
+    [TestCase("smollm3", "\"sliding_window\":16,\"use_sliding_window\":true,\"no_rope_layers\":[1,0,1]", "- 16")]
+    [TestCase("smollm3", "\"sliding_window\":16,\"use_sliding_window\":true,\"no_rope_layers\":[1,0],\"layer_types\":[\"sliding_attention\",\"full_attention\"]", "16 -")]
     [TestCase("qwen3", "\"sliding_window\":16,\"use_sliding_window\":true,\"max_window_layers\":1,\"layer_types\":[\"sliding_attention\",\"full_attention\"]", "16 -")]
     public void Parse_SlidingWindow_CountsWhereTheFamilyReadsIt(string family, string settings, string expected)
     {
@@ -164,14 +168,14 @@ public sealed class LlamaConfigTests
             Is.EqualTo(expected));
     }
 
-    [TestCase("qwen3", 128, false, 10_000)]
-    [TestCase("qwen2", 2, false, 10_000)]
-    [TestCase("smollm3", 2, true, 2e6)]
-    [TestCase("phi3", 2, false, 10_000)]
-    public void Parse_MissingKeys_AreTheFamilysDefaults(string family, int headDim, bool tied, double theta)
+    [TestCase("qwen3", 128, false, 10_000, 1e-6f)]
+    [TestCase("qwen2", 2, false, 10_000, 1e-6f)]
+    [TestCase("smollm3", 2, true, 2e6, 1e-6f)]
+    [TestCase("phi3", 2, false, 10_000, 1e-5f)]
+    public void Parse_MissingKeys_AreTheFamilysDefaults(string family, int headDim, bool tied, double theta, float epsilon)
     {
         var config = Family(family, "");
-        Assert.That((config.HeadDim, config.TieWordEmbeddings, config.RopeTheta), Is.EqualTo((headDim, tied, theta)));
+        Assert.That((config.HeadDim, config.TieWordEmbeddings, config.RopeTheta, config.RmsNormEps), Is.EqualTo((headDim, tied, theta, epsilon)));
     }
 
     [Test]
@@ -243,7 +247,7 @@ public sealed class LlamaConfigTests
     {
         var config = LoadingTestFiles.TinyConfig();
         config["model_type"] = family;
-        foreach (var absent in new[] { "architectures", "rope_theta", "tie_word_embeddings", "head_dim" })
+        foreach (var absent in new[] { "architectures", "rope_theta", "tie_word_embeddings", "head_dim", "rms_norm_eps" })
         {
             config.Remove(absent);
         }
