@@ -19,7 +19,11 @@ public sealed class FamilyTextTests
 
     private static readonly GenerationOptions Plain = new()
     {
-        MaxTokens = 64, IgnoreEndOfText = true, Seed = 7, TopLogProbs = 1, Speculation = SpeculationOptions.Off,
+        MaxTokens = 64,
+        IgnoreEndOfText = true,
+        Seed = 7,
+        TopLogProbs = 1,
+        Speculation = SpeculationOptions.Off,
     };
 
     private string _folder = null!;

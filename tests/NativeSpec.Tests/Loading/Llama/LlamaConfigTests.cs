@@ -208,7 +208,11 @@ public sealed class LlamaConfigTests
     public void Parse_LongRope_HasItsListsAndFactor(string settings, double factor)
         => Assert.That(Family("phi3", settings).RopeScaling, Is.EqualTo(new RopeScaling
         {
-            Kind = RopeScalingKind.LongRope, Factor = factor, OriginalMaxPositionEmbeddings = 8, ShortFactors = [1.5], LongFactors = [6],
+            Kind = RopeScalingKind.LongRope,
+            Factor = factor,
+            OriginalMaxPositionEmbeddings = 8,
+            ShortFactors = [1.5],
+            LongFactors = [6],
         }));
 
     [Test]

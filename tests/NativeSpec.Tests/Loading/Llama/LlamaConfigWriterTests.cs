@@ -33,7 +33,11 @@ public sealed class LlamaConfigWriterTests
         yield return Case("SmolLM3", Plain with { ModelType = "smollm3", RotatedLayers = [true, false], RopeTheta = 5e6 });
         yield return Case("Granite", Plain with
         {
-            ModelType = "granite", EmbeddingMultiplier = 12, ResidualMultiplier = 0.22f, AttentionMultiplier = 0.015625f, LogitsScaling = 8,
+            ModelType = "granite",
+            EmbeddingMultiplier = 12,
+            ResidualMultiplier = 0.22f,
+            AttentionMultiplier = 0.015625f,
+            LogitsScaling = 8,
         });
         yield return Case("Phi-3", Plain with
         {
@@ -43,14 +47,26 @@ public sealed class LlamaConfigWriterTests
             SlidingWindow = 20,
             RopeScaling = new RopeScaling
             {
-                Kind = RopeScalingKind.LongRope, Factor = 4, OriginalMaxPositionEmbeddings = 8, ShortFactors = [1, 1.05, 1.1], LongFactors = [2, 3, 4.5], AttentionFactor = 1.2,
+                Kind = RopeScalingKind.LongRope,
+                Factor = 4,
+                OriginalMaxPositionEmbeddings = 8,
+                ShortFactors = [1, 1.05, 1.1],
+                LongFactors = [2, 3, 4.5],
+                AttentionFactor = 1.2,
             },
         });
         yield return Case("YaRN", Plain with
         {
             RopeScaling = new RopeScaling
             {
-                Kind = RopeScalingKind.Yarn, Factor = 4, OriginalMaxPositionEmbeddings = 8, BetaFast = 16, BetaSlow = 2, Truncate = false, Mscale = 0.7, MscaleAllDim = 1,
+                Kind = RopeScalingKind.Yarn,
+                Factor = 4,
+                OriginalMaxPositionEmbeddings = 8,
+                BetaFast = 16,
+                BetaSlow = 2,
+                Truncate = false,
+                Mscale = 0.7,
+                MscaleAllDim = 1,
             },
         });
         yield return Case("tied, with biases", Plain with { TieWordEmbeddings = true, AttentionBias = true, MlpBias = true });
