@@ -104,7 +104,7 @@ struct KvPlanes {
   bool bf16;
 };
 
-/// Norms each head of q and k where there is a gain, and turns it by the batch's angles; q stays, k and v go to their cache rows. Items: rows.
+/// Norms each head of q and k where there is a gain, and rotates it by the batch's angles; q stays, k and v go to their cache rows. Items: rows.
 struct RopeArguments {
   float* qkv;  // [rows, (heads + 2·kv_heads)·head_dim]
   KvPlanes kv;

@@ -9,7 +9,7 @@
 namespace nativespec::NATIVESPEC_LEVEL {
 namespace {
 
-NATIVESPEC_INLINE void Turn(const float* from, float* to, const float* cos, const float* sin, int64_t half) {
+NATIVESPEC_INLINE void Rotate(const float* from, float* to, const float* cos, const float* sin, int64_t half) {
   int64_t i = 0;
   for (; i + kWidth <= half; i += kWidth) {
     const Floats a = Load(from + i), b = Load(from + half + i), c = Load(cos + i), s = Load(sin + i);
@@ -56,7 +56,7 @@ void Rope(const void* arguments, int64_t begin, int64_t end) {
     NormHeads(q, a.q_gain, a.epsilon, a.heads, a.head_dim);
     NormHeads(k, a.k_gain, a.epsilon, a.kv_heads, a.head_dim);
     for (int64_t head = 0; head < a.heads + a.kv_heads; ++head) {
-      Turn(q + head * a.head_dim, q + head * a.head_dim, cos, sin, half);
+      Rotate(q + head * a.head_dim, q + head * a.head_dim, cos, sin, half);
     }
 
     Keep(a.kv, a.kv.keys, a.kv_rows[row] * width, k, width);

@@ -144,6 +144,26 @@ public sealed class SpeculationCommandTests
         Assert.That(methods.Select(method => method.GetProperty("drafters")[0].Text("name")), Is.EqualTo(new[] { "never", "returns" }));
     }
 
+    [Test]
+    public async Task BenchSpeculation_SeveralCallers_ComparesAutoWithPlainForEachNumberOfThem()
+    {
+        var json = (await CliRun.Of("bench", "speculation", "--model", _folder.Path, "--draft-model", _other.Path, "--prompts", _prompts, "--max-tokens", "8", "--callers", "1,2", "--json")).Json();
+        var results = json.GetProperty("callers").EnumerateArray().ToArray();
+        Assert.That(results.Select(result => (result.Number("callers"), Math.Round(result.Number("temperature"), 3))), Is.EqualTo(new[] { (1.0, 0.0), (2.0, 0.0), (1.0, 0.8), (2.0, 0.8) }));
+        Assert.That(results.Select(result => (result.Number("texts"), result.Number("texts_equal"))), Has.All.EqualTo((2.0, 2.0)));
+        Assert.That(results.Select(result => result.Number("ratio")), Has.All.Positive);
+    }
+
+    [TestCase("0")]
+    [TestCase("1,,4")]
+    [TestCase("many")]
+    public async Task BenchSpeculation_CallersThatAreNone_IsAUsageError(string callers)
+    {
+        var run = await CliRun.Of("bench", "speculation", "--model", _folder.Path, "--prompts", _prompts, "--callers", callers);
+        Assert.That(run.Code, Is.EqualTo(2));
+        Assert.That(run.Error, Does.Contain("--callers"));
+    }
+
     [TestCase]
     [TestCase("--model", "somewhere", "--shape", "15m")]
     public async Task BenchSpeculation_NeitherOrBothOfModelAndShape_IsAUsageError(params string[] args)

@@ -35,7 +35,7 @@ public sealed class DependencyTests
         [
             "Backends", "Loading", "Model", "Sampling", "Speculation", "Speculation.Planning", "Speculation.Verification", "Tokenization",
         ],
-        ["Speculation.Medusa"] = ["Backends", "Loading", "Model", "Speculation", "Speculation.Planning", "Speculation.TreeLayouts", "Tensors"],
+        ["Speculation.Medusa"] = ["Backends", "Loading", "Model", "Speculation", "Speculation.Planning", "Speculation.TreeLayouts", "Speculation.Verification", "Tensors"],
         ["Speculation.Rounds"] = ["Sampling", "Speculation", "Speculation.Planning", "Speculation.Verification"],
         ["Engine"] =
         [

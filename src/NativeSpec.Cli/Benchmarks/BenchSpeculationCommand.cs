@@ -3,6 +3,7 @@ using System.Globalization;
 using System.Text.Json;
 using NativeSpec.Cli.Generation;
 using NativeSpec.Engine;
+using NativeSpec.Speculation;
 
 namespace NativeSpec.Cli.Benchmarks;
 
@@ -19,6 +20,7 @@ internal sealed class BenchSpeculationCommand : Command, IHasExamples
     private readonly Option<float?> _temperature = MeasureOptions.Temperature();
     private readonly Option<float?> _topP = new("--top-p") { Description = "Keep the likeliest tokens up to this probability; by default what the checkpoint recommends", HelpName = "P" };
     private readonly Option<string?> _methods = new("--methods") { Description = "A list of: auto (what pays), unplanned (all drafters, every candidate), a drafter, DRAFTER:unplanned, never and returns (a drafter that is always wrong, or wrong until the middle of the output); by default each drafter, auto and unplanned", HelpName = "LIST" };
+    private readonly Option<string?> _callers = new("--callers") { Description = "Instead of one request at a time, so many at once, with an engine of its own for each method: tokens per second against plain decoding (methods: auto unless --methods; temperatures: 0 and 0.8 unless --temperature)", HelpName = "N,N,…" };
     private readonly Option<int> _maxNodes = new("--max-nodes") { Description = "Most candidates computed in a round (default 64)", HelpName = "N", DefaultValueFactory = _ => 64 };
     private readonly Option<int?> _context = CommonOptions.Context("Most tokens of prompt and output together; by default the model's limit");
     private readonly ComputeFlags _compute;
@@ -30,7 +32,7 @@ internal sealed class BenchSpeculationCommand : Command, IHasExamples
         _terminal = terminal;
         _compute = new ComputeFlags(terminal);
         _shape.AcceptOnlyFromAmong([.. BenchShapes.All.Keys]);
-        Option[] options = [_model, _shape, .. _drafters.DrafterOptions, _prompts, _limit, _maxTokens, _temperature, _topP, _methods, _maxNodes, _context, .. _compute.All, _json];
+        Option[] options = [_model, _shape, .. _drafters.DrafterOptions, _prompts, _limit, _maxTokens, _temperature, _topP, _methods, _callers, _maxNodes, _context, .. _compute.All, _json];
         Array.ForEach(options, Add);
         SetAction(RunAsync);
     }
@@ -39,6 +41,7 @@ internal sealed class BenchSpeculationCommand : Command, IHasExamples
     [
         "nativespec bench speculation --model models/tinyllama --draft-model models/tiny --prompts spec-bench.jsonl --limit 20",
         "nativespec bench speculation --shape 110m --prompts prompts.txt --temperature 1 --methods auto,never,returns",
+        "nativespec bench speculation --model models/tinyllama --draft-model models/tiny --prompts prompts.txt --callers 1,4,16",
         "nativespec bench speculation --model models/tinyllama --prompts HumanEval.jsonl.gz --methods lookup,lookup:unplanned,auto --temperature 0 --json",
     ];
 
@@ -62,6 +65,11 @@ internal sealed class BenchSpeculationCommand : Command, IHasExamples
         using var synthetic = shape is null ? null : new SyntheticCheckpoint(shape);
         var path = model ?? synthetic!.Path;
         var engineOptions = _compute.Apply(parsed, new EngineOptions { MaxSequences = 1, MaxContext = parsed.GetValue(_context), MaxTreeNodes = Math.Max(64, maxNodes + 1) });
+        if (parsed.GetValue(_callers) is { } callers)
+        {
+            return await RunCallersAsync(parsed, CallersBenchmark.Parse(callers), path, _drafters.Apply(parsed, engineOptions), texts, cancellationToken).ConfigureAwait(false);
+        }
+
         using var engine = InferenceEngine.Load(path, _drafters.Apply(parsed, engineOptions));
         string[] methods = parsed.GetValue(_methods)?.Split(',') ?? [.. engine.Drafters, "auto", "unplanned"];
         Array.ForEach(methods, method => SpeculationBenchmark.OptionsOf(method, engine.Drafters, maxNodes));
@@ -86,6 +94,59 @@ internal sealed class BenchSpeculationCommand : Command, IHasExamples
         }
 
         return Verdict(benchmark);
+    }
+
+    private async Task<int> RunCallersAsync(
+        ParseResult parsed, int[] callers, string path, EngineOptions engineOptions, IReadOnlyList<string> texts, CancellationToken cancellationToken)
+    {
+        var (maxTokens, maxNodes) = (parsed.GetValue(_maxTokens), parsed.GetValue(_maxNodes));
+        List<int[]> prompts;
+        (string Name, SpeculationOptions Options)[] methods;
+        using (var engine = Load(1)) // the profile is measured now, if it is not known
+        {
+            prompts = MeasureOptions.Fitting(engine, texts, maxTokens, _terminal);
+            methods = [.. (parsed.GetValue(_methods) ?? "auto").Split(',').Select(name => (name, SpeculationBenchmark.OptionsOf(name, engine.Drafters, maxNodes)))];
+        }
+
+        if (methods.FirstOrDefault(method => SpeculationBenchmark.IsReplay(method.Name)).Name is { } replay)
+        {
+            throw new UsageException($"--methods: {replay} knows the text that one caller's plain decoding wrote, and does not go with --callers");
+        }
+
+        var request = new GenerationOptions { MaxTokens = maxTokens, TopP = parsed.GetValue(_topP) };
+        List<CallersResult> results = [];
+        foreach (var temperature in parsed.GetValue(_temperature) is { } one ? [one] : new[] { 0, 0.8f })
+        {
+            foreach (var (name, speculation) in methods)
+            {
+                foreach (var count in callers)
+                {
+                    var result = new CallersResult(name, count, temperature);
+                    await CallersBenchmark.RunAsync(Load, prompts, request, result, speculation, cancellationToken).ConfigureAwait(false);
+                    results.Add(result);
+                    MeasureOptions.Progress(_terminal, $"{name}, {count} callers, temperature {temperature.ToString(CultureInfo.InvariantCulture)}");
+                }
+            }
+        }
+
+        if (parsed.GetValue(_json))
+        {
+            JsonOutput.Print(_terminal.Out, json => CallersBenchmark.Write(json, results));
+        }
+        else
+        {
+            CallersBenchmark.Print(_terminal, results);
+        }
+
+        if (results.Sum(result => result.Texts.Different) is > 0 and var different)
+        {
+            _terminal.Error.WriteLine($"nativespec: {different} texts are others than plain decoding wrote");
+            return CommandLine.Failure;
+        }
+
+        return CommandLine.Success;
+
+        InferenceEngine Load(int sequences) => InferenceEngine.Load(path, engineOptions with { MaxSequences = sequences });
     }
 
     private int Verdict(SpeculationBenchmark benchmark)

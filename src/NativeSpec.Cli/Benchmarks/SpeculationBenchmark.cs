@@ -73,6 +73,9 @@ internal sealed class SpeculationBenchmark(InferenceEngine engine, GenerationOpt
             : throw new UsageException($"--methods: there is no '{method}'; expected auto, unplanned, never, returns, or one of {string.Join(", ", drafters)}, with :unplanned or without");
     }
 
+    /// <summary>Whether a method's drafter knows the plain text.</summary>
+    public static bool IsReplay(string method) => Replays.Contains(method);
+
     /// <summary>Lets every method write a little, so that the first prompt does not pay for what comes with the first call.</summary>
     public async Task WarmUpAsync(int[] prompt, int maxNodes, CancellationToken cancellationToken)
     {

@@ -51,6 +51,9 @@ public sealed class DraftBatch
         _allRows += rows;
     }
 
+    /// <summary>Rows that were noted, of all sequences.</summary>
+    internal int Rows => (int)Math.Min(_allRows, int.MaxValue);
+
     /// <summary>A sequence's share of the time that a call took.</summary>
     /// <param name="index">The sequence.</param>
     /// <param name="ticks">The call's time.</param>

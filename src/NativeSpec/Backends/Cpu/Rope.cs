@@ -25,7 +25,7 @@ internal static unsafe class Rope
         public float Epsilon;
     }
 
-    /// <summary>Turns rows [begin, end).</summary>
+    /// <summary>Rotates rows [begin, end).</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Work<TSimd, TVector>(void* arguments, int begin, int end)
         where TSimd : ISimd<TVector>
@@ -44,7 +44,7 @@ internal static unsafe class Rope
             NormHeads<TSimd, TVector>(a, k, a->KGain, a->KvHeads);
             for (var head = 0; head < a->Heads + a->KvHeads; head++)
             {
-                Turn<TSimd, TVector>(q + (head * a->HeadDim), cos, sin, half);
+                Rotate<TSimd, TVector>(q + (head * a->HeadDim), cos, sin, half);
             }
 
             var cacheRow = (nint)a->KvRows[row] * width;
@@ -66,7 +66,7 @@ internal static unsafe class Rope
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Turn<TSimd, TVector>(float* x, float* cos, float* sin, int half)
+    private static void Rotate<TSimd, TVector>(float* x, float* cos, float* sin, int half)
         where TSimd : ISimd<TVector>
         where TVector : unmanaged
     {

@@ -105,8 +105,6 @@ internal sealed class RoundDrafts(TimeProvider clock)
             return;
         }
 
-        _rowsLeft -= count;
-        RowsRead += count;
         var start = clock.GetTimestamp();
         try
         {
@@ -123,6 +121,10 @@ internal sealed class RoundDrafts(TimeProvider clock)
             group.Readers.ForEach(reader => reader.Sequence.Fail(error));
         }
 
+        // A drafter may owe text and not want to read it, because its candidates could not pay.
+        var read = Math.Min(group.Batch.Rows, count);
+        _rowsLeft -= read;
+        RowsRead += read;
         var ticks = clock.GetTimestamp() - start;
         for (var i = 0; i < group.Readers.Count; i++)
         {

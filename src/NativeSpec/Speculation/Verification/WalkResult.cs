@@ -35,6 +35,7 @@ internal sealed class WalkResult(PlannedTree planned) : RoundOutcome, IHiddenRow
 
     public override ReadOnlySpan<float> Hidden(int node) => HiddenRow(node).Values;
 
+    /// <summary>The hidden state of a computed node, where it lies.</summary>
     public HiddenRow HiddenRow(int node) => Rows.Hidden(RowOf(node));
 
     /// <summary>A computed node's row of the forward.</summary>

@@ -65,6 +65,24 @@ public sealed class RoundTests
         Assert.That(rows, Is.EqualTo(1 + 8));
     }
 
+    /// <summary>Candidates that could not pay are no reason to read for; then prompts have all of their rows, and rounds teach as always.</summary>
+    [Test]
+    public void Run_ADrafterThatOwesTextAndDoesNotRead_TakesNothingFromOthers()
+    {
+        var drafter = new Batched("computes", DraftKind.Computed, []) { Owes = 100, Declines = true };
+        var core = new SpeculationCore([drafter], Cost(), Vocab, 16);
+        using var rounds = new ScriptedRounds(Target.Logits, core, maxSequences: 2, prefillChunk: 16);
+        rounds.Start([1, 2], Greedy);
+        rounds.Run();
+        rounds.Run();
+        Assert.That(core.TokensPerSecond, Is.Positive);
+        var rows = 0;
+        rounds.BeforeForward = (count, _) => rows = count;
+        rounds.Start(new int[50], Greedy);
+        rounds.Run();
+        Assert.That(rows, Is.EqualTo(1 + 16));
+    }
+
     [Test]
     public void Run_CancelledWhileADrafterReads_CommitsNothingAndGoesOn()
     {
@@ -225,6 +243,9 @@ public sealed class RoundTests
 
         public int Owes { get; set; }
 
+        /// <summary>Whether it does not read what it owes.</summary>
+        public bool Declines { get; init; }
+
         public List<int> Reads { get; } = [];
 
         public Action OnRead { get; init; } = () => { };
@@ -244,7 +265,11 @@ public sealed class RoundTests
             OnRead();
             cancellationToken.ThrowIfCancellationRequested();
             Reads.Add(rows);
-            Owes -= rows;
+            if (!Declines)
+            {
+                batch.CountRows(0, rows);
+                Owes -= rows;
+            }
         }
 
         private sealed class Nothing() : StatelessDrafter("nothing")

@@ -1,0 +1,224 @@
+// The product of packed weights and 8 to 64 rows. Weights are the left operand, 16 outputs a warp; rows are its columns, eight to an
+// instruction, so that one row costs what eight do and no row's sums depend on the others (docs/cuda.md).
+//
+// A block of eight warps takes slabs of 128 outputs by one segment of k, one after another as the grid's size says, and a ninth warp fills the ring
+// for them, across the ends of slabs. Which block computes a slab changes no bit.
+//
+// On parts that have them, products of four warps (wgmma) read the rows from shared memory by themselves; they give the bits of the products of
+// one warp (docs/performance-gpu.md).
+#include "operations.h"
+#include "ring.h"
+#include "weights.h"
+
+#ifndef NATIVESPEC_GROUP_TILES
+#define NATIVESPEC_GROUP_TILES 4  // row tiles from which products of four warps are taken
+#endif
+
+namespace nativespec::cuda {
+namespace {
+
+constexpr int kConsumers = 8;
+
+/// The block's work: segments of slabs, and in each its stages.
+struct MatMulWalk {
+  int item, items, segments, stages;
+  int slab = 0, segment = 0, stage = 0, end = 0;
+
+  NS_DEVICE explicit MatMulWalk(const MatMulArguments& a) : item(BlockIndex()), items(a.slabs * a.segments), segments(a.segments), stages(a.stages) { Begin(); }
+  NS_DEVICE bool Done() const { return item >= items; }
+  NS_DEVICE void Begin() {
+    slab = item / segments;
+    segment = item % segments;
+    stage = SegmentBegin(segment, segments, stages);
+    end = SegmentBegin(segment + 1, segments, stages);
+  }
+  NS_DEVICE void NextStage() {
+    if (++stage == end) {
+      item += Blocks();
+      Begin();
+    }
+  }
+};
+
+template <Format F, int N>
+NS_DEVICE void Fill(const MatMulArguments& a, const Ring& ring) {
+  using L = WeightLayout<F>;
+  constexpr int kRowBytes = L::kColumns / 32 * N * 512;
+  auto weights = [&](const MatMulWalk& walk, int slot) {
+    FillBegin(ring.Full(slot), L::kStageBytes + kRowBytes);
+    FillCopy<true>(ring.Stage(slot), a.weights + ((int64_t)walk.slab * a.stages + walk.stage) * L::kStageBytes, L::kStageBytes, ring.Full(slot));
+  };
+  auto rows = [&](const MatMulWalk& walk, int slot) {
+    FillCopy<false>(ring.Stage(slot) + L::kStageBytes, a.x + (int64_t)walk.stage * kRowBytes, kRowBytes, ring.Full(slot));
+    FillEnd(ring.Full(slot));
+  };
+
+  // Weights are what they always were: they are under way before the kernel in front has ended.
+  MatMulWalk ahead(a);
+  int filled = 0;
+  for (; filled < ring.stages && !ahead.Done(); ++filled, ahead.NextStage()) {
+    weights(ahead, filled);
+  }
+  WaitForKernelInFront();
+  MatMulWalk walk(a);
+  for (int slot = 0; slot < filled; ++slot, walk.NextStage()) {
+    rows(walk, slot);
+  }
+  for (RingPlace place; !walk.Done(); walk.NextStage(), place.Next(ring)) {
+    BarrierWait(ring.Empty(place.slot), place.round);
+    weights(walk, place.slot);
+    rows(walk, place.slot);
+  }
+  FillsDone();
+}
+
+/// Steps of a stage by one warp's products.
+template <Format F, int N, int Step = 0>
+NS_DEVICE void WarpSteps(float (&c)[N][4], StageTiles<F>& tiles, const uint8_t* rows, uint32_t (&b)[N][4]) {
+  using L = WeightLayout<F>;
+  if constexpr (Step < StageTiles<F>::kSteps) {
+    constexpr int kColumns16 = StageTiles<F>::Columns16(Step);
+    if constexpr (Step == 0 || kColumns16 / 2 != StageTiles<F>::Columns16(Step == 0 ? 0 : Step - 1) / 2) {
+      NS_UNROLL
+      for (int n = 0; n < N; ++n) {
+        LoadMatrices(b[n], rows + (kColumns16 / 2 * N + n) * 512 + Lane() * 16);
+      }
+    }
+    uint32_t a[4];
+    tiles.template Tile<Step>(a);
+    NS_UNROLL
+    for (int n = 0; n < N; ++n) {
+      MatrixMultiplyAdd<L::kBF16>(c[n], a, b[n][kColumns16 % 2 * 2], b[n][kColumns16 % 2 * 2 + 1]);
+    }
+    WarpSteps<F, N, Step + 1>(c, tiles, rows, b);
+  }
+}
+
+/// The same by products of four warps, two steps at a time. The operands of the two steps before are free once their products have ended; so is
+/// the stage before, which is given back after the first two.
+template <Format F, int N, int Step = 0>
+NS_DEVICE void GroupSteps(float (&c)[N][4], StageTiles<F>& tiles, uint64_t rows, uint32_t (&a)[4][4], Barrier* before) {
+  using L = WeightLayout<F>;
+  if constexpr (Step < StageTiles<F>::kSteps) {
+    constexpr int kFirst = StageTiles<F>::Columns16(Step), kSecond = StageTiles<F>::Columns16(Step + 1);
+    tiles.template Tile<Step>(a[Step % 4]);
+    tiles.template Tile<Step + 1>(a[Step % 4 + 1]);
+    GroupFence();
+    GroupMultiplyAdd<L::kBF16, N>(c, a[Step % 4], GroupMatrixAt(rows, kFirst / 2 * N * 512 + kFirst % 2 * 256));
+    GroupMultiplyAdd<L::kBF16, N>(c, a[Step % 4 + 1], GroupMatrixAt(rows, kSecond / 2 * N * 512 + kSecond % 2 * 256));
+    GroupCommit();
+    GroupWait<1>();
+    if constexpr (Step == 0) {
+      if (before != nullptr && Lane() == 0) {
+        BarrierArrive(before);
+      }
+    }
+    GroupSteps<F, N, Step + 2>(c, tiles, rows, a, before);
+  }
+}
+
+template <int N>
+NS_DEVICE void StorePartial(const MatMulArguments& a, const float (&c)[N][4], int segment, int row) {
+  float* y = (float*)a.y + (int64_t)segment * N * 8 * a.out;
+  NS_UNROLL
+  for (int n = 0; n < N; ++n) {
+    NS_UNROLL
+    for (int i = 0; i < 4; ++i) {
+      const int output = row + Lane() / 4 + i / 2 * 8, column = n * 8 + Lane() % 4 * 2 + i % 2;
+      if (output < a.out) {
+        y[(int64_t)column * a.out + output] = Multiply(c[n][i], a.scale);
+      }
+    }
+  }
+}
+
+/// Rows g and g + 8 of the tile are gate and up of one column of y. Rows past the matrix give the zeros that fill y's columns; where slabs end in
+/// the middle of 128 columns the last one also fills the other half.
+template <bool BF16, int N>
+NS_DEVICE void StoreSwiGlu(const MatMulArguments& a, const float (&c)[N][4], int row) {
+  const int column = row / 2 + Lane() / 4;
+  const bool fill = row / kSlabRows == a.slabs - 1 && a.slabs % 2 != 0;
+  NS_UNROLL
+  for (int n = 0; n < N; ++n) {
+    NS_UNROLL
+    for (int i = 0; i < 2; ++i) {
+      const float gate = Multiply(c[n][i], a.scale), up = Multiply(c[n][i + 2], a.scale);
+      const float silu = Divide(gate, Add(1, Exp2(Multiply(gate, -1.4426950408889634f))));
+      const float value = Multiply(Multiply(silu, up), a.swiglu_scale);
+      const uint32_t packed = BF16 ? PackBF16(value, 0) : PackF16(value > 65504 ? 65504 : value < -65504 ? -65504 : value, 0);
+      uint16_t* piece = (uint16_t*)a.y + ActivationPiece(n * 8 + Lane() % 4 * 2 + i, column, N) * 8;
+      piece[column % 8] = (uint16_t)packed;
+      if (fill) {
+        ((uint16_t*)a.y + ActivationPiece(n * 8 + Lane() % 4 * 2 + i, column + kSlabRows / 2, N) * 8)[column % 8] = 0;
+      }
+    }
+  }
+}
+
+template <Format F, int N>
+NS_DEVICE void MatMul(const MatMulArguments& a) {
+  using L = WeightLayout<F>;
+  constexpr bool kGroups = kWarpGroups && N >= NATIVESPEC_GROUP_TILES;
+  const Ring ring{SharedMemory(), L::kStageBytes + L::kColumns / 32 * N * 512, a.ring};
+  AllowKernelBehind();
+  ring.Init(kConsumers);
+  const int warp = Warp();
+  if (warp == kConsumers) {
+    Fill<F, N>(a, ring);
+    return;
+  }
+
+  RingPlace place;
+  for (MatMulWalk walk(a); !walk.Done();) {
+    const int segment = walk.segment, row = walk.slab * kSlabRows + warp * 16, item = walk.item;
+    float c[N][4] = {};
+    Barrier* before = nullptr;
+    uint32_t operand[4][4] = {};
+    for (; walk.item == item; walk.NextStage(), place.Next(ring)) {
+      BarrierWait(ring.Full(place.slot), place.round);
+      const uint8_t* stage = ring.Stage(place.slot);
+      StageTiles<F> tiles(stage, warp);
+      if constexpr (kGroups) {
+        GroupSteps<F, N>(c, tiles, GroupMatrix(stage + L::kStageBytes), operand, before);
+        before = ring.Empty(place.slot);
+      } else {
+        uint32_t b[N][4];
+        WarpSteps<F, N>(c, tiles, stage + L::kStageBytes, b);
+        SyncWarp();
+        if (Lane() == 0) {
+          BarrierArrive(ring.Empty(place.slot));
+        }
+      }
+    }
+    if constexpr (kGroups) {
+      GroupWait<0>();
+      if (Lane() == 0) {
+        BarrierArrive(before);
+      }
+    }
+    if (a.swiglu != 0) {
+      StoreSwiGlu<L::kBF16, N>(a, c, row);
+    } else {
+      StorePartial<N>(a, c, segment, row);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace nativespec::cuda
+
+#define NS_MATMUL(name, format, rows)                                                                              \
+  NS_KERNEL(nativespec::cuda::kMatMulThreads, 2) matmul_##name##_##rows(const nativespec::cuda::MatMulArguments a) { \
+    nativespec::cuda::MatMul<nativespec::cuda::Format::format, rows / 8>(a);                                      \
+  }
+#define NS_MATMULS(name, format) \
+  NS_MATMUL(name, format, 8)     \
+  NS_MATMUL(name, format, 16)    \
+  NS_MATMUL(name, format, 32)    \
+  NS_MATMUL(name, format, 64)
+
+NS_MATMULS(bf16, kBF16)
+NS_MATMULS(f16, kF16)
+NS_MATMULS(f32, kF32)
+NS_MATMULS(q8, kQ8)
+NS_MATMULS(q4, kQ4)

@@ -1,0 +1,177 @@
+// The kernels' arguments. Pointers are device memory; graphs hold them, so what changes from round to round lies behind pointers: batches,
+// lists of work and their lengths.
+#pragma once
+
+#include "layout.h"
+
+namespace nativespec::cuda {
+
+/// x[row] = table[tokens[row]] · scale. A block per row, 256 threads.
+struct EmbedArguments {
+  const uint8_t* table;  // [vocabulary, width]
+  const int32_t* tokens;
+  float* x;  // [rows, width]
+  int32_t width;
+  int32_t format;  // kF32, kF16, kBF16
+  float scale;
+};
+
+/// x[row] += Σ partial sums of the product in front (or their norm, where post_gain is given); y[row] = norm of x[row], packed. A block per row
+/// of y, kNormThreads, width · 4 bytes of shared memory.
+struct RmsNormArguments {
+  float* x;               // [rows, width]
+  const float* partials;  // [segments][bucket][width], or null with 0 segments
+  const float* post_gain;  // [width] or null
+  const float* gain;       // [width], or null: x itself is packed
+  const int32_t* source;   // rows to take, or null: row i of y is row i of x. Where rows are chosen x is not written.
+  uint8_t* y;              // packed activations
+  int32_t segments;
+  int32_t bucket;    // rows of the partial sums
+  int32_t y_tiles;   // rows of y / 8
+  int32_t width;
+  int32_t bf16;      // y in BF16, else in F16
+  float epsilon;
+};
+inline constexpr int kNormThreads = 1024;
+
+/// y = W x: partial sums of segments; or, for gate and up in turns, packed silu(gate) · up. A grid of any size, kMatMulThreads.
+struct MatMulArguments {
+  const uint8_t* weights;
+  const uint8_t* x;  // packed activations
+  uint8_t* y;        // float [segments][8 · tiles][out], or packed activations
+  int32_t stages;    // of a slab
+  int32_t segments;
+  int32_t slabs;
+  int32_t out;        // rows of the matrix
+  int32_t ring;       // stages that the shared memory holds
+  int32_t swiglu;     // 1: one segment, y is packed, [out / 2] columns
+  float scale;        // what the sums are multiplied by: a power of two
+  float swiglu_scale;  // what is packed is multiplied by: a power of two, so that F16 holds it; limited to ±65504
+};
+inline constexpr int kMatMulThreads = 288;
+
+/// Sums the segments of q, k and v, adds biases, norms heads of q and k, turns them by the row's angles; q goes to q, k and v to the cache.
+/// Four heads a block of 128 threads: grid (rows, (heads + 2 kv_heads + 3) / 4).
+struct RopeAppendArguments {
+  const float* partials;  // [segments][bucket][(heads + 2 kv_heads) · head_width]
+  const float* bias;      // [(heads + 2 kv_heads) · head_width] or null
+  const float* q_gain;    // [head_width] or null
+  const float* k_gain;
+  const float* cos;  // [rows, rotated / 2]
+  const float* sin;
+  const int32_t* kv_rows;  // [rows]
+  uint16_t* q;             // BF16 [rows][heads][width]
+  uint8_t* keys;
+  uint8_t* values;
+  int32_t segments;
+  int32_t bucket;
+  int32_t heads;
+  int32_t kv_heads;
+  int32_t head_width;
+  int32_t width;    // 64 or 128
+  int32_t rotated;  // numbers of a head that are turned, in pairs (i, i + rotated / 2)
+  float epsilon;
+};
+
+/// Rows of one sequence, next to one another in the batch, and a unit of their keys.
+struct alignas(16) AttentionItem {
+  int32_t first;
+  int32_t rows;
+  int32_t unit;
+  int32_t begin;     // of the positions in the unit that a row sees; a multiple of 64
+  int32_t end;       // past the last position
+  int32_t slots;     // from here keys lie elsewhere for one of the rows; past the end where none do
+  int32_t sees_all;  // the last position that every row sees
+  int32_t pages;     // the sequence's first page
+};
+
+/// Attention of items' rows over items' units. Items hold up to 64 pairs of a row and a query head of one KV head, or up to 16 where some of their
+/// keys lie elsewhere. Grid of any size, 128 threads, AttentionBytes of shared memory.
+struct TreeAttentionArguments {
+  const uint16_t* q;  // BF16 [rows][heads][width]
+  const uint8_t* keys;
+  const uint8_t* values;
+  Pair* maxima_sums;  // [unit][bucket][heads]: (m, l)
+  float* weighted;    // [unit][bucket][heads][width]
+  const int32_t* positions;
+  const int32_t* trunk;
+  const int32_t* page_start;
+  const int32_t* pages;
+  const int32_t* path_start;
+  const int32_t* path_rows;
+  const AttentionItem* items;
+  const int32_t* item_count;
+  int32_t most_items;  // that the list has room for
+  int32_t bucket;
+  int32_t heads;
+  int32_t kv_heads;
+  int32_t window;  // positions a row sees, itself among them; 0: all
+  float scale;     // of the scores, times log2 e
+};
+
+/// Shared memory of a block by the width of a head: two stages of keys and values and their barriers; then queries, what is gathered, scores,
+/// probabilities and maxima (tree_attention.cu).
+NS_BOTH int AttentionRingBytes(int width) { return 2 * (2 * kStepKeys * width * 2 + 64); }
+NS_BOTH int AttentionBytes(int width) { return AttentionRingBytes(width) + 9 * 16 * width * 2 + 4 * 1024 + 4 * 512 + 4 * 64; }
+
+/// Folds units: y = packed activations. A warp per (row, head): grid (rows, (heads + 3) / 4), 128 threads.
+struct AttentionFoldArguments {
+  const Pair* maxima_sums;
+  const float* weighted;
+  const int32_t* positions;  // −1: a row that only fills the bucket
+  uint8_t* y;
+  int32_t bucket;
+  int32_t heads;
+  int32_t head_width;
+  int32_t width;
+  int32_t window;
+  int32_t y_tiles;
+  int32_t bf16;
+};
+
+/// best[row] = the highest of logit · inverse_temperature + noise among logits ≥ floor, ties to the lowest id, as a number that grows with it
+/// (choose.cu). best is zero before. Grid (pieces of kChoosePiece ids, rows), 256 threads.
+struct ChooseArguments {
+  const float* logits;  // [rows, vocabulary]
+  const float* inverse_temperature;  // [rows]; 0: the highest logit, without noise
+  const float* floor;                // [rows]
+  const uint64_t* seeds;             // [rows]
+  const int32_t* positions;          // [rows] absolute, of the token to be chosen
+  uint64_t* best;                    // [rows]
+  int32_t vocabulary;
+};
+inline constexpr int kChoosePiece = 4096;
+
+/// The k highest logits of each row, highest first, ties to the lowest id. A block per row, 1024 threads.
+struct TopKArguments {
+  const float* logits;
+  float* values;  // [rows, k]
+  int32_t* ids;   // [rows, k]
+  int32_t vocabulary;
+  int32_t k;  // at most kMostTopK and vocabulary
+};
+inline constexpr int kMostTopK = 1024;
+
+/// For each i in turn cache row to[i] becomes row from[i], in every layer. Grid (2 · layers): keys and values; kv_heads · width / 8 threads or more
+/// than one such piece per thread.
+struct MoveKvRowsArguments {
+  uint8_t* const* planes;  // [2 · layers]
+  const int32_t* from;
+  const int32_t* to;
+  const int32_t* count;
+  int32_t kv_heads;
+  int32_t width;
+};
+
+/// Packs [out, in] of one element type, or panels of the CPU's layout, into slabs. Grid of any size, 256 threads.
+struct PackWeightsArguments {
+  const uint8_t* source;
+  uint8_t* packed;
+  int32_t source_format;  // element type, or kQ8, kQ4: panels
+  int32_t out;
+  int32_t in;
+  int32_t gate_up;     // 1: rows in turns
+  float scale;         // a power of two that binary16 scales are multiplied by, or F16 weights
+};
+
+}  // namespace nativespec::cuda

@@ -1,0 +1,80 @@
+// What lies between the product of q, k and v and attention: sums, biases, norms of heads, rotation, and keys and values to their cache rows.
+#include "operations.h"
+#include "sums.h"
+
+namespace nativespec::cuda {
+namespace {
+
+constexpr int kMostWidth = 128;
+
+NS_DEVICE void RopeAppend(const RopeAppendArguments& a) {
+  AllowKernelBehind();
+  WaitForKernelInFront();
+  const int row = BlockIndex(), head = BlockIndexY() * 4 + Warp(), heads = a.heads + 2 * a.kv_heads;
+  if (head >= heads) {
+    return;
+  }
+  float* values = (float*)SharedMemory() + Warp() * kMostWidth;
+  const int64_t first = (int64_t)row * heads * a.head_width + (int64_t)head * a.head_width;
+  const int64_t segment = (int64_t)a.bucket * heads * a.head_width;
+  const bool key = head >= a.heads && head < a.heads + a.kv_heads, value = head >= a.heads + a.kv_heads;
+
+  float squares = 0;
+  if (Lane() * 4 < a.head_width) {
+    const int i = Lane() * 4;
+    Quad sum = AddSegments({}, (const Quad*)(a.partials + first + i), segment / 4, a.segments);
+    if (a.bias != nullptr) {
+      const Quad bias = *(const Quad*)(a.bias + head * a.head_width + i);
+      sum = {Add(sum.x, bias.x), Add(sum.y, bias.y), Add(sum.z, bias.z), Add(sum.w, bias.w)};
+    }
+    *(Quad*)(values + i) = sum;
+    squares = MultiplyAdd(sum.w, sum.w, MultiplyAdd(sum.z, sum.z, MultiplyAdd(sum.y, sum.y, Multiply(sum.x, sum.x))));
+  }
+  const float* gain = value ? nullptr : key ? a.k_gain : a.q_gain;
+  if (gain != nullptr) {
+    NS_UNROLL
+    for (int lanes = 16; lanes > 0; lanes /= 2) {
+      squares = Add(squares, ShuffleXor(squares, lanes));
+    }
+    const float root = Divide(1, SquareRoot(Add(Divide(squares, (float)a.head_width), a.epsilon)));
+    SyncWarp();
+    for (int i = Lane(); i < a.head_width; i += 32) {
+      values[i] = Multiply(Multiply(values[i], root), gain[i]);
+    }
+  }
+  SyncWarp();
+
+  const int half = a.rotated / 2;
+  auto turned = [&](int i) -> float {
+    if (i >= a.head_width) {
+      return 0;
+    }
+    if (value || i >= a.rotated) {
+      return values[i];
+    }
+    const int pair = i < half ? i : i - half;
+    const float c = a.cos[row * half + pair], s = a.sin[row * half + pair];
+    return i < half ? Add(Multiply(values[i], c), Multiply(values[i + half], -s)) : Add(Multiply(values[i], c), Multiply(values[i - half], s));
+  };
+  const int piece = Lane();
+  if (piece * 8 >= a.width) {
+    return;
+  }
+  float v[8];
+  NS_UNROLL
+  for (int j = 0; j < 8; ++j) {
+    v[j] = turned(piece * 8 + j);
+  }
+  const Vector packed = PackBF16(v);
+  if (head < a.heads) {
+    ((Vector*)a.q)[((int64_t)row * a.heads + head) * (a.width / 8) + piece] = packed;
+  } else {
+    Vector* plane = (Vector*)(key ? a.keys : a.values);
+    plane[KvPiece(a.kv_rows[row], (head - a.heads) % a.kv_heads, piece, a.kv_heads, a.width)] = packed;
+  }
+}
+
+}  // namespace
+}  // namespace nativespec::cuda
+
+NS_KERNEL(128, 1) rope_append(const nativespec::cuda::RopeAppendArguments a) { nativespec::cuda::RopeAppend(a); }

@@ -1,0 +1,34 @@
+// Small sums and conversions that several kernels share.
+#pragma once
+
+#include "device.h"
+
+namespace nativespec::cuda {
+
+/// first + the segments' partial sums, from the first to the last. All loads are under way at once where there are at most eight.
+NS_DEVICE Quad AddSegments(Quad first, const Quad* partial, int64_t segment, int segments) {
+  constexpr int kTogether = 8;
+  for (int done = 0; done < segments; done += kTogether) {
+    Quad part[kTogether] = {};
+    NS_UNROLL
+    for (int s = 0; s < kTogether; ++s) {
+      if (done + s < segments) {
+        part[s] = partial[(done + s) * segment];
+      }
+    }
+    NS_UNROLL
+    for (int s = 0; s < kTogether; ++s) {
+      if (done + s < segments) {
+        first = {Add(first.x, part[s].x), Add(first.y, part[s].y), Add(first.z, part[s].z), Add(first.w, part[s].w)};
+      }
+    }
+  }
+  return first;
+}
+
+/// Eight numbers in BF16.
+NS_DEVICE Vector PackBF16(const float (&v)[8]) {
+  return {PackBF16(v[0], v[1]), PackBF16(v[2], v[3]), PackBF16(v[4], v[5]), PackBF16(v[6], v[7])};
+}
+
+}  // namespace nativespec::cuda

@@ -1,0 +1,107 @@
+// Times of kernels and of whole forwards. On a part they mean something; on the emulator the benchmark only shows that it runs.
+#pragma once
+
+#include "forward.h"
+
+namespace nativespec::cuda {
+
+/// A random tree of so many nodes on a trunk.
+inline Rows RandomTree(int trunk, int nodes, const std::vector<int32_t>& pages, int vocabulary) {
+  auto slot = [&](int position) { return pages[static_cast<size_t>(position / kPageRows)] * kPageRows + position % kPageRows; };
+  check::Random random(static_cast<uint64_t>(nodes));
+  Rows rows;
+  rows.BeginSequence(pages);
+  std::vector<std::vector<int32_t>> paths;
+  for (int node = 0; node < nodes; ++node) {
+    std::vector<int32_t> path = node == 0 ? std::vector<int32_t>() : paths[static_cast<size_t>(random.Below(node))];
+    path.push_back(slot(trunk + node));
+    paths.push_back(path);
+    rows.Add(static_cast<int>(random.Below(vocabulary)), trunk + static_cast<int>(path.size()) - 1, slot(trunk + node), nodes == 1 ? trunk + 1 : trunk, path);
+  }
+  return rows;
+}
+
+/// Each kernel of a layer a few times, for a profiler.
+inline void Profile(const ModelShape& shape, Format format, int rows, int context) {
+  std::vector<int32_t> pages;
+  for (int page = 0; page <= (context + 64) / kPageRows; ++page) {
+    pages.push_back(page);
+  }
+  Forward forward({2, shape.hidden, shape.feed_forward, shape.heads, shape.kv_heads, shape.head_width, shape.vocabulary}, format, static_cast<int>(pages.size()) + 1, context + 64, 1);
+  forward.Upload(RandomTree(context, rows, pages, shape.vocabulary), std::max(8, rows));
+  forward.Run();
+  Finish();
+}
+
+inline void Bench(const ModelShape& shape, const std::vector<Format>& formats, const std::vector<int>& contexts, const std::vector<int>& attention_contexts, bool forwards, int repeats) {
+  const int most = std::max(*std::max_element(contexts.begin(), contexts.end()), *std::max_element(attention_contexts.begin(), attention_contexts.end())) + 64;
+  std::vector<int32_t> pages;
+  for (int page = 0; page <= most / kPageRows; ++page) {
+    pages.push_back(page);
+  }
+  const int layers = shape.layers;
+  for (const Format format : formats) {
+    Forward forward(shape, format, static_cast<int>(pages.size()) + 1, most, 1);
+    const double bytes = static_cast<double>(forward.WeightBytes());
+    std::printf("%s: %.3f GB of weights\n", Name(format), bytes / 1e9);
+    auto each = [&](auto step) {
+      return Time([&] {
+        for (int layer = 0; layer < layers; ++layer) {
+          step(layer);
+        }
+      }, repeats) / layers;
+    };
+    for (const int rows : {1, 8, 16, 32, 64}) {
+      const int bucket = std::max(8, rows);
+      forward.Upload(RandomTree(contexts[0], rows, pages, shape.vocabulary), bucket);
+      if (rows > 1) {
+        std::printf("%s kernels, %2d rows, us:", Name(format), rows);
+        std::printf(" qkv %.2f", each([&](int layer) { forward.Qkv(layer); }));
+        std::printf(" o %.2f", each([&](int layer) { forward.Output(layer); }));
+        std::printf(" gate_up %.2f", each([&](int layer) { forward.GateUp(layer); }));
+        std::printf(" down %.2f", each([&](int layer) { forward.Down(layer); }));
+        std::printf(" head %.2f", Time([&] { forward.Head(); }, repeats));
+        std::printf(" norm %.2f", each([&](int) { forward.Norm(forward.DownSegments()); }));
+        std::printf(" rope %.2f", each([&](int layer) { forward.Rope(layer); }));
+        std::printf(" choose %.2f\n", Time([&] { forward.Choose(); }, repeats));
+        std::printf("%s in a row, %2d rows, us:", Name(format), rows);
+        auto in_a_row = [&](const char* what, auto step) {
+          std::printf(" %s %.2f", what, each(step));
+#if !defined(NATIVESPEC_CUDA_EMULATOR)
+          dependent_launch = true;
+          std::printf(", dependent %.2f", each(step));
+          dependent_launch = false;
+#endif
+        };
+        in_a_row("norm qkv", [&](int layer) { forward.Norm(forward.DownSegments()); forward.Qkv(layer); });
+        in_a_row("rope attention", [&](int layer) { forward.Rope(layer); forward.Attention(layer); });
+        in_a_row("fold o", [&](int layer) { forward.Fold(); forward.Output(layer); });
+        in_a_row("norm gate_up down", [&](int layer) { forward.Norm(forward.DownSegments()); forward.GateUp(layer); forward.Down(layer); });
+        std::printf("\n");
+      }
+      for (const int context : forwards ? contexts : std::vector<int>()) {
+        forward.Upload(RandomTree(context, rows, pages, shape.vocabulary), bucket);
+        std::printf("%s forward, %2d rows, context %5d:", Name(format), rows, context);
+        const double plain = Time([&] { forward.Run(); }, repeats);
+#if !defined(NATIVESPEC_CUDA_EMULATOR)
+        dependent_launch = true;
+        const double dependent = Time([&] { forward.Run(); }, repeats);
+        dependent_launch = false;
+        std::printf(" with dependent launch %.3f ms;", dependent / 1000);
+#endif
+        std::printf(" %.3f ms, %d kernels, %.0f GB/s of weights\n", plain / 1000, forward.Kernels(), bytes / plain / 1000);
+      }
+      if (forwards && format == formats[0]) {
+        for (const int context : attention_contexts) {
+          std::printf("attention, %2d rows, context %5d, us:", rows, context);
+          forward.Upload(RandomTree(context, rows, pages, shape.vocabulary), bucket);
+          std::printf(" parts %.2f", each([&](int layer) { forward.Attention(layer); }));
+          std::printf(" fold %.2f\n", each([&](int) { forward.Fold(); }));
+        }
+      }
+      std::fflush(stdout);
+    }
+  }
+}
+
+}  // namespace nativespec::cuda
