@@ -236,7 +236,7 @@ void ns_backend::TreeAttention(nativespec::TreeAttentionArguments& a) {
 
   int64_t seen = 0;
   for (int64_t row = 0; row < a.rows; ++row) {
-    seen += a.positions[row] + 1;
+    seen += a.positions[row] + 1 - a.FirstSeen(row);
   }
   const int64_t items = a.kv_heads * a.HeadTiles() * a.RowTiles();
   Run(operations.tree_attention, &a, items, seen * a.heads * a.head_dim / items);

@@ -19,7 +19,7 @@ extern "C" {
 #endif
 
 /* Grows when anything below changes. ns_abi_version itself never does. */
-#define NS_ABI_VERSION 4
+#define NS_ABI_VERSION 5
 
 typedef int32_t ns_status;
 enum { NS_OK = 0, NS_INVALID_ARGUMENT = 1, NS_OUT_OF_RANGE = 2, NS_OUT_OF_MEMORY = 3, NS_FAILED = 4, NS_CANCELLED = 5 };
@@ -53,7 +53,7 @@ typedef struct {
   const int32_t* path_start; /* [rows] into path_rows */
   const int32_t* path_rows;  /* cache rows of the positions past the trunk */
   const int32_t* logit_rows; /* rows whose logits are wanted */
-  const float* cos;          /* [rows, head_dim/2] */
+  const float* cos;          /* [rows, rotary_dim/2] */
   const float* sin;
   int32_t rows;
   int32_t page_count;
@@ -78,8 +78,9 @@ enum {
   NS_EMBED = 0,       /* y[row] = table[tokens[row]] * multiplier */
   NS_NORM = 1,        /* y[row] = x[row] / sqrt(mean(x[row]^2) + epsilon) * gain; y may be x */
   NS_PROJECT = 2,     /* p = (W x + bias) * multiplier, of x normed where there is a gain; then the epilogue */
-  NS_ROPE_APPEND = 3, /* rotates q and k in x [rows, (heads + 2 kv_heads) head_dim]; k and v go to the cache */
-  NS_ATTEND = 4,      /* y [rows, heads head_dim]: softmax(q K^T scale) V over what each row sees */
+  NS_ROPE_APPEND = 3, /* norms (where there are gains) and rotates the heads of q and k in x [rows, (heads + 2 kv_heads) head_dim]; k and v go to
+                         the cache */
+  NS_ATTEND = 4,      /* y [rows, heads head_dim]: softmax(q K^T scale) V over what each row sees, with a window the last positions of it */
   NS_GATHER = 5,      /* y[i] = x[logit_rows[i]] */
   NS_LAYER = 6        /* a layer begins: the cancellation is looked at */
 };
@@ -105,6 +106,8 @@ typedef struct {
   float* y;
   const ns_weight* weight;
   const float* gain; /* null for no norm */
+  const float* q_gain; /* [head_dim] of a norm of each head of q; null for none */
+  const float* k_gain;
   ns_part table;     /* one matrix [vocabulary, width] */
   int64_t width;     /* floats of a row of an embedding, a norm or a gathering */
   float epsilon;
@@ -113,6 +116,8 @@ typedef struct {
   int32_t heads;
   int32_t kv_heads;
   int32_t head_dim;
+  int32_t rotary_dim; /* of a head, from its first element on: even; 0 rotates nothing */
+  int32_t window;     /* positions that a row sees at most, its own the last; 0 for all */
 } ns_step;
 
 /* For how many rows the steps' memory has room, and memory to work in. */

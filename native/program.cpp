@@ -99,8 +99,9 @@ bool IsWhole(const ns_step& step, const ns_room& room) {
       return reads && writes && step.weight != nullptr && step.epilogue >= NS_STORE && step.epilogue <= NS_ADD_SILU &&
              (step.gain == nullptr || room.normed != nullptr) && (step.epilogue < NS_SWIGLU || room.projected != nullptr) &&
              (step.epilogue != NS_SWIGLU || step.weight->out % 2 == 0);
-    case NS_ROPE_APPEND: return reads && HasHeads(step);
-    case NS_ATTEND: return reads && writes && HasHeads(step);
+    case NS_ROPE_APPEND:
+      return reads && HasHeads(step) && step.rotary_dim >= 0 && step.rotary_dim <= step.head_dim && step.rotary_dim % 2 == 0;
+    case NS_ATTEND: return reads && writes && HasHeads(step) && step.window >= 0;
     case NS_GATHER: return reads && writes && Extent(step.width);
     default: return step.kind == NS_LAYER;
   }
@@ -191,7 +192,8 @@ void ns_program::Run(const ns_step& step, const ns_batch& batch, const ns_kv* kv
       break;
     case NS_ROPE_APPEND: {
       // Rotated in place, which is why the step's rows are read and written.
-      const RopeArguments a{const_cast<float*>(step.x), Planes(*kv, step.layer), batch.cos, batch.sin, batch.kv_rows, step.heads, step.kv_heads, step.head_dim};
+      const RopeArguments a{const_cast<float*>(step.x), Planes(*kv, step.layer), batch.cos, batch.sin, batch.kv_rows, step.heads, step.kv_heads, step.head_dim,
+                            step.rotary_dim, step.q_gain, step.k_gain, step.epsilon};
       b.Run(b.operations.rope, &a, rows, int64_t{step.heads + 2 * step.kv_heads} * step.head_dim);
       break;
     }
@@ -210,6 +212,7 @@ void ns_program::Run(const ns_step& step, const ns_batch& batch, const ns_kv* kv
       a.heads = step.heads;
       a.kv_heads = step.kv_heads;
       a.head_dim = step.head_dim;
+      a.window = step.window;
       a.scale = step.scale;
       b.TreeAttention(a);
       break;

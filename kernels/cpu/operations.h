@@ -104,16 +104,20 @@ struct KvPlanes {
   bool bf16;
 };
 
-/// Rotates q and k by the batch's angles; q stays, k and v go to their cache rows. Items: rows.
+/// Norms each head of q and k where there is a gain, and rotates it by the batch's angles; q stays, k and v go to their cache rows. Items: rows.
 struct RopeArguments {
   float* qkv;  // [rows, (heads + 2·kv_heads)·head_dim]
   KvPlanes kv;
-  const float* cos;  // [rows, head_dim/2]
+  const float* cos;  // [rows, rotary_dim/2]
   const float* sin;
   const int32_t* kv_rows;
   int64_t heads;
   int64_t kv_heads;
   int64_t head_dim;
+  int64_t rotary_dim;   // of each head, from its first element on; 0 turns nothing
+  const float* q_gain;  // [head_dim] of an RMSNorm of each head of q, or null for none
+  const float* k_gain;
+  float epsilon;
 };
 
 /// Positions per page of cache rows, as the managed side's RowBatch has it.
@@ -140,7 +144,11 @@ struct TreeAttentionArguments {
   int64_t head_dim;
   int64_t rows_together;   // in an item; rows_together · heads_together is at most kMostQueries
   int64_t heads_together;  // query heads
+  int64_t window;          // positions that a row sees at most, its own the last; 0 for all
   float scale;             // of the scores, before the softmax
+
+  /// The first position that a row sees.
+  int64_t FirstSeen(int64_t row) const { return window == 0 || positions[row] < window ? 0 : positions[row] + 1 - window; }
 
   int64_t RowTiles() const { return (rows + rows_together - 1) / rows_together; }
   int64_t HeadTiles() const { return (heads / kv_heads + heads_together - 1) / heads_together; }

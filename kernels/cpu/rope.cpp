@@ -1,7 +1,8 @@
 // Rotary position embedding (Su et al., 2021), with the cosines and sines as data: (a, b) -> (a cos - b sin, b cos + a sin) for the pairs
-// (i, i + head_dim/2) of each head of q and k. Keys and values then go to their cache rows, as F32 or rounded to BF16.
+// (i, i + rotary_dim/2) of each head of q and k; the rest of a head stays. Before it an RMSNorm of each head, where there is a gain. Keys and
+// values then go to their cache rows, as F32 or rounded to BF16.
 //
-// qkv: [rows, (heads + 2·kv_heads)·head_dim]; keys, values: [cache rows, kv_heads·head_dim]; cos, sin: [rows, head_dim/2].
+// qkv: [rows, (heads + 2·kv_heads)·head_dim]; keys, values: [cache rows, kv_heads·head_dim]; cos, sin: [rows, rotary_dim/2].
 #include "level.h"
 #include "simd.h"
 
@@ -22,6 +23,14 @@ NATIVESPEC_INLINE void Rotate(const float* from, float* to, const float* cos, co
   }
 }
 
+/// Norms heads in place: each is a row of its own.
+void NormHeads(float* x, const float* gain, float epsilon, int64_t heads, int64_t head_dim) {
+  if (gain != nullptr) {
+    const RmsNormArguments a{x, gain, x, head_dim, epsilon};
+    RmsNorm(&a, 0, heads);
+  }
+}
+
 void Keep(const KvPlanes& kv, void* plane, int64_t at, const float* values, int64_t count) {
   if (!kv.bf16) {
     std::memcpy(static_cast<float*>(plane) + at, values, static_cast<size_t>(count) * sizeof(float));
@@ -38,12 +47,14 @@ void Keep(const KvPlanes& kv, void* plane, int64_t at, const float* values, int6
 
 void Rope(const void* arguments, int64_t begin, int64_t end) {
   const auto& a = *static_cast<const RopeArguments*>(arguments);
-  const int64_t width = a.kv_heads * a.head_dim, half = a.head_dim / 2;
+  const int64_t width = a.kv_heads * a.head_dim, half = a.rotary_dim / 2;
   for (int64_t row = begin; row < end; ++row) {
     float* q = a.qkv + row * (a.heads * a.head_dim + 2 * width);
     float* k = q + a.heads * a.head_dim;
     const float* v = k + width;
     const float *cos = a.cos + row * half, *sin = a.sin + row * half;
+    NormHeads(q, a.q_gain, a.epsilon, a.heads, a.head_dim);
+    NormHeads(k, a.k_gain, a.epsilon, a.kv_heads, a.head_dim);
     for (int64_t head = 0; head < a.heads + a.kv_heads; ++head) {
       Rotate(q + head * a.head_dim, q + head * a.head_dim, cos, sin, half);
     }

@@ -1,11 +1,13 @@
-// softmax(q · Kᵀ · scale) · V, where a node sees the committed prefix, its ancestors and itself, and nothing else.
+// softmax(q · Kᵀ · scale) · V, where a node sees the committed prefix, its ancestors and itself, and nothing else; with a window, of these the
+// last ones.
 //
 // q in qkv: [rows, (heads + 2·kv_heads)·head_dim]; keys, values: [cache rows, kv_heads·head_dim], F32 or BF16; y: [rows, heads·head_dim].
 // A query head h reads key-value head h / (heads / kv_heads).
 //
 // The softmax runs online (Milakov and Gimelshein, 2018) over blocks of 32 positions, cut at fixed logical positions and visited in
 // order. What a block holds, and so every rounding, depends on positions alone; where a key lies (its own slot or that of a tree node)
-// only decides which address is read. Hence a node's result has the same bits in every tree.
+// only decides which address is read. Hence a node's result has the same bits in every tree. A window skips the blocks before it, and masks in
+// the first block what it does not reach.
 //
 // An item is one key-value head with some rows and query heads. Queries that see a block at the same addresses (all heads of a row, and all
 // rows whose trunk is the same) take it together, in tiles: each key and value loaded serves several of them.
@@ -36,27 +38,33 @@ struct BF16Kv {
   NATIVESPEC_INLINE float ReadOne(Element value) { return FromBF16(value); }
 };
 
-/// A block as some queries see it: `seen` positions, and where they lie in their plane; past the last the last again, so that eight can
-/// be read at a time.
+/// A block as some queries see it: positions [first, seen), and where they lie in their plane; before the first and past the last those
+/// again, so that eight can be read at a time.
 struct Block {
+  int64_t first;
   int64_t seen;
   int64_t offsets[kPositions];
 
-  Block(const TreeAttentionArguments& a, int64_t row, int64_t start, int64_t kv_head) : seen(Seen(a, row, start)) {
+  Block(const TreeAttentionArguments& a, int64_t row, int64_t start, int64_t kv_head) : first(First(a, row, start)), seen(Seen(a, row, start)) {
     const int64_t stride = a.kv_heads * a.head_dim, in_trunk = Smaller(a.trunk[row] - start, seen);
     if (in_trunk > 0) {
-      const int64_t first = FirstRow(a, row, start) * stride + kv_head * a.head_dim;
+      const int64_t start_row = FirstRow(a, row, start) * stride + kv_head * a.head_dim;
       for (int64_t j = 0; j < kPositions; ++j) {
-        offsets[j] = first + j * stride;
+        offsets[j] = start_row + j * stride;
       }
     }
     for (int64_t j = Larger(in_trunk, 0); j < seen; ++j) {
       offsets[j] = a.path_rows[a.path_start[row] + start + j - a.trunk[row]] * stride + kv_head * a.head_dim;
     }
+    for (int64_t j = 0; j < first; ++j) {
+      offsets[j] = offsets[first];
+    }
     for (int64_t j = seen; j < kPositions; ++j) {
       offsets[j] = offsets[seen - 1];
     }
   }
+
+  static int64_t First(const TreeAttentionArguments& a, int64_t row, int64_t start) { return Larger(a.FirstSeen(row) - start, 0); }
 
   static int64_t Seen(const TreeAttentionArguments& a, int64_t row, int64_t start) {
     return Smaller(a.positions[row] + 1 - start, kPositions);
@@ -70,7 +78,7 @@ struct Block {
   /// Both rows see the same positions, all of them in their trunks, at the same addresses.
   static bool Same(const TreeAttentionArguments& a, int64_t row, int64_t other, int64_t start) {
     const int64_t end = start + Seen(a, row, start);
-    return Seen(a, other, start) == end - start && a.trunk[row] >= end && a.trunk[other] >= end &&
+    return Seen(a, other, start) == end - start && First(a, other, start) == First(a, row, start) && a.trunk[row] >= end && a.trunk[other] >= end &&
            FirstRow(a, row, start) == FirstRow(a, other, start);
   }
 };
@@ -122,10 +130,10 @@ NATIVESPEC_INLINE void ScoreTile(const float* const* q, const typename Kv::Eleme
   }
 }
 
-/// scores: [queries, kPositions], to the next multiple of eight past those seen. Eight keys at a time stay near for all queries.
+/// scores: [queries, kPositions], from the last multiple of eight before those seen to the next one past them. Eight keys at a time stay near for all queries.
 template <class Kv>
 void Scores(const float* const* q, int64_t queries, const typename Kv::Element* keys, const Block& block, int64_t head_dim, float* scores) {
-  for (int64_t j = 0; j < block.seen; j += kEight) {
+  for (int64_t j = block.first / kEight * kEight; j < block.seen; j += kEight) {
     int64_t i = 0;
     for (; i + kScoreQueries <= queries; i += kScoreQueries) {
       ScoreTile<Kv, kScoreQueries>(q + i, keys, block.offsets + j, head_dim, scores + i * kPositions + j);
@@ -136,13 +144,14 @@ void Scores(const float* const* q, int64_t queries, const typename Kv::Element* 
   }
 }
 
-/// What a score may be at most: anything for the first 32, nothing after.
+/// What a score may be at most: nothing for 32 positions, anything for the next 32, nothing for 32 more.
 struct Limits {
-  float of[2 * kPositions];
+  float of[3 * kPositions];
   constexpr Limits() : of() {
     for (int64_t j = 0; j < kPositions; ++j) {
-      of[j] = INFINITY;
-      of[kPositions + j] = -INFINITY;
+      of[j] = -INFINITY;
+      of[kPositions + j] = INFINITY;
+      of[2 * kPositions + j] = -INFINITY;
     }
   }
 };
@@ -156,8 +165,9 @@ struct Softmax {
 };
 
 /// Turns a block's scores into weights, for queries from `query` on.
-void Weigh(Softmax& softmax, int64_t query, int64_t queries, int64_t seen, float scale, float* scores) {
-  const float* limits = kLimits.of + kPositions - seen;
+void Weigh(Softmax& softmax, int64_t query, int64_t queries, const Block& window, float scale, float* scores) {
+  const int64_t seen = window.seen, from = window.first / kWidth * kWidth;
+  const float *before = kLimits.of + kPositions - window.first, *after = kLimits.of + 2 * kPositions - seen;
   for (int64_t first = 0; first < queries; first += kEight) {
     const int64_t some = Smaller(queries - first, kEight);
     float *most = softmax.most + query + first, *total = softmax.total + query + first, *shrinks = softmax.shrinks + query + first;
@@ -166,10 +176,10 @@ void Weigh(Softmax& softmax, int64_t query, int64_t queries, int64_t seen, float
     float differences[kEightOrVector] = {};
     for (int64_t i = 0; i < some; ++i) {
       Floats largest = Broadcast(most[i]);
-      for (int64_t j = 0; j < seen; j += kWidth) {
-        // Past those seen the scores are of no key, whatever they are.
+      for (int64_t j = from; j < seen; j += kWidth) {
+        // Before and past those seen the scores are of no key, whatever they are.
         float* at = block + i * kPositions + j;
-        const Floats score = Min(Load(limits + j), Multiply(Load(at), Broadcast(scale)));
+        const Floats score = Min(Load(before + j), Min(Load(after + j), Multiply(Load(at), Broadcast(scale))));
         Store(at, score);
         largest = Max(largest, score);
       }
@@ -181,11 +191,11 @@ void Weigh(Softmax& softmax, int64_t query, int64_t queries, int64_t seen, float
       Store(differences + i, Exp(Load(differences + i)));
     }
 
-    // Past those seen the weights are the smallest that Exp gives: nothing beside the largest, which is 1.
+    // Before and past those seen the weights are the smallest that Exp gives: nothing beside the largest, which is 1.
     Floats sums[kEight];
     for (int64_t i = 0; i < kEight; ++i) {
       sums[i] = Broadcast(0.0f);
-      for (int64_t j = 0; i < some && j < seen; j += kWidth) {
+      for (int64_t j = from; i < some && j < seen; j += kWidth) {
         float* at = block + i * kPositions + j;
         const Floats weights = Exp(Subtract(Load(at), Broadcast(most_now[i])));
         Store(at, weights);
@@ -214,7 +224,7 @@ NATIVESPEC_INLINE void ValueTile(float* const* y, const typename Kv::Element* va
     }
   }
 
-  for (int64_t j = 0; j < block.seen; ++j) {
+  for (int64_t j = block.first; j < block.seen; ++j) {
     Floats value[Vectors];
     NATIVESPEC_UNROLL
     for (int v = 0; v < Vectors; ++v) {
@@ -258,7 +268,7 @@ void AddValues(float* const* y, int64_t queries, const typename Kv::Element* val
     for (; d < head_dim; ++d) {
       for (int k = 0; k < Tile; ++k) {
         float sum = y[k][d] * shrinks[k];
-        for (int64_t j = 0; j < block.seen; ++j) {
+        for (int64_t j = block.first; j < block.seen; ++j) {
           sum += weights[k * kPositions + j] * Kv::ReadOne(values[block.offsets[j] + d]);
         }
         y[k][d] = sum;
@@ -281,7 +291,7 @@ void Attend(const TreeAttentionArguments& a, int64_t kv_head, int64_t first_row,
   const float* q[kMostQueries];
   float* y[kMostQueries];
   Softmax softmax;
-  int64_t queries = 0, last = 0;
+  int64_t queries = 0, first = INT64_MAX, last = 0;
   for (int64_t row = first_row; row < row_end; ++row) {
     for (int64_t head = first_head; head < head_end; ++head, ++queries) {
       q[queries] = a.qkv + row * stride + head * a.head_dim;
@@ -290,14 +300,15 @@ void Attend(const TreeAttentionArguments& a, int64_t kv_head, int64_t first_row,
       softmax.total[queries] = 0;
       std::memset(y[queries], 0, static_cast<size_t>(a.head_dim) * sizeof(float));
     }
+    first = Smaller(first, a.FirstSeen(row));
     last = Larger(last, a.positions[row]);
   }
 
   alignas(64) float scores[kMostQueries * kPositions];
-  for (int64_t start = 0; start <= last; start += kPositions) {
+  for (int64_t start = first / kPositions * kPositions; start <= last; start += kPositions) {
     for (int64_t row = first_row, end; row < row_end; row = end) {
       end = row + 1;
-      if (Block::Seen(a, row, start) <= 0) {
+      if (Block::Seen(a, row, start) <= 0 || Block::First(a, row, start) >= kPositions) {
         continue;
       }
       while (end < row_end && Block::Same(a, row, end, start)) {
@@ -307,7 +318,7 @@ void Attend(const TreeAttentionArguments& a, int64_t kv_head, int64_t first_row,
       const Block block(a, row, start, kv_head);
       const int64_t query = (row - first_row) * together, some = (end - row) * together;
       Scores<Kv>(q + query, some, keys, block, a.head_dim, scores);
-      Weigh(softmax, query, some, block.seen, a.scale, scores);
+      Weigh(softmax, query, some, block, a.scale, scores);
       AddValues<Kv>(y + query, some, values, block, a.head_dim, scores, softmax.shrinks + query);
     }
   }

@@ -62,22 +62,43 @@ inline ns_status Embed(ns_backend* backend, const ns_part* table, int64_t width,
   return Run(backend, step, *batch);
 }
 
+/// What a family's attention has besides its heads.
+struct Attention {
+  int32_t rotary_dim;
+  int32_t window = 0;
+  const float* q_gain = nullptr;
+  const float* k_gain = nullptr;
+};
+
 inline ns_step OfHeads(int32_t kind, const float* x, float* y, const ns_kv& kv, int32_t layer) {
   ns_step step = Step(kind, x, y);
   step.layer = layer;
   step.heads = kv.heads;
   step.kv_heads = kv.kv_heads;
   step.head_dim = kv.head_dim;
+  step.rotary_dim = kv.head_dim;
   step.scale = 1.0f / std::sqrt(static_cast<float>(kv.head_dim));
   return step;
 }
 
-inline ns_status Rope(ns_backend* backend, const ns_batch* batch, float* qkv, const ns_kv* kv, int32_t layer) {
-  return Run(backend, OfHeads(NS_ROPE_APPEND, qkv, nullptr, *kv, layer), *batch, kv);
+inline ns_status Rope(ns_backend* backend, const ns_batch* batch, float* qkv, const ns_kv* kv, int32_t layer, const Attention& attention) {
+  ns_step step = OfHeads(NS_ROPE_APPEND, qkv, nullptr, *kv, layer);
+  step.rotary_dim = attention.rotary_dim;
+  step.q_gain = attention.q_gain;
+  step.k_gain = attention.k_gain;
+  step.epsilon = 1e-5f;
+  return Run(backend, step, *batch, kv);
 }
 
-inline ns_status Attend(ns_backend* backend, const ns_batch* batch, const float* qkv, const ns_kv* kv, int32_t layer, float* y) {
-  return Run(backend, OfHeads(NS_ATTEND, qkv, y, *kv, layer), *batch, kv);
+inline ns_status Rope(ns_backend* backend, const ns_batch* batch, float* qkv, const ns_kv* kv, int32_t layer) {
+  return Rope(backend, batch, qkv, kv, layer, {kv->head_dim});
+}
+
+inline ns_status Attend(ns_backend* backend, const ns_batch* batch, const float* qkv, const ns_kv* kv, int32_t layer, float* y,
+                        int32_t window = 0) {
+  ns_step step = OfHeads(NS_ATTEND, qkv, y, *kv, layer);
+  step.window = window;
+  return Run(backend, step, *batch, kv);
 }
 
 inline ns_status Gather(ns_backend* backend, const ns_batch* batch, const float* x, float* y, int64_t width) {

@@ -19,7 +19,11 @@ struct Case {
   int prefix, nodes, head_dim, kv_heads, group;
   int32_t type;
   bool prompt = false;  // the nodes are a prompt's tokens, each in its own slot, and not a tree's
+  int window = 0;       // 0: all is seen
+  int unturned = 0;     // elements at a head's end that are not rotated
+  bool norms = false;   // of each head of q and k, before they turn
 
+  int rotary() const { return head_dim - unturned; }
   int heads() const { return kv_heads * group; }
   int stride() const { return (heads() + 2 * kv_heads) * head_dim; }
 };
@@ -67,7 +71,7 @@ Batch MakeBatch(const Case& c, const Tree& tree, const std::vector<int32_t>& pag
       path.insert(path.begin(), Row(pages, c.prefix + at));
     }
     batch.path_rows.insert(batch.path_rows.end(), path.begin(), path.end());
-    for (int i = 0; i < c.head_dim / 2; ++i) {
+    for (int i = 0; i < c.rotary() / 2; ++i) {
       batch.cos.push_back(static_cast<float>(std::cos(Angle(tree.positions[node], i))));
       batch.sin.push_back(static_cast<float>(std::sin(Angle(tree.positions[node], i))));
     }
@@ -75,12 +79,19 @@ Batch MakeBatch(const Case& c, const Tree& tree, const std::vector<int32_t>& pag
   return batch;
 }
 
+double Gain(int i) { return 0.5 + 0.125 * (i % 9); }
+
 std::vector<double> Turned(const Case& c, const float* from, int position) {
-  std::vector<double> result(c.head_dim);
-  for (int i = 0; i < c.head_dim / 2; ++i) {
-    const double a = from[i], b = from[c.head_dim / 2 + i], cos = std::cos(Angle(position, i)), sin = std::sin(Angle(position, i));
+  std::vector<double> x(from, from + c.head_dim);
+  const double squares = std::inner_product(x.begin(), x.end(), x.begin(), 0.0);
+  for (int i = 0; c.norms && i < c.head_dim; ++i) {
+    x[i] *= Gain(i) / std::sqrt(squares / c.head_dim + 1e-5);
+  }
+  auto result = x;
+  for (int i = 0, half = c.rotary() / 2; i < half; ++i) {
+    const double a = x[i], b = x[half + i], cos = std::cos(Angle(position, i)), sin = std::sin(Angle(position, i));
     result[i] = a * cos - b * sin;
-    result[c.head_dim / 2 + i] = b * cos + a * sin;
+    result[half + i] = b * cos + a * sin;
   }
   return result;
 }
@@ -96,6 +107,8 @@ std::vector<double> Reference(const Case& c, const Tree& tree, const std::vector
     for (int at = node; at >= 0; at = tree.parents[at]) {
       seen.push_back({c.prefix + at, tree.positions[at]});
     }
+    const int position = tree.positions[node];
+    std::erase_if(seen, [&](const auto& key) { return c.window > 0 && key.second <= position - c.window; });
     for (int head = 0; head < c.heads(); ++head) {
       const auto q = Turned(c, &all[(c.prefix + node) * c.stride() + head * c.head_dim], tree.positions[node]);
       std::vector<double> scores;
@@ -130,6 +143,12 @@ void Check(ns_backend* backend, const std::string& level, const Case& c, Random&
     std::swap(pages[i], pages[random.Below(i + 1)]);
   }
 
+  std::vector<float> gain(c.head_dim);
+  for (int i = 0; i < c.head_dim; ++i) {
+    gain[i] = static_cast<float>(Gain(i));
+  }
+  const float* gains = c.norms ? gain.data() : nullptr;
+  const steps::Attention attention{c.rotary(), c.window, gains, gains};
   const auto all = random.Floats(int64_t{c.prefix + c.nodes} * c.stride());
   Case alone = c;
   for (int position = 0; position < c.prefix; ++position) {
@@ -137,7 +156,7 @@ void Check(ns_backend* backend, const std::string& level, const Case& c, Random&
     const Batch batch = MakeBatch(alone, {{-1}, {position}}, pages, 0, 1);
     const ns_batch view = batch.View();
     std::vector<float> qkv(all.begin() + position * c.stride(), all.begin() + (position + 1) * c.stride());
-    CHECK_OK(steps::Rope(backend, &view, qkv.data(), &kv, kLayer));
+    CHECK_OK(steps::Rope(backend, &view, qkv.data(), &kv, kLayer, attention));
   }
 
   Tree tree;
@@ -149,8 +168,8 @@ void Check(ns_backend* backend, const std::string& level, const Case& c, Random&
   const Batch batch = MakeBatch(c, tree, pages, 0, c.nodes);
   const ns_batch view = batch.View();
   std::vector<float> qkv(all.begin() + c.prefix * c.stride(), all.end()), y(static_cast<size_t>(c.nodes) * c.heads() * c.head_dim);
-  CHECK_OK(steps::Rope(backend, &view, qkv.data(), &kv, kLayer));
-  CHECK_OK(steps::Attend(backend, &view, qkv.data(), &kv, kLayer, y.data()));
+  CHECK_OK(steps::Rope(backend, &view, qkv.data(), &kv, kLayer, attention));
+  CHECK_OK(steps::Attend(backend, &view, qkv.data(), &kv, kLayer, y.data(), c.window));
   // A BF16 cache rounds keys and values to 2^-9 of each.
   CHECK_CLOSE(level, y, Reference(c, tree, all), c.type == NS_BF16 ? 0.02 : 5e-6);
 
@@ -158,7 +177,7 @@ void Check(ns_backend* backend, const std::string& level, const Case& c, Random&
   for (int node = 0; node < c.nodes; ++node) {
     const Batch single = MakeBatch(c, tree, pages, node, node + 1);
     const ns_batch single_view = single.View();
-    CHECK_OK(steps::Attend(backend, &single_view, qkv.data() + node * c.stride(), &kv, kLayer, one.data()));
+    CHECK_OK(steps::Attend(backend, &single_view, qkv.data() + node * c.stride(), &kv, kLayer, one.data(), c.window));
     CHECK(std::memcmp(one.data(), &y[node * one.size()], one.size() * sizeof(float)) == 0);
   }
 
@@ -186,6 +205,12 @@ int main() {
       Check(backend, level, {70, 6, 64, 1, 20, type}, random);
       Check(backend, level, {33, 4, 80, 3, 1, type}, random);
       Check(backend, level, {20, 70, 32, 1, 2, type, true}, random);
+      for (const int window : {1, 5, 31, 32, 33, 64, 200}) {
+        Check(backend, level, {130, 9, 18, 2, 3, type, false, window}, random);
+        Check(backend, level, {20, 70, 32, 1, 2, type, true, window, 8, true}, random);
+      }
+      Check(backend, level, {40, 5, 24, 2, 2, type, false, 0, 6, true}, random);
+      Check(backend, level, {40, 5, 24, 2, 2, type, false, 0, 24}, random);
     }
   });
   return check::Result();

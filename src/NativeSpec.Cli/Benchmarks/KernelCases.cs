@@ -45,7 +45,7 @@ internal sealed class KernelCases : IDisposable
         _gain = Own(backend.ImportVector(tensors.FinalNorm));
         var pages = (context + maxRows + RowBatch.PageSize - 1) / RowBatch.PageSize;
         _kv = Own(backend.AllocateKv(new KvShape(config.NumHiddenLayers, pages * RowBatch.PageSize, config.NumAttentionHeads, config.NumKeyValueHeads, config.HeadDim)));
-        _batch = new RowBatch(maxRows, pages, config.HeadDim) { PageCount = pages };
+        _batch = new RowBatch(maxRows, pages, config.RotaryDim) { PageCount = pages };
         for (var page = 0; page < pages; page++)
         {
             _batch.Pages[page] = page;
@@ -96,7 +96,12 @@ internal sealed class KernelCases : IDisposable
 
     private static double Floats(double count) => sizeof(float) * count;
 
-    private AttentionPlan Attention(int layer) => new(layer, _model.Config.NumAttentionHeads, _model.Config.NumKeyValueHeads, _model.Config.HeadDim);
+    private AttentionPlan Attention(int layer) => new(layer, _model.Config.NumAttentionHeads, _model.Config.NumKeyValueHeads, _model.Config.HeadDim)
+    {
+        Scale = _model.Config.AttentionScale,
+        RotaryDim = _model.Config.RotaryDimOf(layer),
+        Window = _model.Config.WindowOf(layer),
+    };
 
     private KernelCase Project(
         string name, int rows, BackendWeight[] weights, Func<LlamaLayerTensors, TensorView[]> parts, RmsGain? norm = null, Epilogue epilogue = Epilogue.Store)

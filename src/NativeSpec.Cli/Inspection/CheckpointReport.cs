@@ -89,6 +89,7 @@ internal sealed record CheckpointReport(
             ["heads", $"{Config.NumAttentionHeads} of width {Config.HeadDim}, {Config.NumKeyValueHeads} for keys and values"],
             ["vocabulary", $"{Config.VocabSize}{(Config.TieWordEmbeddings ? ", output tied to the embedding" : "")}"],
             ["context", $"{Config.MaxPositionEmbeddings} positions, RoPE base {rope}"],
+            ["attention", string.Join("; ", AttentionFacts())],
             ["begins, ends", $"{Config.BosTokenId?.ToString(System.Globalization.CultureInfo.InvariantCulture) ?? "none"}, {(eos.Length > 0 ? eos : "none")}"],
             ["weights", Checkpoint.Format == WeightFormat.AsStored ? "as stored" : $"packed, {Checkpoint.Format.ToString().ToLowerInvariant()}"],
             ["tokenizer", Tokenizer.Description ?? Tokenizer.Problem!],
@@ -103,10 +104,44 @@ internal sealed record CheckpointReport(
             Tensors.Select(tensor => new[] { tensor.Name, tensor.DType.ToString(), string.Join(" × ", tensor.Shape.ToArray()), Tables.Bytes(tensor.ByteLength) }));
     }
 
+    /// <summary>In what the family differs from the plain Llama.</summary>
+    private IEnumerable<string> AttentionFacts()
+    {
+        var layers = Enumerable.Range(0, Config.NumHiddenLayers).ToArray();
+        yield return Config.SlidingWindow is not { } window || window >= Config.MaxPositionEmbeddings ? "every token sees all before it"
+            : $"{layers.Count(layer => Config.WindowOf(layer) > 0)} of {layers.Length} layers see a window of {window} tokens";
+        if (Config.QkvBias || Config.AttentionBias)
+        {
+            yield return "biases";
+        }
+
+        if (Config.QkNorm)
+        {
+            yield return "norms of q and k";
+        }
+
+        if (Config.PartialRotaryFactor != 1)
+        {
+            yield return $"{Config.RotaryDim} of {Config.HeadDim} elements rotated";
+        }
+
+        if (layers.Count(layer => Config.RotaryDimOf(layer) == 0) is > 0 and var unrotated)
+        {
+            yield return $"{unrotated} layers without rotation";
+        }
+
+        if ((Config.EmbeddingMultiplier, Config.ResidualMultiplier, Config.LogitsScaling, Config.AttentionMultiplier) is not (1, 1, 1, null))
+        {
+            yield return $"embeddings × {Config.EmbeddingMultiplier}, residuals × {Config.ResidualMultiplier}, scores × {Config.AttentionScale:0.######}, logits / {Config.LogitsScaling}";
+        }
+    }
+
     private void WriteConfig(Utf8JsonWriter json)
     {
         json.WriteStartObject("config");
         Config.WriteFields(json);
+        json.WriteBoolean("qkv_bias", Config.QkvBias || Config.AttentionBias);
+        json.WriteBoolean("qk_norm", Config.QkNorm);
         if (Config.BosTokenId is { } bos)
         {
             json.WriteNumber("bos_token_id", bos);

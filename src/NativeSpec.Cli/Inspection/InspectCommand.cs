@@ -57,7 +57,7 @@ internal sealed class InspectCommand : Command, IHasExamples
         CommonOptions.RequireAtLeast("--context", parsed.GetValue(_context), 2);
         if (parsed.GetValue(_ids) is { } list)
         {
-            var next = NextToken.After(path, CommonOptions.ParseIds("--ids", list), _compute.Apply(parsed, new EngineOptions()), cancellationToken);
+            var next = NextToken.After(path, CommonOptions.ParseIds("--ids", list), _compute.Apply(parsed, new EngineOptions { MaxContext = parsed.GetValue(_context) }), cancellationToken);
             next.Print(_terminal, top, logits, json);
             return CommandLine.Success;
         }

@@ -23,7 +23,9 @@ internal sealed record NextToken(string Model, string Backend, Tokenizer Tokeniz
         }
 
         using var backend = EngineBackend.Create(options);
-        var limits = new ForwardLimits(Math.Min(Chunk, ids.Length), MaxLogitRows: 1, MaxSequences: 1, ids.Length);
+        // The context that the engine would have, for a rotation may depend on it.
+        var context = options.MaxContext ?? checkpoint.Config.MaxPositionEmbeddings;
+        var limits = new ForwardLimits(Math.Min(Chunk, ids.Length), MaxLogitRows: 1, MaxSequences: 1, Math.Max(context, ids.Length));
         using var model = new LlamaModel(checkpoint.Config, checkpoint.Tensors, backend, limits, options.LoadProgress);
         using var cache = model.CreateCache(ids.Length);
         using var sequence = cache.TryOpen(ids.Length)!;

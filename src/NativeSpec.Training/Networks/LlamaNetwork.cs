@@ -31,6 +31,11 @@ internal sealed class LlamaNetwork : IDisposable
             throw new ArgumentException("the model has biases (attention_bias or mlp_bias); this trainer learns models without them");
         }
 
+        if (config.ModelType is not ("llama" or "mistral") || config.SlidingWindow is not null)
+        {
+            throw new ArgumentException($"the model is of the family {config.ModelType}{(config.SlidingWindow is null ? "" : " with a sliding window")}; this trainer learns plain Llamas", nameof(config));
+        }
+
         Config = config;
         _bench = bench;
         var (rows, hidden) = (checked(sequences * length), config.HiddenSize);

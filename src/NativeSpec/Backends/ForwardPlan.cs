@@ -74,19 +74,34 @@ internal sealed class ForwardPlan(int maxRows, int maxLogitRows)
         return into;
     }
 
-    /// <summary>Rotates q and k by the batch's angles (pairs (i, i + headDim/2), as Hugging Face lays them out); q stays, k and v go to their
-    /// cache rows of the layer. qkv is [rows, (heads + 2·kvHeads)·headDim].</summary>
+    /// <summary>Norms each head of q and k where the attention says so, then rotates its first rotaryDim elements by the batch's angles (pairs
+    /// (i, i + rotaryDim/2), as Hugging Face lays them out); q stays, k and v go to their cache rows of the layer. qkv is
+    /// [rows, (heads + 2·kvHeads)·headDim].</summary>
     public void RopeAppend(Rows qkv, AttentionPlan attention)
     {
         RequireWidth(qkv, attention.QkvWidth, "a rotation");
+        foreach (var norm in new[] { attention.QNorm, attention.KNorm })
+        {
+            if (norm is { } gain && (gain.Width != attention.HeadDim || gain.Epsilon != attention.Epsilon))
+            {
+                throw new ArgumentException($"a norm of {gain.Width} with {gain.Epsilon} for heads of {attention.HeadDim} with {attention.Epsilon}", nameof(attention));
+            }
+        }
+
+        if (attention.RotaryDim < 0 || attention.RotaryDim > attention.HeadDim || attention.RotaryDim % 2 != 0)
+        {
+            throw new ArgumentException($"{attention.RotaryDim} elements of a head are rotated; expected an even number from 0 to {attention.HeadDim}", nameof(attention));
+        }
+
         _steps.Add(new RopeStep(qkv, attention));
     }
 
-    /// <summary>Each row attends to the committed prefix, its ancestors and itself: softmax(q Kᵀ · scale) V.</summary>
+    /// <summary>Each row attends to the committed prefix, its ancestors and itself, with a window to the last of these: softmax(q Kᵀ · scale) V.</summary>
     /// <returns>[rows, heads·headDim]</returns>
     public Rows Attend(Rows qkv, AttentionPlan attention)
     {
         RequireWidth(qkv, attention.QkvWidth, "attention");
+        ArgumentOutOfRangeException.ThrowIfNegative(attention.Window);
         var into = NewRows(attention.Heads * attention.HeadDim, qkv.Of);
         _steps.Add(new AttendStep(qkv, attention, into));
         return into;

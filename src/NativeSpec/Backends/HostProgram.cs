@@ -10,6 +10,7 @@ internal abstract unsafe class HostProgram : IForwardProgram
     private readonly HostBuffer[] _buffers;
     private readonly SafeHandle[] _needed; // what the steps read: mappings of files, packed weights, gains
     private readonly AttentionPlan[] _attention;
+    private readonly int[] _rotaryDims; // of the steps that rotate
     private readonly bool _appends;
     private readonly bool _attends;
     private readonly int _tokens;
@@ -27,6 +28,7 @@ internal abstract unsafe class HostProgram : IForwardProgram
         Room = new HostBuffer(checked((long)plan.MaxRows * _layout.RoomWidth));
         _needed = [.. needed.Concat(plan.Steps.SelectMany(Memories)).Distinct()];
         _attention = [.. plan.Steps.OfType<RopeStep>().Select(step => step.Attention).Concat(plan.Steps.OfType<AttendStep>().Select(step => step.Attention)).Distinct()];
+        _rotaryDims = [.. plan.Steps.OfType<RopeStep>().Select(step => step.Attention.RotaryDim).Where(rotated => rotated > 0).Distinct()];
         _appends = plan.Steps.OfType<RopeStep>().Any();
         _attends = plan.Steps.OfType<AttendStep>().Any();
         _tokens = plan.Steps.OfType<EmbedStep>().Select(step => step.Table.OutFeatures).DefaultIfEmpty(int.MaxValue).Min();
@@ -70,6 +72,11 @@ internal abstract unsafe class HostProgram : IForwardProgram
         batch.Require(_tokens);
         if (_appends)
         {
+            foreach (var rotated in _rotaryDims)
+            {
+                ArgumentOutOfRangeException.ThrowIfNotEqual(batch.RotaryDim, rotated);
+            }
+
             batch.RequireKvRows(kv!.Shape.Rows);
         }
 
@@ -120,6 +127,7 @@ internal abstract unsafe class HostProgram : IForwardProgram
         NormStep norm => [((HostBuffer)norm.Norm.Gain).Memory],
         ProjectStep { Norm: { } norm } project => [((HostBuffer)norm.Gain).Memory, .. ((IHostWeight)project.Weight).Memories],
         ProjectStep project => ((IHostWeight)project.Weight).Memories,
+        RopeStep rope => new[] { rope.Attention.QNorm, rope.Attention.KNorm }.OfType<RmsGain>().Select(norm => ((HostBuffer)norm.Gain).Memory),
         _ => [],
     };
 

@@ -35,8 +35,8 @@ internal readonly record struct RmsGain(BackendVector Gain, float Epsilon)
     public long Width => Gain.Length;
 }
 
-/// <summary>Attention of one layer, as its two steps need it. What a family of models has besides (a window, norms of q and k, a rotated part of
-/// a head) becomes a property here.</summary>
+/// <summary>Attention of one layer, as its two steps need it. What a family of models has besides its heads (a window, norms of q and k, a rotated
+/// part of a head) is a property.</summary>
 /// <param name="Layer">The layer of the cache.</param>
 /// <param name="Heads">Query heads.</param>
 /// <param name="KvHeads">Key-value heads; <paramref name="Heads"/> is a multiple of it.</param>
@@ -46,8 +46,26 @@ internal sealed record AttentionPlan(int Layer, int Heads, int KvHeads, int Head
     /// <summary>What scores are multiplied by before the softmax; 1/√headDim where a model says nothing.</summary>
     public float Scale { get; init; } = 1f / MathF.Sqrt(HeadDim);
 
+    /// <summary>Elements of a head that are rotated, from its first on: even; 0 rotates nothing.</summary>
+    public int RotaryDim { get; init; } = HeadDim;
+
+    /// <summary>Positions that a row sees at most, its own the last; 0 for all.</summary>
+    public int Window { get; init; }
+
+    /// <summary>The norm of each head of q before the rotation, [headDim]; null for none.</summary>
+    public RmsGain? QNorm { get; init; }
+
+    /// <summary>The norm of each head of k before the rotation, [headDim]; null for none. Its epsilon is that of <see cref="QNorm"/>.</summary>
+    public RmsGain? KNorm { get; init; }
+
+    /// <summary>What the norms of q and k add to the mean square.</summary>
+    public float Epsilon => (QNorm ?? KNorm)?.Epsilon ?? 0;
+
     /// <summary>Width of a row of q, k and v.</summary>
     public int QkvWidth => (Heads + (2 * KvHeads)) * HeadDim;
+
+    /// <summary>The first position that a row at a position sees.</summary>
+    public int FirstSeen(int position) => Window == 0 ? 0 : Math.Max(0, position + 1 - Window);
 }
 
 /// <summary>One step of a plan; <see cref="ForwardPlan"/>'s method of the like name has the formula.</summary>

@@ -16,13 +16,14 @@ internal sealed class RowBatch
     /// <summary>Makes an empty batch that can hold what its arguments say.</summary>
     /// <param name="maxRows">Most rows of one forward.</param>
     /// <param name="maxPages">Most page numbers of all sequences in one forward.</param>
-    /// <param name="headDim">Width of a head, for the rotation angles.</param>
-    public RowBatch(int maxRows, int maxPages, int headDim)
+    /// <param name="rotaryDim">Rotated elements of a head, for the rotation angles.</param>
+    public RowBatch(int maxRows, int maxPages, int rotaryDim)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(maxRows, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(maxPages, 1);
-        ArgumentOutOfRangeException.ThrowIfLessThan(headDim, 2);
+        ArgumentOutOfRangeException.ThrowIfLessThan(rotaryDim, 2);
         MaxRows = maxRows;
+        RotaryDim = rotaryDim;
         Tokens = Pinned<int>(maxRows);
         Positions = Pinned<int>(maxRows);
         KvRows = Pinned<int>(maxRows);
@@ -33,9 +34,12 @@ internal sealed class RowBatch
         // A row's list is at most its depth, and a tree of n nodes has at most n(n+1)/2 depths in all.
         PathRows = Pinned<int>(checked(maxRows * (maxRows + 1) / 2));
         LogitRows = Pinned<int>(maxRows);
-        Cos = Pinned<float>(checked(maxRows * headDim / 2));
-        Sin = Pinned<float>(checked(maxRows * headDim / 2));
+        Cos = Pinned<float>(checked(maxRows * rotaryDim / 2));
+        Sin = Pinned<float>(checked(maxRows * rotaryDim / 2));
     }
+
+    /// <summary>Rotated elements of a head.</summary>
+    public int RotaryDim { get; }
 
     /// <summary>Most rows.</summary>
     public int MaxRows { get; }
@@ -79,10 +83,10 @@ internal sealed class RowBatch
     /// <summary>[logit rows] rows whose logits are wanted.</summary>
     public int[] LogitRows { get; }
 
-    /// <summary>[rows, headDim/2] cosines of the rotation angles.</summary>
+    /// <summary>[rows, rotaryDim/2] cosines of the rotation angles.</summary>
     public float[] Cos { get; }
 
-    /// <summary>[rows, headDim/2] sines of the rotation angles.</summary>
+    /// <summary>[rows, rotaryDim/2] sines of the rotation angles.</summary>
     public float[] Sin { get; }
 
     /// <summary>Empties the batch.</summary>

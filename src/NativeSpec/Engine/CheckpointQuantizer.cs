@@ -109,8 +109,11 @@ public static class CheckpointQuantizer
         }
 
         var packed = tensors.Select(tensor => tensor.Name).ToHashSet();
-        tensors.AddRange(checkpoint.Checkpoint.Tensors.Values.Where(view => !packed.Contains(view.Name)).Select(view => SafetensorsTensor.FromView(view)));
+        tensors.AddRange(checkpoint.Checkpoint.Tensors.Values.Where(view => !packed.Contains(view.Name) && !HoldsParts(view)).Select(view => SafetensorsTensor.FromView(view)));
         return tensors;
+
+        // Stacked matrices are packed part by part, under the parts' names.
+        bool HoldsParts(TensorView view) => matrices.Any(matrix => matrix.Name != view.Name && matrix.Data >= view.Data && matrix.Data < view.Data + (nint)view.ByteLength);
     }
 
     private static void CopyCompanions(string source, string target)

@@ -22,7 +22,8 @@ public sealed record EngineOptions
     public int MaxWaiting { get; init; } = 1024;
 
     /// <summary>Most tokens of a request, prompt and output together; null takes the model's own limit, or what fits into a quarter of the
-    /// memory if that is less.</summary>
+    /// memory if that is less. A model with LongRoPE takes its short list of factors where this is at most its original context, else the long one
+    /// for texts of every length.</summary>
     public int? MaxContext { get; init; }
 
     /// <summary>Tokens whose keys and values are kept for all requests together; null takes enough for every sequence's whole context, or

@@ -3,7 +3,7 @@ using NativeSpec.Backends;
 namespace NativeSpec.Model;
 
 /// <summary>Turns a forest into the plain rows that a backend works on: positions, cache rows, and what each node sees.</summary>
-internal sealed class BatchBuilder(RopeTable rope, int headDim, int vocabSize)
+internal sealed class BatchBuilder(RopeTable rope, int rotaryDim, int vocabSize)
 {
     /// <summary>Fills <paramref name="batch"/>.</summary>
     /// <exception cref="ArgumentException">A token is outside the vocabulary, or a tree outgrows its sequence's room.</exception>
@@ -30,7 +30,7 @@ internal sealed class BatchBuilder(RopeTable rope, int headDim, int vocabSize)
         pages.CopyTo(batch.Pages.AsSpan(pageStart));
         batch.PageCount += pages.Length;
 
-        var half = headDim / 2;
+        var half = rotaryDim / 2;
         for (var node = entry.FirstNode; node < tree.Count; node++)
         {
             var row = batch.Count++;

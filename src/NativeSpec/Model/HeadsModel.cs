@@ -60,7 +60,7 @@ internal sealed class HeadsModel : IDisposable
             _vocabulary = new Head(backend.Compile(plan), features, logits);
         }
 
-        _batch = new RowBatch(MaxStates * _heads.Length, maxPages: 1, headDim: 2);
+        _batch = new RowBatch(MaxStates * _heads.Length, maxPages: 1, rotaryDim: 2);
         _rows = rows;
         TopK = Math.Min(topK, _rows);
         _weightOf = new float[_rows];

@@ -10,8 +10,9 @@ namespace NativeSpec.Model;
 /// <param name="MaxContext">Tokens of a sequence.</param>
 internal readonly record struct ForwardLimits(int MaxRows, int MaxLogitRows, int MaxSequences, int MaxContext);
 
-/// <summary>A Llama: token embedding, decoder layers of attention and SwiGLU with RMSNorm before each, a head over the vocabulary
-/// (Touvron et al., 2023). <see cref="Forward"/> is the only forward there is; prefill, decoding, tree verification and batches of
+/// <summary>A Llama, or a model of a family that computes nearly the same: token embedding, decoder layers of attention and SwiGLU with RMSNorm before each, a head over the vocabulary
+/// (Touvron et al., 2023). Where families differ (norms of q and k, a window, a rotated part of a head, multipliers), the configuration says it and a
+/// step has it as a parameter. <see cref="Forward"/> is the only forward there is; prefill, decoding, tree verification and batches of
 /// sequences differ in the forest they pass.</summary>
 /// <remarks>Used by one thread at a time. A forward allocates nothing.</remarks>
 internal sealed class LlamaModel : IDisposable
@@ -45,8 +46,8 @@ internal sealed class LlamaModel : IDisposable
         _backend = backend;
         _weights = LlamaWeights.Import(backend, tensors, progress);
         _rope = new RopeTable(config, limits.MaxContext);
-        _builder = new BatchBuilder(_rope, config.HeadDim, config.VocabSize);
-        _batch = new RowBatch(limits.MaxRows, checked(limits.MaxSequences * (KvCache.PagesFor(limits.MaxContext) + 1) + KvCache.PagesFor(limits.MaxRows)), config.HeadDim);
+        _builder = new BatchBuilder(_rope, config.RotaryDim, config.VocabSize);
+        _batch = new RowBatch(limits.MaxRows, checked(limits.MaxSequences * (KvCache.PagesFor(limits.MaxContext) + 1) + KvCache.PagesFor(limits.MaxRows)), config.RotaryDim);
         var plan = new ForwardPlan(limits.MaxRows, limits.MaxLogitRows);
         (_hidden, _logits) = Describe(plan, config, _weights);
         _program = backend.Compile(plan);
@@ -65,7 +66,7 @@ internal sealed class LlamaModel : IDisposable
         ArgumentNullException.ThrowIfNull(config);
         var plan = new ForwardPlan(limits.MaxRows, limits.MaxLogitRows);
         Describe(plan, config, LlamaWeights.Shapes(config));
-        var angles = (long)limits.MaxContext * config.HeadDim;
+        var angles = (long)limits.MaxContext * config.RotaryDim;
         return checked(BufferLayout.Of(plan).Bytes + (sizeof(float) * angles));
     }
 
@@ -141,22 +142,29 @@ internal sealed class LlamaModel : IDisposable
     /// <summary>The forward, top-down, as the paper reads.</summary>
     private static (Rows Hidden, Rows Logits) Describe(ForwardPlan plan, LlamaConfig config, LlamaWeights weights)
     {
-        var x = plan.Embed(weights.Embedding);
+        var x = plan.Embed(weights.Embedding, config.EmbeddingMultiplier);
         for (var i = 0; i < weights.Layers.Length; i++)
         {
             var layer = weights.Layers[i];
-            var attention = new AttentionPlan(i, config.NumAttentionHeads, config.NumKeyValueHeads, config.HeadDim);
+            var attention = new AttentionPlan(i, config.NumAttentionHeads, config.NumKeyValueHeads, config.HeadDim)
+            {
+                Scale = config.AttentionScale,
+                RotaryDim = config.RotaryDimOf(i),
+                Window = config.WindowOf(i),
+                QNorm = layer.QNorm is null ? null : Norm(layer.QNorm),
+                KNorm = layer.KNorm is null ? null : Norm(layer.KNorm),
+            };
             plan.LayerBegins();
             var qkv = plan.Project(x, layer.QkvProj, Norm(layer.InputNorm));
             plan.RopeAppend(qkv, attention);
-            plan.Project(plan.Attend(qkv, attention), layer.OProj, epilogue: Epilogue.Add, into: x);
+            plan.Project(plan.Attend(qkv, attention), layer.OProj, epilogue: Epilogue.Add, into: x, multiplier: config.ResidualMultiplier);
             var activated = plan.Project(x, layer.GateUpProj, Norm(layer.PostAttentionNorm), Epilogue.SwiGlu);
-            plan.Project(activated, layer.DownProj, epilogue: Epilogue.Add, into: x);
+            plan.Project(activated, layer.DownProj, epilogue: Epilogue.Add, into: x, multiplier: config.ResidualMultiplier);
         }
 
         var hidden = plan.GatherLogitRows(x);
         plan.Normalize(hidden, Norm(weights.FinalNorm), into: hidden);
-        return (plan.Keep(hidden), plan.Keep(plan.Project(hidden, weights.LmHead)));
+        return (plan.Keep(hidden), plan.Keep(plan.Project(hidden, weights.LmHead, multiplier: 1 / config.LogitsScaling)));
 
         RmsGain Norm(BackendVector gain) => new(gain, config.RmsNormEps);
     }

@@ -71,12 +71,15 @@ internal sealed class LlamaWeights : IDisposable
 
 /// <summary>One decoder layer's weights.</summary>
 internal sealed record LlamaLayer(
-    BackendVector InputNorm, BackendWeight QkvProj, BackendWeight OProj, BackendVector PostAttentionNorm, BackendWeight GateUpProj, BackendWeight DownProj)
+    BackendVector InputNorm, BackendWeight QkvProj, BackendVector? QNorm, BackendVector? KNorm, BackendWeight OProj, BackendVector PostAttentionNorm,
+    BackendWeight GateUpProj, BackendWeight DownProj)
     : IDisposable
 {
     public static LlamaLayer Import(IBackend backend, LlamaLayerTensors tensors) => new(
         backend.ImportVector(tensors.InputNorm),
         backend.ImportWeight([tensors.QProj, tensors.KProj, tensors.VProj], [tensors.QBias, tensors.KBias, tensors.VBias]),
+        tensors.QNorm is null ? null : backend.ImportVector(tensors.QNorm),
+        tensors.KNorm is null ? null : backend.ImportVector(tensors.KNorm),
         backend.ImportWeight([tensors.OProj], [tensors.OBias]),
         backend.ImportVector(tensors.PostAttentionNorm),
         backend.ImportWeight([tensors.GateProj, tensors.UpProj], [tensors.GateBias, tensors.UpBias]),
@@ -86,14 +89,18 @@ internal sealed record LlamaLayer(
     {
         var (hidden, inner, query, key) = (config.HiddenSize, config.IntermediateSize, config.NumAttentionHeads * config.HeadDim, config.NumKeyValueHeads * config.HeadDim);
         return new LlamaLayer(
-            new VectorShape(hidden), new WeightShape(query + (2 * key), hidden), new WeightShape(hidden, query),
+            new VectorShape(hidden), new WeightShape(query + (2 * key), hidden), QkNorm(), QkNorm(), new WeightShape(hidden, query),
             new VectorShape(hidden), new WeightShape(2 * inner, hidden), new WeightShape(hidden, inner));
+
+        VectorShape? QkNorm() => config.QkNorm ? new VectorShape(config.HeadDim) : null;
     }
 
     public void Dispose()
     {
         InputNorm.Dispose();
         QkvProj.Dispose();
+        QNorm?.Dispose();
+        KNorm?.Dispose();
         OProj.Dispose();
         PostAttentionNorm.Dispose();
         GateUpProj.Dispose();

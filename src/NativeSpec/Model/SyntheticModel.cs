@@ -20,6 +20,7 @@ internal sealed class SyntheticModel : IDisposable
         var next = seed;
         TensorView Matrix(string name, int rows, int columns) => Fill(name, dtype, [rows, columns], 0, 1.0 / Math.Sqrt(columns), next++);
         TensorView Norm(string name) => Fill(name, dtype, [config.HiddenSize], 1, 0.1, next++);
+        TensorView? HeadNorm(string name) => config.QkNorm ? Fill(name, dtype, [config.HeadDim], 1, 0.5, next++) : null;
         TensorView? Bias(string name, int length, bool has) => has ? Fill(name, dtype, [length], 0, 0.1, next++) : null;
         int query = config.NumAttentionHeads * config.HeadDim, key = config.NumKeyValueHeads * config.HeadDim;
         int hidden = config.HiddenSize, inner = config.IntermediateSize;
@@ -40,9 +41,11 @@ internal sealed class SyntheticModel : IDisposable
                 GateProj = Matrix($"{at}.mlp.gate_proj.weight", inner, hidden),
                 UpProj = Matrix($"{at}.mlp.up_proj.weight", inner, hidden),
                 DownProj = Matrix($"{at}.mlp.down_proj.weight", hidden, inner),
-                QBias = Bias($"{at}.self_attn.q_proj.bias", query, config.AttentionBias),
-                KBias = Bias($"{at}.self_attn.k_proj.bias", key, config.AttentionBias),
-                VBias = Bias($"{at}.self_attn.v_proj.bias", key, config.AttentionBias),
+                QNorm = HeadNorm($"{at}.self_attn.q_norm.weight"),
+                KNorm = HeadNorm($"{at}.self_attn.k_norm.weight"),
+                QBias = Bias($"{at}.self_attn.q_proj.bias", query, config.HasQkvBias),
+                KBias = Bias($"{at}.self_attn.k_proj.bias", key, config.HasQkvBias),
+                VBias = Bias($"{at}.self_attn.v_proj.bias", key, config.HasQkvBias),
                 OBias = Bias($"{at}.self_attn.o_proj.bias", hidden, config.AttentionBias),
                 GateBias = Bias($"{at}.mlp.gate_proj.bias", inner, config.MlpBias),
                 UpBias = Bias($"{at}.mlp.up_proj.bias", inner, config.MlpBias),

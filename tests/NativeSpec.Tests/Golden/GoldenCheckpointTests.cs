@@ -13,14 +13,19 @@ public sealed class GoldenCheckpointTests(TestBackend backend)
 {
     private static readonly string[] Prompts = ["short", "long"];
 
-    public static IEnumerable<string> Supported => ["llama", "llama-tied-headdim32", "llama-biases", "llama-rope-llama3", "llama-rope-linear"];
+    public static IEnumerable<string> Supported =>
+    [
+        "llama", "llama-tied-headdim32", "llama-biases", "llama-rope-llama3", "llama-rope-linear", "llama-rope-yarn", "mistral-full", "mistral-window", "qwen2",
+        "qwen2-window", "qwen3", "granite", "phi3", "phi4-partial-rotary", "phi3-longrope", "smollm3",
+    ];
 
     [Test]
     public void Forward_AfterAPrompt_HasTheReferencesLogitsAndGreedyTokens([ValueSource(nameof(Supported))] string name, [ValueSource(nameof(Prompts))] string prompt)
     {
         var expected = Expected(name).GetProperty("prompts").GetProperty(prompt);
         using var checkpoint = LlamaCheckpoint.Open(Path.Combine(Folder(), name));
-        using var run = new ModelRun(backend.Create(), checkpoint.Config, checkpoint.Tensors);
+        // LongRoPE's list goes by the context here, and by the length of the text in the reference.
+        using var run = new ModelRun(backend.Create(), checkpoint.Config, checkpoint.Tensors, context: prompt == "short" ? 64 : 256);
         var sequence = run.Open();
 
         var logits = run.Append(sequence, Ids(expected, "prompt_ids"), chunk: 64)[^1];

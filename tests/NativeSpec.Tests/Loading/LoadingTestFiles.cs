@@ -68,8 +68,8 @@ internal static class LoadingTestFiles
             all.Add(Tensor($"model.layers.{i}.post_attention_layernorm.weight", h));
             foreach (var (name, rows, columns, bias) in new[]
             {
-                ("self_attn.q_proj", q, h, config.AttentionBias), ("self_attn.k_proj", kv, h, config.AttentionBias),
-                ("self_attn.v_proj", kv, h, config.AttentionBias), ("self_attn.o_proj", h, q, config.AttentionBias),
+                ("self_attn.q_proj", q, h, config.HasQkvBias), ("self_attn.k_proj", kv, h, config.HasQkvBias),
+                ("self_attn.v_proj", kv, h, config.HasQkvBias), ("self_attn.o_proj", h, q, config.AttentionBias),
                 ("mlp.gate_proj", ff, h, config.MlpBias), ("mlp.up_proj", ff, h, config.MlpBias), ("mlp.down_proj", h, ff, config.MlpBias),
             })
             {

@@ -5,17 +5,20 @@ using NativeSpec.Tests.Backends;
 namespace NativeSpec.Tests.Model;
 
 /// <summary>The contract under "the same text": a node's logits have the same bits alone, inside any tree, and beside any other
-/// sequences. Random trees, random prefixes, random batch mates, bits compared.</summary>
-[TestFixtureSource(typeof(TestBackend), nameof(TestBackend.AllFormats))]
-public sealed class BatchInvarianceTests(TestBackend backend)
+/// sequences. Random trees, random prefixes, random batch mates, bits compared; for a plain Llama, and for all at once that families have besides.</summary>
+[TestFixtureSource(nameof(Cases))]
+public sealed class BatchInvarianceTests(TestBackend backend, string shape)
 {
+    private static IEnumerable<TestFixtureData> Cases()
+        => TestBackend.AllFormats.SelectMany(backend => new[] { nameof(TestConfigs.Tiny), nameof(TestConfigs.Mixed) }.Select(shape => new TestFixtureData(backend, shape)));
+
     private ModelRun _run = null!;
     private SyntheticModel _weights = null!;
 
     [SetUp]
     public void Load()
     {
-        _weights = new SyntheticModel(TestConfigs.Tiny, DType.BF16, 3);
+        _weights = new SyntheticModel(TestConfigs.Named(shape), DType.BF16, 3);
         _run = new ModelRun(backend.Create(), _weights.Config, _weights.Tensors);
     }
 

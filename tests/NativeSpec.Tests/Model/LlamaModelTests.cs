@@ -9,11 +9,11 @@ namespace NativeSpec.Tests.Model;
 public sealed class LlamaModelTests(TestBackend backend)
 {
     [Test]
-    public void Forward_EveryElementTypeAndFeature_AgreesWithTheFloat64Model([Values(DType.F32, DType.F16, DType.BF16)] DType dtype, [Values] bool biased)
+    public void Forward_EveryElementTypeAndFeature_AgreesWithTheFloat64Model([Values(DType.F32, DType.F16, DType.BF16)] DType dtype, [Values("Tiny", "Biased", "Mixed")] string shape)
     {
-        using var weights = new SyntheticModel(biased ? TestConfigs.Biased : TestConfigs.Tiny, dtype, 5);
+        using var weights = new SyntheticModel(TestConfigs.Named(shape), dtype, 5);
         using var run = new ModelRun(backend.Create(), weights.Config, weights.Tensors);
-        int[] tokens = [7, 299, 0, 41, 41, 13, 250, 3, 99];
+        int[] tokens = [7, 299, 0, 41, 41, 13, 250, 3, 99, .. shape == "Mixed" ? Enumerable.Range(100, 30) : []]; // past the window
 
         var logits = run.Append(run.Open(), tokens, chunk: 4);
 

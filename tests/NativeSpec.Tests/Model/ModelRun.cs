@@ -10,10 +10,10 @@ internal sealed class ModelRun : IDisposable
     private readonly IBackend _backend;
     private readonly Forest _forest = new(8);
 
-    public ModelRun(IBackend backend, LlamaConfig config, LlamaTensors tensors, long cacheTokens = 4096)
+    public ModelRun(IBackend backend, LlamaConfig config, LlamaTensors tensors, long cacheTokens = 4096, int context = 256)
     {
         _backend = backend;
-        Model = new LlamaModel(config, tensors, backend, new ForwardLimits(MaxRows: 128, MaxLogitRows: 128, MaxSequences: 8, MaxContext: 256));
+        Model = new LlamaModel(config, tensors, backend, new ForwardLimits(MaxRows: 128, MaxLogitRows: 128, MaxSequences: 8, context));
         Cache = Model.CreateCache(cacheTokens);
     }
 
@@ -51,7 +51,7 @@ internal sealed class ModelRun : IDisposable
         return [.. path];
     }
 
-    public KvSequence Open(int capacity = 250) => Cache.TryOpen(capacity) ?? throw new InvalidOperationException("the test's cache is full");
+    public KvSequence Open(int? capacity = null) => Cache.TryOpen(capacity ?? Model.Limits.MaxContext - 6) ?? throw new InvalidOperationException("the test's cache is full");
 
     /// <summary>Computes the trees together; result[tree][node] are logits.</summary>
     public float[][][] Forward(params (KvSequence Sequence, TokenTree Tree)[] trees)

@@ -2,7 +2,7 @@ using NativeSpec.Loading.Llama;
 
 namespace NativeSpec.Tests.Model;
 
-/// <summary>Small shapes that between them have everything: grouped heads, odd widths, ties, biases, scaled RoPE.</summary>
+/// <summary>Small shapes that between them have everything: grouped heads, odd widths, ties, biases, scaled RoPE; and what families have besides.</summary>
 public static class TestConfigs
 {
     public static LlamaConfig Tiny { get; } = new()
@@ -34,5 +34,32 @@ public static class TestConfigs
             HighFreqFactor = 4,
             OriginalMaxPositionEmbeddings = 64,
         },
+    };
+
+    /// <summary>All that a family may have besides, at once: a window in the last two layers, one of which is not rotated, norms of q and k, a rotated
+    /// part of a head, YaRN, multipliers, biases of q, k and v.</summary>
+    public static LlamaConfig Mixed { get; } = Tiny with
+    {
+        HeadDim = 20,
+        TieWordEmbeddings = false,
+        QkvBias = true,
+        QkNorm = true,
+        PartialRotaryFactor = 0.6,
+        RotatedLayers = [true, false, true],
+        SlidingWindow = 21,
+        WindowedLayers = [false, true, true],
+        EmbeddingMultiplier = 3,
+        ResidualMultiplier = 0.4f,
+        AttentionMultiplier = 0.3f,
+        LogitsScaling = 2,
+        RopeScaling = new RopeScaling { Kind = RopeScalingKind.Yarn, Factor = 4, OriginalMaxPositionEmbeddings = 64 },
+    };
+
+    public static LlamaConfig Named(string name) => name switch
+    {
+        nameof(Tiny) => Tiny,
+        nameof(Biased) => Biased,
+        nameof(Mixed) => Mixed,
+        _ => throw new ArgumentOutOfRangeException(nameof(name), name, "no such shape"),
     };
 }

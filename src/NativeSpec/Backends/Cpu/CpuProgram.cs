@@ -59,6 +59,8 @@ internal sealed unsafe class CpuProgram<TSimd, TVector>(ForwardPlan plan, Thread
         where T : unmanaged
         => (T*)Unsafe.AsPointer(ref MemoryMarshal.GetArrayDataReference(pinned));
 
+    private static float* GainOf(RmsGain? norm) => norm is { } gain ? ((HostBuffer)gain.Gain).Pointer : null;
+
     private void Embed(EmbedStep step, RowBatch batch)
     {
         var segment = ((CpuWeight)step.Table).Segments[0];
@@ -146,6 +148,10 @@ internal sealed unsafe class CpuProgram<TSimd, TVector>(ForwardPlan plan, Thread
             Heads = a.Heads,
             KvHeads = a.KvHeads,
             HeadDim = a.HeadDim,
+            RotaryDim = a.RotaryDim,
+            QGain = GainOf(a.QNorm),
+            KGain = GainOf(a.KNorm),
+            Epsilon = a.Epsilon,
         };
         team.Run(&Cpu.Rope.Work<TSimd, TVector>, &arguments, batch.Count, Grain(batch.Count, 2L * a.QkvWidth));
     }
@@ -168,13 +174,14 @@ internal sealed unsafe class CpuProgram<TSimd, TVector>(ForwardPlan plan, Thread
             Heads = a.Heads,
             KvHeads = a.KvHeads,
             HeadDim = a.HeadDim,
+            Window = a.Window,
             Scale = a.Scale,
         };
         var items = checked(batch.Count * a.KvHeads);
         var keys = 0L;
         for (var row = 0; row < batch.Count; row++)
         {
-            keys += batch.Positions[row] + 1;
+            keys += batch.Positions[row] + 1 - a.FirstSeen(batch.Positions[row]);
         }
 
         team.Run(AttentionFor(a.HeadDim), &arguments, items, Grain(items, 2 * keys * a.Heads * a.HeadDim / Math.Max(items, 1)));

@@ -2,13 +2,15 @@ using System.Runtime.CompilerServices;
 
 namespace NativeSpec.Backends.Cpu;
 
-/// <summary>softmax(q · Kᵀ / sqrt(headDim)) · V, where a node sees the committed prefix, its ancestors and itself, and nothing else.</summary>
+/// <summary>softmax(q · Kᵀ · scale) · V, where a node sees the committed prefix, its ancestors and itself, and nothing else; with a window, of
+/// these the last ones.</summary>
 /// <remarks>
 /// <para>q in qkv: [rows, (heads + 2·kvHeads)·headDim]; keys, values: [cache rows, kvHeads·headDim]; y: [rows, heads·headDim]. A query
 /// head h reads key-value head h / (heads / kvHeads).</para>
 /// <para>The softmax runs online (Milakov and Gimelshein, 2018) over blocks of <see cref="Block"/> positions, cut at fixed logical
 /// positions and visited in order. What a block holds, and so every rounding, depends on positions alone; where a key lies (its own slot
-/// or that of a tree node) only decides which address is read. Hence a node's result has the same bits in every tree.</para>
+/// or that of a tree node) only decides which address is read. Hence a node's result has the same bits in every tree. A window skips the blocks
+/// before it, and in its first block the positions that it does not reach.</para>
 /// </remarks>
 internal static unsafe class TreeAttention
 {
@@ -30,6 +32,7 @@ internal static unsafe class TreeAttention
         public int Heads;
         public int KvHeads;
         public int HeadDim;
+        public int Window; // 0: none
         public float Scale;
     }
 
@@ -69,12 +72,19 @@ internal static unsafe class TreeAttention
         new Span<float>(y, headDim).Clear();
         var max = float.NegativeInfinity;
         var total = 0f;
-        for (var start = 0; start < count; start += Block)
+        var firstSeen = a->Window == 0 ? 0 : Math.Max(0, count - a->Window);
+        for (var start = firstSeen - (firstSeen % Block); start < count; start += Block)
         {
+            var first = Math.Max(0, firstSeen - start);
             var length = Math.Min(Block, count - start);
-            Locate(a, row, start, length, width, column, offsets);
+            Locate(a, row, start, first, length, width, column, offsets);
             var blockMax = max;
-            for (var j = 0; j < length; j++)
+            for (var j = 0; j < first; j++)
+            {
+                weights[j] = float.NegativeInfinity;
+            }
+
+            for (var j = first; j < length; j++)
             {
                 weights[j] = Dot<TSimd, TVector>(q, a->Keys + offsets[j], headDim) * scale;
                 blockMax = weights[j] > blockMax ? weights[j] : blockMax;
@@ -92,14 +102,14 @@ internal static unsafe class TreeAttention
             }
 
             var sum = 0f;
-            for (var j = 0; j < length; j++)
+            for (var j = first; j < length; j++)
             {
                 sum += weights[j];
             }
 
             total = (total * shrink) + sum;
             max = blockMax;
-            AddValues<TSimd, TVector>(a->Values, offsets, weights, length, shrink, y, headDim);
+            AddValues<TSimd, TVector>(a->Values, offsets, weights, first, length, shrink, y, headDim);
         }
 
         for (var d = 0; d < headDim; d++)
@@ -108,14 +118,14 @@ internal static unsafe class TreeAttention
         }
     }
 
-    /// <summary>Finds where the keys of positions [start, start + length) lie, for this row.</summary>
+    /// <summary>Finds where the keys of positions [start + first, start + length) lie, for this row.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Locate(Arguments* a, int row, int start, int length, nint width, int column, nint* offsets)
+    private static void Locate(Arguments* a, int row, int start, int first, int length, nint width, int column, nint* offsets)
     {
         var trunk = a->Trunk[row];
         var pages = a->Pages + a->PageStart[row];
         var path = a->PathRows + a->PathStart[row] - trunk;
-        for (var j = 0; j < length; j++)
+        for (var j = first; j < length; j++)
         {
             var position = start + j;
             var cacheRow = position < trunk
@@ -146,9 +156,9 @@ internal static unsafe class TreeAttention
         return sum;
     }
 
-    /// <summary>y = y · shrink + Σ_j weights[j] · values[j], positions in order.</summary>
+    /// <summary>y = y · shrink + Σ_j weights[j] · values[j] for j from first on, positions in order.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void AddValues<TSimd, TVector>(float* values, nint* offsets, float* weights, int length, float shrink, float* y, int headDim)
+    private static void AddValues<TSimd, TVector>(float* values, nint* offsets, float* weights, int first, int length, float shrink, float* y, int headDim)
         where TSimd : ISimd<TVector>
         where TVector : unmanaged
     {
@@ -160,7 +170,7 @@ internal static unsafe class TreeAttention
             var s1 = TSimd.Multiply(TSimd.Load(y + d + TSimd.Width), shrinks);
             var s2 = TSimd.Multiply(TSimd.Load(y + d + (2 * TSimd.Width)), shrinks);
             var s3 = TSimd.Multiply(TSimd.Load(y + d + (3 * TSimd.Width)), shrinks);
-            for (var j = 0; j < length; j++)
+            for (var j = first; j < length; j++)
             {
                 var v = values + offsets[j] + d;
                 var w = TSimd.Create(weights[j]);
@@ -179,7 +189,7 @@ internal static unsafe class TreeAttention
         for (; d + TSimd.Width <= headDim; d += TSimd.Width)
         {
             var s = TSimd.Multiply(TSimd.Load(y + d), TSimd.Create(shrink));
-            for (var j = 0; j < length; j++)
+            for (var j = first; j < length; j++)
             {
                 s = TSimd.MultiplyAdd(TSimd.Create(weights[j]), TSimd.Load(values + offsets[j] + d), s);
             }
@@ -190,7 +200,7 @@ internal static unsafe class TreeAttention
         for (; d < headDim; d++)
         {
             var s = y[d] * shrink;
-            for (var j = 0; j < length; j++)
+            for (var j = first; j < length; j++)
             {
                 s += weights[j] * values[offsets[j] + d];
             }

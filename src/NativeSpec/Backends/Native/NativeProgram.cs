@@ -75,9 +75,13 @@ internal sealed unsafe class NativeProgram : HostProgram
     private static NativeStep OfHeads(NativeStep step, AttentionPlan attention)
     {
         (step.Layer, step.Heads, step.KvHeads, step.HeadDim) = (attention.Layer, attention.Heads, attention.KvHeads, attention.HeadDim);
-        step.Scale = attention.Scale;
+        (step.RotaryDim, step.Window, step.Scale, step.Epsilon) = (attention.RotaryDim, attention.Window, attention.Scale, attention.Epsilon);
+        step.QGain = Gain(attention.QNorm);
+        step.KGain = Gain(attention.KNorm);
         return step;
     }
+
+    private static float* Gain(RmsGain? norm) => norm is { } gain ? ((HostBuffer)gain.Gain).Pointer : null;
 
     private static void SetNorm(ref NativeStep step, RmsGain? norm)
     {

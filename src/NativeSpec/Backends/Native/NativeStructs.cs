@@ -65,6 +65,8 @@ internal unsafe struct NativeStep
     public float* Y;
     public nint Weight;
     public float* Gain;
+    public float* QGain;
+    public float* KGain;
     public NativePart Table;
     public long Width;
     public float Epsilon;
@@ -73,6 +75,8 @@ internal unsafe struct NativeStep
     public int Heads;
     public int KvHeads;
     public int HeadDim;
+    public int RotaryDim;
+    public int Window;
 }
 
 /// <summary>ns_room: for how many rows a program's memory has room, and memory to work in.</summary>

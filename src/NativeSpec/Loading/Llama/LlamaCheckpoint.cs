@@ -95,20 +95,25 @@ public sealed class LlamaCheckpoint : IDisposable
     {
         var (hidden, ff) = (config.HiddenSize, config.IntermediateSize);
         var (q, kv) = ((long)config.NumAttentionHeads * config.HeadDim, (long)config.NumKeyValueHeads * config.HeadDim);
+        var qkv = binder.Stacked($"{layer}self_attn.qkv_proj.weight", hidden,
+            [($"{layer}self_attn.q_proj.weight", q), ($"{layer}self_attn.k_proj.weight", kv), ($"{layer}self_attn.v_proj.weight", kv)]);
+        var gateUp = binder.Stacked($"{layer}mlp.gate_up_proj.weight", hidden, [($"{layer}mlp.gate_proj.weight", ff), ($"{layer}mlp.up_proj.weight", ff)]);
         return new LlamaLayerTensors
         {
             InputNorm = binder.Vector($"{layer}input_layernorm.weight", hidden),
-            QProj = binder.Weight($"{layer}self_attn.q_proj.weight", q, hidden),
-            KProj = binder.Weight($"{layer}self_attn.k_proj.weight", kv, hidden),
-            VProj = binder.Weight($"{layer}self_attn.v_proj.weight", kv, hidden),
+            QProj = qkv[0],
+            KProj = qkv[1],
+            VProj = qkv[2],
             OProj = binder.Weight($"{layer}self_attn.o_proj.weight", hidden, q),
-            QBias = binder.Vector($"{layer}self_attn.q_proj.bias", q, config.AttentionBias),
-            KBias = binder.Vector($"{layer}self_attn.k_proj.bias", kv, config.AttentionBias),
-            VBias = binder.Vector($"{layer}self_attn.v_proj.bias", kv, config.AttentionBias),
+            QNorm = binder.Vector($"{layer}self_attn.q_norm.weight", config.HeadDim, config.QkNorm),
+            KNorm = binder.Vector($"{layer}self_attn.k_norm.weight", config.HeadDim, config.QkNorm),
+            QBias = binder.Vector($"{layer}self_attn.q_proj.bias", q, config.HasQkvBias),
+            KBias = binder.Vector($"{layer}self_attn.k_proj.bias", kv, config.HasQkvBias),
+            VBias = binder.Vector($"{layer}self_attn.v_proj.bias", kv, config.HasQkvBias),
             OBias = binder.Vector($"{layer}self_attn.o_proj.bias", hidden, config.AttentionBias),
             PostAttentionNorm = binder.Vector($"{layer}post_attention_layernorm.weight", hidden),
-            GateProj = binder.Weight($"{layer}mlp.gate_proj.weight", ff, hidden),
-            UpProj = binder.Weight($"{layer}mlp.up_proj.weight", ff, hidden),
+            GateProj = gateUp[0],
+            UpProj = gateUp[1],
             DownProj = binder.Weight($"{layer}mlp.down_proj.weight", hidden, ff),
             GateBias = binder.Vector($"{layer}mlp.gate_proj.bias", ff, config.MlpBias),
             UpBias = binder.Vector($"{layer}mlp.up_proj.bias", ff, config.MlpBias),

@@ -40,16 +40,47 @@ public sealed record LlamaConfig
     /// <summary>How the rotary frequencies are stretched; null when they are not.</summary>
     public RopeScaling? RopeScaling { get; init; }
 
+    /// <summary>The part of each head that is rotated: its first elements.</summary>
+    public double PartialRotaryFactor { get; init; } = 1;
+
+    /// <summary>[layers] which layers are rotated; null for all.</summary>
+    public IReadOnlyList<bool>? RotatedLayers { get; init; }
+
+    /// <summary>Tokens that a token attends to at most, itself the last; null for all.</summary>
+    public int? SlidingWindow { get; init; }
+
+    /// <summary>[layers] which layers have the <see cref="SlidingWindow"/>; null for all.</summary>
+    public IReadOnlyList<bool>? WindowedLayers { get; init; }
+
+    /// <summary>What embeddings are multiplied by.</summary>
+    public float EmbeddingMultiplier { get; init; } = 1;
+
+    /// <summary>What the output of attention and feed-forward layers is multiplied by before it is added.</summary>
+    public float ResidualMultiplier { get; init; } = 1;
+
+    /// <summary>What scores are multiplied by before the softmax; null for 1/√HeadDim.</summary>
+    public float? AttentionMultiplier { get; init; }
+
+    /// <summary>What logits are divided by.</summary>
+    public float LogitsScaling { get; init; } = 1;
+
     /// <summary>Whether the embedding is also the output matrix.</summary>
     public bool TieWordEmbeddings { get; init; }
 
     /// <summary>Whether the four attention projections have biases.</summary>
     public bool AttentionBias { get; init; }
 
+    /// <summary>Whether the projections to queries, keys and values have biases where the output has none.</summary>
+    public bool QkvBias { get; init; }
+
+    /// <summary>Whether each head of queries and keys is normed (RMSNorm) before it is rotated.</summary>
+    public bool QkNorm { get; init; }
+
     /// <summary>Whether the three feed-forward projections have biases.</summary>
     public bool MlpBias { get; init; }
 
-    /// <summary><c>llama</c> or <c>mistral</c>.</summary>
+    /// <summary><c>llama</c>, or a family that computes nearly the same: <c>mistral</c>, <c>qwen2</c>, <c>qwen3</c>, <c>granite</c>, <c>phi3</c>,
+    /// <c>smollm3</c>.</summary>
     public string ModelType { get; init; } = "llama";
 
     /// <summary>The token that begins a text, if the configuration names one.</summary>
@@ -57,6 +88,21 @@ public sealed record LlamaConfig
 
     /// <summary>The tokens that end a text, ascending; may be empty.</summary>
     public IReadOnlyList<int> EosTokenIds { get; init; } = [];
+
+    /// <summary>Elements of each head that are rotated.</summary>
+    internal int RotaryDim => (int)(HeadDim * PartialRotaryFactor);
+
+    /// <summary>What scores are multiplied by before the softmax.</summary>
+    internal float AttentionScale => AttentionMultiplier ?? 1f / MathF.Sqrt(HeadDim);
+
+    /// <summary>Whether queries, keys and values have biases.</summary>
+    internal bool HasQkvBias => AttentionBias || QkvBias;
+
+    /// <summary>Elements of each head that are rotated in a layer; 0 for none.</summary>
+    internal int RotaryDimOf(int layer) => RotatedLayers is null || RotatedLayers[layer] ? RotaryDim : 0;
+
+    /// <summary>Tokens that a token attends to at most in a layer; 0 for all.</summary>
+    internal int WindowOf(int layer) => WindowedLayers is null || WindowedLayers[layer] ? SlidingWindow ?? 0 : 0;
 
     /// <summary>Numbers in all weights; a tied output matrix is counted once.</summary>
     /// <exception cref="OverflowException">They do not fit in 64 bits.</exception>
@@ -68,7 +114,7 @@ public sealed record LlamaConfig
             {
                 var (hidden, intermediate) = ((long)HiddenSize, (long)IntermediateSize);
                 var (q, kv) = ((long)NumAttentionHeads * HeadDim, (long)NumKeyValueHeads * HeadDim);
-                var attention = hidden * (2 * q + 2 * kv) + (AttentionBias ? q + 2 * kv + hidden : 0);
+                var attention = hidden * (2 * q + 2 * kv) + (HasQkvBias ? q + 2 * kv : 0) + (AttentionBias ? hidden : 0) + (QkNorm ? 2L * HeadDim : 0);
                 var mlp = 3 * hidden * intermediate + (MlpBias ? 2 * intermediate + hidden : 0);
                 var embeddings = VocabSize * hidden * (TieWordEmbeddings ? 1 : 2);
                 return embeddings + NumHiddenLayers * (attention + mlp + 2 * hidden) + hidden;
@@ -129,7 +175,7 @@ public sealed record LlamaConfig
     }
 
     /// <summary>The first thing that is wrong, or null.</summary>
-    internal string? FindProblem(LoadLimits limits) => RangeProblem(limits) ?? HeadProblem() ?? NumberProblem() ?? TokenProblem() ?? SizeProblem();
+    internal string? FindProblem(LoadLimits limits) => RangeProblem(limits) ?? HeadProblem() ?? LayerProblem() ?? NumberProblem() ?? TokenProblem() ?? SizeProblem();
 
     private string? RangeProblem(LoadLimits limits)
     {
@@ -165,7 +211,32 @@ public sealed record LlamaConfig
             return $"num_attention_heads is {NumAttentionHeads} and num_key_value_heads {NumKeyValueHeads}; expected a multiple";
         }
 
-        return HeadDim % 2 != 0 ? $"head_dim is {HeadDim}; expected an even number, because rotary embeddings turn pairs" : null;
+        if (HeadDim % 2 != 0)
+        {
+            return $"head_dim is {HeadDim}; expected an even number, because rotary embeddings turn pairs";
+        }
+
+        return PartialRotaryFactor > 0 && PartialRotaryFactor <= 1 && RotaryDim >= 2 && RotaryDim % 2 == 0
+            ? null
+            : $"partial_rotary_factor is {PartialRotaryFactor} of head_dim {HeadDim}; expected a part of it that is an even number of elements";
+    }
+
+    private string? LayerProblem()
+    {
+        if (SlidingWindow < 1)
+        {
+            return $"sliding_window is {SlidingWindow}; expected 1 or more";
+        }
+
+        foreach (var (name, layers) in new[] { ("layer_types", WindowedLayers), ("no_rope_layers", RotatedLayers) })
+        {
+            if (layers is not null && layers.Count != NumHiddenLayers)
+            {
+                return $"{name} speaks of {layers.Count} layers; num_hidden_layers is {NumHiddenLayers}";
+            }
+        }
+
+        return null;
     }
 
     private string? NumberProblem()
@@ -175,8 +246,21 @@ public sealed record LlamaConfig
             return $"rms_norm_eps is {RmsNormEps}; expected a number above 0 and at most 1";
         }
 
+        (string Name, float Value)[] multipliers =
+        [
+            ("embedding_multiplier", EmbeddingMultiplier), ("residual_multiplier", ResidualMultiplier), ("attention_multiplier", AttentionScale),
+            ("logits_scaling", LogitsScaling),
+        ];
+        foreach (var (name, value) in multipliers)
+        {
+            if (!(float.IsFinite(value) && float.IsFinite(1 / value)))
+            {
+                return $"{name} is {value}; expected a finite number other than 0";
+            }
+        }
+
         return RopeTheta >= 1 && double.IsFinite(RopeTheta)
-            ? RopeScaling?.FindProblem()
+            ? RopeScaling?.FindProblem(RotaryDim)
             : $"rope_theta is {RopeTheta}; expected a finite number of 1 or more";
     }
 

@@ -6,65 +6,70 @@ namespace NativeSpec.Loading.Llama;
 /// refused by name (see <see cref="UnsupportedSettings"/>); everything else is ignored.</summary>
 internal static class LlamaConfigReader
 {
-    private static readonly string[] ModelTypes = ["llama", "mistral"];
-
-    // The second is how the first Llama checkpoints (and Vicuna made from them) spell it.
-    private static readonly string[] Architectures = ["LlamaForCausalLM", "LLaMAForCausalLM", "MistralForCausalLM"];
-
     public static LlamaConfig Parse(string file, byte[] json, LoadLimits limits)
     {
         using var document = JsonFields.ParseDocument(file, json);
         var fields = new JsonFields(file, document.RootElement);
-        var modelType = ReadModelType(fields);
-        UnsupportedSettings.Refuse(fields);
+        var family = ReadFamily(fields);
+        UnsupportedSettings.Refuse(fields, family);
 
         var hidden = fields.RequiredInteger("hidden_size", 1, limits.MaxWidth);
         var heads = fields.RequiredInteger("num_attention_heads", 1, limits.MaxHeads);
         var vocab = fields.RequiredInteger("vocab_size", 1, limits.MaxVocabSize);
+        var layers = fields.RequiredInteger("num_hidden_layers", 1, limits.MaxLayers);
         var context = ReadContext(fields, limits);
-        CheckSlidingWindow(fields, context);
-        var (theta, scaling) = RopeReader.Read(fields);
+        var rope = RopeReader.Read(fields, family, context);
+        var rotated = LayerReader.ReadRotated(fields, family, layers);
+        var (window, windowedLayers) = LayerReader.ReadWindow(fields, family, layers, rotated);
         var config = new LlamaConfig
         {
             HiddenSize = hidden,
             IntermediateSize = fields.RequiredInteger("intermediate_size", 1, limits.MaxWidth),
-            NumHiddenLayers = fields.RequiredInteger("num_hidden_layers", 1, limits.MaxLayers),
+            NumHiddenLayers = layers,
             NumAttentionHeads = heads,
             NumKeyValueHeads = fields.Integer("num_key_value_heads", 1, limits.MaxHeads) ?? heads,
-            HeadDim = fields.Integer("head_dim", 1, limits.MaxWidth) ?? DividedHeadDim(fields, hidden, heads),
+            HeadDim = fields.Integer("head_dim", 1, limits.MaxWidth) ?? family.HeadDim ?? DividedHeadDim(fields, hidden, heads),
             VocabSize = vocab,
-            MaxPositionEmbeddings = context,
-            RmsNormEps = (float)(fields.Number("rms_norm_eps") ?? throw fields.Error("rms_norm_eps", "is missing; expected a number above 0")),
-            RopeTheta = theta,
-            RopeScaling = scaling,
-            TieWordEmbeddings = fields.Boolean("tie_word_embeddings") ?? false,
-            AttentionBias = fields.Boolean("attention_bias") ?? false,
-            MlpBias = fields.Boolean("mlp_bias") ?? false,
-            ModelType = modelType,
+            MaxPositionEmbeddings = StretchedContext(context, rope.Scaling, limits),
+            RmsNormEps = (float)(fields.Number("rms_norm_eps") ?? family.RmsNormEps),
+            RopeTheta = rope.Theta,
+            RopeScaling = rope.Scaling,
+            PartialRotaryFactor = rope.PartialRotaryFactor,
+            RotatedLayers = rotated,
+            SlidingWindow = window,
+            WindowedLayers = windowedLayers,
+            TieWordEmbeddings = fields.Boolean("tie_word_embeddings") ?? family.TieWordEmbeddings,
+            AttentionBias = family.AttentionBias && (fields.Boolean("attention_bias") ?? false),
+            QkvBias = family.QkvBias,
+            QkNorm = family.QkNorm,
+            MlpBias = family.MlpBias && (fields.Boolean("mlp_bias") ?? false),
+            EmbeddingMultiplier = Multiplier(fields, family, "embedding_multiplier"),
+            ResidualMultiplier = Multiplier(fields, family, "residual_multiplier"),
+            AttentionMultiplier = family.Has("attention_multiplier") ? Multiplier(fields, family, "attention_multiplier") : null,
+            LogitsScaling = Multiplier(fields, family, "logits_scaling"),
+            ModelType = family.ModelType,
             BosTokenId = fields.Integer("bos_token_id", 0, vocab - 1L),
             EosTokenIds = fields.TokenIds("eos_token_id", vocab),
         };
         return config.FindProblem(limits) is { } problem ? throw new ModelFormatException(file, problem) : config;
     }
 
-    private static string ReadModelType(JsonFields fields)
+    private static ModelFamily ReadFamily(JsonFields fields)
     {
+        var supported = string.Join(", ", ModelFamily.All.Select(family => family.ModelType));
         var modelType = fields.Text("model_type");
-        if (modelType is not null && !ModelTypes.Contains(modelType))
+        var family = modelType is null ? null : ModelFamily.Of(modelType);
+        if (modelType is not null && family is null)
         {
-            throw fields.Error("model_type", $"is {MessageText.Quote(modelType)}; supported are {string.Join(" and ", ModelTypes)}");
+            var reason = ModelFamily.Others.TryGetValue(modelType, out var other) ? $": {other}" : "";
+            throw fields.Error("model_type", $"is {MessageText.Quote(modelType)}{reason}; supported are {supported}");
         }
 
         var architecture = ReadArchitecture(fields);
-        if (modelType is null && architecture is null)
-        {
-            throw fields.Error("model_type", $"is missing, and so is architectures; supported are {string.Join(" and ", ModelTypes)}");
-        }
-
-        return modelType ?? (architecture == "MistralForCausalLM" ? "mistral" : "llama");
+        return family ?? architecture ?? throw fields.Error("model_type", $"is missing, and so is architectures; supported are {supported}");
     }
 
-    private static string? ReadArchitecture(JsonFields fields)
+    private static ModelFamily? ReadArchitecture(JsonFields fields)
     {
         if (fields.Value("architectures") is not { } value)
         {
@@ -77,9 +82,8 @@ internal static class LlamaConfigReader
         }
 
         var name = value[0].GetString()!;
-        return Architectures.Contains(name)
-            ? name
-            : throw fields.Error("architectures", $"holds {MessageText.Quote(name)}; supported are {string.Join(", ", Architectures)}");
+        return ModelFamily.OfArchitecture(name)
+            ?? throw fields.Error("architectures", $"holds {MessageText.Quote(name)}; supported are {string.Join(", ", ModelFamily.All.SelectMany(family => family.Architectures))}");
     }
 
     // The first Llama checkpoints call it max_sequence_length.
@@ -92,13 +96,13 @@ internal static class LlamaConfigReader
         ? hidden / heads
         : throw fields.Error("num_attention_heads", $"is {heads} and does not divide hidden_size, which is {hidden}; without head_dim it must");
 
-    // A window that is never shorter than the context changes nothing.
-    private static void CheckSlidingWindow(JsonFields fields, int context)
-    {
-        if (fields.Boolean("use_sliding_window") != false && fields.Integer("sliding_window") is { } window && window < context)
-        {
-            throw fields.Error("sliding_window", $"is {window}, shorter than max_position_embeddings, which is {context}: "
-                + $"sliding-window attention is not supported; to use the model within its window, set max_position_embeddings to {window}");
-        }
-    }
+    // Model cards have users add YaRN by hand and leave max_position_embeddings at the original context: then the factor stretches it.
+    private static int StretchedContext(int context, RopeScaling? scaling, LoadLimits limits) =>
+        scaling is { Kind: RopeScalingKind.Yarn, Factor: > 1 } yarn && context <= yarn.OriginalMaxPositionEmbeddings
+            ? (int)Math.Clamp(yarn.Factor * yarn.OriginalMaxPositionEmbeddings, context, limits.MaxContext)
+            : context;
+
+    // Granite's; a missing one is 1.
+    private static float Multiplier(JsonFields fields, ModelFamily family, string name) =>
+        family.Has(name) ? fields.Single(name, float.MinValue, float.MaxValue) ?? 1 : 1;
 }

@@ -21,13 +21,19 @@ public sealed class LlamaLayerTensors
     /// <summary>Attention output, [hidden, q].</summary>
     public required TensorView OProj { get; init; }
 
-    /// <summary>Bias of the queries, [q]; null unless <see cref="LlamaConfig.AttentionBias"/>.</summary>
+    /// <summary>RMSNorm of each head of the queries, [head]; null unless <see cref="LlamaConfig.QkNorm"/>.</summary>
+    public TensorView? QNorm { get; init; }
+
+    /// <summary>RMSNorm of each head of the keys, [head]; null unless <see cref="LlamaConfig.QkNorm"/>.</summary>
+    public TensorView? KNorm { get; init; }
+
+    /// <summary>Bias of the queries, [q]; null unless <see cref="LlamaConfig.AttentionBias"/> or <see cref="LlamaConfig.QkvBias"/>.</summary>
     public required TensorView? QBias { get; init; }
 
-    /// <summary>Bias of the keys, [kv]; null unless <see cref="LlamaConfig.AttentionBias"/>.</summary>
+    /// <summary>Bias of the keys, [kv]; null unless <see cref="LlamaConfig.AttentionBias"/> or <see cref="LlamaConfig.QkvBias"/>.</summary>
     public required TensorView? KBias { get; init; }
 
-    /// <summary>Bias of the values, [kv]; null unless <see cref="LlamaConfig.AttentionBias"/>.</summary>
+    /// <summary>Bias of the values, [kv]; null unless <see cref="LlamaConfig.AttentionBias"/> or <see cref="LlamaConfig.QkvBias"/>.</summary>
     public required TensorView? VBias { get; init; }
 
     /// <summary>Bias of the attention output, [hidden]; null unless <see cref="LlamaConfig.AttentionBias"/>.</summary>

@@ -1,4 +1,12 @@
+using System.Text.Json;
+
 namespace NativeSpec.Loading.Llama;
+
+/// <summary>The rotation of a model.</summary>
+/// <param name="Theta">The base of the frequencies.</param>
+/// <param name="PartialRotaryFactor">The part of a head that is rotated.</param>
+/// <param name="Scaling">How the frequencies are stretched; null when they are not.</param>
+internal readonly record struct RopeSettings(double Theta, double PartialRotaryFactor, RopeScaling? Scaling);
 
 /// <summary>Reads the rotary embedding of a configuration: <c>rope_theta</c> and <c>rope_scaling</c>, or transformers 5's
 /// <c>rope_parameters</c>, which holds both. The kind is <c>rope_type</c>, in old files <c>type</c>.</summary>
@@ -7,11 +15,15 @@ internal static class RopeReader
     private static readonly string[] CommonKeys = ["rope_type", "type", "rope_theta", "partial_rotary_factor", "finetuned"];
     private static readonly string[] LinearKeys = ["factor"];
     private static readonly string[] Llama3Keys = ["factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"];
+    private static readonly string[] YarnKeys =
+        ["factor", "original_max_position_embeddings", "beta_fast", "beta_slow", "mscale", "mscale_all_dim", "attention_factor", "truncate"];
+    private static readonly string[] LongRopeKeys = ["factor", "original_max_position_embeddings", "short_factor", "long_factor", "attention_factor"];
 
-    /// <summary>The base (10000, as in Llama 2, when the file has none) and the scaling.</summary>
-    public static (double Theta, RopeScaling? Scaling) Read(JsonFields config)
+    /// <summary>Reads the base (the family's when the file has none), the rotated part and the scaling.</summary>
+    public static RopeSettings Read(JsonFields config, ModelFamily family, int context)
     {
         var theta = config.Number("rope_theta");
+        var part = config.Number("partial_rotary_factor");
         RopeScaling? scaling = null;
         var seen = false;
         foreach (var key in new[] { "rope_scaling", "rope_parameters" })
@@ -28,7 +40,8 @@ internal static class RopeReader
             }
 
             theta ??= inner;
-            var here = ReadScaling(rope);
+            part = ReadPart(rope, family) ?? part;
+            var here = ReadScaling(config, rope, family, context);
             if (seen && here != scaling)
             {
                 throw config.Error(key, "says something else than rope_scaling");
@@ -37,10 +50,10 @@ internal static class RopeReader
             (scaling, seen) = (here, true);
         }
 
-        return (theta ?? 10_000, scaling);
+        return new RopeSettings(theta ?? family.RopeTheta, part ?? 1, scaling);
     }
 
-    private static RopeScaling? ReadScaling(JsonFields rope)
+    private static RopeScaling? ReadScaling(JsonFields config, JsonFields rope, ModelFamily family, int context)
     {
         var kind = rope.Text("rope_type");
         var oldKind = rope.Text("type");
@@ -67,13 +80,72 @@ internal static class RopeReader
                     HighFreqFactor = Required(rope, "high_freq_factor"),
                     OriginalMaxPositionEmbeddings = rope.RequiredInteger("original_max_position_embeddings", 1, int.MaxValue),
                 };
+            // Phi-3's first names for longrope.
+            case "longrope" or "su":
+            case "yarn" when family.ModelType == "phi3":
+                CheckKeys(rope, LongRopeKeys);
+                return LongRope(config, rope, context);
+            case "yarn":
+                CheckKeys(rope, YarnKeys);
+                return Yarn(rope, context);
+            case "dynamic":
+                throw rope.Error(kind is null ? "type" : "rope_type",
+                    "is 'dynamic', which rotates a token by how long the text was when it was read: the same text would give other values in other parts; supported are default, linear, llama3, yarn and longrope");
             case var unknown:
-                throw rope.Error(kind is null ? "type" : "rope_type", $"is {MessageText.Quote(unknown)}; supported are default, linear and llama3");
+                throw rope.Error(kind is null ? "type" : "rope_type", $"is {MessageText.Quote(unknown)}; supported are default, linear, llama3, yarn and longrope");
         }
+    }
+
+    private static RopeScaling Yarn(JsonFields rope, int context) => new()
+    {
+        Kind = RopeScalingKind.Yarn,
+        Factor = Required(rope, "factor"),
+        OriginalMaxPositionEmbeddings = rope.Integer("original_max_position_embeddings", 1) ?? context,
+        BetaFast = rope.Number("beta_fast") ?? 32,
+        BetaSlow = rope.Number("beta_slow") ?? 1,
+        Mscale = rope.Number("mscale"),
+        MscaleAllDim = rope.Number("mscale_all_dim"),
+        AttentionFactor = rope.Number("attention_factor"),
+        Truncate = rope.Boolean("truncate") ?? true,
+    };
+
+    // The original context stands beside the dictionary in published files, inside it since transformers 5.
+    private static RopeScaling LongRope(JsonFields config, JsonFields rope, int context)
+    {
+        var original = rope.Integer("original_max_position_embeddings", 1) ?? config.Integer("original_max_position_embeddings", 1) ?? context;
+        return new RopeScaling
+        {
+            Kind = RopeScalingKind.LongRope,
+            Factor = rope.Number("factor") ?? Math.Max(1, (double)context / original),
+            OriginalMaxPositionEmbeddings = original,
+            AttentionFactor = rope.Number("attention_factor"),
+            ShortFactors = Numbers(rope, "short_factor"),
+            LongFactors = Numbers(rope, "long_factor"),
+        };
     }
 
     private static double Required(JsonFields rope, string name) =>
         rope.Number(name) ?? throw rope.Error(name, "is missing; expected a number");
+
+    private static double[] Numbers(JsonFields rope, string name)
+    {
+        if (rope.Value(name) is not { ValueKind: JsonValueKind.Array } list)
+        {
+            throw rope.Error(name, $"is {(rope.Value(name) is { } value ? JsonFields.Describe(value) : "missing")}; expected an array of numbers");
+        }
+
+        return [.. list.EnumerateArray().Select(item => item.ValueKind == JsonValueKind.Number && item.TryGetDouble(out var number)
+            ? number
+            : throw rope.Error(name, $"holds {JsonFields.Describe(item)}; expected numbers"))];
+    }
+
+    private static double? ReadPart(JsonFields rope, ModelFamily family)
+    {
+        var part = rope.Number("partial_rotary_factor");
+        return part is null or 1 || family.Has("partial_rotary_factor")
+            ? part
+            : throw rope.Error("partial_rotary_factor", $"is {part}; only whole heads are rotated (1) where model_type is {family.ModelType}");
+    }
 
     // Whatever stands here turns the queries and keys, so a key that is not understood is not ignored.
     private static void CheckKeys(JsonFields rope, string[] known)
@@ -84,11 +156,6 @@ internal static class RopeReader
             {
                 throw rope.Error(member.Name, $"is {JsonFields.Describe(value)}; this setting is not known for its rope_type");
             }
-        }
-
-        if (rope.Number("partial_rotary_factor") is { } part && part != 1)
-        {
-            throw rope.Error("partial_rotary_factor", $"is {part}; only whole heads are rotated (1)");
         }
     }
 }

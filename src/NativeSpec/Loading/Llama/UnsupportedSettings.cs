@@ -40,12 +40,12 @@ internal static class UnsupportedSettings
         ("embedding_multiplier", Multipliers), ("residual_multiplier", Multipliers), ("logits_scaling", Multipliers), ("logit_scale", Multipliers),
     ];
 
-    /// <summary>Refuses the first setting that is on.</summary>
-    public static void Refuse(JsonFields config)
+    /// <summary>Refuses the first setting that is on and that the family does not have.</summary>
+    public static void Refuse(JsonFields config, ModelFamily family)
     {
         foreach (var (name, reason) in MustBeOff)
         {
-            if (config.Value(name) is { } value && !IsOff(value))
+            if (!family.Has(name) && config.Value(name) is { } value && !IsOff(value))
             {
                 throw config.Error(name, $"is {JsonFields.Describe(value)}: {reason}");
             }
@@ -53,7 +53,7 @@ internal static class UnsupportedSettings
 
         foreach (var (name, reason) in MustBeOne)
         {
-            if (config.Value(name) is { } value && !(value.ValueKind == JsonValueKind.Number && value.TryGetDouble(out var number) && number == 1))
+            if (!family.Has(name) && config.Value(name) is { } value && !(value.ValueKind == JsonValueKind.Number && value.TryGetDouble(out var number) && number == 1))
             {
                 throw config.Error(name, $"is {JsonFields.Describe(value)}: {reason}");
             }
@@ -61,8 +61,15 @@ internal static class UnsupportedSettings
 
         RefuseActivation(config, "hidden_act");
         RefuseActivation(config, "hidden_activation");
-        RefuseLayerTypes(config);
-        RefuseAttentionMultiplier(config);
+        if (!family.Has("layer_types"))
+        {
+            RefuseLayerTypes(config);
+        }
+
+        if (!family.Has("attention_multiplier"))
+        {
+            RefuseAttentionMultiplier(config);
+        }
     }
 
     private static void RefuseActivation(JsonFields config, string name)

@@ -23,6 +23,28 @@ internal sealed class WeightBinder(Checkpoint checkpoint)
     /// <summary>A matrix that is multiplied with, which a file may hold packed.</summary>
     public TensorView Weight(string name, long rows, long columns) => IsPacked(name) ? TakePacked(name, rows, columns) : Matrix(name, rows, columns);
 
+    /// <summary>Matrices that a file may hold stacked in one (Phi-3's <c>qkv_proj</c> and <c>gate_up_proj</c>): then views of its rows, which are all of
+    /// the first, then all of the next.</summary>
+    /// <param name="stacked">The name of the one.</param>
+    /// <param name="columns">Columns of all.</param>
+    /// <param name="parts">The names of the parts, which they also have where each stands for itself, and their rows.</param>
+    public TensorView[] Stacked(string stacked, long columns, (string Name, long Rows)[] parts)
+    {
+        if (!_tensors.ContainsKey(stacked))
+        {
+            return Array.ConvertAll(parts, part => Weight(part.Name, part.Rows, columns));
+        }
+
+        var whole = Matrix(stacked, parts.Sum(part => part.Rows), columns);
+        var (rowBytes, first) = (columns * whole.DType.Size(), 0L);
+        return Array.ConvertAll(parts, part =>
+        {
+            var data = whole.Data + (nint)(first * rowBytes);
+            first += part.Rows;
+            return new TensorView(part.Name, whole.DType, [part.Rows, columns], data, part.Rows * rowBytes) { Memory = whole.Memory };
+        });
+    }
+
     /// <summary>Whether the checkpoint holds the matrix packed.</summary>
     public bool IsPacked(string name)
         => _tensors.TryGetValue(name, out var view) && view.DType == DType.U8 && PackedMetadata.FormatOf(checkpoint.HolderOf(name)!) != WeightFormat.AsStored;

@@ -14,7 +14,6 @@ public sealed class LlamaConfigRefusalTests
     [TestCase("num_attention_heads")]
     [TestCase("vocab_size")]
     [TestCase("max_position_embeddings")]
-    [TestCase("rms_norm_eps")]
     public void Parse_AbsentOrNullField_IsRefused(string field)
     {
         var absent = LoadingTestFiles.TinyConfig();
@@ -61,9 +60,16 @@ public sealed class LlamaConfigRefusalTests
     [TestCase("tie_word_embeddings", "\"yes\"", "tie_word_embeddings is \"yes\"; expected true or false")]
     // Rotary embeddings of other kinds.
     [TestCase("rope_scaling", "{\"type\":\"dynamic\",\"factor\":2.0}", "rope_scaling.type is 'dynamic'")]
-    [TestCase("rope_scaling", "{\"rope_type\":\"yarn\",\"factor\":2.0}", "rope_scaling.rope_type is 'yarn'")]
-    [TestCase("rope_scaling", "{\"rope_type\":\"longrope\"}", "rope_scaling.rope_type is 'longrope'")]
-    [TestCase("rope_scaling", "{\"type\":\"su\"}", "rope_scaling.type is 'su'")]
+    [TestCase("rope_scaling", "{\"rope_type\":\"proportional\",\"factor\":2.0}", "rope_scaling.rope_type is 'proportional'")]
+    [TestCase("rope_scaling", "{\"rope_type\":\"yarn\"}", "rope_scaling.factor is missing")]
+    [TestCase("rope_scaling", "{\"rope_type\":\"yarn\",\"factor\":2.0,\"beta_fast\":1}", "rope_scaling.beta_fast is 1; expected a finite number above beta_slow")]
+    [TestCase("rope_scaling", "{\"rope_type\":\"yarn\",\"factor\":2.0,\"attention_factor\":-1}", "multiplies queries and keys by -1")]
+    [TestCase("rope_scaling", "{\"rope_type\":\"yarn\",\"factor\":2.0,\"high_freq_factor\":4}", "rope_scaling.high_freq_factor is 4")]
+    [TestCase("rope_scaling", "{\"rope_type\":\"longrope\"}", "rope_scaling.short_factor is missing")]
+    [TestCase("rope_scaling", "{\"type\":\"su\",\"short_factor\":[1],\"long_factor\":7}", "rope_scaling.long_factor is 7")]
+    [TestCase("rope_scaling", "{\"type\":\"su\",\"short_factor\":[1],\"long_factor\":[\"2\"]}", "rope_scaling.long_factor holds \"2\"")]
+    [TestCase("rope_scaling", "{\"type\":\"longrope\",\"short_factor\":[1],\"long_factor\":[1,2]}", "rope_scaling.long_factor has 2 numbers; expected 1")]
+    [TestCase("rope_scaling", "{\"type\":\"longrope\",\"short_factor\":[0],\"long_factor\":[1]}", "rope_scaling.short_factor holds 0")]
     [TestCase("rope_scaling", "{\"type\":\"linear\",\"rope_type\":\"llama3\",\"factor\":2}", "rope_scaling.type is 'linear', but rope_type is 'llama3'")]
     [TestCase("rope_scaling", "{\"type\":\"linear\"}", "rope_scaling.factor is missing")]
     [TestCase("rope_scaling", "{\"type\":\"linear\",\"factor\":0.5}", "rope_scaling.factor is 0.5")]
@@ -78,14 +84,14 @@ public sealed class LlamaConfigRefusalTests
     [TestCase("rope_parameters", "{\"rope_type\":\"default\",\"partial_rotary_factor\":0.5}", "rope_parameters.partial_rotary_factor is 0.5")]
     [TestCase("rope_parameters", "{\"full_attention\":{\"rope_theta\":5.0}}", "rope_parameters.full_attention is an object")]
     // Other models.
-    [TestCase("model_type", "\"qwen2\"", "model_type is 'qwen2'; supported are llama and mistral")]
+    [TestCase("model_type", "\"bert\"", "model_type is 'bert'; supported are llama, mistral, qwen2")]
+    [TestCase("model_type", "\"gemma2\"", "model_type is 'gemma2': it has norms after its branches")]
+    [TestCase("model_type", "\"qwen3_next\"", "gated DeltaNet")]
     [TestCase("model_type", "7", "model_type is 7")]
     [TestCase("architectures", "[\"LlamaForSequenceClassification\"]", "architectures holds 'LlamaForSequenceClassification'")]
     [TestCase("architectures", "[]", "architectures is an array of 0")]
     [TestCase("hidden_act", "\"gelu\"", "hidden_act is 'gelu'")]
     [TestCase("hidden_activation", "\"gelu_pytorch_tanh\"", "hidden_activation is 'gelu_pytorch_tanh'")]
-    [TestCase("sliding_window", "31", "sliding_window is 31, shorter than max_position_embeddings, which is 32")]
-    [TestCase("sliding_window", "\"x\"", "sliding_window is \"x\"")]
     [TestCase("layer_types", "[\"full_attention\",\"sliding_attention\"]", "layer_types holds \"sliding_attention\"")]
     [TestCase("layer_types", "5", "layer_types holds 5")]
     [TestCase("partial_rotary_factor", "0.5", "partial_rotary_factor is 0.5")]
@@ -101,6 +107,34 @@ public sealed class LlamaConfigRefusalTests
     [TestCase("is_encoder_decoder", "true", "is_encoder_decoder is true")]
     public void Parse_Setting_IsRefusedByName(string field, string value, string fact) =>
         LoadingTestFiles.Refused(() => Parse(Changed(field, value)), "config.json", fact);
+
+    [TestCase("mistral", "\"sliding_window\":\"x\"", "sliding_window is \"x\"")]
+    [TestCase("mistral", "\"sliding_window\":0", "sliding_window is 0")]
+    [TestCase("mistral", "\"layer_types\":[\"sliding_attention\",\"full_attention\"]", "layer_types holds \"sliding_attention\"")]
+    [TestCase("mistral", "\"partial_rotary_factor\":0.5", "partial_rotary_factor is 0.5")]
+    [TestCase("qwen2", "\"layer_types\":[\"full_attention\"]", "layer_types is an array of 1; expected an array of num_hidden_layers, which is 2")]
+    [TestCase("qwen2", "\"layer_types\":[\"full_attention\",\"linear_attention\"]", "layer_types holds \"linear_attention\"")]
+    [TestCase("qwen2", "\"sliding_window\":null,\"use_sliding_window\":true,\"layer_types\":[\"full_attention\",\"sliding_attention\"]", "sliding_window is null")]
+    [TestCase("smollm3", "\"sliding_window\":16,\"layer_types\":[\"full_attention\",\"sliding_attention\"]", "use_sliding_window is not true")]
+    [TestCase("qwen2", "\"residual_multiplier\":0.5", "residual_multiplier is 0.5: scaled")]
+    [TestCase("granite", "\"logits_scaling\":0", "logits_scaling is 0; expected a finite number other than 0")]
+    [TestCase("granite", "\"embedding_multiplier\":\"12\"", "embedding_multiplier is \"12\"")]
+    [TestCase("phi3", "\"partial_rotary_factor\":0.4", "partial_rotary_factor is 0.4 of head_dim 2")]
+    [TestCase("smollm3", "\"no_rope_layers\":[1]", "no_rope_layers is an array of 1")]
+    [TestCase("smollm3", "\"no_rope_layers\":[1,2]", "no_rope_layers holds 2; expected 1 for a layer with rotation")]
+    [TestCase("smollm3", "\"no_rope_layer_interval\":0", "no_rope_layer_interval is 0")]
+    public void Parse_SettingOfAFamily_IsRefusedByName(string family, string settings, string fact)
+    {
+        var config = LoadingTestFiles.TinyConfig();
+        config["model_type"] = family;
+        config.Remove("architectures");
+        foreach (var (field, value) in JsonNode.Parse("{" + settings + "}")!.AsObject())
+        {
+            config[field] = value?.DeepClone();
+        }
+
+        LoadingTestFiles.Refused(() => Parse(config), "config.json", fact);
+    }
 
     [TestCase("{\"hidden_size\":8,\"hidden_size\":8}", "not valid JSON")]
     [TestCase("{\"a\":\"\\ud800\"}", "UTF-16")]

@@ -1,4 +1,5 @@
 using System.Text;
+using System.Text.Json.Nodes;
 using NativeSpec.Loading;
 using NativeSpec.Loading.Llama;
 using NativeSpec.Tensors;
@@ -141,6 +142,79 @@ public sealed class LlamaConfigTests
         Assert.That((config.MaxPositionEmbeddings, config.NumKeyValueHeads), Is.EqualTo((2048, 32)));
     }
 
+    /// <summary>A window counts where a family's code reads it.</summary>
+    [TestCase("llama", "\"sliding_window\":16", "--")]
+    [TestCase("granite", "\"sliding_window\":16", "--")]
+    [TestCase("mistral", "\"sliding_window\":16", "16 16")]
+    [TestCase("mistral", "\"sliding_window\":null", "--")]
+    [TestCase("mistral", "", "4096 4096", TestName = "Parse_MistralWithoutTheKey_HasItsClassesWindow")]
+    [TestCase("phi3", "\"sliding_window\":2047", "2047 2047")]
+    [TestCase("phi3", "", "--")]
+    [TestCase("qwen2", "\"sliding_window\":16,\"max_window_layers\":1", "--")]
+    [TestCase("qwen2", "\"sliding_window\":16,\"use_sliding_window\":true,\"max_window_layers\":1", "- 16")]
+    [TestCase("qwen2", "\"sliding_window\":16,\"use_sliding_window\":true,\"max_window_layers\":2", "--")]
+    [TestCase("qwen2", "\"sliding_window\":16,\"use_sliding_window\":true", "--", TestName = "Parse_Qwen2WithFewLayers_HasNoneFromThe28thOn")]
+    [TestCase("qwen2", "\"sliding_window\":null,\"use_sliding_window\":true,\"max_window_layers\":1", "--")]
+    [TestCase("qwen3", "\"use_sliding_window\":true,\"max_window_layers\":0", "4096 4096")]
+    [TestCase("smollm3", "\"use_sliding_window\":true,\"max_window_layers\":0", "--")]
+    [TestCase("smollm3", "\"sliding_window\":16,\"use_sliding_window\":true,\"no_rope_layers\":[1,0,1]", "- 16")]
+    [TestCase("smollm3", "\"sliding_window\":16,\"use_sliding_window\":true,\"no_rope_layers\":[1,0],\"layer_types\":[\"sliding_attention\",\"full_attention\"]", "16 -")]
+    [TestCase("qwen3", "\"sliding_window\":16,\"use_sliding_window\":true,\"max_window_layers\":1,\"layer_types\":[\"sliding_attention\",\"full_attention\"]", "16 -")]
+    public void Parse_SlidingWindow_CountsWhereTheFamilyReadsIt(string family, string settings, string expected)
+    {
+        var config = Family(family, settings);
+        Assert.That(
+            config.SlidingWindow is null ? "--" : string.Join(" ", Enumerable.Range(0, 2).Select(layer => config.WindowOf(layer) is > 0 and var window ? $"{window}" : "-")),
+            Is.EqualTo(expected));
+    }
+
+    [TestCase("qwen3", 128, false, 10_000, 1e-6f)]
+    [TestCase("qwen2", 2, false, 10_000, 1e-6f)]
+    [TestCase("smollm3", 2, true, 2e6, 1e-6f)]
+    [TestCase("phi3", 2, false, 10_000, 1e-5f)]
+    public void Parse_MissingKeys_AreTheFamilysDefaults(string family, int headDim, bool tied, double theta, float epsilon)
+    {
+        var config = Family(family, "");
+        Assert.That((config.HeadDim, config.TieWordEmbeddings, config.RopeTheta, config.RmsNormEps), Is.EqualTo((headDim, tied, theta, epsilon)));
+    }
+
+    [Test]
+    public void Parse_Families_HaveWhatNoKeyAnnounces()
+    {
+        Assert.That(Family("qwen2", "\"attention_bias\":true"), Has.Property(nameof(LlamaConfig.QkvBias)).True.And.Property(nameof(LlamaConfig.AttentionBias)).False);
+        Assert.That(Family("qwen3", ""), Has.Property(nameof(LlamaConfig.QkNorm)).True.And.Property(nameof(LlamaConfig.QkvBias)).False);
+        Assert.That(Family("smollm3", "\"no_rope_layer_interval\":2").RotatedLayers, Is.EqualTo([true, false]));
+        Assert.That(Family("smollm3", "\"no_rope_layers\":[0,1]").RotatedLayers, Is.EqualTo([false, true]), "1 is a layer with rotation");
+        Assert.That(Family("granite", ""), Has.Property(nameof(LlamaConfig.AttentionMultiplier)).EqualTo(1f).And.Property(nameof(LlamaConfig.LogitsScaling)).EqualTo(1f));
+        Assert.That(Family("phi3", "\"head_dim\":16,\"partial_rotary_factor\":0.75").RotaryDim, Is.EqualTo(12));
+        Assert.That(Family("phi3", "\"head_dim\":16,\"rope_parameters\":{\"rope_type\":\"default\",\"partial_rotary_factor\":0.5}").RotaryDim, Is.EqualTo(8));
+    }
+
+    /// <summary>As model cards have it added by hand: the context is the factor times the original.</summary>
+    [TestCase(32, 32, 128)]
+    [TestCase(128, 32, 128)]
+    [TestCase(100, 32, 100)]
+    public void Parse_Yarn_StretchesAContextThatTheFileLeftAsItWas(int said, int original, int expected)
+    {
+        var config = Family("qwen2", $"\"max_position_embeddings\":{said},\"rope_scaling\":{{\"type\":\"yarn\",\"factor\":4.0,\"original_max_position_embeddings\":{original}}}");
+        Assert.That(config.MaxPositionEmbeddings, Is.EqualTo(expected));
+        Assert.That(config.RopeScaling, Is.EqualTo(new RopeScaling { Kind = RopeScalingKind.Yarn, Factor = 4, OriginalMaxPositionEmbeddings = original }));
+    }
+
+    [TestCase("\"original_max_position_embeddings\":8,\"rope_scaling\":{\"type\":\"longrope\",\"short_factor\":[1.5],\"long_factor\":[6]}", 4)]
+    [TestCase("\"original_max_position_embeddings\":8,\"rope_scaling\":{\"type\":\"su\",\"short_factor\":[1.5],\"long_factor\":[6]}", 4)]
+    [TestCase("\"original_max_position_embeddings\":8,\"rope_scaling\":{\"type\":\"yarn\",\"short_factor\":[1.5],\"long_factor\":[6]}", 4)]
+    [TestCase("\"rope_parameters\":{\"rope_type\":\"longrope\",\"original_max_position_embeddings\":8,\"factor\":3.0,\"short_factor\":[1.5],\"long_factor\":[6]}", 3)]
+    public void Parse_LongRope_HasItsListsAndFactor(string settings, double factor)
+        => Assert.That(Family("phi3", settings).RopeScaling, Is.EqualTo(new RopeScaling
+        {
+            Kind = RopeScalingKind.LongRope,
+            Factor = factor,
+            OriginalMaxPositionEmbeddings = 8,
+            ShortFactors = [1.5],
+            LongFactors = [6],
+        }));
+
     [Test]
     public void Validate_ConfigMadeInCode_IsCheckedLikeAFile()
     {
@@ -170,6 +244,24 @@ public sealed class LlamaConfigTests
 
         Assert.That(() => config.Validate(limits), Throws.ArgumentException.With.Message.Contains("KV cache").And.Message.Contains("1048576 layers"));
         Assert.That(() => (config with { HiddenSize = int.MaxValue, IntermediateSize = int.MaxValue }).Validate(limits), Throws.ArgumentException.With.Message.Contains("weights"));
+    }
+
+    /// <summary>The small configuration of another family, without the keys that have defaults.</summary>
+    private static LlamaConfig Family(string family, string settings)
+    {
+        var config = LoadingTestFiles.TinyConfig();
+        config["model_type"] = family;
+        foreach (var absent in new[] { "architectures", "rope_theta", "tie_word_embeddings", "head_dim", "rms_norm_eps" })
+        {
+            config.Remove(absent);
+        }
+
+        foreach (var (field, value) in JsonNode.Parse("{" + settings + "}")!.AsObject())
+        {
+            config[field] = value?.DeepClone();
+        }
+
+        return Parse(config.ToJsonString());
     }
 
     private static LlamaConfig Small() => new()
