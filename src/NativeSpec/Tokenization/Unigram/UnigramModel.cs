@@ -1,5 +1,4 @@
 using System.Runtime.InteropServices;
-using System.Text;
 using NativeSpec.Tokenization.Bpe;
 
 namespace NativeSpec.Tokenization.Unigram;

@@ -1,5 +1,4 @@
 using System.Text.Json.Nodes;
-using NativeSpec.Tokenization;
 using NativeSpec.Tokenization.Unigram;
 
 namespace NativeSpec.Tests.Tokenization.Unigram;
