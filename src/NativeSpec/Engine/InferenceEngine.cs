@@ -97,6 +97,11 @@ public sealed partial class InferenceEngine : IDisposable
             var engine = new InferenceEngine(checkpoint, tokenizer, backend, options);
             if (options.Logger is { } logger)
             {
+                foreach (var note in checkpoint.Notes)
+                {
+                    LogNote(logger, note);
+                }
+
                 LogLoaded(logger, path, engine.Config.ParameterCount, tokenizer.Description, backend.Description, engine.MaxContext);
             }
 
@@ -286,7 +291,7 @@ public sealed partial class InferenceEngine : IDisposable
             }
         }
 
-        var endOfText = _checkpoint.EosTokenIds.Count > 0 ? _checkpoint.EosTokenIds : Tokenizer.EosIds;
+        var endOfText = _checkpoint.EosTokenIds.Union(Tokenizer.EosIds.Where(id => id < Config.VocabSize));
         return new SequenceRequest(
             prompt,
             (GenerationOptions)options.WithDefaults(_defaults),
@@ -331,4 +336,7 @@ public sealed partial class InferenceEngine : IDisposable
 
     [LoggerMessage(Level = LogLevel.Information, Message = "loaded {Path}: {Parameters} parameters, {Tokenizer}, {Backend}, context {Context}")]
     private static partial void LogLoaded(ILogger logger, string path, long parameters, string tokenizer, string backend, int context);
+
+    [LoggerMessage(Level = LogLevel.Information, Message = "{Note}")]
+    private static partial void LogNote(ILogger logger, string note);
 }

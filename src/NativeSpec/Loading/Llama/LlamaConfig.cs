@@ -58,6 +58,9 @@ public sealed record LlamaConfig
     /// <summary>The tokens that end a text, ascending; may be empty.</summary>
     public IReadOnlyList<int> EosTokenIds { get; init; } = [];
 
+    /// <summary>The quantization that the file names, for messages: whether the weights are quantized, the tensors show.</summary>
+    internal string? Quantization { get; init; }
+
     /// <summary>Numbers in all weights; a tied output matrix is counted once.</summary>
     /// <exception cref="OverflowException">They do not fit in 64 bits.</exception>
     public long ParameterCount

@@ -11,11 +11,13 @@ internal static class LlamaConfigReader
     // The second is how the first Llama checkpoints (and Vicuna made from them) spell it.
     private static readonly string[] Architectures = ["LlamaForCausalLM", "LLaMAForCausalLM", "MistralForCausalLM"];
 
-    public static LlamaConfig Parse(string file, byte[] json, LoadLimits limits)
+    public static LlamaConfig Parse(string file, byte[] json, LoadLimits limits, List<string>? notes = null)
     {
-        using var document = JsonFields.ParseDocument(file, json);
-        var fields = new JsonFields(file, document.RootElement);
+        using var document = JsonText.ParseObject(file, json);
+        var fields = new JsonFields(file, document.RootElement, notes);
         var modelType = ReadModelType(fields);
+        fields = fields.WithDefaults(ClassDefaults.Of(modelType));
+        fields.NoteDefaults();
         UnsupportedSettings.Refuse(fields);
 
         var hidden = fields.RequiredInteger("hidden_size", 1, limits.MaxWidth);
@@ -34,15 +36,16 @@ internal static class LlamaConfigReader
             HeadDim = fields.Integer("head_dim", 1, limits.MaxWidth) ?? DividedHeadDim(fields, hidden, heads),
             VocabSize = vocab,
             MaxPositionEmbeddings = context,
-            RmsNormEps = (float)(fields.Number("rms_norm_eps") ?? throw fields.Error("rms_norm_eps", "is missing; expected a number above 0")),
+            RmsNormEps = (float)(fields.Number("rms_norm_eps") ?? throw fields.Error("rms_norm_eps", "is null; expected a number above 0")),
             RopeTheta = theta,
             RopeScaling = scaling,
             TieWordEmbeddings = fields.Boolean("tie_word_embeddings") ?? false,
             AttentionBias = fields.Boolean("attention_bias") ?? false,
             MlpBias = fields.Boolean("mlp_bias") ?? false,
             ModelType = modelType,
-            BosTokenId = fields.Integer("bos_token_id", 0, vocab - 1L),
+            BosTokenId = fields.TokenId("bos_token_id", vocab),
             EosTokenIds = fields.TokenIds("eos_token_id", vocab),
+            Quantization = ReadQuantization(fields),
         };
         return config.FindProblem(limits) is { } problem ? throw new ModelFormatException(file, problem) : config;
     }
@@ -64,6 +67,7 @@ internal static class LlamaConfigReader
         return modelType ?? (architecture == "MistralForCausalLM" ? "mistral" : "llama");
     }
 
+    // An empty list is a tool's way of leaving it out; of several names one must be known.
     private static string? ReadArchitecture(JsonFields fields)
     {
         if (fields.Value("architectures") is not { } value)
@@ -71,22 +75,42 @@ internal static class LlamaConfigReader
             return null;
         }
 
-        if (value.ValueKind != JsonValueKind.Array || value.GetArrayLength() != 1 || value[0].ValueKind != JsonValueKind.String)
+        JsonElement[] names = value.ValueKind == JsonValueKind.Array ? [.. value.EnumerateArray()] : [value];
+        if (names.Any(name => name.ValueKind != JsonValueKind.String))
         {
-            throw fields.Error("architectures", $"is {JsonFields.Describe(value)}; expected an array with one name");
+            throw fields.Error("architectures", $"is {JsonText.Describe(value)}; expected an array of names");
         }
 
-        var name = value[0].GetString()!;
-        return Architectures.Contains(name)
-            ? name
-            : throw fields.Error("architectures", $"holds {MessageText.Quote(name)}; supported are {string.Join(", ", Architectures)}");
+        var known = names.Select(name => name.GetString()).FirstOrDefault(name => Architectures.Contains(name));
+        return known is not null || names.Length == 0
+            ? known
+            : throw fields.Error("architectures", $"holds {MessageText.Quote(names[0].GetString()!)}; supported are {string.Join(", ", Architectures)}");
+    }
+
+    // What the training run or the maker's tool has left in the file decides nothing: the tensors show whether they are quantized. Only weights
+    // that were trained to be rounded at every use look plain and are not.
+    private static string? ReadQuantization(JsonFields fields)
+    {
+        foreach (var name in new[] { "quantization_config", "compression_config" })
+        {
+            if (fields.Object(name) is not { } settings || settings.Element.GetPropertyCount() == 0)
+            {
+                continue;
+            }
+
+            var method = settings.Text("quant_method");
+            return method != "bitnet"
+                ? MessageText.Quote(method ?? "(no quant_method)")
+                : throw settings.Error("quant_method", "is 'bitnet': a model whose weights are rounded in every layer is not computed here");
+        }
+
+        return null;
     }
 
     // The first Llama checkpoints call it max_sequence_length.
     private static int ReadContext(JsonFields fields, LoadLimits limits) =>
-        fields.Integer("max_position_embeddings", 1, limits.MaxContext)
-        ?? fields.Integer("max_sequence_length", 1, limits.MaxContext)
-        ?? throw fields.Error("max_position_embeddings", $"is missing; expected a whole number from 1 to {limits.MaxContext}");
+        (fields.Has("max_position_embeddings") ? null : fields.Integer("max_sequence_length", 1, limits.MaxContext))
+        ?? fields.RequiredInteger("max_position_embeddings", 1, limits.MaxContext);
 
     private static int DividedHeadDim(JsonFields fields, int hidden, int heads) => hidden % heads == 0
         ? hidden / heads

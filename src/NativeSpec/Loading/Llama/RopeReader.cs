@@ -1,3 +1,5 @@
+using System.Text.Json;
+
 namespace NativeSpec.Loading.Llama;
 
 /// <summary>Reads the rotary embedding of a configuration: <c>rope_theta</c> and <c>rope_scaling</c>, or transformers 5's
@@ -8,50 +10,47 @@ internal static class RopeReader
     private static readonly string[] LinearKeys = ["factor"];
     private static readonly string[] Llama3Keys = ["factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"];
 
-    /// <summary>The base (10000, as in Llama 2, when the file has none) and the scaling.</summary>
+    /// <summary>The base (10000, as in Llama 2, when the file has none) and the scaling. Where the file says both twice, it is as in transformers:
+    /// the old name rope_scaling comes before rope_parameters, and a rope_theta inside of them before the one outside, which is stale.</summary>
     public static (double Theta, RopeScaling? Scaling) Read(JsonFields config)
     {
-        var theta = config.Number("rope_theta");
-        RopeScaling? scaling = null;
-        var seen = false;
-        foreach (var key in new[] { "rope_scaling", "rope_parameters" })
+        var (old, now) = (NotEmpty(config, "rope_scaling"), NotEmpty(config, "rope_parameters"));
+        var rope = old ?? now;
+        var scaling = rope is { } here ? ReadScaling(config, here) : null;
+        if (old is not null && now is { } other && ReadScaling(config, other) != scaling)
         {
-            if (config.Object(key) is not { } rope)
-            {
-                continue;
-            }
-
-            var inner = rope.Number("rope_theta");
-            if (inner is not null && theta is not null && inner != theta)
-            {
-                throw rope.Error("rope_theta", $"is {inner}, but elsewhere in the file it is {theta}");
-            }
-
-            theta ??= inner;
-            var here = ReadScaling(rope);
-            if (seen && here != scaling)
-            {
-                throw config.Error(key, "says something else than rope_scaling");
-            }
-
-            (scaling, seen) = (here, true);
+            config.Note("rope_parameters", "says something else than rope_scaling, which counts");
         }
 
-        return (theta ?? 10_000, scaling);
+        var (inside, outside) = (rope?.Number("rope_theta"), config.Number("rope_theta"));
+        if (inside is not null && outside is not null && inside != outside)
+        {
+            config.Note("rope_theta", FormattableString.Invariant($"is {outside}, but {inside} inside of the rope's own settings, which counts"));
+        }
+
+        return (inside ?? outside ?? now?.Number("rope_theta") ?? 10_000, scaling);
     }
 
-    private static RopeScaling? ReadScaling(JsonFields rope)
+    private static JsonFields? NotEmpty(JsonFields config, string name) =>
+        config.Object(name) is { } rope && rope.Element.GetPropertyCount() > 0 ? rope : null;
+
+    private static RopeScaling? ReadScaling(JsonFields config, JsonFields rope)
     {
         var kind = rope.Text("rope_type");
         var oldKind = rope.Text("type");
         if (kind is not null && oldKind is not null && kind != oldKind)
         {
-            throw rope.Error("type", $"is {MessageText.Quote(oldKind)}, but rope_type is {MessageText.Quote(kind)}");
+            rope.Note("type", $"is {MessageText.Quote(oldKind)}, but rope_type is {MessageText.Quote(kind)}, which counts");
         }
 
         switch (kind ?? oldKind ?? "default")
         {
             case "default":
+                if ((kind ?? oldKind) is null && rope.Number("factor") is { } factor && factor != 1)
+                {
+                    throw rope.Error("factor", FormattableString.Invariant($"is {factor}, but rope_type, which says what it means, is missing"));
+                }
+
                 CheckKeys(rope, []);
                 return null;
             case "linear":
@@ -65,7 +64,8 @@ internal static class RopeReader
                     Factor = Required(rope, "factor"),
                     LowFreqFactor = Required(rope, "low_freq_factor"),
                     HighFreqFactor = Required(rope, "high_freq_factor"),
-                    OriginalMaxPositionEmbeddings = rope.RequiredInteger("original_max_position_embeddings", 1, int.MaxValue),
+                    OriginalMaxPositionEmbeddings = config.Integer("original_max_position_embeddings", 1, int.MaxValue)
+                        ?? rope.RequiredInteger("original_max_position_embeddings", 1, int.MaxValue),
                 };
             case var unknown:
                 throw rope.Error(kind is null ? "type" : "rope_type", $"is {MessageText.Quote(unknown)}; supported are default, linear and llama3");
@@ -75,15 +75,22 @@ internal static class RopeReader
     private static double Required(JsonFields rope, string name) =>
         rope.Number(name) ?? throw rope.Error(name, "is missing; expected a number");
 
-    // Whatever stands here turns the queries and keys, so a key that is not understood is not ignored.
+    // A number or list that the kind does not use is left aside, as everywhere; settings inside of settings are those of single kinds of layers.
     private static void CheckKeys(JsonFields rope, string[] known)
     {
         foreach (var member in rope.Element.EnumerateObject())
         {
-            if (!known.Contains(member.Name) && !CommonKeys.Contains(member.Name) && rope.Value(member.Name) is { } value)
+            if (known.Contains(member.Name) || CommonKeys.Contains(member.Name) || rope.Value(member.Name) is not { } value)
             {
-                throw rope.Error(member.Name, $"is {JsonFields.Describe(value)}; this setting is not known for its rope_type");
+                continue;
             }
+
+            if (value.ValueKind == JsonValueKind.Object)
+            {
+                throw rope.Error(member.Name, "is an object; rotary embeddings that differ from layer to layer are not supported");
+            }
+
+            rope.Note(member.Name, $"is {JsonText.Describe(value)}, which its rope_type does not use: left aside");
         }
 
         if (rope.Number("partial_rotary_factor") is { } part && part != 1)

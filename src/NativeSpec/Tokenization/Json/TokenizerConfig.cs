@@ -68,7 +68,7 @@ internal sealed class TokenizerConfig
     {
         var file = Path.Combine(directory, name);
         return File.Exists(file)
-            ? JsonPart.Parse(file, TokenizerFiles.ReadBounded(file, limits.MaxConfigBytes, nameof(LoadLimits.MaxConfigBytes)))
+            ? JsonPart.Parse(file, RegularFile.ReadAll(file, limits.MaxConfigBytes, nameof(LoadLimits.MaxConfigBytes)))
             : null;
     }
 
