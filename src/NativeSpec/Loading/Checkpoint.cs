@@ -38,8 +38,8 @@ public sealed class Checkpoint : IDisposable
     }
 
     /// <summary>Opens a checkpoint.</summary>
-    /// <param name="path">A folder that holds <c>model.safetensors</c> or <c>model.safetensors.index.json</c>, a <c>.safetensors</c> file,
-    /// or the index of shards that lie beside it.</param>
+    /// <param name="path">A folder that holds <c>model.safetensors</c> or <c>model.safetensors.index.json</c> (of both, the former counts, unless
+    /// the index names it as a shard among others), a <c>.safetensors</c> file, or the index of shards that lie beside it.</param>
     /// <param name="limits">What the files may ask for; <see cref="LoadLimits.Default"/> when null.</param>
     /// <exception cref="ModelFormatException">There is no checkpoint, a file is damaged, a shard is missing, or shards hold several copies of a
     /// tensor and the index does not say which counts.</exception>
@@ -55,12 +55,12 @@ public sealed class Checkpoint : IDisposable
         }
 
         var single = System.IO.Path.Combine(path, ModelFolder.SingleName);
+        var index = System.IO.Path.Combine(path, ModelFolder.IndexName);
         if (System.IO.Path.Exists(single))
         {
-            return OpenFile(path, single, limits);
+            return OverlayOf(index, limits) is { } overlay ? OpenShards(path, path, overlay, limits) : OpenFile(path, single, limits);
         }
 
-        var index = System.IO.Path.Combine(path, ModelFolder.IndexName);
         return System.IO.Path.Exists(index) ? OpenShards(path, path, ShardIndex.Read(index, limits), limits) : throw ModelFolder.WithoutWeights(path);
     }
 
@@ -79,6 +79,19 @@ public sealed class Checkpoint : IDisposable
 
     /// <summary>The file that holds a tensor, or null.</summary>
     internal SafetensorsFile? HolderOf(string tensor) => _holders.GetValueOrDefault(tensor);
+
+    // Beside the one file an index is left over from the shards that it was made of, unless it names that file among others.
+    private static ShardIndex? OverlayOf(string index, LoadLimits limits)
+    {
+        try
+        {
+            return System.IO.Path.Exists(index) && ShardIndex.Read(index, limits) is { Shards.Count: > 1 } read && read.Shards.Contains(ModelFolder.SingleName) ? read : null;
+        }
+        catch (ModelFormatException)
+        {
+            return null;
+        }
+    }
 
     private static Checkpoint OpenFile(string path, string file, LoadLimits limits)
     {

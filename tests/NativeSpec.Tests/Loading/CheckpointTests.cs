@@ -122,6 +122,32 @@ public sealed class CheckpointTests
     }
 
     [Test]
+    public void Open_IndexThatNamesTheOneFileAmongOthers_LaysThemOverIt()
+    {
+        SafetensorsWriter.Write(_folder["model.safetensors"], [SafetensorsTensor.FromFloats("a", [1], new[] { 1f }), LoadingTestFiles.Tensor("b", 1)]);
+        SafetensorsWriter.Write(_folder["overlay.safetensors"], [SafetensorsTensor.FromFloats("a", [1], new[] { 2f })]);
+        WriteIndex(("a", "overlay.safetensors"), ("b", "model.safetensors"));
+
+        using var checkpoint = Checkpoint.Open(_folder.Path);
+
+        Assert.That(BitConverter.ToSingle(checkpoint.Tensors["a"].Bytes), Is.EqualTo(2));
+        Assert.That(checkpoint.FileOf("b"), Is.EqualTo(_folder["model.safetensors"]));
+    }
+
+    [TestCase("""{"weight_map":{"a":"1.safetensors","b":"2.safetensors"}}""")]
+    [TestCase("""{"weight_map":{"a":"model.safetensors","z":"model.safetensors"}}""")]
+    [TestCase("broken")]
+    public void Open_IndexLeftBesideTheOneFile_IsLeftAside(string index)
+    {
+        SafetensorsWriter.Write(_folder["model.safetensors"], [LoadingTestFiles.Tensor("a", 1)]);
+        _folder.Write(Index, index);
+
+        using var checkpoint = Checkpoint.Open(_folder.Path);
+
+        Assert.That(checkpoint.Tensors.Keys, Is.EqualTo(["a"]));
+    }
+
+    [Test]
     public void Open_StaleEntriesOfTheIndex_AreNoted()
     {
         WriteShards(("a", "1.safetensors"), ("b", "2.safetensors"));
