@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Text;
 using NativeSpec.Loading;
 using NativeSpec.Loading.Safetensors;
