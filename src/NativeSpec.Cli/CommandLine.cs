@@ -91,6 +91,7 @@ internal static class CommandLine
         var help = new HelpOption();
         help.Action = new HelpWithExamples((HelpAction)help.Action!);
         root.Add(help);
+        Numbers.ReadStrictly(root);
         return root;
     }
 

@@ -46,6 +46,29 @@ public sealed class CommandLineTests
         Assert.That(run.Error, Does.StartWith("nativespec: "));
     }
 
+    [TestCase("0,8", "generate", "--model", "x", "--prompt", "x", "--temperature", "0,8")]
+    [TestCase("1,1", "generate", "--model", "x", "--prompt", "x", "--repetition-penalty", "1,1")]
+    [TestCase("1.000,5", "generate", "--model", "x", "--prompt", "x", "--presence-penalty", "1.000,5")]
+    [TestCase("1,000", "generate", "--model", "x", "--prompt", "x", "--max-tokens", "1,000")]
+    [TestCase("1.0", "generate", "--model", "x", "--prompt", "x", "--top-k", "1.0")]
+    [TestCase("1e3", "generate", "--model", "x", "--prompt", "x", "--seed", "1e3")]
+    [TestCase("-1", "generate", "--model", "x", "--prompt", "x", "--seed", "-1")]
+    [TestCase("0x10", "inspect", "--model", "x", "--context", "0x10")]
+    [TestCase("99999999999", "inspect", "--model", "x", "--context", "99999999999")]
+    [TestCase("0.5f", "eval", "--model", "x", "--text-file", "y", "--context", "0.5f")]
+    [TestCase("NaN", "generate", "--model", "x", "--prompt", "x", "--temperature", "NaN")]
+    [TestCase("1e99", "generate", "--model", "x", "--prompt", "x", "--min-p", "1e99")]
+    [TestCase("2,5e-4", "train", "model", "--corpus", "x", "--tokenizer", "z", "--output", "y", "--learning-rate", "2,5e-4")]
+    [TestCase("(1)", "bench", "speculation", "--model", "x", "--prompts", "y", "--temperature", "(1)")]
+    public async Task ANumberThatIsNone_IsRepeatedAsItWasTyped(string typed, params string[] args)
+    {
+        var run = await CliRun.Of(args);
+
+        Assert.That(run.Code, Is.EqualTo(2));
+        Assert.That(run.Error, Does.Contain($"'{typed}' is no").And.Contain(args[^2]));
+    }
+
+    [TestCase("generate", "--prompt", "x", "--temperature", "8e-1", "--min-p", ".5", "--top-p", "+0.9", "--presence-penalty", "-0.25", "--seed", "18446744073709551615")]
     [TestCase("generate", "--prompt", "x")]
     [TestCase("inspect")]
     [TestCase("inspect", "--ids", "1")]

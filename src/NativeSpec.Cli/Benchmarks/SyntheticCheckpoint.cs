@@ -3,6 +3,7 @@ using NativeSpec.Loading.Llama;
 using NativeSpec.Loading.Safetensors;
 using NativeSpec.Model;
 using NativeSpec.Tensors;
+using NativeSpec.Tokenization.Bpe;
 
 namespace NativeSpec.Cli.Benchmarks;
 
@@ -52,12 +53,9 @@ internal sealed class SyntheticCheckpoint : IDisposable
         json.WriteStartObject("model");
         json.WriteString("type", "BPE");
         json.WriteStartObject("vocab");
-        var others = 256;
         for (var b = 0; b < 256; b++)
         {
-            // GPT-2's alphabet: printable bytes stand for themselves, the others for the letters from 256 on.
-            var isPrintable = b is (>= '!' and <= '~') or (>= 0xA1 and <= 0xAC) or (>= 0xAE and <= 0xFF);
-            json.WriteNumber(((char)(isPrintable ? b : others++)).ToString(), b);
+            json.WriteNumber(ByteAlphabet.Letter((byte)b).ToString(), b);
         }
 
         for (var token = 256; token < VocabSize; token++)

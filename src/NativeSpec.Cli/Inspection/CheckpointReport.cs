@@ -30,6 +30,13 @@ internal sealed record CheckpointReport(
         }
 
         json.WriteEndObject();
+        json.WriteStartArray("notes");
+        foreach (var note in Checkpoint.Notes)
+        {
+            json.WriteStringValue(note);
+        }
+
+        json.WriteEndArray();
         json.WriteStartObject("kernels");
         json.WriteString("used", Kernels.Used);
         json.WriteString("expected", Kernels.Expected);
@@ -94,6 +101,7 @@ internal sealed record CheckpointReport(
             ["weights", Checkpoint.Format == WeightFormat.AsStored ? "as stored" : $"packed, {Checkpoint.Format.ToString().ToLowerInvariant()}"],
             ["tokenizer", Tokenizer.Description ?? Tokenizer.Problem!],
             ["kernels", $"{Kernels.Used}{(Kernels.Used == Kernels.Expected ? "" : $", where {Kernels.Expected} was expected")}; this machine runs {string.Join(", ", Kernels.Available)}"],
+            .. Checkpoint.Notes.Select(note => new[] { "note", note }),
             ["memory", $"{Tables.Bytes(Memory.Weights)} weights + {Tables.Bytes(Memory.KeyValues)} keys and values of {Context} tokens + {Tables.Bytes(Memory.Buffers)} buffers = {Tables.Bytes(Memory.Total)}"],
         ];
         Tables.Print(terminal, ["checkpoint", ""], 2, facts);

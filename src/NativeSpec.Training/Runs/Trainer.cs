@@ -1,5 +1,6 @@
 using System.Text;
 using NativeSpec.Loading;
+using NativeSpec.Speculation;
 using NativeSpec.Training.Compute;
 using NativeSpec.Training.Data;
 using NativeSpec.Training.Layers;
@@ -178,15 +179,7 @@ internal sealed class Trainer
 
     // The number of steps belongs to it, because the learning rate's course depends on it.
     private string Recipe(string objective, int[] train)
-    {
-        var hash = 14695981039346656037UL; // FNV-1a
-        foreach (var token in train)
-        {
-            hash = unchecked((hash ^ (uint)token) * 1099511628211UL);
-        }
-
-        return FormattableString.Invariant($"{objective}; {_steps} steps of {_options.Sequences} x {_options.Context} tokens, rate {_options.LearningRate}, ")
+        => FormattableString.Invariant($"{objective}; {_steps} steps of {_options.Sequences} x {_options.Context} tokens, rate {_options.LearningRate}, ")
             + FormattableString.Invariant($"warm-up {_options.Warmup}, decay {_options.WeightDecay}, clip {_options.ClipNorm}, seed {_options.Seed}, ")
-            + FormattableString.Invariant($"held out every {_options.EvaluateEvery}: {_options.EvaluationTokens}; text {train.Length} tokens {hash:x16}");
-    }
+            + FormattableString.Invariant($"held out every {_options.EvaluateEvery}: {_options.EvaluationTokens}; text {train.Length} tokens {TokenHash.Of(train):x16}");
 }

@@ -55,7 +55,7 @@ internal static class TrainingCheckpoint
             throw new ModelFormatException(path, "is a safetensors file without the state of a training run");
         }
 
-        using var json = JsonFields.ParseDocument(path, Encoding.UTF8.GetBytes(state));
+        using var json = JsonText.ParseObject(path, Encoding.UTF8.GetBytes(state));
         var fields = new JsonFields(path, json.RootElement);
         if (fields.Text("recipe") is var written && written != recipe)
         {

@@ -201,7 +201,7 @@ public static class TrainingRun
         string[] files = [file, Path.Combine(Path.GetDirectoryName(Path.GetFullPath(file))!, "tokenizer_config.json")];
         foreach (var from in files.Where(File.Exists))
         {
-            var bytes = File.ReadAllBytes(from);
+            var bytes = RegularFile.ReadAll(from, LoadLimits.Default.MaxTokenizerBytes, nameof(LoadLimits.MaxTokenizerBytes));
             AtomicFile.Write(Path.Combine(output, Path.GetFileName(from)), stream => stream.Write(bytes));
         }
     }

@@ -99,6 +99,11 @@ public sealed partial class InferenceEngine : IDisposable
             var engine = new InferenceEngine(checkpoint, tokenizer, backend, options);
             if (options.Logger is { } logger)
             {
+                foreach (var note in checkpoint.Notes)
+                {
+                    LogNote(logger, note);
+                }
+
                 LogLoaded(logger, path, engine.Config.ParameterCount, tokenizer.Description, backend.Description, engine.MaxContext);
             }
 
@@ -293,7 +298,7 @@ public sealed partial class InferenceEngine : IDisposable
             }
         }
 
-        var endOfText = _checkpoint.EosTokenIds.Count > 0 ? _checkpoint.EosTokenIds : Tokenizer.EosIds;
+        var endOfText = _checkpoint.EosTokenIds.Union(Tokenizer.EosIds.Where(id => id < Config.VocabSize));
         return new SequenceRequest(
             prompt,
             (GenerationOptions)options.WithDefaults(_defaults),
@@ -341,4 +346,7 @@ public sealed partial class InferenceEngine : IDisposable
 
     [LoggerMessage(Level = LogLevel.Warning, Message = "the prompt begins with the beginning-of-text token {Id} twice: its text has one and the tokenizer puts one before it (GenerationOptions.AddSpecial = false leaves that out)")]
     private static partial void LogBeginsTwice(ILogger logger, int id);
+
+    [LoggerMessage(Level = LogLevel.Information, Message = "{Note}")]
+    private static partial void LogNote(ILogger logger, string note);
 }

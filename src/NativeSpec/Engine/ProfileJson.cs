@@ -72,7 +72,7 @@ internal static class ProfileJson
                 return null;
             }
 
-            using var document = JsonFields.ParseDocument(file, RegularFile.ReadAll(file, MaxBytes, nameof(MaxBytes)));
+            using var document = JsonText.ParseObject(file, RegularFile.ReadAll(file, MaxBytes, nameof(MaxBytes)));
             var root = document.RootElement;
             return root.GetProperty("version").GetInt32() == Version && root.GetProperty("key").GetString() == key ? Read(root, key) : null;
         }

@@ -6,10 +6,9 @@ namespace NativeSpec.Loading;
 /// <summary>The tensors of a checkpoint: one safetensors file, or the shards of <c>model.safetensors.index.json</c> seen as one.</summary>
 public sealed class Checkpoint : IDisposable
 {
-    private const string SingleName = "model.safetensors";
-    private const string IndexName = "model.safetensors.index.json";
-
     private readonly Dictionary<string, TensorView> _tensors = [];
+    private readonly Dictionary<string, SafetensorsFile> _holders = [];
+    private readonly List<string> _notes = [];
     private bool _disposed;
 
     private Checkpoint(string path, IReadOnlyList<SafetensorsFile> files)
@@ -24,6 +23,9 @@ public sealed class Checkpoint : IDisposable
     /// <summary>The file, or the shards in the order of their names.</summary>
     public IReadOnlyList<SafetensorsFile> Files { get; }
 
+    /// <summary>What the index says that is not so and does no harm unless the model needs it.</summary>
+    internal IReadOnlyList<string> Notes => _notes;
+
     /// <summary>The tensors of all files by name. A view is valid until the checkpoint is disposed.</summary>
     /// <exception cref="ObjectDisposedException">The checkpoint is disposed.</exception>
     public IReadOnlyDictionary<string, TensorView> Tensors
@@ -36,26 +38,30 @@ public sealed class Checkpoint : IDisposable
     }
 
     /// <summary>Opens a checkpoint.</summary>
-    /// <param name="path">A folder that holds <c>model.safetensors</c> or <c>model.safetensors.index.json</c>, or a <c>.safetensors</c> file.</param>
+    /// <param name="path">A folder that holds <c>model.safetensors</c> or <c>model.safetensors.index.json</c> (of both, the former counts, unless
+    /// the index names it as a shard among others), a <c>.safetensors</c> file, or the index of shards that lie beside it.</param>
     /// <param name="limits">What the files may ask for; <see cref="LoadLimits.Default"/> when null.</param>
-    /// <exception cref="ModelFormatException">There is no checkpoint, a file is damaged, or the index and its shards do not agree.</exception>
+    /// <exception cref="ModelFormatException">There is no checkpoint, a file is damaged, a shard is missing, or shards hold several copies of a
+    /// tensor and the index does not say which counts.</exception>
     public static Checkpoint Open(string path, LoadLimits? limits = null)
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
         limits ??= LoadLimits.Default;
         if (!Directory.Exists(path))
         {
-            return OpenFile(path, path, limits);
+            return ModelFolder.IsIndexName(path)
+                ? OpenShards(path, System.IO.Path.GetDirectoryName(System.IO.Path.GetFullPath(path))!, ShardIndex.Read(path, limits), limits)
+                : OpenFile(path, path, limits);
         }
 
-        var single = System.IO.Path.Combine(path, SingleName);
+        var single = System.IO.Path.Combine(path, ModelFolder.SingleName);
+        var index = System.IO.Path.Combine(path, ModelFolder.IndexName);
         if (System.IO.Path.Exists(single))
         {
-            return OpenFile(path, single, limits);
+            return OverlayOf(index, limits) is { } overlay ? OpenShards(path, path, overlay, limits) : OpenFile(path, single, limits);
         }
 
-        var index = System.IO.Path.Combine(path, IndexName);
-        return System.IO.Path.Exists(index) ? OpenShards(path, ShardIndex.Read(index, limits), limits) : throw NothingIn(path);
+        return System.IO.Path.Exists(index) ? OpenShards(path, path, ShardIndex.Read(index, limits), limits) : throw ModelFolder.WithoutWeights(path);
     }
 
     /// <summary>Releases all files. Views of their tensors must not be used any more.</summary>
@@ -72,16 +78,33 @@ public sealed class Checkpoint : IDisposable
     internal string FileOf(string tensor) => HolderOf(tensor)?.Path ?? Path;
 
     /// <summary>The file that holds a tensor, or null.</summary>
-    internal SafetensorsFile? HolderOf(string tensor) => Files.FirstOrDefault(file => file.Tensors.ContainsKey(tensor));
+    internal SafetensorsFile? HolderOf(string tensor) => _holders.GetValueOrDefault(tensor);
+
+    // Beside the one file an index is left over from the shards that it was made of, unless it names that file among others.
+    private static ShardIndex? OverlayOf(string index, LoadLimits limits)
+    {
+        try
+        {
+            return System.IO.Path.Exists(index) && ShardIndex.Read(index, limits) is { Shards.Count: > 1 } read && read.Shards.Contains(ModelFolder.SingleName) ? read : null;
+        }
+        catch (ModelFormatException)
+        {
+            return null;
+        }
+    }
 
     private static Checkpoint OpenFile(string path, string file, LoadLimits limits)
     {
         var checkpoint = new Checkpoint(path, [SafetensorsFile.Open(file, limits)]);
-        checkpoint.Merge(checkpoint.Files[0]);
+        foreach (var name in checkpoint.Files[0].Tensors.Keys)
+        {
+            checkpoint.Take(name, checkpoint.Files[0]);
+        }
+
         return checkpoint;
     }
 
-    private static Checkpoint OpenShards(string path, ShardIndex index, LoadLimits limits)
+    private static Checkpoint OpenShards(string path, string folder, ShardIndex index, LoadLimits limits)
     {
         List<SafetensorsFile> files = [];
         var checkpoint = new Checkpoint(path, files);
@@ -89,17 +112,16 @@ public sealed class Checkpoint : IDisposable
         {
             foreach (var shard in index.Shards)
             {
-                var file = System.IO.Path.Combine(path, shard);
+                var file = System.IO.Path.Combine(folder, shard);
                 if (!System.IO.Path.Exists(file))
                 {
                     throw new ModelFormatException(index.File, $"names shard '{shard}', which is not beside it; fetch all shards of the checkpoint");
                 }
 
                 files.Add(SafetensorsFile.Open(file, limits));
-                checkpoint.Merge(files[^1]);
             }
 
-            checkpoint.CheckAgainst(index);
+            checkpoint.Merge(index);
             return checkpoint;
         }
         catch
@@ -109,52 +131,34 @@ public sealed class Checkpoint : IDisposable
         }
     }
 
-    private void Merge(SafetensorsFile file)
+    /// <summary>Of a tensor that several shards hold, the index says which copy counts: edited checkpoints are published as a shard that lies
+    /// over the old ones. One that the index does not know, or knows in a shard that has none, is taken from where it is, if that is one place.</summary>
+    private void Merge(ShardIndex index)
     {
-        foreach (var (name, view) in file.Tensors)
+        var copies = Files.SelectMany(file => file.Tensors.Keys.Select(name => (Name: name, File: file))).ToLookup(copy => copy.Name, copy => copy.File);
+        var shards = Files.Zip(index.Shards).ToDictionary(pair => pair.Second, pair => pair.First);
+        foreach (var copy in copies)
         {
-            if (!_tensors.TryAdd(name, view))
+            var placed = index.WeightMap.TryGetValue(copy.Key, out var shard) && shards[shard].Tensors.ContainsKey(copy.Key) ? shards[shard] : null;
+            if (placed is null && copy.Count() > 1)
             {
-                throw new ModelFormatException(file.Path, $"tensor {MessageText.Quote(name)} is also in {FileOf(name)}; a tensor belongs to one shard");
+                throw new ModelFormatException(index.File, $"does not say which copy of tensor {MessageText.Quote(copy.Key)} counts: "
+                    + $"{copy.First().Path} holds one and {copy.ElementAt(1).Path} another");
             }
+
+            Take(copy.Key, placed ?? copy.First());
+        }
+
+        string[] stale = [.. index.WeightMap.Where(entry => !shards[entry.Value].Tensors.ContainsKey(entry.Key)).Select(entry => entry.Key)];
+        if (stale.Length > 0)
+        {
+            _notes.Add($"{index.File}: places {stale.Length} tensors in shards that do not hold them, such as {MessageText.Quote(stale[0])} in {index.WeightMap[stale[0]]}");
         }
     }
 
-    private void CheckAgainst(ShardIndex index)
+    private void Take(string name, SafetensorsFile file)
     {
-        var files = Files.Zip(index.Shards).ToDictionary(pair => pair.Second, pair => pair.First);
-        foreach (var (name, shard) in index.WeightMap)
-        {
-            var file = files[shard];
-            if (!file.Tensors.ContainsKey(name))
-            {
-                var found = file.Tensors.Count == 0 ? "which holds no tensor at all" : "which does not hold it";
-                throw new ModelFormatException(index.File, $"places tensor {MessageText.Quote(name)} in shard '{shard}', {found}");
-            }
-        }
-    }
-
-    private static ModelFormatException NothingIn(string folder)
-    {
-        string? other;
-        try
-        {
-            other = Directory.EnumerateFiles(folder).Select(file => System.IO.Path.GetFileName(file)).Order(StringComparer.Ordinal)
-                .FirstOrDefault(name => System.IO.Path.GetExtension(name) is ".safetensors" or ".gguf" or ".bin" or ".pt" or ".pth");
-        }
-        catch (Exception e) when (RegularFile.IsFileError(e))
-        {
-            return new ModelFormatException(folder, $"cannot be listed: {e.Message}", e);
-        }
-
-        var advice = other switch
-        {
-            null => "",
-            _ when other.EndsWith(".safetensors", StringComparison.Ordinal) =>
-                $"; it holds {MessageText.Quote(other)}: rename it, or give the path of the file itself",
-            _ => $"; it holds {MessageText.Quote(other)}, which is not read: convert the weights to safetensors with Hugging Face names "
-                + "(in transformers: save_pretrained(folder, safe_serialization=True))",
-        };
-        return new ModelFormatException(folder, $"has neither {SingleName} nor {IndexName}{advice}");
+        _tensors.Add(name, file.Tensors[name]);
+        _holders.Add(name, file);
     }
 }

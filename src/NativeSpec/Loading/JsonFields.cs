@@ -1,11 +1,10 @@
 using System.Text.Json;
-using System.Text.Unicode;
 
 namespace NativeSpec.Loading;
 
 /// <summary>Reads the members of one JSON object of a configuration file. A member that is absent or null is null; one of the wrong kind
 /// or out of range is a <see cref="ModelFormatException"/> that names the file, the member and the value.</summary>
-internal readonly struct JsonFields(string file, JsonElement element, string path = "")
+internal readonly struct JsonFields(string file, JsonElement element, List<string>? notes = null, string path = "", JsonElement defaults = default)
 {
     /// <summary>The file, for messages.</summary>
     public string File => file;
@@ -13,32 +12,16 @@ internal readonly struct JsonFields(string file, JsonElement element, string pat
     /// <summary>The object itself.</summary>
     public JsonElement Element => element;
 
-    /// <summary>Parses a whole file, whose root must be an object without duplicate names.</summary>
-    public static JsonDocument ParseDocument(string file, byte[] json)
-    {
-        try
-        {
-            CheckText(file, json);
-            var document = JsonDocument.Parse(json, new JsonDocumentOptions { AllowDuplicateProperties = false });
-            if (document.RootElement.ValueKind == JsonValueKind.Object)
-            {
-                return document;
-            }
+    /// <summary>The same object with members that count where it has none of their names; a null stays null.</summary>
+    public JsonFields WithDefaults(JsonElement members) => new(file, element, notes, path, members);
 
-            using (document)
-            {
-                throw new ModelFormatException(file, $"must be a JSON object; found {Describe(document.RootElement)}");
-            }
-        }
-        catch (JsonException e)
-        {
-            throw new ModelFormatException(file, $"is not valid JSON: {e.Message}", e);
-        }
-    }
+    /// <summary>Whether the member is there, be it null.</summary>
+    public bool Has(string name) => element.TryGetProperty(name, out _);
 
     /// <summary>The member, or null when it is absent or null.</summary>
     public JsonElement? Value(string name) =>
-        element.TryGetProperty(name, out var value) && value.ValueKind != JsonValueKind.Null ? value : null;
+        (element.TryGetProperty(name, out var value) || (defaults.ValueKind == JsonValueKind.Object && defaults.TryGetProperty(name, out value)))
+        && value.ValueKind != JsonValueKind.Null ? value : null;
 
     /// <summary>A whole number within bounds.</summary>
     public int? Integer(string name, long min = int.MinValue, long max = int.MaxValue)
@@ -48,9 +31,9 @@ internal readonly struct JsonFields(string file, JsonElement element, string pat
             return null;
         }
 
-        return value.ValueKind == JsonValueKind.Number && value.TryGetInt64(out var number) && number >= min && number <= max
+        return Whole(value) is { } number && number >= min && number <= max
             ? checked((int)number)
-            : throw Error(name, $"is {Describe(value)}; expected a whole number from {min} to {max}");
+            : throw Error(name, $"is {JsonText.Describe(value)}; expected a whole number from {min} to {max}");
     }
 
     /// <summary>A whole number that must be there.</summary>
@@ -67,7 +50,7 @@ internal readonly struct JsonFields(string file, JsonElement element, string pat
 
         return value.ValueKind == JsonValueKind.Number && value.TryGetDouble(out var number) && double.IsFinite(number)
             ? number
-            : throw Error(name, $"is {Describe(value)}; expected a finite number");
+            : throw Error(name, $"is {JsonText.Describe(value)}; expected a finite number");
     }
 
     /// <summary>A finite number in single precision, within bounds.</summary>
@@ -80,7 +63,7 @@ internal readonly struct JsonFields(string file, JsonElement element, string pat
 
         return (float)number >= min && (float)number <= max
             ? (float)number
-            : throw Error(name, $"is {Describe(Value(name)!.Value)}; expected a number from {min} to {max}");
+            : throw Error(name, $"is {JsonText.Describe(Value(name)!.Value)}; expected a number from {min} to {max}");
     }
 
     /// <summary>A truth value.</summary>
@@ -88,20 +71,21 @@ internal readonly struct JsonFields(string file, JsonElement element, string pat
     {
         JsonValueKind.True => true,
         JsonValueKind.False => false,
-        _ => throw Error(name, $"is {Describe(value)}; expected true or false"),
+        _ => throw Error(name, $"is {JsonText.Describe(value)}; expected true or false"),
     };
 
     /// <summary>A string.</summary>
     public string? Text(string name) => Value(name) is not { } value ? null
         : value.ValueKind == JsonValueKind.String ? value.GetString()
-        : throw Error(name, $"is {Describe(value)}; expected a string");
+        : throw Error(name, $"is {JsonText.Describe(value)}; expected a string");
 
     /// <summary>An object.</summary>
     public JsonFields? Object(string name) => Value(name) is not { } value ? null
-        : value.ValueKind == JsonValueKind.Object ? new JsonFields(file, value, $"{path}{name}.")
-        : throw Error(name, $"is {Describe(value)}; expected an object");
+        : value.ValueKind == JsonValueKind.Object ? new JsonFields(file, value, notes, $"{path}{name}.")
+        : throw Error(name, $"is {JsonText.Describe(value)}; expected an object");
 
-    /// <summary>Token ids: a number or an array of them, each below the vocabulary size; every id once. Empty when absent.</summary>
+    /// <summary>Token ids: a number or an array of them, every id once, ascending. Empty when absent. An id outside the vocabulary can never
+    /// be chosen: it is left out, with a note.</summary>
     public IReadOnlyList<int> TokenIds(string name, int vocabSize)
     {
         if (Value(name) is not { } value)
@@ -109,56 +93,48 @@ internal readonly struct JsonFields(string file, JsonElement element, string pat
             return [];
         }
 
-        if (value.ValueKind != JsonValueKind.Array)
+        var self = this;
+        long[] all = value.ValueKind == JsonValueKind.Array
+            ? [.. value.EnumerateArray().Select(item => Whole(item) ?? throw self.Error(name, $"holds {JsonText.Describe(item)}; expected whole numbers"))]
+            : [Whole(value) ?? throw Error(name, $"is {JsonText.Describe(value)}; expected a whole number or an array of them")];
+        var outside = all.Where(id => id < 0 || id >= vocabSize).ToArray();
+        if (outside.Length > 0)
         {
-            return [Integer(name, 0, vocabSize - 1L)!.Value];
+            Note(name, $"names the token {outside[0]}{(outside.Length > 1 ? $" and {outside.Length - 1} more" : "")}, outside the vocabulary of {vocabSize}: never chosen, left out");
         }
 
-        var ids = new SortedSet<int>();
-        foreach (var item in value.EnumerateArray())
-        {
-            ids.Add(item.ValueKind == JsonValueKind.Number && item.TryGetInt32(out var id) && id >= 0 && id < vocabSize
-                ? id
-                : throw Error(name, $"holds {Describe(item)}; expected whole numbers from 0 to {vocabSize - 1}"));
-        }
-
-        return [.. ids];
+        return [.. all.Except(outside).Distinct().Order().Select(id => (int)id)];
     }
+
+    /// <summary>A token id; as in <see cref="TokenIds"/>, one outside the vocabulary is left out.</summary>
+    public int? TokenId(string name, int vocabSize) => TokenIds(name, vocabSize) is [var id, ..] ? id : null;
+
+    /// <summary>Notes which members are taken from the defaults.</summary>
+    public void NoteDefaults()
+    {
+        var self = this;
+        string[] taken = [.. defaults.EnumerateObject().Where(member => !self.Has(member.Name)).Select(member => $"{member.Name} ({member.Value.GetRawText()})")];
+        if (taken.Length > 0)
+        {
+            notes?.Add($"{file}: is taken to mean its model_type's defaults where it says nothing: {string.Join(", ", taken)}");
+        }
+    }
+
+    /// <summary>Tells of a member that is left aside; who opens the model finds it in the notes.</summary>
+    public void Note(string name, string what) => notes?.Add($"{file}: {MessageText.Plain(path + name)} {what}");
 
     /// <summary>The error of a member.</summary>
     public ModelFormatException Error(string name, string problem) => new(file, $"{MessageText.Plain(path + name)} {problem}");
 
-    /// <summary>A value as it stands in the file, shortened.</summary>
-    public static string Describe(JsonElement value) => value.ValueKind switch
+    // JSON has one kind of number: 32.0 is whole, and tools write it.
+    private static long? Whole(JsonElement value)
     {
-        JsonValueKind.Object => "an object",
-        JsonValueKind.Array => $"an array of {value.GetArrayLength()}",
-        _ => MessageText.Plain(value.GetRawText()),
-    };
-
-    // JsonDocument decodes strings when they are asked for, and then throws if they cannot be: so ask once, here.
-    private static void CheckText(string file, byte[] json)
-    {
-        if (!Utf8.IsValid(json))
+        if (value.ValueKind != JsonValueKind.Number)
         {
-            throw new ModelFormatException(file, "is not valid UTF-8");
+            return null;
         }
 
-        var reader = new Utf8JsonReader(json);
-        while (reader.Read())
-        {
-            if (reader.ValueIsEscaped)
-            {
-                try
-                {
-                    reader.GetString();
-                }
-                catch (InvalidOperationException e)
-                {
-                    var text = MessageText.Quote(MessageText.Plain(reader.ValueSpan));
-                    throw new ModelFormatException(file, $"has a string that is not valid UTF-16 near byte {reader.TokenStartIndex}: {text}", e);
-                }
-            }
-        }
+        return value.TryGetInt64(out var number) ? number
+            : value.TryGetDouble(out var real) && double.IsInteger(real) && Math.Abs(real) < 1L << 53 ? (long)real : null;
     }
 }

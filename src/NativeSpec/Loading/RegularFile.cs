@@ -29,7 +29,7 @@ internal static class RegularFile
             // settled before the file is opened.
             if (info.Length == 0)
             {
-                throw new ModelFormatException(path, "is empty or not a regular file");
+                throw new ModelFormatException(path, "is empty or not a regular file: where it should be one, fetch it again");
             }
 
             var handle = File.OpenHandle(path, FileMode.Open, FileAccess.Read, FileShare.Read);
@@ -59,6 +59,15 @@ internal static class RegularFile
         }
 
         var bytes = new byte[length];
+        ReadExactly(path, handle, bytes, 0);
+        return bytes;
+    }
+
+    /// <summary>Reads the first bytes of a file, or all where it has fewer.</summary>
+    public static byte[] ReadStart(string path, int most)
+    {
+        using var handle = Open(path, out var length);
+        var bytes = new byte[Math.Min(length, most)];
         ReadExactly(path, handle, bytes, 0);
         return bytes;
     }

@@ -8,12 +8,14 @@ namespace NativeSpec.Tokenization;
 /// <summary>Finds the files of a tokenizer, reads them within the limits, and tells by their content what they are.</summary>
 internal static class TokenizerFiles
 {
+    private const string Expected = "expected a tokenizer.json, tokenizer.model, tekken.json or *.tiktoken";
     private static readonly string[] Names = ["tokenizer.json", "tokenizer.model", "tekken.json"];
 
-    /// <summary>Reads the tokenizer of a folder or a file.</summary>
+    /// <summary>Reads the tokenizer of a folder or a file; beside a file of weights it is that of their folder.</summary>
     public static TokenizerParts Read(string path, LoadLimits limits)
     {
-        var file = Directory.Exists(path) ? FindIn(path) : path;
+        var folder = Directory.Exists(path) ? path : ModelFolder.OfWeights(path);
+        var file = folder is null ? path : FindIn(folder);
         var bytes = RegularFile.ReadAll(file, limits.MaxTokenizerBytes, nameof(LoadLimits.MaxTokenizerBytes));
         return Parse(file, bytes, TokenizerConfig.Read(Path.GetDirectoryName(Path.GetFullPath(file))!, limits), limits);
     }
@@ -21,9 +23,8 @@ internal static class TokenizerFiles
     /// <summary>Reads a tokenizer from the bytes of its file.</summary>
     public static TokenizerParts Parse(string file, byte[] bytes, TokenizerConfig config, LoadLimits limits)
     {
-        ReadOnlySpan<byte> start = bytes;
-        start = (start.StartsWith("\uFEFF"u8) ? start[3..] : start).TrimStart(" \t\r\n"u8);
-        if (start is [(byte)'{', ..])
+        var text = FileKind.WithoutMark(bytes).TrimStart(" \t\r\n"u8);
+        if (text is [(byte)'{', ..])
         {
             var root = JsonPart.Parse(file, bytes);
             return Tekken.LooksLike(root) ? Tekken.Read(root, config, limits) : TokenizerJson.Read(root, config, limits);
@@ -34,31 +35,23 @@ internal static class TokenizerFiles
             return SentencePieceModel.Read(file, bytes, config, limits);
         }
 
-        if (NameOther(start) is { } other)
-        {
-            throw new ModelFormatException(file, $"is no tokenizer but {other}: expected a tokenizer.json, tokenizer.model, tekken.json or *.tiktoken");
-        }
-
-        return TiktokenRanks.LooksLike(start)
-            ? TiktokenRanks.Read(file, start, config, limits)
-            : throw new ModelFormatException(file, "is no tokenizer: expected a tokenizer.json, tokenizer.model, tekken.json or *.tiktoken");
+        return TiktokenRanks.LooksLike(text)
+            ? TiktokenRanks.Read(file, text, config, limits)
+            : throw new ModelFormatException(file, $"{NameOther(bytes, text)}: {Expected}");
     }
 
     // What people find in the place of a tokenizer.
-    private static string? NameOther(ReadOnlySpan<byte> start) => start switch
+    private static string NameOther(ReadOnlySpan<byte> bytes, ReadOnlySpan<byte> text)
     {
-        _ when start.IsEmpty => "empty",
-        _ when start.StartsWith("version https://git-lfs"u8) =>
-            "a Git LFS pointer, which stands for a file that has not been fetched (git lfs pull fetches it)",
-        [(byte)'<', ..] => "an HTML or XML page (was an error page or the page about the file saved in its place?)",
-        _ when start.StartsWith("GGUF"u8) => "a GGUF file, another engine's format",
-        _ when start.StartsWith("PK\u0003\u0004"u8) => "a zip archive or a PyTorch checkpoint",
-        [0x1F, 0x8B, ..] => "gzip-compressed (gunzip unpacks it)",
-        [0xFF, 0xFE, ..] or [0xFE, 0xFF, ..] => "text in UTF-16 (save it as UTF-8)",
-        [(byte)'[', ..] or [(byte)'"', ..] => "some other JSON",
-        _ when start.StartsWith("#version"u8) => "a list of merges (merges.txt), which needs its vocabulary: use tokenizer.json",
-        _ => null,
-    };
+        var start = bytes[..Math.Min(bytes.Length, FileKind.Bytes)];
+        return text switch
+        {
+            [] => "is empty",
+            [(byte)'[', ..] or [(byte)'"', ..] => "is no tokenizer but some other JSON",
+            _ when text.StartsWith("#version"u8) => "is a list of merges (merges.txt), which needs its vocabulary, and no tokenizer by itself",
+            _ => FileKind.Find(start) ?? $"{FileKind.FindText(start) ?? "is something unknown"} and no tokenizer",
+        };
+    }
 
     // A sentencepiece model begins with its first piece: the tag of field 1, which is also a line feed, and soon bytes that no text has.
     private static bool MayBeSentencePiece(ReadOnlySpan<byte> bytes) => bytes is [0x0A, ..]

@@ -135,6 +135,20 @@ public sealed class InferenceEngineTests
         Assert.That(ignoring.Ids, Is.EqualTo(free.Ids));
     }
 
+    [TestCase(TestFolder.TokenizersEndOfText)]
+    [TestCase(5)]
+    [TestCase(6)]
+    public async Task CompleteAsync_AnEndOfText_MayBeNamedByAnyOfTheThreeFiles(int end)
+    {
+        using var folder = new TestFolder(eos: 5);
+        await File.WriteAllTextAsync(Path.Combine(folder.Path, "generation_config.json"), """{"eos_token_id":[6,100000]}""");
+        using var engine = Open(folder);
+
+        var result = await engine.CompleteAsync("hello", Sampled with { Temperature = 0, LogitBias = new Dictionary<int, float> { [end] = 100 } });
+
+        Assert.That((result.FinishReason, result.Ids), Is.EqualTo((FinishReason.Stop, new[] { end })));
+    }
+
     [Test]
     public async Task CompleteAsync_AStopId_EndsAtTheToken()
     {

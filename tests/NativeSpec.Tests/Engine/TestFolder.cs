@@ -13,7 +13,7 @@ internal sealed class TestFolder : IDisposable
     /// <summary>A token whose embedding is not a number: a request that has it in its prompt fails, alone.</summary>
     public const int PoisonedToken = 299;
 
-    /// <summary>What ends a text where the checkpoint names no token for it.</summary>
+    /// <summary>What ends a text by the tokenizer, whatever the configurations name.</summary>
     public const int TokenizersEndOfText = 267;
 
     /// <summary>Writes the folder. The tokenizer is byte-level: ids 0 to 255 are the bytes.</summary>

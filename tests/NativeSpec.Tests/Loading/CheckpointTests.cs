@@ -93,40 +93,94 @@ public sealed class CheckpointTests
         LoadingTestFiles.Refused(() => Checkpoint.Open(_folder.Path), _folder[Index], "weight_map.a", "plain name");
     }
 
-    [Test]
-    public void Open_TensorInTwoShards_IsRefused()
+    [TestCase("1.safetensors", 1f)]
+    [TestCase("2.safetensors", 2f)]
+    public void Open_TensorInTwoShards_IndexSaysWhichCounts(string shard, float value)
     {
-        WriteShards(("a", "1.safetensors"), ("b", "2.safetensors"));
+        SafetensorsWriter.Write(_folder["1.safetensors"], [SafetensorsTensor.FromFloats("a", [1], new[] { 1f }), LoadingTestFiles.Tensor("b", 1)]);
+        SafetensorsWriter.Write(_folder["2.safetensors"], [SafetensorsTensor.FromFloats("a", [1], new[] { 2f }), LoadingTestFiles.Tensor("c", 1)]);
+        WriteIndex(("a", shard), ("b", "1.safetensors"), ("c", "2.safetensors"));
+
+        using var checkpoint = Checkpoint.Open(_folder.Path);
+
+        Assert.That(BitConverter.ToSingle(checkpoint.Tensors["a"].Bytes), Is.EqualTo(value));
+        Assert.That(checkpoint.FileOf("a"), Is.EqualTo(_folder[shard]));
+        Assert.That(checkpoint.Tensors, Has.Count.EqualTo(3));
+        Assert.That(checkpoint.Notes, Is.Empty);
+    }
+
+    [Test]
+    public void Open_TensorInTwoShardsThatTheIndexDoesNotPlace_IsRefused()
+    {
+        WriteShards(("a", "1.safetensors"), ("b", "2.safetensors"), ("c", "3.safetensors"));
         SafetensorsWriter.Write(_folder["2.safetensors"], [LoadingTestFiles.Tensor("a", 1), LoadingTestFiles.Tensor("b", 1)]);
 
-        LoadingTestFiles.Refused(() => Checkpoint.Open(_folder.Path), _folder["2.safetensors"], "'a'", _folder["1.safetensors"]);
+        WriteIndex(("b", "2.safetensors"), ("x", "1.safetensors"));
+        LoadingTestFiles.Refused(() => Checkpoint.Open(_folder.Path), _folder[Index], "'a'", _folder["1.safetensors"], _folder["2.safetensors"]);
+        WriteIndex(("a", "3.safetensors"), ("b", "2.safetensors"), ("x", "1.safetensors"));
+        LoadingTestFiles.Refused(() => Checkpoint.Open(_folder.Path), _folder[Index], "'a'", _folder["1.safetensors"], _folder["2.safetensors"]);
     }
 
     [Test]
-    public void Open_TensorAbsentFromItsShard_IsRefused()
+    public void Open_IndexThatNamesTheOneFileAmongOthers_LaysThemOverIt()
     {
-        WriteShards(("a", "1.safetensors"), ("b", "2.safetensors"));
-        WriteIndex(("a", "1.safetensors"), ("b", "2.safetensors"), ("c", "2.safetensors"));
+        SafetensorsWriter.Write(_folder["model.safetensors"], [SafetensorsTensor.FromFloats("a", [1], new[] { 1f }), LoadingTestFiles.Tensor("b", 1)]);
+        SafetensorsWriter.Write(_folder["overlay.safetensors"], [SafetensorsTensor.FromFloats("a", [1], new[] { 2f })]);
+        WriteIndex(("a", "overlay.safetensors"), ("b", "model.safetensors"));
 
-        LoadingTestFiles.Refused(() => Checkpoint.Open(_folder.Path), _folder[Index], "'c'", "'2.safetensors'", "does not hold it");
+        using var checkpoint = Checkpoint.Open(_folder.Path);
+
+        Assert.That(BitConverter.ToSingle(checkpoint.Tensors["a"].Bytes), Is.EqualTo(2));
+        Assert.That(checkpoint.FileOf("b"), Is.EqualTo(_folder["model.safetensors"]));
+    }
+
+    [TestCase("""{"weight_map":{"a":"1.safetensors","b":"2.safetensors"}}""")]
+    [TestCase("""{"weight_map":{"a":"model.safetensors","z":"model.safetensors"}}""")]
+    [TestCase("broken")]
+    public void Open_IndexLeftBesideTheOneFile_IsLeftAside(string index)
+    {
+        SafetensorsWriter.Write(_folder["model.safetensors"], [LoadingTestFiles.Tensor("a", 1)]);
+        _folder.Write(Index, index);
+
+        using var checkpoint = Checkpoint.Open(_folder.Path);
+
+        Assert.That(checkpoint.Tensors.Keys, Is.EqualTo(["a"]));
     }
 
     [Test]
-    public void Open_TensorInAnotherShardThanTheIndexSays_IsRefused()
+    public void Open_StaleEntriesOfTheIndex_AreNoted()
     {
         WriteShards(("a", "1.safetensors"), ("b", "2.safetensors"));
-        WriteIndex(("a", "2.safetensors"), ("b", "1.safetensors"));
+        WriteIndex(("a", "2.safetensors"), ("b", "2.safetensors"), ("c", "2.safetensors"), ("d", "1.safetensors"));
 
-        LoadingTestFiles.Refused(() => Checkpoint.Open(_folder.Path), _folder[Index], "does not hold it");
+        using var checkpoint = Checkpoint.Open(_folder.Path);
+
+        Assert.That(checkpoint.Tensors.Keys, Is.EquivalentTo(["a", "b"]));
+        Assert.That(checkpoint.FileOf("a"), Is.EqualTo(_folder["1.safetensors"]));
+        Assert.That(checkpoint.Notes, Has.Count.EqualTo(1).And.One.Contains("3 tensors").And.One.Contains(_folder[Index]));
     }
 
     [Test]
-    public void Open_ShardWithoutTensors_IsRefused()
+    public void Open_TensorThatTheIndexDoesNotName_IsThere()
+    {
+        WriteShards(("a", "1.safetensors"), ("b", "1.safetensors"));
+        WriteIndex(("a", "1.safetensors"));
+
+        using var checkpoint = Checkpoint.Open(_folder.Path);
+
+        Assert.That(checkpoint.Tensors, Contains.Key("b"));
+    }
+
+    [Test]
+    public void Open_PathOfAnIndex_IsItsShards()
     {
         WriteShards(("a", "1.safetensors"), ("b", "2.safetensors"));
-        SafetensorsWriter.Write(_folder["2.safetensors"], []);
+        File.Move(_folder[Index], _folder["model.fp16.safetensors.index.json"]);
+        SafetensorsWriter.Write(_folder["model.safetensors"], [LoadingTestFiles.Tensor("other", 1)]);
 
-        LoadingTestFiles.Refused(() => Checkpoint.Open(_folder.Path), _folder[Index], "'b'", "no tensor at all");
+        using var checkpoint = Checkpoint.Open(_folder["model.fp16.safetensors.index.json"]);
+
+        Assert.That(checkpoint.Tensors.Keys, Is.EquivalentTo(["a", "b"]));
     }
 
     [TestCase("""{"weight_map":{"a":"1.safetensors","a":"2.safetensors"}}""", "not valid JSON", "a", TestName = "Open_IndexNamesTensorTwice_IsRefused")]
@@ -171,8 +225,8 @@ public sealed class CheckpointTests
     public void Open_RefusedShards_LeaveNoFileOpen()
     {
         WriteShards(("a", "1.safetensors"), ("b", "2.safetensors"));
-        WriteIndex(("a", "1.safetensors"), ("c", "2.safetensors"));
-        LoadingTestFiles.Refused(() => Checkpoint.Open(_folder.Path), "'c'");
+        _folder.Write("2.safetensors", "no safetensors");
+        LoadingTestFiles.Refused(() => Checkpoint.Open(_folder.Path), _folder["2.safetensors"]);
 
         Assert.That(() => new FileStream(_folder["1.safetensors"], FileMode.Open, FileAccess.ReadWrite, FileShare.None).Dispose(), Throws.Nothing);
     }

@@ -15,6 +15,13 @@ public sealed class LoadingFuzzTests
          "rope_scaling":{"factor":8.0,"low_freq_factor":1.0,"high_freq_factor":4.0,"original_max_position_embeddings":16,"rope_type":"llama3"},"eos_token_id":[2,3]}
         """;
 
+    // What is read and left aside: Python's numbers, a mark, two rope settings, a quantization, ids outside the vocabulary.
+    private const string Loose = """
+        {"architectures":[],"model_type":"mistral","hidden_size":8.0,"intermediate_size":12,"num_hidden_layers":2,"num_attention_heads":4,"vocab_size":10,
+         "max_position_embeddings":32,"sliding_window":null,"num_key_value_heads":null,"a":[NaN,-Infinity],"b":Infinity,"hidden_act":"swish","eos_token_id":[2,99],
+         "quantization_config":{"quant_method":"gptq"},"rope_theta":5.0,"rope_scaling":{"type":"linear","factor":2,"x":1},"rope_parameters":{"rope_theta":7.0}}
+        """;
+
     private static readonly TempFolder Folder = new();
 
     [OneTimeTearDown]
@@ -54,9 +61,30 @@ public sealed class LoadingFuzzTests
     {
         ConfigTarget.Accepted = 0;
 
-        new Mutator(2, Encoding.UTF8.GetBytes(Config)).Run<ConfigTarget>(6000);
+        new Mutator(2, Encoding.UTF8.GetBytes(Config), Encoding.UTF8.GetBytes("\uFEFF" + Loose)).Run<ConfigTarget>(6000);
 
         Assert.That(ConfigTarget.Accepted, Is.InRange(50, 5900));
+    }
+
+    [Test]
+    public void Kinds_MutatedStarts_AreToldWithoutACrash()
+    {
+        KindTarget.Told = 0;
+
+        new Mutator(5, "version https://git-lfs.github.com/spec/v1\n"u8.ToArray(), "<!DOCTYPE html><html>"u8.ToArray(), "GGUF\u0003\0\0\0"u8.ToArray(),
+            [0xEF, 0xBB, 0xBF, (byte)'{', (byte)'}'], [0x80, 0x02, 0x7D], [0x1F, 0x8B, 8], [0xFF, 0xFE, 0x7B, 0]).Run<KindTarget>(4000);
+
+        Assert.That(KindTarget.Told, Is.InRange(50, 3900));
+    }
+
+    [Test]
+    public void Json_MutatedPythonNumbers_AreRefusedOrParsed()
+    {
+        JsonTarget.Accepted = 0;
+
+        new Mutator(6, """{"a":NaN,"b":[Infinity,-Infinity , NaN],"NaN":"Infinity \" NaN","c":{"d":-Infinity}}"""u8.ToArray()).Run<JsonTarget>(6000);
+
+        Assert.That(JsonTarget.Accepted, Is.InRange(50, 5900));
     }
 
     [Test]
@@ -120,6 +148,41 @@ public sealed class LoadingFuzzTests
 
             var header = *(long*)file.MapStart;
             Assert.That(8 + header + inside, Is.EqualTo(length), $"header and tensors cover the file (sum {sum})");
+        }
+    }
+
+    private sealed class KindTarget : IFuzzTarget
+    {
+        public static int Told { get; set; }
+
+        public static void Fuzz(ReadOnlySpan<byte> input)
+        {
+            var start = input[..Math.Min(input.Length, FileKind.Bytes)];
+            Told += FileKind.Find(start) is null ? 0 : 1;
+            Assert.That(FileKind.FindText(start)?.Any(char.IsControl) ?? false, Is.False);
+            _ = FileKind.IsSafetensors(start);
+        }
+    }
+
+    private sealed class JsonTarget : IFuzzTarget
+    {
+        public static int Accepted { get; set; }
+
+        public static void Fuzz(ReadOnlySpan<byte> input)
+        {
+            try
+            {
+                using var document = JsonText.ParseObject("x.json", input.ToArray());
+                Accepted++;
+                foreach (var member in document.RootElement.EnumerateObject())
+                {
+                    Assert.That(JsonText.Describe(member.Value), Is.Not.Empty);
+                }
+            }
+            catch (ModelFormatException e)
+            {
+                Assert.That(e.Message, Does.StartWith("x.json"));
+            }
         }
     }
 

@@ -22,6 +22,13 @@ internal sealed class TempFolder : IDisposable
 
     public string Write(string name, string content) => Write(name, Encoding.UTF8.GetBytes(content));
 
+    /// <summary>A named pipe that nobody writes into: to open it for reading waits for ever. Not on Windows.</summary>
+    public void MakePipe(string name)
+    {
+        using var mkfifo = System.Diagnostics.Process.Start("mkfifo", this[name]);
+        mkfifo.WaitForExit();
+    }
+
     public void Dispose() => Directory.Delete(Path, recursive: true);
 }
 

@@ -49,7 +49,7 @@ internal static class LayerReader
         RequireLength(config, "no_rope_layers", list, layers, orLonger: true);
         return OrNull([.. list.EnumerateArray().Take(layers).Select(item => item.ValueKind == JsonValueKind.Number && item.TryGetInt32(out var rotated) && rotated is 0 or 1
             ? rotated == 1
-            : throw config.Error("no_rope_layers", $"holds {JsonFields.Describe(item)}; expected 1 for a layer with rotation and 0 for one without"))]);
+            : throw config.Error("no_rope_layers", $"holds {JsonText.Describe(item)}; expected 1 for a layer with rotation and 0 for one without"))]);
     }
 
     private static bool[]? OrNull(bool[] layers) => layers.Contains(false) ? layers : null;
@@ -69,14 +69,14 @@ internal static class LayerReader
             _ => throw Unknown(type),
         })];
 
-        ModelFormatException Unknown(JsonElement type) => config.Error("layer_types", $"holds {JsonFields.Describe(type)}; supported are full_attention and sliding_attention");
+        ModelFormatException Unknown(JsonElement type) => config.Error("layer_types", $"holds {JsonText.Describe(type)}; supported are full_attention and sliding_attention");
     }
 
     private static void RequireLength(JsonFields config, string name, JsonElement list, int layers, bool orLonger)
     {
         if (list.ValueKind != JsonValueKind.Array || list.GetArrayLength() < layers || (list.GetArrayLength() > layers && !orLonger))
         {
-            throw config.Error(name, $"is {JsonFields.Describe(list)}; expected an array of num_hidden_layers, which is {layers}");
+            throw config.Error(name, $"is {JsonText.Describe(list)}; expected an array of num_hidden_layers, which is {layers}");
         }
     }
 }

@@ -6,12 +6,14 @@ namespace NativeSpec.Loading.Llama;
 /// where they lie in the files, so opening does not read them.</summary>
 public sealed class LlamaCheckpoint : IDisposable
 {
-    private LlamaCheckpoint(LlamaConfig config, GenerationConfig generation, Checkpoint checkpoint)
+    private const string HeadName = "lm_head.weight";
+
+    private LlamaCheckpoint(LlamaConfig config, GenerationConfig generation, Checkpoint checkpoint, List<string> notes)
     {
-        Config = config;
         Generation = generation;
         Checkpoint = checkpoint;
-        EosTokenIds = generation.EosTokenIds.Count > 0 ? generation.EosTokenIds : config.EosTokenIds;
+        EosTokenIds = [.. generation.EosTokenIds.Union(config.EosTokenIds).Order()];
+        Notes = notes;
 
         var binder = new WeightBinder(checkpoint);
         var embedding = binder.Matrix("model.embed_tokens.weight", config.VocabSize, config.HiddenSize);
@@ -26,14 +28,27 @@ public sealed class LlamaCheckpoint : IDisposable
             Embedding = embedding,
             Layers = layers,
             FinalNorm = binder.Vector("model.norm.weight", config.HiddenSize),
-            // A packed output matrix stands beside the embedding that it was made from, which is looked up and stays as it was.
-            LmHead = config.TieWordEmbeddings && !binder.IsPacked("lm_head.weight") ? embedding : binder.Weight("lm_head.weight", config.VocabSize, config.HiddenSize),
+            LmHead = IsTied(binder, config, embedding) ? embedding : binder.Weight(HeadName, config.VocabSize, config.HiddenSize),
         };
+        // A packed output matrix stands beside the embedding that it was made from, which is looked up and stays as it was.
+        var differs = config.TieWordEmbeddings && !ReferenceEquals(Tensors.LmHead, embedding) && !binder.IsPacked(HeadName);
+        Config = differs ? config with { TieWordEmbeddings = false } : config;
         binder.Finish(IsHarmless);
+        if (differs)
+        {
+            notes.Add($"{checkpoint.FileOf(HeadName)}: {HeadName} differs from the embedding and is used, though config.json says \"tie_word_embeddings\": true");
+        }
+
+        if (config.Quantization is { } method)
+        {
+            notes.Add($"config.json: names the quantization {method}, but the weights are not quantized: left aside");
+        }
+
+        notes.AddRange(checkpoint.Notes);
         WeightBytes = binder.Bytes;
     }
 
-    /// <summary>The shape of the model.</summary>
+    /// <summary>The shape of the model, as its configuration and its tensors give it.</summary>
     public LlamaConfig Config { get; }
 
     /// <summary>What <c>generation_config.json</c> recommends; without the file, nothing.</summary>
@@ -42,7 +57,11 @@ public sealed class LlamaCheckpoint : IDisposable
     /// <summary>The files, and all their tensors, also those that the model itself does not use (Medusa heads).</summary>
     public Checkpoint Checkpoint { get; }
 
-    /// <summary>The tokens that end a text: those of generation_config.json, or else those of config.json.</summary>
+    /// <summary>What the files say that is contradicted elsewhere, left aside or never used, a sentence each: worth a look when a model does not
+    /// write what it should.</summary>
+    public IReadOnlyList<string> Notes { get; }
+
+    /// <summary>The tokens that end a text: those of generation_config.json and of config.json, ascending. The tokenizer's come on top.</summary>
     public IReadOnlyList<int> EosTokenIds { get; }
 
     /// <summary>The weights, by name; valid until the checkpoint is disposed.</summary>
@@ -64,25 +83,33 @@ public sealed class LlamaCheckpoint : IDisposable
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
         limits ??= LoadLimits.Default;
-        var folder = File.Exists(path) ? Path.GetDirectoryName(Path.GetFullPath(path))! : path;
-        if (!Directory.Exists(folder))
-        {
-            throw new ModelFormatException(path, "does not exist; expected a folder with config.json and model.safetensors");
-        }
-
-        var config = LlamaConfig.Read(Path.Combine(folder, "config.json"), limits);
+        var folder = ModelFolder.Of(path);
+        List<string> notes = [];
+        var configFile = Path.Combine(folder, "config.json");
+        var config = LlamaConfigReader.Parse(configFile, ReadConfig(configFile), limits, notes);
         var generationFile = Path.Combine(folder, "generation_config.json");
-        var generation = Path.Exists(generationFile) ? GenerationConfig.Read(generationFile, config.VocabSize, limits) : new GenerationConfig();
-        var checkpoint = Checkpoint.Open(path, limits);
+        var generation = Path.Exists(generationFile)
+            ? GenerationConfig.Parse(generationFile, ReadConfig(generationFile), config.VocabSize, notes)
+            : new GenerationConfig();
+        Checkpoint? checkpoint = null;
         try
         {
-            return new LlamaCheckpoint(config, generation, checkpoint);
+            checkpoint = Checkpoint.Open(path, limits);
+            return new LlamaCheckpoint(config, generation, checkpoint, notes);
+        }
+        catch (ModelFormatException error) when (checkpoint is not null && config.Quantization is { } method)
+        {
+            checkpoint.Dispose();
+            throw new ModelFormatException(error.File, $"{error.Problem} (config.json names the quantization {method}: quantized weights are not read; "
+                + "take the model's files with 16-bit weights)", error);
         }
         catch
         {
-            checkpoint.Dispose();
+            checkpoint?.Dispose();
             throw;
         }
+
+        byte[] ReadConfig(string file) => RegularFile.ReadAll(file, limits.MaxConfigBytes, nameof(LoadLimits.MaxConfigBytes));
     }
 
     /// <summary>Bytes that one token takes in a KV cache of this element type.</summary>
@@ -121,10 +148,14 @@ public sealed class LlamaCheckpoint : IDisposable
         };
     }
 
+    // Whatever the configuration says, a head that the file holds and that is not the embedding is used: it is what was trained.
+    private static bool IsTied(WeightBinder binder, LlamaConfig config, TensorView embedding) =>
+        config.TieWordEmbeddings && (!binder.Has(HeadName) || (embedding is not null && !binder.IsPacked(HeadName) && binder.IsCopy(HeadName, embedding)));
+
     // Old files store the rotary frequencies, which follow from the configuration; tied files may store the output matrix again; and
     // Medusa heads are extra layers on top, which change nothing below.
     private bool IsHarmless(string tensor) =>
         tensor.EndsWith(".rotary_emb.inv_freq", StringComparison.Ordinal)
         || tensor.StartsWith("medusa_head.", StringComparison.Ordinal)
-        || (tensor == "lm_head.weight" && Config.TieWordEmbeddings);
+        || (tensor == HeadName && Config.TieWordEmbeddings);
 }

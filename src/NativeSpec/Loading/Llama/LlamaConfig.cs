@@ -104,6 +104,9 @@ public sealed record LlamaConfig
     /// <summary>Tokens that a token attends to at most in a layer; 0 for all.</summary>
     internal int WindowOf(int layer) => WindowedLayers is null || WindowedLayers[layer] ? SlidingWindow ?? 0 : 0;
 
+    /// <summary>The quantization that the file names, for messages: whether the weights are quantized, the tensors show.</summary>
+    internal string? Quantization { get; init; }
+
     /// <summary>Numbers in all weights; a tied output matrix is counted once.</summary>
     /// <exception cref="OverflowException">They do not fit in 64 bits.</exception>
     public long ParameterCount

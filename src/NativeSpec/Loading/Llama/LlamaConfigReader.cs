@@ -6,11 +6,13 @@ namespace NativeSpec.Loading.Llama;
 /// refused by name (see <see cref="UnsupportedSettings"/>); everything else is ignored.</summary>
 internal static class LlamaConfigReader
 {
-    public static LlamaConfig Parse(string file, byte[] json, LoadLimits limits)
+    public static LlamaConfig Parse(string file, byte[] json, LoadLimits limits, List<string>? notes = null)
     {
-        using var document = JsonFields.ParseDocument(file, json);
-        var fields = new JsonFields(file, document.RootElement);
+        using var document = JsonText.ParseObject(file, json);
+        var fields = new JsonFields(file, document.RootElement, notes);
         var family = ReadFamily(fields);
+        fields = fields.WithDefaults(family.Defaults);
+        fields.NoteDefaults();
         UnsupportedSettings.Refuse(fields, family);
 
         var hidden = fields.RequiredInteger("hidden_size", 1, limits.MaxWidth);
@@ -31,7 +33,7 @@ internal static class LlamaConfigReader
             HeadDim = fields.Integer("head_dim", 1, limits.MaxWidth) ?? family.HeadDim ?? DividedHeadDim(fields, hidden, heads),
             VocabSize = vocab,
             MaxPositionEmbeddings = StretchedContext(context, rope.Scaling, limits),
-            RmsNormEps = (float)(fields.Number("rms_norm_eps") ?? family.RmsNormEps),
+            RmsNormEps = (float)(fields.Number("rms_norm_eps") ?? throw fields.Error("rms_norm_eps", "is null; expected a number above 0")),
             RopeTheta = rope.Theta,
             RopeScaling = rope.Scaling,
             PartialRotaryFactor = rope.PartialRotaryFactor,
@@ -48,8 +50,9 @@ internal static class LlamaConfigReader
             AttentionMultiplier = family.Has("attention_multiplier") ? Multiplier(fields, family, "attention_multiplier") : null,
             LogitsScaling = Multiplier(fields, family, "logits_scaling"),
             ModelType = family.ModelType,
-            BosTokenId = fields.Integer("bos_token_id", 0, vocab - 1L),
+            BosTokenId = fields.TokenId("bos_token_id", vocab),
             EosTokenIds = fields.TokenIds("eos_token_id", vocab),
+            Quantization = ReadQuantization(fields),
         };
         return config.FindProblem(limits) is { } problem ? throw new ModelFormatException(file, problem) : config;
     }
@@ -69,6 +72,7 @@ internal static class LlamaConfigReader
         return family ?? architecture ?? throw fields.Error("model_type", $"is missing, and so is architectures; supported are {supported}");
     }
 
+    // An empty list is a tool's way of leaving it out; of several names one must be known.
     private static ModelFamily? ReadArchitecture(JsonFields fields)
     {
         if (fields.Value("architectures") is not { } value)
@@ -76,21 +80,42 @@ internal static class LlamaConfigReader
             return null;
         }
 
-        if (value.ValueKind != JsonValueKind.Array || value.GetArrayLength() != 1 || value[0].ValueKind != JsonValueKind.String)
+        JsonElement[] names = value.ValueKind == JsonValueKind.Array ? [.. value.EnumerateArray()] : [value];
+        if (names.Any(name => name.ValueKind != JsonValueKind.String))
         {
-            throw fields.Error("architectures", $"is {JsonFields.Describe(value)}; expected an array with one name");
+            throw fields.Error("architectures", $"is {JsonText.Describe(value)}; expected an array of names");
         }
 
-        var name = value[0].GetString()!;
-        return ModelFamily.OfArchitecture(name)
-            ?? throw fields.Error("architectures", $"holds {MessageText.Quote(name)}; supported are {string.Join(", ", ModelFamily.All.SelectMany(family => family.Architectures))}");
+        var known = names.Select(name => ModelFamily.OfArchitecture(name.GetString()!)).FirstOrDefault(family => family is not null);
+        return known is not null || names.Length == 0
+            ? known
+            : throw fields.Error("architectures", $"holds {MessageText.Quote(names[0].GetString()!)}; supported are {string.Join(", ", ModelFamily.All.SelectMany(family => family.Architectures))}");
+    }
+
+    // What the training run or the maker's tool has left in the file decides nothing: the tensors show whether they are quantized. Only weights
+    // that were trained to be rounded at every use look plain and are not.
+    private static string? ReadQuantization(JsonFields fields)
+    {
+        foreach (var name in new[] { "quantization_config", "compression_config" })
+        {
+            if (fields.Object(name) is not { } settings || settings.Element.GetPropertyCount() == 0)
+            {
+                continue;
+            }
+
+            var method = settings.Text("quant_method");
+            return method != "bitnet"
+                ? MessageText.Quote(method ?? "(no quant_method)")
+                : throw settings.Error("quant_method", "is 'bitnet': a model whose weights are rounded in every layer is not computed here");
+        }
+
+        return null;
     }
 
     // The first Llama checkpoints call it max_sequence_length.
     private static int ReadContext(JsonFields fields, LoadLimits limits) =>
-        fields.Integer("max_position_embeddings", 1, limits.MaxContext)
-        ?? fields.Integer("max_sequence_length", 1, limits.MaxContext)
-        ?? throw fields.Error("max_position_embeddings", $"is missing; expected a whole number from 1 to {limits.MaxContext}");
+        (fields.Has("max_position_embeddings") ? null : fields.Integer("max_sequence_length", 1, limits.MaxContext))
+        ?? fields.RequiredInteger("max_position_embeddings", 1, limits.MaxContext);
 
     private static int DividedHeadDim(JsonFields fields, int hidden, int heads) => hidden % heads == 0
         ? hidden / heads

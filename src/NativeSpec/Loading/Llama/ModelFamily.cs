@@ -1,3 +1,5 @@
+using System.Text.Json;
+
 namespace NativeSpec.Loading.Llama;
 
 /// <summary>Which of a family's layers attend to a window alone.</summary>
@@ -20,25 +22,53 @@ internal enum WindowRule
 /// configuration classes of huggingface/transformers. The forward is one for all of them.</summary>
 internal sealed record ModelFamily(string ModelType, params string[] Architectures)
 {
+    private const string Llama = """
+        {"vocab_size": 32000, "hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32, "num_attention_heads": 32,
+         "max_position_embeddings": 2048, "rms_norm_eps": 1e-6}
+        """;
+
+    private const string Qwen = """
+        {"vocab_size": 151936, "hidden_size": 4096, "intermediate_size": 22016, "num_hidden_layers": 32, "num_attention_heads": 32,
+         "num_key_value_heads": 32, "max_position_embeddings": 32768, "rms_norm_eps": 1e-6}
+        """;
+
     private static readonly string[] Multipliers = ["embedding_multiplier", "residual_multiplier", "logits_scaling", "attention_multiplier"];
 
     /// <summary>All that this engine computes.</summary>
     public static IReadOnlyList<ModelFamily> All { get; } =
     [
         // The second name is how the first Llama checkpoints (and Vicuna made from them) spell it.
-        new("llama", "LlamaForCausalLM", "LLaMAForCausalLM") { AttentionBias = true, MlpBias = true },
-        new("mistral", "MistralForCausalLM") { Window = WindowRule.AllLayers, MissingWindow = 4096 },
-        new("qwen2", "Qwen2ForCausalLM") { QkvBias = true, Window = WindowRule.LaterLayers, MissingWindow = 4096, Own = ["layer_types"] },
+        new("llama", "LlamaForCausalLM", "LLaMAForCausalLM") { AttentionBias = true, MlpBias = true, Defaults = Json(Llama) },
+        new("mistral", "MistralForCausalLM")
+        {
+            Window = WindowRule.AllLayers, MissingWindow = 4096, Defaults = Json("""
+                {"vocab_size": 32000, "hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32, "num_attention_heads": 32,
+                 "num_key_value_heads": 8, "max_position_embeddings": 131072, "rms_norm_eps": 1e-6}
+                """),
+        },
+        new("qwen2", "Qwen2ForCausalLM")
+        {
+            QkvBias = true, Window = WindowRule.LaterLayers, MissingWindow = 4096, Own = ["layer_types"], Defaults = Json(Qwen),
+        },
         new("qwen3", "Qwen3ForCausalLM")
         {
-            AttentionBias = true, QkNorm = true, HeadDim = 128, Window = WindowRule.LaterLayers, MissingWindow = 4096, Own = ["layer_types"],
+            AttentionBias = true, QkNorm = true, HeadDim = 128, Window = WindowRule.LaterLayers, MissingWindow = 4096, Own = ["layer_types"], Defaults = Json(Qwen),
         },
-        new("granite", "GraniteForCausalLM") { AttentionBias = true, MlpBias = true, Own = Multipliers },
-        new("phi3", "Phi3ForCausalLM") { RmsNormEps = 1e-5, Window = WindowRule.AllLayers, Own = ["partial_rotary_factor"] },
+        new("granite", "GraniteForCausalLM") { AttentionBias = true, MlpBias = true, Own = Multipliers, Defaults = Json(Llama) },
+        new("phi3", "Phi3ForCausalLM")
+        {
+            Window = WindowRule.AllLayers, Own = ["partial_rotary_factor"], Defaults = Json("""
+                {"vocab_size": 32064, "hidden_size": 3072, "intermediate_size": 8192, "num_hidden_layers": 32, "num_attention_heads": 32,
+                 "max_position_embeddings": 4096, "rms_norm_eps": 1e-5}
+                """),
+        },
         new("smollm3", "SmolLM3ForCausalLM")
         {
             AttentionBias = true, MlpBias = true, TieWordEmbeddings = true, RopeTheta = 2e6, Window = WindowRule.UnrotatedLayers,
-            Own = ["layer_types", "no_rope_layers", "no_rope_layer_interval"],
+            Own = ["layer_types", "no_rope_layers", "no_rope_layer_interval"], Defaults = Json("""
+                {"vocab_size": 128256, "hidden_size": 2048, "intermediate_size": 11008, "num_hidden_layers": 36, "num_attention_heads": 16,
+                 "num_key_value_heads": 4, "max_position_embeddings": 32768, "rms_norm_eps": 1e-6}
+                """),
         },
     ];
 
@@ -92,8 +122,9 @@ internal sealed record ModelFamily(string ModelType, params string[] Architectur
     /// <summary>The width of a head where the file does not say; null for hidden_size / num_attention_heads.</summary>
     public int? HeadDim { get; init; }
 
-    /// <summary>What the norms add where the file does not say.</summary>
-    public double RmsNormEps { get; init; } = 1e-6;
+    /// <summary>What the file would say of the model's sizes and norms where it does not name them. The ids that begin and end a text are not
+    /// among them: there the tokenizer knows better.</summary>
+    public required JsonElement Defaults { get; init; }
 
     /// <summary>The base of the rotation where the file does not say.</summary>
     public double RopeTheta { get; init; } = 10_000;
@@ -106,4 +137,6 @@ internal sealed record ModelFamily(string ModelType, params string[] Architectur
 
     /// <summary>The family of an architecture's name; null where it is none of these.</summary>
     public static ModelFamily? OfArchitecture(string name) => All.FirstOrDefault(family => family.Architectures.Contains(name));
+
+    private static JsonElement Json(string json) => JsonDocument.Parse(json).RootElement;
 }

@@ -19,39 +19,32 @@ internal static class RopeReader
         ["factor", "original_max_position_embeddings", "beta_fast", "beta_slow", "mscale", "mscale_all_dim", "attention_factor", "truncate"];
     private static readonly string[] LongRopeKeys = ["factor", "original_max_position_embeddings", "short_factor", "long_factor", "attention_factor"];
 
-    /// <summary>Reads the base (the family's when the file has none), the rotated part and the scaling.</summary>
+    /// <summary>Reads the base (the family's when the file has none), the rotated part and the scaling. Where the file says something twice, it is
+    /// as in transformers: the old name rope_scaling comes before rope_parameters, and a rope_theta inside of them before the one outside, which is
+    /// stale.</summary>
     public static RopeSettings Read(JsonFields config, ModelFamily family, int context)
     {
-        var theta = config.Number("rope_theta");
-        var part = config.Number("partial_rotary_factor");
-        RopeScaling? scaling = null;
-        var seen = false;
-        foreach (var key in new[] { "rope_scaling", "rope_parameters" })
+        var (old, now) = (NotEmpty(config, "rope_scaling"), NotEmpty(config, "rope_parameters"));
+        var rope = old ?? now;
+        var scaling = rope is { } here ? ReadScaling(config, here, family, context) : null;
+        if (old is not null && now is { } other && ReadScaling(config, other, family, context) != scaling)
         {
-            if (config.Object(key) is not { } rope)
-            {
-                continue;
-            }
-
-            var inner = rope.Number("rope_theta");
-            if (inner is not null && theta is not null && inner != theta)
-            {
-                throw rope.Error("rope_theta", $"is {inner}, but elsewhere in the file it is {theta}");
-            }
-
-            theta ??= inner;
-            part = ReadPart(rope, family) ?? part;
-            var here = ReadScaling(config, rope, family, context);
-            if (seen && here != scaling)
-            {
-                throw config.Error(key, "says something else than rope_scaling");
-            }
-
-            (scaling, seen) = (here, true);
+            config.Note("rope_parameters", "says something else than rope_scaling, which counts");
         }
 
-        return new RopeSettings(theta ?? family.RopeTheta, part ?? 1, scaling);
+        var (inside, outside) = (rope?.Number("rope_theta"), config.Number("rope_theta"));
+        if (inside is not null && outside is not null && inside != outside)
+        {
+            config.Note("rope_theta", FormattableString.Invariant($"is {outside}, but {inside} inside of the rope's own settings, which counts"));
+        }
+
+        var theta = inside ?? outside ?? now?.Number("rope_theta") ?? family.RopeTheta;
+        var part = ReadPart(old, family) ?? ReadPart(now, family) ?? config.Number("partial_rotary_factor") ?? 1;
+        return new RopeSettings(theta, part, scaling);
     }
+
+    private static JsonFields? NotEmpty(JsonFields config, string name) =>
+        config.Object(name) is { } rope && rope.Element.GetPropertyCount() > 0 ? rope : null;
 
     private static RopeScaling? ReadScaling(JsonFields config, JsonFields rope, ModelFamily family, int context)
     {
@@ -59,12 +52,17 @@ internal static class RopeReader
         var oldKind = rope.Text("type");
         if (kind is not null && oldKind is not null && kind != oldKind)
         {
-            throw rope.Error("type", $"is {MessageText.Quote(oldKind)}, but rope_type is {MessageText.Quote(kind)}");
+            rope.Note("type", $"is {MessageText.Quote(oldKind)}, but rope_type is {MessageText.Quote(kind)}, which counts");
         }
 
         switch (kind ?? oldKind ?? "default")
         {
             case "default":
+                if ((kind ?? oldKind) is null && rope.Number("factor") is { } factor && factor != 1)
+                {
+                    throw rope.Error("factor", FormattableString.Invariant($"is {factor}, but rope_type, which says what it means, is missing"));
+                }
+
                 CheckKeys(rope, []);
                 return null;
             case "linear":
@@ -78,7 +76,8 @@ internal static class RopeReader
                     Factor = Required(rope, "factor"),
                     LowFreqFactor = Required(rope, "low_freq_factor"),
                     HighFreqFactor = Required(rope, "high_freq_factor"),
-                    OriginalMaxPositionEmbeddings = rope.RequiredInteger("original_max_position_embeddings", 1, int.MaxValue),
+                    OriginalMaxPositionEmbeddings = config.Integer("original_max_position_embeddings", 1, int.MaxValue)
+                        ?? rope.RequiredInteger("original_max_position_embeddings", 1, int.MaxValue),
                 };
             // Phi-3's first names for longrope.
             case "longrope" or "su":
@@ -131,31 +130,38 @@ internal static class RopeReader
     {
         if (rope.Value(name) is not { ValueKind: JsonValueKind.Array } list)
         {
-            throw rope.Error(name, $"is {(rope.Value(name) is { } value ? JsonFields.Describe(value) : "missing")}; expected an array of numbers");
+            throw rope.Error(name, $"is {(rope.Value(name) is { } value ? JsonText.Describe(value) : "missing")}; expected an array of numbers");
         }
 
         return [.. list.EnumerateArray().Select(item => item.ValueKind == JsonValueKind.Number && item.TryGetDouble(out var number)
             ? number
-            : throw rope.Error(name, $"holds {JsonFields.Describe(item)}; expected numbers"))];
+            : throw rope.Error(name, $"holds {JsonText.Describe(item)}; expected numbers"))];
     }
 
-    private static double? ReadPart(JsonFields rope, ModelFamily family)
+    private static double? ReadPart(JsonFields? rope, ModelFamily family)
     {
-        var part = rope.Number("partial_rotary_factor");
+        var part = rope?.Number("partial_rotary_factor");
         return part is null or 1 || family.Has("partial_rotary_factor")
             ? part
-            : throw rope.Error("partial_rotary_factor", $"is {part}; only whole heads are rotated (1) where model_type is {family.ModelType}");
+            : throw rope!.Value.Error("partial_rotary_factor", $"is {part}; only whole heads are rotated (1) where model_type is {family.ModelType}");
     }
 
-    // Whatever stands here turns the queries and keys, so a key that is not understood is not ignored.
+    // A number or list that the kind does not use is left aside, as everywhere; settings inside of settings are those of single kinds of layers.
     private static void CheckKeys(JsonFields rope, string[] known)
     {
         foreach (var member in rope.Element.EnumerateObject())
         {
-            if (!known.Contains(member.Name) && !CommonKeys.Contains(member.Name) && rope.Value(member.Name) is { } value)
+            if (known.Contains(member.Name) || CommonKeys.Contains(member.Name) || rope.Value(member.Name) is not { } value)
             {
-                throw rope.Error(member.Name, $"is {JsonFields.Describe(value)}; this setting is not known for its rope_type");
+                continue;
             }
+
+            if (value.ValueKind == JsonValueKind.Object)
+            {
+                throw rope.Error(member.Name, "is an object; rotary embeddings that differ from layer to layer are not supported");
+            }
+
+            rope.Note(member.Name, $"is {JsonText.Describe(value)}, which its rope_type does not use: left aside");
         }
     }
 }

@@ -6,7 +6,6 @@ namespace NativeSpec.Loading.Llama;
 /// its value, because a model that runs without it writes plausible nonsense.</summary>
 internal static class UnsupportedSettings
 {
-    private const string Quantized = "quantized weights are not read";
     private const string Experts = "mixture-of-experts layers are not supported";
     private const string SoftCap = "soft-capped scores are not supported";
     private const string Norms = "normalised queries and keys are not supported";
@@ -19,7 +18,6 @@ internal static class UnsupportedSettings
     // Harmless when absent, null, false, 0 or empty.
     private static readonly (string Name, string Reason)[] MustBeOff =
     [
-        ("quantization_config", Quantized), ("compression_config", Quantized),
         ("num_local_experts", Experts), ("num_experts", Experts), ("n_routed_experts", Experts), ("num_experts_per_tok", Experts),
         ("moe_intermediate_size", Experts),
         ("attn_logit_softcapping", SoftCap), ("final_logit_softcapping", SoftCap), ("logit_softcapping", SoftCap), ("attn_logit_softcap", SoftCap),
@@ -47,7 +45,7 @@ internal static class UnsupportedSettings
         {
             if (!family.Has(name) && config.Value(name) is { } value && !IsOff(value))
             {
-                throw config.Error(name, $"is {JsonFields.Describe(value)}: {reason}");
+                throw config.Error(name, $"is {JsonText.Describe(value)}: {reason}");
             }
         }
 
@@ -55,7 +53,7 @@ internal static class UnsupportedSettings
         {
             if (!family.Has(name) && config.Value(name) is { } value && !(value.ValueKind == JsonValueKind.Number && value.TryGetDouble(out var number) && number == 1))
             {
-                throw config.Error(name, $"is {JsonFields.Describe(value)}: {reason}");
+                throw config.Error(name, $"is {JsonText.Describe(value)}: {reason}");
             }
         }
 
@@ -74,7 +72,7 @@ internal static class UnsupportedSettings
 
     private static void RefuseActivation(JsonFields config, string name)
     {
-        if (config.Text(name) is { } activation && activation != "silu")
+        if (config.Text(name) is { } activation && activation is not ("silu" or "swish"))
         {
             throw config.Error(name, $"is {MessageText.Quote(activation)}; only 'silu' is supported");
         }
@@ -91,7 +89,7 @@ internal static class UnsupportedSettings
             : types.EnumerateArray().FirstOrDefault(type => type.ValueKind != JsonValueKind.String || type.GetString() != "full_attention");
         if (other.ValueKind != JsonValueKind.Undefined)
         {
-            throw config.Error("layer_types", $"holds {JsonFields.Describe(other)}; only full_attention layers are supported");
+            throw config.Error("layer_types", $"holds {JsonText.Describe(other)}; only full_attention layers are supported");
         }
     }
 
@@ -100,7 +98,7 @@ internal static class UnsupportedSettings
     {
         if (config.Value("attention_multiplier") is { } value)
         {
-            throw config.Error("attention_multiplier", $"is {JsonFields.Describe(value)}: {Multipliers}");
+            throw config.Error("attention_multiplier", $"is {JsonText.Describe(value)}: {Multipliers}");
         }
     }
 

@@ -45,6 +45,16 @@ internal sealed class WeightBinder(Checkpoint checkpoint)
         });
     }
 
+    /// <summary>Whether the checkpoint has a tensor of that name.</summary>
+    public bool Has(string name) => _tensors.ContainsKey(name);
+
+    /// <summary>Whether a tensor of the checkpoint has the type, shape and bytes of another.</summary>
+    public bool IsCopy(string name, TensorView other)
+    {
+        var view = _tensors[name];
+        return view.DType == other.DType && view.Shape.SequenceEqual(other.Shape) && SameBytes(view, other);
+    }
+
     /// <summary>Whether the checkpoint holds the matrix packed.</summary>
     public bool IsPacked(string name)
         => _tensors.TryGetValue(name, out var view) && view.DType == DType.U8 && PackedMetadata.FormatOf(checkpoint.HolderOf(name)!) != WeightFormat.AsStored;
@@ -71,7 +81,9 @@ internal sealed class WeightBinder(Checkpoint checkpoint)
         {
             var example = _tensors.Keys.Where(name => !_taken.Contains(name)).Order(StringComparer.Ordinal).FirstOrDefault();
             throw new ModelFormatException(checkpoint.Path, $"{_missingCount} tensors are missing: {List(_missing, _missingCount)}"
-                + (example is null ? "" : $"; the checkpoint has {MessageText.Quote(example)} instead"));
+                + (example is null ? "" : $"; the checkpoint has {MessageText.Quote(example)} instead")
+                + (_missing is ["lm_head.weight"] ? "; if the embedding is also the output matrix, config.json must say \"tie_word_embeddings\": true" : "")
+                + string.Concat(checkpoint.Notes.Select(note => $"; {note}")));
         }
 
         string[] extra = [.. _tensors.Keys.Where(name => !_taken.Contains(name) && !harmless(name)).Order(StringComparer.Ordinal)];
@@ -92,6 +104,20 @@ internal sealed class WeightBinder(Checkpoint checkpoint)
         }
 
         return FirstWithAll(MemoryMarshal.Cast<byte, ushort>(view.Bytes), view.DType == DType.F16 ? (ushort)0x7C00 : (ushort)0x7F80);
+    }
+
+    // A span holds at most 2 GiB, a tensor more. What differs mostly does so soon, and what is the same is not read again when it is used.
+    private static unsafe bool SameBytes(TensorView a, TensorView b)
+    {
+        const int Piece = 1 << 24;
+        var same = a.ByteLength == b.ByteLength;
+        for (long done = 0; same && done < a.ByteLength; done += Piece)
+        {
+            var length = (int)Math.Min(Piece, a.ByteLength - done);
+            same = new ReadOnlySpan<byte>((byte*)a.Data + done, length).SequenceEqual(new ReadOnlySpan<byte>((byte*)b.Data + done, length));
+        }
+
+        return same;
     }
 
     private static int FirstWithAll<T>(ReadOnlySpan<T> values, T bits)

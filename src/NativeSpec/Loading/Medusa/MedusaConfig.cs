@@ -29,7 +29,7 @@ internal sealed record MedusaConfig
             return null;
         }
 
-        using var document = JsonFields.ParseDocument(file, RegularFile.ReadAll(file, limits.MaxConfigBytes, nameof(LoadLimits.MaxConfigBytes)));
+        using var document = JsonText.ParseObject(file, RegularFile.ReadAll(file, limits.MaxConfigBytes, nameof(LoadLimits.MaxConfigBytes)));
         var fields = new JsonFields(file, document.RootElement);
         // In vLLM's own configuration the layers of a block go by the name that means decoder layers everywhere else.
         var isVllm = fields.Text("model_type") == "medusa" && fields.Value("medusa_num_layers") is null;

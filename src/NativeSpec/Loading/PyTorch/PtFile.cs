@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using System.Text;
 using Microsoft.Win32.SafeHandles;
 using NativeSpec.Tensors;
@@ -11,62 +10,30 @@ namespace NativeSpec.Loading.PyTorch;
 /// storage KEY that they look into, <c>byteorder</c> says <c>little</c>. Several tensors may share one storage. A tensor that is not
 /// contiguous (a transpose, a slice) or not aligned is copied; see <see cref="CopiedBytes"/>.</para>
 /// <para>Source of the format: the notes on serialization in PyTorch's documentation.</para></summary>
-public sealed unsafe class PtFile : IDisposable
+public sealed class PtFile : IDisposable
 {
-    private const int CopyAlignment = 64;
     private const string PickleName = "/data.pkl";
 
-    private readonly MappedFile _map;
-    private readonly Dictionary<string, TensorView> _tensors;
-    private byte* _copies;
-    private bool _disposed;
+    private readonly MappedTensors _tensors;
 
-    private PtFile(string path, MappedFile map, IReadOnlyList<PtTensor> tensors, LoadLimits limits)
-    {
-        Path = path;
-        _map = map;
-        Length = map.Length;
-        CopiedBytes = CheckedCopySize(path, map, tensors, limits);
-        _copies = CopiedBytes == 0 ? null : (byte*)NativeMemory.AlignedAlloc((nuint)CopiedBytes, CopyAlignment);
-        _tensors = new Dictionary<string, TensorView>(tensors.Count);
-        var copy = _copies;
-        foreach (var tensor in tensors)
-        {
-            var at = map.Data + (nint)tensor.FileOffset;
-            if (tensor.NeedsCopy(map.Data))
-            {
-                tensor.CopyTo((byte*)at, copy);
-                at = (nint)copy;
-                copy += RoundUp(tensor.ByteLength);
-            }
-
-            _tensors.Add(tensor.Name, new TensorView(tensor.Name, tensor.DType, tensor.Shape, at, tensor.ByteLength) { Memory = map.Handle });
-        }
-    }
+    private PtFile(string path, MappedTensors tensors) => (Path, _tensors) = (path, tensors);
 
     /// <summary>The file.</summary>
     public string Path { get; }
 
     /// <summary>Bytes in the file.</summary>
-    public long Length { get; }
+    public long Length => _tensors.FileLength;
 
     /// <summary>Bytes of memory taken for tensors that do not lie contiguous and aligned in the file; 0 for state dicts as modules make
     /// them.</summary>
-    public long CopiedBytes { get; }
+    public long CopiedBytes => _tensors.CopiedBytes;
 
     /// <summary>The tensors by name. A view is valid until this file is disposed.</summary>
     /// <exception cref="ObjectDisposedException">The file is disposed.</exception>
-    public IReadOnlyDictionary<string, TensorView> Tensors
-    {
-        get
-        {
-            ObjectDisposedException.ThrowIf(_disposed, this);
-            return _tensors;
-        }
-    }
+    public IReadOnlyDictionary<string, TensorView> Tensors => _tensors.Views;
 
     /// <summary>Address of the first byte of the mapping.</summary>
-    internal nint MapStart => _map.Data;
+    internal nint MapStart => _tensors.MapStart;
 
     /// <summary>Opens a file and checks everything that it says of its tensors.</summary>
     /// <param name="path">A regular file, or a link to one.</param>
@@ -88,7 +55,9 @@ public sealed unsafe class PtFile : IDisposable
             var pickle = ReadEntry(path, handle, entries[folder + PickleName], limits.MaxConfigBytes);
             var tensors = Bind(path, PickleReader.Read(path, pickle, limits), entries, folder, limits);
             map = MappedFile.Map(path, handle, length);
-            return new PtFile(path, map, tensors, limits);
+            // Views of one storage can be many; what is copied of it is not more than the file itself, or a small file could ask for much memory.
+            var mostCopied = Math.Min(limits.MaxCopiedBytes, Math.Max(map.Length, 1 << 20));
+            return new PtFile(path, new MappedTensors(path, map, tensors, mostCopied));
         }
         catch
         {
@@ -99,23 +68,13 @@ public sealed unsafe class PtFile : IDisposable
     }
 
     /// <summary>Releases the mapping. Views of its tensors must not be used any more.</summary>
-    public void Dispose()
-    {
-        if (_disposed)
-        {
-            return;
-        }
-
-        _disposed = true;
-        NativeMemory.AlignedFree(_copies);
-        _copies = null;
-        _map.Dispose();
-    }
+    public void Dispose() => _tensors.Dispose();
 
     private static void RefuseOtherFormats(string path, SafeFileHandle handle, long length)
     {
-        Span<byte> head = stackalloc byte[(int)Math.Min(length, 4)];
-        RegularFile.ReadExactly(path, handle, head, 0);
+        var start = new byte[Math.Min(length, FileKind.Bytes)];
+        RegularFile.ReadExactly(path, handle, start, 0);
+        ReadOnlySpan<byte> head = start.AsSpan(0, Math.Min(start.Length, 4));
         if (head.Length >= 2 && head[0] == PickleOpcodes.Proto && head[1] is >= 2 and <= 5)
         {
             throw new ModelFormatException(path, "is in PyTorch's legacy format (a bare pickle, before version 1.6), which is not read: "
@@ -124,7 +83,7 @@ public sealed unsafe class PtFile : IDisposable
 
         if (!head.SequenceEqual("PK\x03\x04"u8))
         {
-            throw new ModelFormatException(path, "does not begin as a zip file; expected a file that torch.save has written");
+            throw new ModelFormatException(path, FileKind.Find(start) ?? "does not begin as a zip file; expected a file that torch.save has written");
         }
     }
 
@@ -179,7 +138,7 @@ public sealed unsafe class PtFile : IDisposable
         return bytes;
     }
 
-    private static List<PtTensor> Bind(string path, object root, Dictionary<string, ZipEntry> entries, string folder, LoadLimits limits)
+    private static List<MappedTensor> Bind(string path, object root, Dictionary<string, ZipEntry> entries, string folder, LoadLimits limits)
     {
         if (root is not PickledDict dict)
         {
@@ -192,7 +151,7 @@ public sealed unsafe class PtFile : IDisposable
                 + "(LoadLimits.MaxTensors)");
         }
 
-        var tensors = new List<PtTensor>(dict.Items.Count);
+        var tensors = new List<MappedTensor>(dict.Items.Count);
         var storages = new Dictionary<string, PickledStorage>();
         foreach (var (name, value) in dict.Items)
         {
@@ -216,17 +175,4 @@ public sealed unsafe class PtFile : IDisposable
 
         return tensors;
     }
-
-    // Views of one storage can be many; what is copied of it is not more than the file itself, or a small file could ask for much memory.
-    private static long CheckedCopySize(string path, MappedFile map, IReadOnlyList<PtTensor> tensors, LoadLimits limits)
-    {
-        var bytes = tensors.Where(tensor => tensor.NeedsCopy(map.Data)).Sum(tensor => RoundUp(tensor.ByteLength));
-        var most = Math.Min(limits.MaxCopiedBytes, Math.Max(map.Length, 1 << 20));
-        return bytes <= most
-            ? bytes
-            : throw new ModelFormatException(path, $"its tensors are not contiguous or not aligned and need a copy of {bytes} bytes; "
-                + $"at most {most} are taken: save contiguous tensors with torch.save, or raise LoadLimits.MaxCopiedBytes");
-    }
-
-    private static long RoundUp(long bytes) => checked(bytes + CopyAlignment - 1) / CopyAlignment * CopyAlignment;
 }

@@ -1,23 +1,16 @@
-using System.Runtime.CompilerServices;
 using NativeSpec.Tensors;
 
 namespace NativeSpec.Loading.PyTorch;
 
-/// <summary>A tensor of a PyTorch file, checked: every element that its shape and strides reach lies in its storage.</summary>
-/// <param name="Name">The key in the state dict.</param>
-/// <param name="DType">The element type of the storage.</param>
-/// <param name="Shape">The extents, outermost first.</param>
-/// <param name="Strides">Elements from one index of an extent to the next.</param>
-/// <param name="FileOffset">Byte of the file where element (0, 0, …) lies.</param>
-/// <param name="ByteLength">Bytes of all elements, packed.</param>
-internal sealed record PtTensor(string Name, DType DType, long[] Shape, long[] Strides, long FileOffset, long ByteLength)
+/// <summary>Finds tensors of a PyTorch file in their storages: every element that shape and strides reach must lie inside.</summary>
+internal static class PtTensor
 {
     /// <summary>Looks a tensor up in its storage.</summary>
     /// <param name="path">The file, for messages.</param>
     /// <param name="name">The key in the state dict.</param>
     /// <param name="tensor">What the pickle says.</param>
     /// <param name="entry">The storage's entry, null if there is none.</param>
-    public static PtTensor Bind(string path, string name, PickledTensor tensor, ZipEntry? entry)
+    public static MappedTensor Bind(string path, string name, PickledTensor tensor, ZipEntry? entry)
     {
         var (storage, size) = (tensor.Storage, tensor.Storage.DType.Size());
         if (entry is not { } data || data.Length % size != 0 || data.Length / size != storage.Elements)
@@ -37,52 +30,7 @@ internal sealed record PtTensor(string Name, DType DType, long[] Shape, long[] S
                 + $"from element {tensor.Offset} does not fit its storage of {storage.Elements}");
         }
 
-        return new PtTensor(name, storage.DType, tensor.Shape, tensor.Strides, data.DataOffset + (tensor.Offset * size), elements * size);
-    }
-
-    /// <summary>Whether the elements do not follow each other, or are not aligned where the file is mapped.</summary>
-    public bool NeedsCopy(nint mapStart)
-    {
-        if (ByteLength == 0)
-        {
-            return false;
-        }
-
-        var packed = 1L;
-        for (var i = Shape.Length - 1; i >= 0; i--)
-        {
-            if (Shape[i] != 1 && Strides[i] != packed)
-            {
-                return true;
-            }
-
-            packed *= Shape[i];
-        }
-
-        return (mapStart + FileOffset) % DType.Size() != 0;
-    }
-
-    /// <summary>Packs the elements, the last index running fastest.</summary>
-    public unsafe void CopyTo(byte* from, byte* to)
-    {
-        var size = DType.Size();
-        var index = new long[Shape.Length];
-        var source = from;
-        for (long done = 0; done < ByteLength; done += size)
-        {
-            Unsafe.CopyBlockUnaligned(to + done, source, (uint)size);
-            for (var i = Shape.Length - 1; i >= 0; i--)
-            {
-                source += Strides[i] * size;
-                if (++index[i] < Shape[i])
-                {
-                    break;
-                }
-
-                source -= Shape[i] * Strides[i] * size;
-                index[i] = 0;
-            }
-        }
+        return new MappedTensor(name, storage.DType, tensor.Shape, tensor.Strides, data.DataOffset + (tensor.Offset * size), elements * size);
     }
 
     /// <summary>Product of the extents; −1 where it is past all files.</summary>

@@ -1,5 +1,4 @@
 using System.Buffers.Binary;
-using System.Runtime.InteropServices;
 using Microsoft.Win32.SafeHandles;
 using NativeSpec.Tensors;
 
@@ -11,67 +10,31 @@ namespace NativeSpec.Loading.Safetensors;
 /// checkpoints by renaming a new file over them, as <see cref="SafetensorsWriter"/> does.</para>
 /// <para>The format does not promise aligned data, and some writers pad neither header nor tensors (mlx; the reference before 0.3.1). A
 /// tensor whose elements are not aligned in the mapping is copied into memory where they are; see <see cref="CopiedBytes"/>.</para></summary>
-public sealed unsafe class SafetensorsFile : IDisposable
+public sealed class SafetensorsFile : IDisposable
 {
-    // A cache line, and the widest vector.
-    private const int CopyAlignment = 64;
+    private readonly MappedTensors _tensors;
 
-    private readonly MappedFile _map;
-    private readonly Dictionary<string, TensorView> _tensors;
-    private byte* _copies;
-    private bool _disposed;
-
-    private SafetensorsFile(string path, MappedFile map, int headerBytes, SafetensorsHeader header, LoadLimits limits)
-    {
-        Path = path;
-        _map = map;
-        Length = map.Length;
-        Metadata = header.Metadata;
-        _tensors = new Dictionary<string, TensorView>(header.Entries.Count);
-        var data = map.Data + SafetensorsHeader.LengthBytes + headerBytes;
-        CopiedBytes = CheckedCopySize(path, header, data, limits);
-        _copies = CopiedBytes == 0 ? null : (byte*)NativeMemory.AlignedAlloc((nuint)CopiedBytes, CopyAlignment);
-        var copy = _copies;
-        foreach (var entry in header.Entries)
-        {
-            var at = data + (nint)entry.Begin;
-            var bytes = entry.End - entry.Begin;
-            if (IsMisaligned(entry, data))
-            {
-                Buffer.MemoryCopy((void*)at, copy, bytes, bytes);
-                at = (nint)copy;
-                copy += RoundUp(bytes);
-            }
-
-            _tensors.Add(entry.Name, new TensorView(entry.Name, entry.DType, entry.Shape, at, bytes) { Memory = map.Handle });
-        }
-    }
+    private SafetensorsFile(string path, MappedTensors tensors, IReadOnlyDictionary<string, string> metadata) =>
+        (Path, _tensors, Metadata) = (path, tensors, metadata);
 
     /// <summary>The file.</summary>
     public string Path { get; }
 
     /// <summary>Bytes in the file.</summary>
-    public long Length { get; }
+    public long Length => _tensors.FileLength;
 
     /// <summary>Bytes of memory taken for tensors that do not lie aligned in the file; 0 for files of the usual writers.</summary>
-    public long CopiedBytes { get; }
+    public long CopiedBytes => _tensors.CopiedBytes;
 
     /// <summary>The tensors by name. A view is valid until this file is disposed.</summary>
     /// <exception cref="ObjectDisposedException">The file is disposed.</exception>
-    public IReadOnlyDictionary<string, TensorView> Tensors
-    {
-        get
-        {
-            ObjectDisposedException.ThrowIf(_disposed, this);
-            return _tensors;
-        }
-    }
+    public IReadOnlyDictionary<string, TensorView> Tensors => _tensors.Views;
 
     /// <summary>The header's <c>__metadata__</c>; empty when there is none.</summary>
     public IReadOnlyDictionary<string, string> Metadata { get; }
 
     /// <summary>Address of the first byte of the mapping.</summary>
-    internal nint MapStart => _map.Data;
+    internal nint MapStart => _tensors.MapStart;
 
     /// <summary>Opens a file and checks its header.</summary>
     /// <param name="path">A regular file, or a link to one.</param>
@@ -89,7 +52,9 @@ public sealed unsafe class SafetensorsFile : IDisposable
             var json = ReadHeader(path, handle, length, limits);
             var header = SafetensorsHeader.Parse(path, json, length - SafetensorsHeader.LengthBytes - json.Length, limits);
             map = MappedFile.Map(path, handle, length);
-            return new SafetensorsFile(path, map, json.Length, header, limits);
+            var data = SafetensorsHeader.LengthBytes + json.Length;
+            MappedTensor[] tensors = [.. header.Entries.Select(entry => new MappedTensor(entry.Name, entry.DType, entry.Shape, null, data + entry.Begin, entry.End - entry.Begin))];
+            return new SafetensorsFile(path, new MappedTensors(path, map, tensors, limits.MaxCopiedBytes), header.Metadata);
         }
         catch
         {
@@ -100,45 +65,33 @@ public sealed unsafe class SafetensorsFile : IDisposable
     }
 
     /// <summary>Releases the mapping. Views of its tensors refuse to be read from then on.</summary>
-    public void Dispose()
-    {
-        if (_disposed)
-        {
-            return;
-        }
-
-        _disposed = true;
-        NativeMemory.AlignedFree(_copies);
-        _copies = null;
-        _map.Dispose();
-    }
+    public void Dispose() => _tensors.Dispose();
 
     private static byte[] ReadHeader(string path, SafeFileHandle handle, long length, LoadLimits limits)
     {
+        var start = new byte[Math.Min(length, FileKind.Bytes)];
+        RegularFile.ReadExactly(path, handle, start, 0);
         if (length < SafetensorsHeader.LengthBytes)
         {
-            throw new ModelFormatException(path, $"holds {length} bytes; a safetensors file has at least {SafetensorsHeader.LengthBytes + 2}");
+            throw new ModelFormatException(path, OtherKind(start) ?? $"holds {length} bytes; a safetensors file has at least {SafetensorsHeader.LengthBytes + 2}");
         }
 
-        Span<byte> field = stackalloc byte[SafetensorsHeader.LengthBytes];
-        RegularFile.ReadExactly(path, handle, field, 0);
-        var headerBytes = SafetensorsHeader.CheckLength(path, BinaryPrimitives.ReadUInt64LittleEndian(field), length, limits);
+        int headerBytes;
+        try
+        {
+            headerBytes = SafetensorsHeader.CheckLength(path, BinaryPrimitives.ReadUInt64LittleEndian(start), length, limits);
+        }
+        catch (ModelFormatException error) when (OtherKind(start) is not null)
+        {
+            throw new ModelFormatException(path, OtherKind(start)!, error);
+        }
+
         var json = GC.AllocateUninitializedArray<byte>(headerBytes);
         RegularFile.ReadExactly(path, handle, json, SafetensorsHeader.LengthBytes);
         return json;
     }
 
-    private static long CheckedCopySize(string path, SafetensorsHeader header, nint data, LoadLimits limits)
-    {
-        var bytes = header.Entries.Where(entry => IsMisaligned(entry, data)).Sum(entry => RoundUp(entry.End - entry.Begin));
-        return bytes <= limits.MaxCopiedBytes
-            ? bytes
-            : throw new ModelFormatException(path, $"its tensors are not aligned to their element size and need a copy of {bytes} bytes; "
-                + $"at most {limits.MaxCopiedBytes} are taken: save the file again with a current safetensors, or raise LoadLimits.MaxCopiedBytes");
-    }
-
-    private static bool IsMisaligned(SafetensorsEntry entry, nint data) =>
-        entry.End > entry.Begin && (data + entry.Begin) % entry.DType.Size() != 0;
-
-    private static long RoundUp(long bytes) => checked(bytes + CopyAlignment - 1) / CopyAlignment * CopyAlignment;
+    // Only of a file whose length field is wrong: almost any 8 bytes can be one that is right.
+    private static string? OtherKind(ReadOnlySpan<byte> start) =>
+        FileKind.Find(start) ?? (FileKind.FindText(start) is { } text ? $"{text} and not a safetensors file: fetch it again" : null);
 }

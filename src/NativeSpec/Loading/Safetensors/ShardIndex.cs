@@ -25,7 +25,7 @@ internal sealed class ShardIndex
 
     public static ShardIndex Parse(string file, byte[] json, LoadLimits limits)
     {
-        using var document = JsonFields.ParseDocument(file, json);
+        using var document = JsonText.ParseObject(file, json);
         var index = new JsonFields(file, document.RootElement);
         var map = index.Object("weight_map") ?? throw index.Error("weight_map", "is missing; expected an object of tensor names and shard names");
         var weightMap = new Dictionary<string, string>();
@@ -34,7 +34,7 @@ internal sealed class ShardIndex
         {
             if (member.Value.ValueKind != JsonValueKind.String)
             {
-                throw map.Error(member.Name, $"must be a file name; found {JsonFields.Describe(member.Value)}");
+                throw map.Error(member.Name, $"must be a file name; found {JsonText.Describe(member.Value)}");
             }
 
             var shard = member.Value.GetString()!;

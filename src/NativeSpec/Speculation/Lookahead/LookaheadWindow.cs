@@ -40,7 +40,7 @@ internal sealed class LookaheadWindow
         _filled = new int[width];
         _tips = new int[width];
         Array.Fill(_filled, 1);
-        var seed = Fnv1a(text[^Math.Min(text.Length, HashedTokens)..]);
+        var seed = TokenHash.Of(text[^Math.Min(text.Length, HashedTokens)..]);
         for (var column = 0; column < width; column++)
         {
             Levels(column)[0] = text[(int)(CounterRandom.Uniform(seed, column, draw: 0) * text.Length)];
@@ -112,15 +112,4 @@ internal sealed class LookaheadWindow
     }
 
     private Span<int> Levels(int column) => _tokens.AsSpan(column * _level, _level);
-
-    private static ulong Fnv1a(ReadOnlySpan<int> text)
-    {
-        var hash = 0xCBF29CE484222325UL;
-        foreach (var token in text)
-        {
-            hash = unchecked((hash ^ (uint)token) * 0x100000001B3);
-        }
-
-        return hash;
-    }
 }

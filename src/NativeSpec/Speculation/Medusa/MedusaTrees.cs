@@ -79,7 +79,7 @@ public static class MedusaTrees
 
     private static TreeLayout ParseNodes(string file, string name, string json)
     {
-        using var document = JsonFields.ParseDocument(file, Encoding.UTF8.GetBytes(json));
+        using var document = JsonText.ParseObject(file, Encoding.UTF8.GetBytes(json));
         var fields = new JsonFields(file, document.RootElement);
         return TreeLayout.FromParents(fields.Text("name") ?? name, Numbers(fields, "parents"), Numbers(fields, "ranks"));
     }
@@ -95,7 +95,7 @@ public static class MedusaTrees
         foreach (var item in array.EnumerateArray())
         {
             numbers.Add(item.ValueKind == JsonValueKind.Number && item.TryGetInt32(out var value) ? value
-                : throw fields.Error(name, $"holds {JsonFields.Describe(item)}; expected whole numbers"));
+                : throw fields.Error(name, $"holds {JsonText.Describe(item)}; expected whole numbers"));
         }
 
         return numbers;

@@ -7,23 +7,8 @@ namespace NativeSpec.Tokenization.Json;
 /// what was found.</summary>
 internal readonly record struct JsonPart(string File, string Path, JsonElement Value)
 {
-    private static readonly JsonDocumentOptions Options = new() { AllowDuplicateProperties = false };
-
     /// <summary>Parses a whole file, which must hold an object.</summary>
-    public static JsonPart Parse(string file, ReadOnlyMemory<byte> utf8)
-    {
-        // Some editors begin a file with a mark that the format does not have; RFC 8259 lets readers skip it.
-        utf8 = utf8.Span.StartsWith("\uFEFF"u8) ? utf8[3..] : utf8;
-        try
-        {
-            var root = new JsonPart(file, "", JsonDocument.Parse(utf8, Options).RootElement);
-            return root.Value.ValueKind == JsonValueKind.Object ? root : throw root.Bad("an object");
-        }
-        catch (Exception error) when (error is JsonException or InvalidOperationException)
-        {
-            throw new ModelFormatException(file, $"is no valid JSON: {error.Message}", error);
-        }
-    }
+    public static JsonPart Parse(string file, ReadOnlyMemory<byte> utf8) => new(file, "", JsonText.ParseObject(file, utf8).RootElement);
 
     /// <summary>The member of that name, or null where it is absent or null.</summary>
     public JsonPart? Optional(string name)

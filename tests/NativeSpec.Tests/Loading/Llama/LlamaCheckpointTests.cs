@@ -102,25 +102,109 @@ public sealed class LlamaCheckpointTests
         Assert.That(model.WeightBytes, Is.EqualTo(model.Config.WeightBytes(DType.F32)));
     }
 
-    [Test]
-    public void Open_GenerationConfig_DecidesTheEosIds()
+    [TestCase(DType.F32)]
+    [TestCase(DType.BF16)]
+    public void Open_TiedButDifferentHead_IsUsedAndNoted(DType dtype)
     {
-        Write(LoadingTestFiles.TinyConfig());
-        _folder.Write("generation_config.json", """{"eos_token_id":[3,4],"temperature":0.6}""");
+        var config = LoadingTestFiles.TinyConfig();
+        config["tie_word_embeddings"] = true;
+        var head = new byte[80 * dtype.Size()];
+        head[^1] = 1;
+        Write(config, tensors => tensors.Add(SafetensorsTensor.FromBytes("lm_head.weight", dtype, [10, 8], head)));
 
         using var model = LlamaCheckpoint.Open(_folder.Path);
 
-        Assert.That(model.EosTokenIds, Is.EqualTo([3, 4]));
+        Assert.That(model.Tensors.LmHead.Name, Is.EqualTo("lm_head.weight"));
+        Assert.That(model.Config.TieWordEmbeddings, Is.False, "so that it is counted");
+        Assert.That(model.WeightBytes, Is.EqualTo(model.Config.WeightBytes(DType.F32) - (80 * (4 - dtype.Size()))));
+        Assert.That(model.Notes, Has.One.Contains("lm_head.weight differs from the embedding"));
+    }
+
+    [Test]
+    public void Open_TiedHeadThatDiffersInItsLastByte_IsUsed()
+    {
+        var config = LoadingTestFiles.TinyConfig();
+        config["tie_word_embeddings"] = true;
+        var values = Enumerable.Repeat(0.5f, 80).ToArray();
+        values[^1] = 0.25f;
+        Write(config, tensors => tensors.Add(SafetensorsTensor.FromFloats("lm_head.weight", [10, 8], values)));
+
+        using var model = LlamaCheckpoint.Open(_folder.Path);
+
+        Assert.That(model.Tensors.LmHead, Is.Not.SameAs(model.Tensors.Embedding));
+    }
+
+    [Test]
+    public void Open_TiedHeadOfAnotherShape_IsRefused()
+    {
+        var config = LoadingTestFiles.TinyConfig();
+        config["tie_word_embeddings"] = true;
+        Write(config, tensors => tensors.Add(LoadingTestFiles.Tensor("lm_head.weight", 9, 8)));
+
+        LoadingTestFiles.Refused(() => LlamaCheckpoint.Open(_folder.Path), "'lm_head.weight'", "config.json asks for [10, 8]");
+    }
+
+    [Test]
+    public void Open_LeftoverQuantization_IsNotedBesidePlainWeights()
+    {
+        var config = LoadingTestFiles.TinyConfig();
+        config["quantization_config"] = JsonNode.Parse("""{"quant_method":"bitsandbytes","load_in_4bit":true}""");
+        Write(config);
+
+        using var model = LlamaCheckpoint.Open(_folder.Path);
+
+        Assert.That(model.Notes, Has.One.Contains("'bitsandbytes'"));
+    }
+
+    [TestCase("model.layers.0.self_attn.q_proj.weight", "model.layers.0.self_attn.q_proj.qweight", DType.I32)]
+    [TestCase("model.layers.1.mlp.up_proj.weight", "model.layers.1.mlp.up_proj.weight", DType.U8)]
+    [TestCase("model.layers.1.mlp.up_proj.weight", "model.layers.1.mlp.up_proj.weight", DType.F8E4M3)]
+    public void Open_QuantizedWeights_AreRefusedWithTheirMethod(string gone, string name, DType dtype)
+    {
+        var config = LoadingTestFiles.TinyConfig();
+        config["quantization_config"] = JsonNode.Parse("""{"quant_method":"gptq","bits":4}""");
+        Write(config, tensors =>
+        {
+            var size = tensors.Find(t => t.Name == gone)!.Shape.ToArray();
+            tensors.RemoveAll(t => t.Name == gone);
+            tensors.Add(SafetensorsTensor.FromBytes(name, dtype, size, new byte[size[0] * size[1] * dtype.Size()]));
+        });
+
+        LoadingTestFiles.Refused(() => LlamaCheckpoint.Open(_folder.Path), name, "quantization 'gptq'", "quantized weights are not read");
+    }
+
+    [Test]
+    public void Open_EndsOfText_AreThoseOfBothFiles()
+    {
+        Write(LoadingTestFiles.TinyConfig());
+        _folder.Write("generation_config.json", """{"eos_token_id":[4,3],"temperature":0.6}""");
+
+        using var model = LlamaCheckpoint.Open(_folder.Path);
+
+        Assert.That(model.EosTokenIds, Is.EqualTo([2, 3, 4]));
         Assert.That(model.Generation.Temperature, Is.EqualTo(0.6f));
     }
 
     [Test]
-    public void Open_GenerationConfigWithForeignIds_IsRefused()
+    public void Open_EndOutsideTheVocabulary_IsLeftOutWithANote()
     {
         Write(LoadingTestFiles.TinyConfig());
         _folder.Write("generation_config.json", """{"eos_token_id":128009}""");
 
-        LoadingTestFiles.Refused(() => LlamaCheckpoint.Open(_folder.Path), _folder["generation_config.json"], "128009", "from 0 to 9");
+        using var model = LlamaCheckpoint.Open(_folder.Path);
+
+        Assert.That(model.EosTokenIds, Is.EqualTo([2]));
+        Assert.That(model.Notes, Has.One.Contains("128009").And.One.Contains("generation_config.json"));
+    }
+
+    [Test]
+    public void Open_StaleIndexThatTheModelNeeds_IsNamedWithTheMissingTensor()
+    {
+        Write(LoadingTestFiles.TinyConfig(), tensors => tensors.RemoveAll(t => t.Name == "model.norm.weight"));
+        File.Move(_folder["model.safetensors"], _folder["1.safetensors"]);
+        _folder.Write("model.safetensors.index.json", """{"weight_map":{"model.norm.weight":"1.safetensors"}}""");
+
+        LoadingTestFiles.Refused(() => LlamaCheckpoint.Open(_folder.Path), "1 tensors are missing: 'model.norm.weight'", "index.json: places 1 tensors");
     }
 
     [Test]

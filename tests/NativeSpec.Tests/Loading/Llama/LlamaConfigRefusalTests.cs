@@ -14,14 +14,9 @@ public sealed class LlamaConfigRefusalTests
     [TestCase("num_attention_heads")]
     [TestCase("vocab_size")]
     [TestCase("max_position_embeddings")]
-    public void Parse_AbsentOrNullField_IsRefused(string field)
-    {
-        var absent = LoadingTestFiles.TinyConfig();
-        absent.Remove(field);
-
-        LoadingTestFiles.Refused(() => Parse(absent), "config.json", field, "is missing");
-        LoadingTestFiles.Refused(() => Parse(Changed(field, "null")), "config.json", field, "is missing");
-    }
+    [TestCase("rms_norm_eps")]
+    public void Parse_NullField_IsRefused(string field) =>
+        LoadingTestFiles.Refused(() => Parse(Changed(field, "null")), "config.json", field, "is ", "expected");
 
     [Test]
     public void Parse_NeitherModelTypeNorArchitecture_IsRefused()
@@ -35,7 +30,7 @@ public sealed class LlamaConfigRefusalTests
 
     [Test]
     public void Parse_EverySize_MustBeAWholeNumberInRange([Values("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads",
-        "head_dim", "vocab_size", "max_position_embeddings")] string field, [Values("0", "-8", "2147483648", "1e3", "8.5", "\"8\"", "99999999999999999999", "[8]", "true")] string value) =>
+        "head_dim", "vocab_size", "max_position_embeddings")] string field, [Values("0", "-8", "2147483648", "1e300", "8.5", "\"8\"", "99999999999999999999", "[8]", "true")] string value) =>
         LoadingTestFiles.Refused(() => Parse(Changed(field, value)), "config.json", $"{field} is ", "expected a whole number from 1 to");
 
     // Heads that do not fit.
@@ -48,15 +43,17 @@ public sealed class LlamaConfigRefusalTests
     [TestCase("rope_theta", "0", "rope_theta is 0; expected a finite number of 1 or more")]
     [TestCase("rope_theta", "-10000", "rope_theta is -10000")]
     [TestCase("rope_theta", "1e999", "rope_theta is 1e999; expected a finite number")]
+    [TestCase("eos_token_id", "[2,\"x\"]", "eos_token_id holds \"x\"")]
+    [TestCase("quantization_config", "{\"quant_method\":\"bitnet\"}", "quantization_config.quant_method is 'bitnet'")]
+    [TestCase("quantization_config", "7", "quantization_config is 7; expected an object")]
+    [TestCase("architectures", "[\"LlamaForSequenceClassification\",\"BertModel\"]", "architectures holds 'LlamaForSequenceClassification'")]
+    [TestCase("architectures", "[7]", "expected an array of names")]
     [TestCase("rope_theta", "\"NaN\"", "rope_theta is \"NaN\"")]
     [TestCase("rms_norm_eps", "0", "rms_norm_eps is 0")]
     [TestCase("rms_norm_eps", "-1e-5", "rms_norm_eps is -1E-05")]
     [TestCase("rms_norm_eps", "1e-60", "rms_norm_eps is 0")]
     [TestCase("rms_norm_eps", "7", "rms_norm_eps is 7")]
     // Token ids.
-    [TestCase("bos_token_id", "10", "bos_token_id is 10; expected a whole number from 0 to 9")]
-    [TestCase("eos_token_id", "-1", "eos_token_id is -1; expected a whole number from 0 to 9")]
-    [TestCase("eos_token_id", "[2,10]", "eos_token_id holds 10")]
     [TestCase("tie_word_embeddings", "\"yes\"", "tie_word_embeddings is \"yes\"; expected true or false")]
     // Rotary embeddings of other kinds.
     [TestCase("rope_scaling", "{\"type\":\"dynamic\",\"factor\":2.0}", "rope_scaling.type is 'dynamic'")]
@@ -64,23 +61,19 @@ public sealed class LlamaConfigRefusalTests
     [TestCase("rope_scaling", "{\"rope_type\":\"yarn\"}", "rope_scaling.factor is missing")]
     [TestCase("rope_scaling", "{\"rope_type\":\"yarn\",\"factor\":2.0,\"beta_fast\":1}", "rope_scaling.beta_fast is 1; expected a finite number above beta_slow")]
     [TestCase("rope_scaling", "{\"rope_type\":\"yarn\",\"factor\":2.0,\"attention_factor\":-1}", "multiplies queries and keys by -1")]
-    [TestCase("rope_scaling", "{\"rope_type\":\"yarn\",\"factor\":2.0,\"high_freq_factor\":4}", "rope_scaling.high_freq_factor is 4")]
     [TestCase("rope_scaling", "{\"rope_type\":\"longrope\"}", "rope_scaling.short_factor is missing")]
     [TestCase("rope_scaling", "{\"type\":\"su\",\"short_factor\":[1],\"long_factor\":7}", "rope_scaling.long_factor is 7")]
     [TestCase("rope_scaling", "{\"type\":\"su\",\"short_factor\":[1],\"long_factor\":[\"2\"]}", "rope_scaling.long_factor holds \"2\"")]
     [TestCase("rope_scaling", "{\"type\":\"longrope\",\"short_factor\":[1],\"long_factor\":[1,2]}", "rope_scaling.long_factor has 2 numbers; expected 1")]
     [TestCase("rope_scaling", "{\"type\":\"longrope\",\"short_factor\":[0],\"long_factor\":[1]}", "rope_scaling.short_factor holds 0")]
-    [TestCase("rope_scaling", "{\"type\":\"linear\",\"rope_type\":\"llama3\",\"factor\":2}", "rope_scaling.type is 'linear', but rope_type is 'llama3'")]
     [TestCase("rope_scaling", "{\"type\":\"linear\"}", "rope_scaling.factor is missing")]
     [TestCase("rope_scaling", "{\"type\":\"linear\",\"factor\":0.5}", "rope_scaling.factor is 0.5")]
     [TestCase("rope_scaling", "{\"type\":\"linear\",\"factor\":\"4\"}", "rope_scaling.factor is \"4\"")]
-    [TestCase("rope_scaling", "{\"type\":\"linear\",\"factor\":4,\"mscale\":1}", "rope_scaling.mscale is 1")]
-    [TestCase("rope_scaling", "{\"factor\":4}", "rope_scaling.factor is 4")]
+    [TestCase("rope_scaling", "{\"factor\":4}", "rope_scaling.factor is 4, but rope_type")]
     [TestCase("rope_scaling", "{\"rope_type\":\"llama3\",\"factor\":8,\"low_freq_factor\":1,\"high_freq_factor\":4}", "rope_scaling.original_max_position_embeddings is missing")]
     [TestCase("rope_scaling", "{\"rope_type\":\"llama3\",\"factor\":8,\"low_freq_factor\":4,\"high_freq_factor\":4,\"original_max_position_embeddings\":16}", "rope_scaling.high_freq_factor is 4")]
     [TestCase("rope_scaling", "{\"rope_type\":\"llama3\",\"factor\":8,\"low_freq_factor\":0,\"high_freq_factor\":4,\"original_max_position_embeddings\":16}", "rope_scaling.low_freq_factor is 0")]
     [TestCase("rope_scaling", "\"linear\"", "rope_scaling is \"linear\"; expected an object")]
-    [TestCase("rope_parameters", "{\"rope_theta\":5.0}", "rope_parameters.rope_theta is 5, but elsewhere in the file it is 10000")]
     [TestCase("rope_parameters", "{\"rope_type\":\"default\",\"partial_rotary_factor\":0.5}", "rope_parameters.partial_rotary_factor is 0.5")]
     [TestCase("rope_parameters", "{\"full_attention\":{\"rope_theta\":5.0}}", "rope_parameters.full_attention is an object")]
     // Other models.
@@ -89,13 +82,11 @@ public sealed class LlamaConfigRefusalTests
     [TestCase("model_type", "\"qwen3_next\"", "gated DeltaNet")]
     [TestCase("model_type", "7", "model_type is 7")]
     [TestCase("architectures", "[\"LlamaForSequenceClassification\"]", "architectures holds 'LlamaForSequenceClassification'")]
-    [TestCase("architectures", "[]", "architectures is an array of 0")]
     [TestCase("hidden_act", "\"gelu\"", "hidden_act is 'gelu'")]
     [TestCase("hidden_activation", "\"gelu_pytorch_tanh\"", "hidden_activation is 'gelu_pytorch_tanh'")]
     [TestCase("layer_types", "[\"full_attention\",\"sliding_attention\"]", "layer_types holds \"sliding_attention\"")]
     [TestCase("layer_types", "5", "layer_types holds 5")]
     [TestCase("partial_rotary_factor", "0.5", "partial_rotary_factor is 0.5")]
-    [TestCase("quantization_config", "{\"quant_method\":\"gptq\",\"bits\":4}", "quantization_config is an object: quantized weights")]
     [TestCase("num_local_experts", "8", "num_local_experts is 8: mixture-of-experts")]
     [TestCase("attn_logit_softcapping", "50.0", "attn_logit_softcapping is 50.0: soft-capped")]
     [TestCase("final_logit_softcapping", "30.0", "final_logit_softcapping is 30.0: soft-capped")]
@@ -139,7 +130,10 @@ public sealed class LlamaConfigRefusalTests
     [TestCase("{\"hidden_size\":8,\"hidden_size\":8}", "not valid JSON")]
     [TestCase("{\"a\":\"\\ud800\"}", "UTF-16")]
     [TestCase("{\"\\udfff\":1}", "UTF-16")]
-    [TestCase("{\"rope_theta\":NaN}", "not valid JSON")]
+    [TestCase("{\"rope_theta\":1NaN}", "not valid JSON")]
+    [TestCase("{\"rope_theta\":NaNo}", "not valid JSON")]
+    [TestCase("{\"rope_theta\":nan}", "not valid JSON")]
+    [TestCase("{NaN:1}", "not valid JSON")]
     [TestCase("[]", "must be a JSON object")]
     [TestCase("3", "must be a JSON object; found 3")]
     [TestCase("", "not valid JSON")]

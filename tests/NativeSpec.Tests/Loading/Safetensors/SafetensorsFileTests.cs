@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Text;
 using NativeSpec.Loading;
 using NativeSpec.Loading.Safetensors;
@@ -143,8 +142,7 @@ public sealed unsafe class SafetensorsFileTests
     [Platform(Exclude = "Win")]
     public void Open_Pipe_IsRefusedWithoutWaiting()
     {
-        using var mkfifo = Process.Start("mkfifo", _folder["pipe"]);
-        mkfifo.WaitForExit();
+        _folder.MakePipe("pipe");
 
         LoadingTestFiles.Refused(() => SafetensorsFile.Open(_folder["pipe"]), _folder["pipe"], "not a regular file");
     }
