@@ -101,10 +101,14 @@ internal sealed record CheckpointReport(
             ["weights", Checkpoint.Format == WeightFormat.AsStored ? "as stored" : $"packed, {Checkpoint.Format.ToString().ToLowerInvariant()}"],
             ["tokenizer", Tokenizer.Description ?? Tokenizer.Problem!],
             ["kernels", $"{Kernels.Used}{(Kernels.Used == Kernels.Expected ? "" : $", where {Kernels.Expected} was expected")}; this machine runs {string.Join(", ", Kernels.Available)}"],
-            .. Checkpoint.Notes.Select(note => new[] { "note", note }),
             ["memory", $"{Tables.Bytes(Memory.Weights)} weights + {Tables.Bytes(Memory.KeyValues)} keys and values of {Context} tokens + {Tables.Bytes(Memory.Buffers)} buffers = {Tables.Bytes(Memory.Total)}"],
         ];
         Tables.Print(terminal, ["checkpoint", ""], 2, facts);
+        foreach (var note in Checkpoint.Notes)
+        {
+            terminal.Out.WriteLine($"note: {note}");
+        }
+
         Tables.Print(
             terminal,
             ["tensor", "type", "shape", "bytes"],

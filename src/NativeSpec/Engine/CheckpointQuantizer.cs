@@ -109,7 +109,8 @@ public static class CheckpointQuantizer
         }
 
         var packed = tensors.Select(tensor => tensor.Name).ToHashSet();
-        tensors.AddRange(checkpoint.Checkpoint.Tensors.Values.Where(view => !packed.Contains(view.Name) && !HoldsParts(view)).Select(view => SafetensorsTensor.FromView(view)));
+        var stored = checkpoint.Checkpoint.Tensors.Values.Append(checkpoint.Tensors.Embedding).DistinctBy(view => view.Name);
+        tensors.AddRange(stored.Where(view => !packed.Contains(view.Name) && !HoldsParts(view)).Select(view => SafetensorsTensor.FromView(view)));
         return tensors;
 
         // Stacked matrices are packed part by part, under the parts' names.
@@ -120,7 +121,8 @@ public static class CheckpointQuantizer
     {
         foreach (var file in new DirectoryInfo(source).EnumerateFiles())
         {
-            if (CopiedExtensions.Contains(file.Extension) && !file.Name.EndsWith(".safetensors.index.json", StringComparison.Ordinal) && file.Length <= MostCopied)
+            // Pipes, which would keep a copy waiting, have no length.
+            if (CopiedExtensions.Contains(file.Extension) && !file.Name.EndsWith(".safetensors.index.json", StringComparison.Ordinal) && file.Length is > 0 and <= MostCopied)
             {
                 file.CopyTo(Path.Combine(target, file.Name));
             }

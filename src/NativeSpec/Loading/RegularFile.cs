@@ -29,7 +29,7 @@ internal static class RegularFile
             // settled before the file is opened.
             if (info.Length == 0)
             {
-                throw new ModelFormatException(path, "is empty or not a regular file: where it should be one, fetch it again");
+                throw new ModelFormatException(path, "is empty or not a regular file; fetch it again");
             }
 
             var handle = File.OpenHandle(path, FileMode.Open, FileAccess.Read, FileShare.Read);

@@ -16,7 +16,7 @@ public sealed class LlamaCheckpoint : IDisposable
         Notes = notes;
 
         var binder = new WeightBinder(checkpoint);
-        var embedding = binder.Matrix("model.embed_tokens.weight", config.VocabSize, config.HiddenSize);
+        var embedding = Table(binder, config);
         var layers = new LlamaLayerTensors[config.NumHiddenLayers];
         for (var i = 0; i < layers.Length; i++)
         {
@@ -146,6 +146,15 @@ public sealed class LlamaCheckpoint : IDisposable
             UpBias = binder.Vector($"{layer}mlp.up_proj.bias", ff, config.MlpBias),
             DownBias = binder.Vector($"{layer}mlp.down_proj.bias", hidden, config.MlpBias),
         };
+    }
+
+    // Of two names for one tensor a writer keeps one: mostly, but not always, the embedding's.
+    private static TensorView Table(WeightBinder binder, LlamaConfig config)
+    {
+        const string Name = "model.embed_tokens.weight";
+        var isHead = config.TieWordEmbeddings && !binder.Has(Name) && binder.Has(HeadName) && !binder.IsPacked(HeadName);
+        var table = binder.Matrix(isHead ? HeadName : Name, config.VocabSize, config.HiddenSize);
+        return isHead ? new TensorView(Name, table.DType, table.Shape, table.Data, table.ByteLength) { Memory = table.Memory } : table;
     }
 
     // Whatever the configuration says, a head that the file holds and that is not the embedding is used: it is what was trained.

@@ -52,7 +52,7 @@ internal sealed class WeightBinder(Checkpoint checkpoint)
     public bool IsCopy(string name, TensorView other)
     {
         var view = _tensors[name];
-        return view.DType == other.DType && view.Shape.SequenceEqual(other.Shape) && SameBytes(view, other);
+        return view.DType == other.DType && view.Shape.SequenceEqual(other.Shape) && (view.Data == other.Data || SameBytes(view, other));
     }
 
     /// <summary>Whether the checkpoint holds the matrix packed.</summary>

@@ -121,6 +121,27 @@ public sealed class LlamaCheckpointTests
     }
 
     [Test]
+    public void Open_TiedTableUnderTheHeadsName_IsBoth()
+    {
+        var config = LoadingTestFiles.TinyConfig();
+        config["tie_word_embeddings"] = true;
+        Write(config, tensors => Replace(tensors, "model.embed_tokens.weight", LoadingTestFiles.Tensor("lm_head.weight", 10, 8)));
+
+        using var model = LlamaCheckpoint.Open(_folder.Path);
+
+        Assert.That(model.Tensors.LmHead, Is.SameAs(model.Tensors.Embedding));
+        Assert.That(model.WeightBytes, Is.EqualTo(model.Config.WeightBytes(DType.F32)));
+    }
+
+    [Test]
+    public void Open_UntiedTableUnderTheHeadsName_IsRefused()
+    {
+        Write(LoadingTestFiles.TinyConfig(), tensors => tensors.RemoveAll(t => t.Name == "model.embed_tokens.weight"));
+
+        LoadingTestFiles.Refused(() => LlamaCheckpoint.Open(_folder.Path), "1 tensors are missing: 'model.embed_tokens.weight'");
+    }
+
+    [Test]
     public void Open_TiedHeadThatDiffersInItsLastByte_IsUsed()
     {
         var config = LoadingTestFiles.TinyConfig();
@@ -332,8 +353,10 @@ public sealed class LlamaCheckpointTests
         SafetensorsWriter.Write(_folder["model.safetensors"], tensors);
     }
 
-    private static void Replace(List<SafetensorsTensor> tensors, SafetensorsTensor replacement) =>
-        tensors[tensors.FindIndex(t => t.Name == replacement.Name)] = replacement;
+    private static void Replace(List<SafetensorsTensor> tensors, SafetensorsTensor replacement) => Replace(tensors, replacement.Name, replacement);
+
+    private static void Replace(List<SafetensorsTensor> tensors, string name, SafetensorsTensor replacement) =>
+        tensors[tensors.FindIndex(t => t.Name == name)] = replacement;
 
     // The last of the eight elements has these bits, the others are 0.
     private static SafetensorsTensor Norm(DType dtype, uint bits)
