@@ -70,13 +70,14 @@ internal sealed class BenchSpeculationCommand : Command, IHasExamples
             return await RunCallersAsync(parsed, CallersBenchmark.Parse(callers), path, _drafters.Apply(parsed, engineOptions), texts, cancellationToken).ConfigureAwait(false);
         }
 
-        using var engine = InferenceEngine.Load(path, _drafters.Apply(parsed, engineOptions));
+        engineOptions = _drafters.Apply(parsed, engineOptions);
+        using var engine = InferenceEngine.Load(path, engineOptions);
         string[] methods = parsed.GetValue(_methods)?.Split(',') ?? [.. engine.Drafters, "auto", "unplanned"];
         Array.ForEach(methods, method => SpeculationBenchmark.OptionsOf(method, engine.Drafters, maxNodes));
 
         var prompts = MeasureOptions.Fitting(engine, texts, parsed.GetValue(_maxTokens), _terminal);
         var options = new GenerationOptions { MaxTokens = parsed.GetValue(_maxTokens), Temperature = parsed.GetValue(_temperature), TopP = parsed.GetValue(_topP) };
-        var benchmark = new SpeculationBenchmark(engine, options, methods);
+        using var benchmark = new SpeculationBenchmark(engine, () => InferenceEngine.Load(path, engineOptions), options, methods);
         await benchmark.WarmUpAsync(prompts[0], maxNodes, cancellationToken).ConfigureAwait(false);
         for (var i = 0; i < prompts.Count; i++)
         {

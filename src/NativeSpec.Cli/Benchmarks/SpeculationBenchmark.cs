@@ -32,13 +32,19 @@ internal sealed record MethodResult(string Name)
 }
 
 /// <summary>Plain decoding and ways to speculate on the same prompts, prompt by prompt, so that whatever else the machine does meets all of
-/// them alike.</summary>
-internal sealed class SpeculationBenchmark(InferenceEngine engine, GenerationOptions options, IReadOnlyList<string> methods)
+/// them alike. Each has an engine of its own: some drafters remember texts, and what one method has seen is no merit of another.</summary>
+/// <param name="engine">Decodes plainly; stays the caller's.</param>
+/// <param name="load">Loads an engine for a method.</param>
+/// <param name="options">What all requests ask for.</param>
+/// <param name="methods">The methods' names.</param>
+internal sealed class SpeculationBenchmark(InferenceEngine engine, Func<InferenceEngine> load, GenerationOptions options, IReadOnlyList<string> methods) : IDisposable
 {
     private const int WarmUpTokens = 24;
 
     /// <summary>Methods whose drafter knows the plain text: always wrong, or wrong until the output's middle.</summary>
     private static readonly string[] Replays = ["never", "returns"];
+
+    private readonly List<InferenceEngine> _engines = []; // of the methods, loaded when they warm up
 
     /// <summary>Tokens per second of plain decoding, for each prompt.</summary>
     public List<double> PlainSpeeds { get; } = [];
@@ -79,11 +85,17 @@ internal sealed class SpeculationBenchmark(InferenceEngine engine, GenerationOpt
     /// <summary>Lets every method write a little, so that the first prompt does not pay for what comes with the first call.</summary>
     public async Task WarmUpAsync(int[] prompt, int maxNodes, CancellationToken cancellationToken)
     {
-        foreach (var speculation in methods.Select(name => OptionsOf(name, engine.Drafters, maxNodes)).Prepend(SpeculationOptions.Off))
+        var request = options with { MaxTokens = WarmUpTokens, Seed = 0 };
+        await engine.CompleteAsync(prompt, request with { Speculation = SpeculationOptions.Off }, cancellationToken).ConfigureAwait(false);
+        foreach (var name in methods)
         {
-            await engine.CompleteAsync(prompt, options with { MaxTokens = WarmUpTokens, Seed = 0, Speculation = speculation }, cancellationToken).ConfigureAwait(false);
+            _engines.Add(load());
+            await _engines[^1].CompleteAsync(prompt, request with { Speculation = OptionsOf(name, engine.Drafters, maxNodes) }, cancellationToken).ConfigureAwait(false);
         }
     }
+
+    /// <summary>Unloads the methods' engines.</summary>
+    public void Dispose() => _engines.ForEach(method => method.Dispose());
 
     /// <summary>Runs all methods on a prompt.</summary>
     public async Task RunAsync(int number, int[] prompt, int maxNodes, CancellationToken cancellationToken)
@@ -103,7 +115,8 @@ internal sealed class SpeculationBenchmark(InferenceEngine engine, GenerationOpt
                 speculation = speculation with { Sources = [new ReplayDrafter(methods[which], [.. prompt, .. known], rightFrom, engine.Config.VocabSize)] };
             }
 
-            results[which] = await engine.CompleteAsync(prompt, request with { Speculation = speculation }, cancellationToken).ConfigureAwait(false);
+            var writer = which == methods.Count ? engine : _engines[which];
+            results[which] = await writer.CompleteAsync(prompt, request with { Speculation = speculation }, cancellationToken).ConfigureAwait(false);
         }
 
         if (results[^1].Ids.Count < 2)
