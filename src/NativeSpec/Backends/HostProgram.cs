@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 
 namespace NativeSpec.Backends;
@@ -114,6 +115,14 @@ internal abstract unsafe class HostProgram : IForwardProgram
         Normed.Dispose();
         Room.Dispose();
     }
+
+    /// <summary>The address of pinned data.</summary>
+    protected static T* Pin<T>(T[] pinned)
+        where T : unmanaged
+        => (T*)Unsafe.AsPointer(ref MemoryMarshal.GetArrayDataReference(pinned));
+
+    /// <summary>The gain of a norm that may be missing; null where it is.</summary>
+    protected static float* GainOf(RmsGain? norm) => norm is { } gain ? ((HostBuffer)gain.Gain).Pointer : null;
 
     /// <summary>Computes the plan for a batch that has been checked.</summary>
     protected abstract void Execute(RowBatch batch, BackendKv? kv, CancellationToken cancellationToken);

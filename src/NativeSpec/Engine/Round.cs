@@ -72,8 +72,12 @@ internal sealed class Round
         {
             var seconds = Seconds(_core.Clock.GetTimestamp() - began);
             _core.ObserveRound(_forest.RowCount, _plan.Context, Seconds(forward), seconds, emitted);
-            var plainSeconds = _core.Cost.At(_drafted.Count, _plan.Context) * emitted / _drafted.Count;
-            _core.Gate.Observe(active.Count, _isOpen && _drafted.Exists(HasDrafters), plainSeconds, seconds);
+            // Only rounds in which the gate decided something compare its arms.
+            if (_drafted.Exists(Drafting.IsGated) && !_drafted.Exists(Drafting.IsUngated))
+            {
+                var plainSeconds = _core.Cost.At(_drafted.Count, _plan.Context) * emitted / _drafted.Count;
+                _core.Gate.Observe(active.Count, _isOpen, plainSeconds, seconds);
+            }
         }
     }
 
@@ -209,8 +213,6 @@ internal sealed class Round
 
         return count;
     }
-
-    private static bool HasDrafters(Drafting drafting) => drafting.Drafters.Count > 0;
 
     private double Seconds(long ticks) => (double)ticks / _core.Clock.TimestampFrequency;
 }

@@ -1,5 +1,3 @@
-using System.Runtime.CompilerServices;
-using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 using NativeSpec.Tensors;
 
@@ -53,13 +51,6 @@ internal sealed unsafe class CpuProgram<TSimd, TVector>(ForwardPlan plan, Thread
     }
 
     private static int Count(Rows value, RowBatch batch) => value.Of == RowSet.All ? batch.Count : batch.LogitCount;
-
-    /// <summary>The address of pinned data.</summary>
-    private static T* Pin<T>(T[] pinned)
-        where T : unmanaged
-        => (T*)Unsafe.AsPointer(ref MemoryMarshal.GetArrayDataReference(pinned));
-
-    private static float* GainOf(RmsGain? norm) => norm is { } gain ? ((HostBuffer)gain.Gain).Pointer : null;
 
     private void Embed(EmbedStep step, RowBatch batch)
     {

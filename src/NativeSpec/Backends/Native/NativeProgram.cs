@@ -1,6 +1,3 @@
-using System.Runtime.CompilerServices;
-using System.Runtime.InteropServices;
-
 namespace NativeSpec.Backends.Native;
 
 /// <summary>A plan as the native library runs it: the whole forward is one call.</summary>
@@ -45,11 +42,6 @@ internal sealed unsafe class NativeProgram : HostProgram
         NativeMethods.Check(status);
     }
 
-    /// <summary>The address of pinned data.</summary>
-    private static T* Pin<T>(T[] pinned)
-        where T : unmanaged
-        => (T*)Unsafe.AsPointer(ref MemoryMarshal.GetArrayDataReference(pinned));
-
     private static NativeWeightHandle Multiplied(BackendWeight weight)
         => ((NativeWeight)weight).Handle ?? throw new ArgumentException("a table that was imported to be looked up cannot be multiplied with", nameof(weight));
 
@@ -76,12 +68,10 @@ internal sealed unsafe class NativeProgram : HostProgram
     {
         (step.Layer, step.Heads, step.KvHeads, step.HeadDim) = (attention.Layer, attention.Heads, attention.KvHeads, attention.HeadDim);
         (step.RotaryDim, step.Window, step.Scale, step.Epsilon) = (attention.RotaryDim, attention.Window, attention.Scale, attention.Epsilon);
-        step.QGain = Gain(attention.QNorm);
-        step.KGain = Gain(attention.KNorm);
+        step.QGain = GainOf(attention.QNorm);
+        step.KGain = GainOf(attention.KNorm);
         return step;
     }
-
-    private static float* Gain(RmsGain? norm) => norm is { } gain ? ((HostBuffer)gain.Gain).Pointer : null;
 
     private static void SetNorm(ref NativeStep step, RmsGain? norm)
     {

@@ -89,6 +89,12 @@ internal sealed class Drafting : IDisposable
     /// <summary>What a drafter has thrown while the tree was built; the sequence has ended by it.</summary>
     public Exception? Failure { get; private set; }
 
+    /// <summary>Whether it has drafters that are asked only in rounds that are open to them.</summary>
+    public static Predicate<Drafting> IsGated { get; } = drafting => drafting._slots.Count > 0 && !drafting._options.Unplanned;
+
+    /// <summary>Whether it has drafters that are asked in every round.</summary>
+    public static Predicate<Drafting> IsUngated { get; } = drafting => drafting._slots.Count > 0 && drafting._options.Unplanned;
+
     /// <summary>Lets the drafters read the prompt's first tokens, as far as they are computed.</summary>
     public void ReadPrompt(int length)
     {
