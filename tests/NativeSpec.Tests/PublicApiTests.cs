@@ -13,7 +13,7 @@ public sealed class PublicApiTests
     [Test]
     public void PublicSurface_IsThatOfPublicApiTxt()
     {
-        var file = PathOfTheFile();
+        var file = Repository.Find("tests", "NativeSpec.Tests", "PublicApi.txt");
         var surface = string.Join('\n', Surface(typeof(InferenceEngine).Assembly)) + "\n";
         if (Environment.GetEnvironmentVariable("NATIVESPEC_UPDATE_API") == "1")
         {
@@ -31,21 +31,6 @@ public sealed class PublicApiTests
         Assert.That(lines, Does.Contain("NativeSpec.Engine.InferenceEngine : IDisposable"));
         Assert.That(lines, Does.Contain("    static InferenceEngine Load(String path, EngineOptions? options = null)"));
         Assert.That(lines, Has.None.Contains("Scheduler"));
-    }
-
-    private static string PathOfTheFile([CallerFilePath] string thisFile = "")
-    {
-        // A deterministic build writes /_/ for the repository's folder; then the file is looked for from where the tests run.
-        for (var folder = new DirectoryInfo(AppContext.BaseDirectory); folder is not null; folder = folder.Parent)
-        {
-            var path = Path.Combine(folder.FullName, "PublicApi.txt");
-            if (File.Exists(Path.Combine(folder.FullName, "NativeSpec.Tests.csproj")))
-            {
-                return path;
-            }
-        }
-
-        return Path.Combine(Path.GetDirectoryName(thisFile)!, "PublicApi.txt");
     }
 
     private static IEnumerable<string> Surface(Assembly assembly)

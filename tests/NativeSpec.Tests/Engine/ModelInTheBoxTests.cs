@@ -9,7 +9,7 @@ public sealed class ModelInTheBoxTests
     private const long MostBytes = 24_000_000;
     private const string Signature = "namespace MyCompany.Collections;\nRingBuffer<T>.CopyTo(T[] array, int index)\n";
 
-    private static readonly string Folder = Path.Combine(Root(), "models", "doc-comments");
+    private static readonly string Folder = Repository.Find("models", "doc-comments");
 
     [TestCase(0f)]
     [TestCase(0.7f)]
@@ -47,15 +47,4 @@ public sealed class ModelInTheBoxTests
         DraftModels = [Path.Combine(Folder, "draft")],
         Medusa = Path.Combine(Folder, "medusa"),
     });
-
-    private static string Root()
-    {
-        var folder = new DirectoryInfo(AppContext.BaseDirectory);
-        while (!File.Exists(Path.Combine(folder.FullName, "NativeSpec.sln")))
-        {
-            folder = folder.Parent ?? throw new InvalidOperationException($"{AppContext.BaseDirectory} is in no clone of the repository");
-        }
-
-        return folder.FullName;
-    }
 }

@@ -1,4 +1,3 @@
-using System.Runtime.CompilerServices;
 using NativeSpec.Backends;
 using NativeSpec.Backends.Native;
 using NativeSpec.Engine;
@@ -37,7 +36,7 @@ public sealed class FamilyTextTests
             var folder = Directory.CreateDirectory(Path.Combine(_folder, family)).FullName;
             foreach (var file in new[] { "config.json", "model.safetensors" })
             {
-                File.Copy(Path.Combine(Golden(), family, file), Path.Combine(folder, file));
+                File.Copy(Path.Combine(Golden, family, file), Path.Combine(folder, file));
             }
 
             TestTokenizers.WriteByteLevel(folder, 320);
@@ -87,5 +86,5 @@ public sealed class FamilyTextTests
         return BackendKind.Native;
     }
 
-    private static string Golden([CallerFilePath] string thisFile = "") => Path.GetDirectoryName(thisFile)!;
+    private static string Golden => Repository.Find("tests", "NativeSpec.Tests", "Golden");
 }

@@ -1,4 +1,3 @@
-using System.Runtime.CompilerServices;
 using System.Text.Json;
 using NativeSpec.Loading;
 using NativeSpec.Loading.Llama;
@@ -23,7 +22,7 @@ public sealed class GoldenCheckpointTests(TestBackend backend)
     public void Forward_AfterAPrompt_HasTheReferencesLogitsAndGreedyTokens([ValueSource(nameof(Supported))] string name, [ValueSource(nameof(Prompts))] string prompt)
     {
         var expected = Expected(name).GetProperty("prompts").GetProperty(prompt);
-        using var checkpoint = LlamaCheckpoint.Open(Path.Combine(Folder(), name));
+        using var checkpoint = LlamaCheckpoint.Open(Path.Combine(Folder, name));
         // LongRoPE's list goes by the context here, and by the length of the text in the reference.
         using var run = new ModelRun(backend.Create(), checkpoint.Config, checkpoint.Tensors, context: prompt == "short" ? 64 : 256);
         var sequence = run.Open();
@@ -44,13 +43,13 @@ public sealed class GoldenCheckpointTests(TestBackend backend)
 
     private static JsonElement Expected(string name)
     {
-        using var document = JsonDocument.Parse(File.ReadAllText(Path.Combine(Folder(), name, "expected.json")));
+        using var document = JsonDocument.Parse(File.ReadAllText(Path.Combine(Folder, name, "expected.json")));
         return document.RootElement.Clone();
     }
 
     private static int[] Ids(JsonElement expected, string field) => [.. expected.GetProperty(field).EnumerateArray().Select(id => id.GetInt32())];
 
-    private static string Folder([CallerFilePath] string thisFile = "") => Path.GetDirectoryName(thisFile)!;
+    private static string Folder { get; } = Repository.Find("tests", "NativeSpec.Tests", "Golden");
 }
 
 /// <summary>What this engine does not compute is refused by name, before anything is computed wrongly.</summary>
@@ -63,7 +62,7 @@ public sealed class GoldenRefusalTests
     [TestCase("qwen3-moe")]
     public void Read_AnotherFamily_IsRefusedByName(string name)
     {
-        var file = Path.Combine(Path.GetDirectoryName(ThisFile())!, "refused", name, "config.json");
+        var file = Refused(name);
         using var document = JsonDocument.Parse(File.ReadAllText(file));
         var type = document.RootElement.GetProperty("model_type").GetString();
 
@@ -73,8 +72,8 @@ public sealed class GoldenRefusalTests
     [Test]
     public void Read_ARotationThatDependsOnHowThePromptIsCut_IsRefused()
         => Assert.That(
-            () => LlamaConfig.Read(Path.Combine(Path.GetDirectoryName(ThisFile())!, "refused", "llama-rope-dynamic", "config.json")),
+            () => LlamaConfig.Read(Refused("llama-rope-dynamic")),
             Throws.TypeOf<ModelFormatException>().With.Message.Contains("dynamic"));
 
-    private static string ThisFile([CallerFilePath] string thisFile = "") => thisFile;
+    private static string Refused(string name) => Repository.Find("tests", "NativeSpec.Tests", "Golden", "refused", name, "config.json");
 }

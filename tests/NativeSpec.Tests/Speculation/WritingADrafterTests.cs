@@ -8,7 +8,6 @@ namespace NativeSpec.Tests.Speculation;
 /// <summary>docs/writing-a-drafter.md holds the code that is compiled here, word for word.</summary>
 internal sealed class WritingADrafterTests
 {
-    private static readonly string Root = FindRoot();
 
     [TestCase(0, "BigramDrafter.cs")]
     [TestCase(1, "UsingADrafter.cs")]
@@ -49,23 +48,12 @@ internal sealed class WritingADrafterTests
         Assert.That(result.TokensPerRound, Is.GreaterThan(6));
     }
 
-    private static string Text(params string[] path) => File.ReadAllText(Path.Combine([Root, .. path])).ReplaceLineEndings("\n");
+    private static string Text(params string[] path) => File.ReadAllText(Repository.Find(path)).ReplaceLineEndings("\n");
 
     /// <summary>A block of code in a language, counted from 0.</summary>
     private static string Fenced(string document, string language, int block)
     {
         var code = document.Split($"```{language}\n")[1 + block];
         return code[..code.IndexOf("\n```", StringComparison.Ordinal)];
-    }
-
-    private static string FindRoot()
-    {
-        var folder = new DirectoryInfo(AppContext.BaseDirectory);
-        while (folder is not null && !File.Exists(Path.Combine(folder.FullName, "NativeSpec.sln")))
-        {
-            folder = folder.Parent;
-        }
-
-        return folder?.FullName ?? throw new InvalidOperationException($"no NativeSpec.sln above {AppContext.BaseDirectory}");
     }
 }
