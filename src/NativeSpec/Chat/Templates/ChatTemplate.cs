@@ -1,4 +1,5 @@
 using System.Text.Json;
+using NativeSpec.Tokenization;
 
 namespace NativeSpec.Chat.Templates;
 
@@ -66,6 +67,16 @@ public sealed class RenderedChat
     /// <param name="start">Where the part begins, in UTF-16 units.</param>
     /// <param name="end">Where it ends.</param>
     public bool IsOfTemplate(int start, int end) => _text.IsOfTemplate(start, end);
+
+    /// <summary>The token ids of the text, with nothing put around it: a template writes its own begin-of-text token. Where the conversation
+    /// spells no control token they are those of the whole text with special tokens parsed.</summary>
+    /// <param name="tokenizer">The model's tokenizer.</param>
+    /// <exception cref="ArgumentException">The text is longer than <see cref="Loading.LoadLimits.MaxTextLength"/>.</exception>
+    public int[] Encode(Tokenizer tokenizer)
+    {
+        ArgumentNullException.ThrowIfNull(tokenizer);
+        return tokenizer.EncodePartlyTrusted(Text, _text.PartsOfTemplate);
+    }
 
     /// <inheritdoc/>
     public override string ToString() => Text;

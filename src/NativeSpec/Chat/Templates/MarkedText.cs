@@ -46,6 +46,24 @@ internal sealed class MarkedText
         return true;
     }
 
+    /// <summary>The parts that the template wrote, in order.</summary>
+    public IEnumerable<(int Start, int End)> PartsOfTemplate
+    {
+        get
+        {
+            var at = 0;
+            foreach (var run in _runs)
+            {
+                if (run.OfTemplate)
+                {
+                    yield return (at, run.End);
+                }
+
+                at = run.End;
+            }
+        }
+    }
+
     /// <summary>A part of the text.</summary>
     public MarkedText Slice(int start, int length)
     {
