@@ -31,7 +31,13 @@ public sealed record EngineOptions
     /// left, the newest request waits and is computed again later.</summary>
     public long? KvTokens { get; init; }
 
-    /// <summary>Prompt tokens computed in one forward, of all prompts together. Larger is faster for long prompts, smaller lets other requests' tokens through sooner.</summary>
+    /// <summary>Keep the keys and values of texts that have ended as long as nobody needs their room, and share those of beginnings that are
+    /// equal: a prompt that begins like an earlier text, such as the next turn of a conversation, is computed only from where it differs, in whole pages
+    /// of 64 tokens. The text is the same in any case. <see cref="GenerationOptions.CacheSalt"/> keeps requests apart.</summary>
+    public bool PrefixCache { get; init; } = true;
+
+    /// <summary>Most prompt tokens computed in one forward, of all prompts together. An engine takes fewer where others wait for their tokens
+    /// meanwhile: as many as leave running texts their pace.</summary>
     public int PrefillChunk { get; init; } = 256;
 
     /// <summary>Most nodes of all token trees in one forward.</summary>

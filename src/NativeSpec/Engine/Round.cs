@@ -239,11 +239,16 @@ internal sealed class Round
         var drafting = sequence.Drafting;
         var result = _verifier.Walk(drafting.Result, rows, _forest.LogitRow(index, 0), drafting.Sampling, sequence);
         sequence.Kv!.Commit(result.CommittedPath);
-        if (!sequence.IsFinished)
+        if (sequence.IsFinished)
+        {
+            drafting.End(result);
+        }
+        else
         {
             drafting.Learn(result);
         }
 
+        sequence.Kv.Share(drafting.Text);
         drafting.Record(result, forwardTicks);
         return result.Emitted.Length;
     }
@@ -254,6 +259,7 @@ internal sealed class Round
         var lastNode = sequence.Tree.Count - 1;
         var drafting = sequence.Drafting;
         sequence.Kv!.CommitChain(sequence.Tree.Count);
+        sequence.Kv.Share(drafting.Text);
         if (!sequence.PromptBeginsText)
         {
             return 0;

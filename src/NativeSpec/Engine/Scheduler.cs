@@ -144,21 +144,24 @@ internal sealed partial class Scheduler : IDisposable
         while (_active.Count < _maxSequences && _waiting.Count > 0)
         {
             var next = _waiting[0];
-            if (_active.Count > 0 && KvCache.PagesFor(next.RoomForRound) + _active.Count > _cache.FreePages)
+            var kv = _cache.Open(next.CacheSalt);
+            next.Reuse(kv);
+            if (!kv.TryReserve(next.RoomForRound, spare: _active.Count))
             {
+                kv.Dispose();
                 return; // first come, first served: a later, smaller one does not overtake
             }
 
             _waiting.RemoveAt(0);
-            Begin(next);
+            Begin(next, kv);
         }
     }
 
-    private void Begin(Sequence sequence)
+    private void Begin(Sequence sequence, KvSequence kv)
     {
         try
         {
-            sequence.Admit(_cache.TryOpen(sequence.RoomForRound)!);
+            sequence.Admit(kv);
             _active.Add(sequence);
         }
 #pragma warning disable CA1031 // A drafter that cannot start is its request's failure.
@@ -170,11 +173,16 @@ internal sealed partial class Scheduler : IDisposable
     }
 
     /// <summary>Gives every sequence the pages for its next round, the oldest first; where there are too few, the newest gives its own
-    /// back.</summary>
+    /// back. Of two with the same prompt the one that is behind takes over what the other has computed.</summary>
     private void MakeRoom()
     {
         for (var i = 0; i < _active.Count; i++)
         {
+            if (_active[i].PromptRemaining > 0)
+            {
+                _active[i].Reuse(_active[i].Kv!);
+            }
+
             while (i < _active.Count && !_active[i].Kv!.TryReserve(_active[i].RoomForRound))
             {
                 var newest = _active[^1];
