@@ -12,6 +12,9 @@ namespace NativeSpec.Engine;
 /// <summary>How an engine is built. What is null is chosen from the model and the machine.</summary>
 public sealed record EngineOptions
 {
+    /// <summary>What metrics and traces call the engine, as the attribute gen_ai.request.model; null takes the name of the model's folder. It tells engines of one process apart.</summary>
+    public string? Name { get; init; }
+
     /// <summary>Threads that compute; null takes the environment variable NATIVESPEC_THREADS, or else what the process may use.</summary>
     public int? Threads { get; init; }
 

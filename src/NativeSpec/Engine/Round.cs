@@ -46,12 +46,16 @@ internal sealed class Round
         (_remaining, _shares) = (new int[limits.MaxSequences], new int[limits.MaxSequences]);
     }
 
+    /// <summary>What the last round took; nothing where there was nothing to compute.</summary>
+    public RoundTimes Times { get; private set; }
+
     /// <summary>Computes the next step of <paramref name="active"/>: sequences that decode first, then as much of which prompts as
     /// <see cref="PromptSharing"/> says.</summary>
     /// <exception cref="OperationCanceledException">Nothing was computed or committed.</exception>
     public void Run(List<Sequence> active, CancellationToken cancellationToken)
     {
         var began = _core.Clock.GetTimestamp();
+        Times = default;
         Draft(active, cancellationToken);
         _plan.Choose(_drafted);
         FillForest(active, began);
@@ -70,6 +74,8 @@ internal sealed class Round
         {
             emitted += Finish(i, rows, forward);
         }
+
+        Times = new RoundTimes(TimeSpan.FromSeconds(Seconds(forward)), _core.Clock.GetElapsedTime(began));
 
         // What a round with prompts or a draft's reading in it takes says nothing about those without.
         if (_computed.Count > _drafted.Count)

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Text;
 using System.Threading.Channels;
+using NativeSpec.Engine.Telemetry;
 using NativeSpec.Model;
 using NativeSpec.Sampling;
 using NativeSpec.Speculation.Rounds;
@@ -58,6 +59,9 @@ internal sealed class Sequence : ITextWriter, IDisposable
 
     /// <summary>Its drafters, its candidates and what became of them.</summary>
     public Drafting Drafting => Tools.Drafting;
+
+    /// <summary>What shows it to those who trace, if somebody does.</summary>
+    public Activity? Activity { get; init; }
 
     /// <summary>Its rows in the cache, while the scheduler serves it.</summary>
     public KvSequence? Kv { get; private set; }
@@ -191,6 +195,18 @@ internal sealed class Sequence : ITextWriter, IDisposable
         Error = error;
         _pieces.TryComplete(error);
     }
+
+    /// <summary>What there is to say of it now that it has ended.</summary>
+    public RequestEnd End() => new(
+        _request.Prompt.Length,
+        _output.Count,
+        _admitted == 0 ? Stopwatch.GetElapsedTime(_submitted) : Stopwatch.GetElapsedTime(_submitted, _admitted),
+        _output.Count == 0 ? null : Stopwatch.GetElapsedTime(_submitted, _firstToken),
+        Stopwatch.GetElapsedTime(_firstToken, _lastToken),
+        Stopwatch.GetElapsedTime(_submitted),
+        _tools?.Drafting.Stats,
+        _finish,
+        Error);
 
     /// <summary>Tells the engine that nobody reads any more.</summary>
     public void Abandon() => _cancellation.Cancel();
