@@ -12,6 +12,9 @@ namespace NativeSpec.Engine;
 /// <summary>How an engine is built. What is null is chosen from the model and the machine.</summary>
 public sealed record EngineOptions
 {
+    /// <summary>What metrics and traces call the engine, as the attribute gen_ai.request.model; null takes the name of the model's folder. It tells engines of one process apart.</summary>
+    public string? Name { get; init; }
+
     /// <summary>Threads that compute; null takes the environment variable NATIVESPEC_THREADS, or else what the process may use.</summary>
     public int? Threads { get; init; }
 
@@ -31,7 +34,13 @@ public sealed record EngineOptions
     /// left, the newest request waits and is computed again later.</summary>
     public long? KvTokens { get; init; }
 
-    /// <summary>Prompt tokens computed in one forward, of all prompts together. Larger is faster for long prompts, smaller lets other requests' tokens through sooner.</summary>
+    /// <summary>Keep the keys and values of texts that have ended as long as nobody needs their room, and share those of beginnings that are
+    /// equal: a prompt that begins like an earlier text, such as the next turn of a conversation, is computed only from where it differs, in whole pages
+    /// of 64 tokens. The text is the same in any case. <see cref="GenerationOptions.CacheSalt"/> keeps requests apart.</summary>
+    public bool PrefixCache { get; init; } = true;
+
+    /// <summary>Most prompt tokens computed in one forward, of all prompts together. An engine takes fewer where others wait for their tokens
+    /// meanwhile: as many as leave running texts their pace.</summary>
     public int PrefillChunk { get; init; } = 256;
 
     /// <summary>Most nodes of all token trees in one forward.</summary>

@@ -3,6 +3,7 @@ using System.Security.Cryptography;
 using System.Threading.Channels;
 using Microsoft.Extensions.Logging;
 using NativeSpec.Backends;
+using NativeSpec.Engine.Telemetry;
 using NativeSpec.Loading;
 using NativeSpec.Loading.Llama;
 using NativeSpec.Model;
@@ -31,6 +32,7 @@ public sealed partial class InferenceEngine : IDisposable
     private readonly MachineProfile _profile;
     private readonly DrafterSet _drafters;
     private readonly SpeculationCore _speculation;
+    private readonly EngineTelemetry _telemetry;
     private readonly Scheduler _scheduler;
     private readonly ILogger? _logger;
     private readonly Chooser _chooser;
@@ -38,7 +40,7 @@ public sealed partial class InferenceEngine : IDisposable
     private readonly EngineOptions _options;
     private bool _disposed;
 
-    private InferenceEngine(LlamaCheckpoint checkpoint, Tokenizer tokenizer, IBackend backend, EngineOptions options)
+    private InferenceEngine(string name, LlamaCheckpoint checkpoint, Tokenizer tokenizer, IBackend backend, EngineOptions options)
     {
         _checkpoint = checkpoint;
         _backend = backend;
@@ -50,7 +52,7 @@ public sealed partial class InferenceEngine : IDisposable
         KvTokens = plan.KvTokens;
         var limits = Limits(options, MaxContext);
         _model = new LlamaModel(Config, checkpoint.Tensors, backend, limits, options.LoadProgress);
-        _cache = _model.CreateCache(CacheTokens(options, KvTokens));
+        _cache = _model.CreateCache(CacheTokens(options, KvTokens), options.PrefixCache);
         _chooser = new Chooser(Config.VocabSize);
         _defaults = Defaults(checkpoint.Generation);
         _profile = MachineProfile.Open(options.ProfileDirectory, ProfileKey.Of(checkpoint, backend));
@@ -61,8 +63,17 @@ public sealed partial class InferenceEngine : IDisposable
         };
         _profile.Teach(_speculation, _drafters);
         _logger = options.Logger;
-        _scheduler = new Scheduler(_model, _cache, _speculation, options.PrefillChunk, options.MaxWaiting, options.Logger);
+        Name = name;
+        _telemetry = new EngineTelemetry(name, _speculation.Names, options.Logger);
+        _scheduler = new Scheduler(_model, _cache, _speculation, options.PrefillChunk, options.MaxWaiting, _telemetry, options.Logger);
+        _telemetry.Show(Snapshot);
     }
+
+    /// <summary>The name of the meter (System.Diagnostics.Metrics) and of the activity source that engines report to. docs/observability.md lists their instruments.</summary>
+    public const string TelemetryName = EngineMeter.Name;
+
+    /// <summary>What telemetry calls this engine: <see cref="EngineOptions.Name"/>, or the name of the model's folder.</summary>
+    public string Name { get; }
 
     /// <summary>The model's shapes.</summary>
     public LlamaConfig Config => _checkpoint.Config;
@@ -96,7 +107,7 @@ public sealed partial class InferenceEngine : IDisposable
             checkpoint = LlamaCheckpoint.Open(path, options.Limits);
             var tokenizer = Tokenizer.Load(path, options.Limits);
             backend = EngineBackend.Create(options);
-            var engine = new InferenceEngine(checkpoint, tokenizer, backend, options);
+            var engine = new InferenceEngine(options.Name ?? NameOf(path), checkpoint, tokenizer, backend, options);
             if (options.Logger is { } logger)
             {
                 foreach (var note in checkpoint.Notes)
@@ -138,7 +149,16 @@ public sealed partial class InferenceEngine : IDisposable
     {
         ObjectDisposedException.ThrowIf(_disposed, this);
         var request = Prepare(promptIds, options ?? new GenerationOptions());
-        _scheduler.ThrowIfBusy();
+        try
+        {
+            _scheduler.ThrowIfBusy();
+        }
+        catch (EngineException error)
+        {
+            _telemetry.Refuse(error);
+            throw;
+        }
+
         return Stream(request, cancellationToken);
     }
 
@@ -150,6 +170,9 @@ public sealed partial class InferenceEngine : IDisposable
     public Task<GenerationResult> CompleteAsync(
         IReadOnlyList<int> promptIds, GenerationOptions? options = null, CancellationToken cancellationToken = default)
         => LastAsync(GenerateAsync(promptIds, options, cancellationToken));
+
+    /// <summary>How the engine is now, for health checks: requests, pages, and when it last computed something. Safe to ask at any time from any thread.</summary>
+    public EngineSnapshot Snapshot() => _scheduler.Snapshot();
 
     /// <summary>How long a forward of some nodes takes, as measured on this machine and refined by every round. Ask while nothing is being
     /// generated.</summary>
@@ -200,6 +223,7 @@ public sealed partial class InferenceEngine : IDisposable
         }
 
         _disposed = true;
+        _telemetry.Dispose();
         _scheduler.Dispose();
         if (_speculation.TokensPerSecond > 0)
         {
@@ -253,6 +277,8 @@ public sealed partial class InferenceEngine : IDisposable
             RepetitionPenalty = generation.RepetitionPenalty,
         }
         : new SamplingOptions { Temperature = 0, RepetitionPenalty = generation.RepetitionPenalty };
+
+    private static string NameOf(string path) => Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(path)));
 
     private CostCurve KnownOrMeasuredCost()
     {
@@ -314,8 +340,17 @@ public sealed partial class InferenceEngine : IDisposable
         cancellationToken.ThrowIfCancellationRequested();
         using var cancellation = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, _scheduler.Stopping);
         var pieces = Channel.CreateUnbounded<GenerationPiece>(new UnboundedChannelOptions { SingleReader = true, SingleWriter = true });
-        var sequence = new Sequence(request, () => Begin(request), _options.PrefillChunk, pieces.Writer, cancellation);
-        _scheduler.Submit(sequence);
+        var sequence = new Sequence(request, () => Begin(request), _options.PrefillChunk, pieces.Writer, cancellation) { Activity = _telemetry.Begin(request) };
+        try
+        {
+            _scheduler.Submit(sequence);
+        }
+        catch (Exception error)
+        {
+            _telemetry.Refuse(error, sequence.Activity);
+            throw;
+        }
+
         try
         {
             await foreach (var piece in pieces.Reader.ReadAllAsync(cancellationToken).ConfigureAwait(false))
@@ -338,7 +373,7 @@ public sealed partial class InferenceEngine : IDisposable
         {
             Typical = speculation.LossyTypicalAcceptance is { } typical ? new TypicalPath(Config.VocabSize, typical) : null,
         };
-        return new SequenceTools(new Drafting(_speculation, speculation, request.Prompt, sampling), new TextStream(Tokenizer, request.Options.StopStrings));
+        return new SequenceTools(new Drafting(_speculation, speculation, request.Prompt, sampling, request.Options.CacheSalt), new TextStream(Tokenizer, request.Options.StopStrings));
     }
 
     [LoggerMessage(Level = LogLevel.Information, Message = "loaded {Path}: {Parameters} parameters, {Tokenizer}, {Backend}, context {Context}")]

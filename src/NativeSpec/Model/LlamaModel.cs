@@ -71,13 +71,15 @@ internal sealed class LlamaModel : IDisposable
     }
 
     /// <summary>Makes room for the keys and values of at least <paramref name="tokens"/> tokens of all sequences together.</summary>
-    public KvCache CreateCache(long tokens)
+    /// <param name="tokens">The tokens.</param>
+    /// <param name="sharesPrefixes">Whether texts that begin alike share pages.</param>
+    public KvCache CreateCache(long tokens, bool sharesPrefixes = false)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(tokens, 1);
         var pages = checked((int)((tokens + RowBatch.PageSize - 1) / RowBatch.PageSize));
         var rows = checked(pages * RowBatch.PageSize);
         var shape = new KvShape(Config.NumHiddenLayers, rows, Config.NumAttentionHeads, Config.NumKeyValueHeads, Config.HeadDim);
-        return new KvCache(_backend, shape, Limits.MaxRows);
+        return new KvCache(_backend, shape, Limits.MaxRows, sharesPrefixes);
     }
 
     /// <summary>Computes every node of the forest: keys and values go to the cache, the rows of the wanted logits stay where they are and can be
