@@ -15,7 +15,8 @@ public sealed record EngineOptions
     /// <summary>What metrics and traces call the engine, as the attribute gen_ai.request.model; null takes the name of the model's folder. It tells engines of one process apart.</summary>
     public string? Name { get; init; }
 
-    /// <summary>Threads that compute; null takes the environment variable NATIVESPEC_THREADS, or else what the process may use.</summary>
+    /// <summary>Threads that compute; null takes the environment variable NATIVESPEC_THREADS, or else one for each processor that the process may use, by its
+    /// affinity and its container's limit rounded down, and one fewer where there are eight or more: the host and those who read have that one.</summary>
     public int? Threads { get; init; }
 
     /// <summary>Most requests that are generated together; more wait their turn.</summary>

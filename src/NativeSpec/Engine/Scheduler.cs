@@ -129,6 +129,9 @@ internal sealed class Scheduler : IDisposable
             MakeRoom();
             Step();
             Retire();
+            // Those who were just given something may be waiting for this very processor, where every one of them computes; without this they
+            // would get it when the system's time slice ends, several milliseconds and pieces later.
+            Thread.Yield();
         }
 
         foreach (var sequence in _active.Concat(_waiting))
