@@ -1,5 +1,6 @@
 using Microsoft.Extensions.Logging;
 using NativeSpec.Backends;
+using NativeSpec.Engine.Profiles;
 using NativeSpec.Loading;
 using NativeSpec.Speculation;
 using NativeSpec.Speculation.DraftModels;
