@@ -44,8 +44,8 @@ public sealed partial class InferenceEngine : IDisposable
         _backend = backend;
         _options = options;
         Tokenizer = tokenizer;
-        var memory = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes;
-        var plan = MemoryPlan.For(Config, options, Config.KvBytesPerToken(DType.F32), memory);
+        var memory = backend.MemoryBytes;
+        var plan = MemoryPlan.For(Config, options, LlamaModel.KvBytesPerToken(Config, backend), memory);
         MaxContext = plan.MaxContext;
         KvTokens = plan.KvTokens;
         var limits = Limits(options, MaxContext);
@@ -96,7 +96,18 @@ public sealed partial class InferenceEngine : IDisposable
             checkpoint = LlamaCheckpoint.Open(path, options.Limits);
             var tokenizer = Tokenizer.Load(path, options.Limits);
             backend = EngineBackend.Create(options);
-            var engine = new InferenceEngine(checkpoint, tokenizer, backend, options);
+            InferenceEngine engine;
+            try
+            {
+                engine = new InferenceEngine(checkpoint, tokenizer, backend, options);
+            }
+            catch (Exception error) when (EngineBackend.WithoutDevice(options, backend, error) is { } onProcessor)
+            {
+                backend.Dispose();
+                backend = EngineBackend.Create(onProcessor);
+                engine = new InferenceEngine(checkpoint, tokenizer, backend, onProcessor);
+            }
+
             if (options.Logger is { } logger)
             {
                 foreach (var note in checkpoint.Notes)
