@@ -106,6 +106,17 @@ size_t DeviceMemory::Used(const void* owner) const {
   return used;
 }
 
+void DeviceMemory::FreeAll(const void* owner) {
+  for (auto at = allocations_.begin(); at != allocations_.end();) {
+    const uint64_t address = at->first;
+    const bool its = at->second.owner == owner;
+    ++at;
+    if (its) {
+      Free(address, owner);
+    }
+  }
+}
+
 void DeviceMemory::Protect(const Allocation& allocation) const {
   mprotect(reinterpret_cast<void*>(allocation.first_page), allocation.end_page - allocation.first_page, open_ > 0 ? PROT_READ | PROT_WRITE : PROT_NONE);
 }

@@ -20,6 +20,7 @@ class DeviceMemory {
   /// True where an allocation of this owner has all of these bytes.
   bool Holds(uint64_t address, size_t bytes, const void* owner) const;
   size_t Used(const void* owner) const;
+  void FreeAll(const void* owner);
 
   /// Lets this process touch device memory until as many Close. Work of the device runs between them.
   void Open();
