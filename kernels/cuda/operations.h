@@ -17,7 +17,7 @@ struct EmbedArguments {
 };
 
 /// x[row] += Σ partial sums of the product in front (or their norm, where post_gain is given); y[row] = norm of x[row], packed. A block per row
-/// of y, kNormThreads, width · 4 bytes of shared memory.
+/// of y, NormThreads, NormBytes of shared memory.
 struct RmsNormArguments {
   float* x;               // [rows, width]
   const float* partials;  // [segments][bucket][width], or null with 0 segments
@@ -32,7 +32,10 @@ struct RmsNormArguments {
   int32_t bf16;      // y in BF16, else in F16
   float epsilon;
 };
-inline constexpr int kNormThreads = 1024;
+inline constexpr int kNormThreads = 1024;  // at most
+/// Whole warps, a thread for every four columns that are filled as far as there are so many.
+NS_BOTH int NormThreads(int width) { return FilledColumns(width) / 4 < kNormThreads ? FilledColumns(width) / 4 : kNormThreads; }
+NS_BOTH int NormBytes(int width) { return width * 4 + kNormThreads / 32 * 4; }
 
 /// y = W x: partial sums of segments; or, for gate and up in turns, packed silu(gate) · up. A grid of any size, kMatMulThreads.
 struct MatMulArguments {
@@ -130,7 +133,7 @@ struct AttentionFoldArguments {
 };
 
 /// best[row] = the highest of logit · inverse_temperature + noise among logits ≥ floor, ties to the lowest id, as a number that grows with it
-/// (choose.cu). best is zero before. Grid (pieces of kChoosePiece ids, rows), 256 threads.
+/// (choose.cu). best is zero before. Grid (pieces of kChoosePiece ids, rows), whole warps up to 256 threads.
 struct ChooseArguments {
   const float* logits;  // [rows, vocabulary]
   const float* inverse_temperature;  // [rows]; 0: the highest logit, without noise

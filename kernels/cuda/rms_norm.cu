@@ -1,5 +1,6 @@
 // Adds the product in front to the residual stream, norms it and packs it for the next product. A thread takes four columns at a time; the sum
-// of squares is a fixed tree: a thread's columns in ascending order, lanes by exchange, warps from the first to the last.
+// of squares is a fixed tree: a thread's columns in ascending order, lanes by exchange, warps from the first to the last. Where a row has fewer
+// columns, warps without any are left out: they would add zeros.
 #include "operations.h"
 #include "sums.h"
 
@@ -18,7 +19,7 @@ NS_DEVICE float BlockSum(float value, float* warps) {
   }
   SyncThreads();
   float sum = 0;
-  for (int warp = 0; warp < kNormThreads / 32; ++warp) {
+  for (int warp = 0; warp < BlockThreads() / 32; ++warp) {
     sum = Add(sum, warps[warp]);
   }
   return sum;
@@ -44,14 +45,14 @@ NS_DEVICE void RmsNorm(const RmsNormArguments& a) {
 
   float squares = 0;
   if (a.post_gain != nullptr) {
-    for (int i = ThreadIndex(); i < quads; i += kNormThreads) {
+    for (int i = ThreadIndex(); i < quads; i += BlockThreads()) {
       const Quad sum = AddSegments({}, partials + i, segment, a.segments);
       values[i] = sum;
       squares = AddSquares(squares, sum);
     }
     const float root = InverseRoot(BlockSum(squares, warps), a.width, a.epsilon);
     squares = 0;
-    for (int i = ThreadIndex(); i < quads; i += kNormThreads) {
+    for (int i = ThreadIndex(); i < quads; i += BlockThreads()) {
       const Quad gain = ((const Quad*)a.post_gain)[i], v = values[i], before = x[i];
       const Quad sum = {Add(before.x, Multiply(Multiply(v.x, root), gain.x)), Add(before.y, Multiply(Multiply(v.y, root), gain.y)),
                         Add(before.z, Multiply(Multiply(v.z, root), gain.z)), Add(before.w, Multiply(Multiply(v.w, root), gain.w))};
@@ -59,7 +60,7 @@ NS_DEVICE void RmsNorm(const RmsNormArguments& a) {
       squares = AddSquares(squares, sum);
     }
   } else {
-    for (int i = ThreadIndex(); i < quads; i += kNormThreads) {
+    for (int i = ThreadIndex(); i < quads; i += BlockThreads()) {
       const Quad sum = AddSegments(x[i], partials + i, segment, a.segments);
       values[i] = sum;
       squares = AddSquares(squares, sum);
@@ -68,12 +69,12 @@ NS_DEVICE void RmsNorm(const RmsNormArguments& a) {
   const float root = InverseRoot(BlockSum(squares, warps), a.width, a.epsilon);  // its barriers also show all values to all
 
   if (a.source == nullptr && a.segments > 0) {
-    for (int i = ThreadIndex(); i < quads; i += kNormThreads) {
+    for (int i = ThreadIndex(); i < quads; i += BlockThreads()) {
       x[i] = values[i];
     }
   }
   // Four columns a thread: half a piece.
-  for (int i = ThreadIndex(); i < FilledColumns(a.width) / 4; i += kNormThreads) {
+  for (int i = ThreadIndex(); i < FilledColumns(a.width) / 4; i += BlockThreads()) {
     Quad y = {0, 0, 0, 0};
     if (i < quads) {
       y = values[i];
