@@ -2,6 +2,7 @@ using NativeSpec.Backends;
 using NativeSpec.Backends.Cpu;
 using NativeSpec.Backends.Native;
 using NativeSpec.Tensors;
+using NativeSpec.Tests.Backends.Cuda;
 
 namespace NativeSpec.Tests.Backends;
 
@@ -51,6 +52,10 @@ public sealed class TestBackend : IEquatable<TestBackend>
             Native(new NativeOptions { Level = level, Threads = 3, Weights = WeightFormat.Q8 }),
             Native(new NativeOptions { Level = level, Threads = 2, Weights = WeightFormat.Q4, KvType = DType.BF16 }),
         }));
+
+    /// <summary>The CUDA back end on the emulated driver, where that is built. It computes with rounded rows and BF16 keys and values, and it is slow: suites
+    /// take a small share of it.</summary>
+    public static IEnumerable<TestBackend> Cuda => CudaEmulator.IsBuilt ? [new TestBackend("cuda", () => CudaEmulator.Create())] : [];
 
     /// <summary>The error that a backend adds to a matmul with such weights, relative to the largest output: the BF16 dot products of one
     /// level round the activations to 2^-9, which counts for more where the products nearly cancel.</summary>

@@ -7,9 +7,11 @@ using NativeSpec.Tests.Model;
 namespace NativeSpec.Tests.Golden;
 
 /// <summary>Random checkpoints against the reference library's values: every setting that changes the forward, on every backend.</summary>
-[TestFixtureSource(typeof(TestBackend), nameof(TestBackend.All))]
+[TestFixtureSource(nameof(Backends))]
 public sealed class GoldenCheckpointTests(TestBackend backend)
 {
+    private static IEnumerable<TestBackend> Backends => TestBackend.All.Concat(TestBackend.Cuda);
+
     private static readonly string[] Prompts = ["short", "long"];
 
     public static IEnumerable<string> Supported =>

@@ -218,11 +218,11 @@ internal sealed unsafe class CudaBackend : IBackend
     private static void RequireHeads(int heads, int kvHeads, int headDim)
     {
         const int MostHeadsOfOne = 16; // a tree's rows share products of 16 pairs
-        if (headDim > CudaLayout.WideHead || headDim % 8 != 0 || heads / kvHeads > MostHeadsOfOne)
+        if (headDim > CudaLayout.WideHead || headDim % 4 != 0 || heads / kvHeads > MostHeadsOfOne)
         {
             const int NotSupported = 801;
             throw new CudaException(
-                NotSupported, $"{heads} query and {kvHeads} key-value heads of {headDim}; the CUDA kernels take heads of a multiple of 8 to {CudaLayout.WideHead}, to {MostHeadsOfOne} query heads for each key-value head. Use the native or the managed back end");
+                NotSupported, $"{heads} query and {kvHeads} key-value heads of {headDim}; the CUDA kernels take heads of a multiple of 4 to {CudaLayout.WideHead}, to {MostHeadsOfOne} query heads for each key-value head. Use the native or the managed back end");
         }
     }
 

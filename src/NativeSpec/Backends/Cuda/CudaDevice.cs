@@ -16,8 +16,11 @@ internal sealed record CudaDevice(int Number, int Handle, string Name, int Capab
     /// <summary>What the kernels need.</summary>
     public const int LeastCapability = 80;
 
-    /// <summary>The environment variable that names a device by its number.</summary>
+    /// <summary>The environment variable that names a device by its number, or <see cref="NoDevice"/>.</summary>
     public const string NumberVariable = "NATIVESPEC_CUDA_DEVICE";
+
+    /// <summary>What the variable says where no device is to be taken that nobody asked for by its number.</summary>
+    public const string NoDevice = "none";
 
     /// <summary>Whether kernels may begin before those in front of them have ended.</summary>
     public bool HasDependentLaunch => Capability >= 90;
@@ -27,16 +30,16 @@ internal sealed record CudaDevice(int Number, int Handle, string Name, int Capab
     /// <param name="reason">Why there is none; null when there is one.</param>
     public static unsafe CudaDevice? Find(int? number, out string? reason)
     {
-        reason = CudaLibrary.WhyMissing;
-        if (reason is not null)
+        var (place, named) = (number ?? 0, number is null ? Environment.GetEnvironmentVariable(NumberVariable) : null);
+        if (named is { Length: > 0 } && !int.TryParse(named, out place))
         {
+            reason = named == NoDevice ? $"no CUDA device is to be taken: {NumberVariable} is {NoDevice}" : $"{NumberVariable} is '{named}'; expected a device's number, or {NoDevice}";
             return null;
         }
 
-        var place = number ?? 0;
-        if (number is null && Environment.GetEnvironmentVariable(NumberVariable) is { Length: > 0 } text && !int.TryParse(text, out place))
+        reason = CudaLibrary.WhyMissing;
+        if (reason is not null)
         {
-            reason = $"{NumberVariable} is '{text}'; expected a device's number";
             return null;
         }
 
