@@ -18,6 +18,7 @@
   NS_FOR_EACH_FORMAT(each, q4)                    \
   each(embed, EmbedArguments)                     \
   each(rms_norm, RmsNormArguments)                \
+  each(finish_rows, FinishRowsArguments)          \
   each(rope_append, RopeAppendArguments)          \
   each(tree_attention_64, TreeAttentionArguments)  \
   each(tree_attention_128, TreeAttentionArguments) \

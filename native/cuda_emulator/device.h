@@ -117,6 +117,9 @@ inline float ShuffleXor(float value, int lanes, NS_LINE) {
   std::memcpy(&value, &bits, 4);
   return value;
 }
+inline uint64_t ShuffleXor(uint64_t value, int lanes, NS_LINE) {
+  return static_cast<uint64_t>(ShuffleXor(static_cast<uint32_t>(value >> 32), lanes, line)) << 32 | ShuffleXor(static_cast<uint32_t>(value), lanes, line);
+}
 inline uint32_t ShuffleFrom(uint32_t value, int lane, NS_LINE) {
   return emulator::Meet<uint32_t>(emulator::Meeting::kShuffleFrom, line, WordAndLane{value, static_cast<uint32_t>(lane)});
 }
@@ -141,7 +144,19 @@ inline float Divide(float a, float b) { return a / b; }
 inline float SquareRoot(float a) { return std::sqrt(a); }
 inline float Maximum(float a, float b) { return std::fmax(a, b); }
 inline float Exp2(float x) { return std::exp2(x); }
-inline float Log2(float x) { return std::log2(x); }
+inline double Add(double a, double b) { return a + b; }
+inline double Multiply(double a, double b) { return a * b; }
+inline double Divide(double a, double b) { return a / b; }
+inline double Bits(uint64_t bits) {
+  double value;
+  std::memcpy(&value, &bits, 8);
+  return value;
+}
+inline uint64_t BitsOf(double value) {
+  uint64_t bits;
+  std::memcpy(&bits, &value, 8);
+  return bits;
+}
 
 inline float FromBF16(uint16_t bits) { return Bits(static_cast<uint32_t>(bits) << 16); }
 inline float FromF16(uint16_t bits) {
@@ -226,11 +241,6 @@ inline T LoadGlobal(const T* p) {
 inline Vector LoadVector(const void* p) {
   emulator::Aligned(p, 16);
   return *static_cast<const Vector*>(p);
-}
-inline void AtomicMaximum(uint64_t* p, uint64_t value) {
-  uint64_t before = __atomic_load_n(p, __ATOMIC_RELAXED);
-  while (before < value && !__atomic_compare_exchange_n(p, &before, value, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
-  }
 }
 inline int AtomicAddShared(int32_t* p, int value) { return __atomic_fetch_add(p, value, __ATOMIC_RELAXED); }
 
