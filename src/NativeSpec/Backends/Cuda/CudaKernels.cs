@@ -5,7 +5,7 @@ internal sealed class CudaKernels : IDisposable
 {
     private const int MostNormThreads = 1024;
     public const int MatMulThreads = 288;
-    public const int ChooseThreads = 256;
+    public const int ChooseBytes = 1024;
     public const int TopKThreads = 1024;
     public const int TopKBytes = (1024 * 8) + (2 * 256 * 4) + 16;
     private const int MostNormBytes = 96 << 10; // rows of 24,000 floats
@@ -35,6 +35,13 @@ internal sealed class CudaKernels : IDisposable
     public static int NormBytes(int width) => (width * sizeof(float)) + (MostNormThreads / 32 * sizeof(float)) is var bytes && bytes <= MostNormBytes && width % 4 == 0
         ? bytes
         : throw new ArgumentException($"rows of {width} floats; the CUDA kernels take multiples of 4, to {(MostNormBytes / sizeof(float)) - 32}");
+
+    /// <summary>Threads that choose from a row.</summary>
+    public static int ChooseThreads(int vocabulary)
+    {
+        const int Most = 1024;
+        return vocabulary > 8 * Most ? Most : (vocabulary + 255) / 256 * 32;
+    }
 
     public static string MatMulName(CudaFormat format, int rows) => $"matmul_{Name(format)}_{rows}";
 

@@ -443,7 +443,7 @@ internal sealed class PlanTranslator
             _packed[step.Into] = (packed, 1);
         }
 
-        private readonly void Choose(Rows logits) => _launches.Add(_kernels["choose"], _logitRows, 1, CudaKernels.ChooseThreads, 0, new ChooseArguments
+        private readonly void Choose(Rows logits) => _launches.Add(_kernels["choose"], _logitRows, 1, CudaKernels.ChooseThreads(logits.Width), CudaKernels.ChooseBytes, new ChooseArguments
         {
             Logits = Value(logits),
             Rules = Upload(_round.Rules),

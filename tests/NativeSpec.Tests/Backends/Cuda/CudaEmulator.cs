@@ -63,15 +63,3 @@ internal static unsafe class CudaEmulator
         }
     }
 }
-
-/// <summary>No test computes on a device that it did not ask for, a real one neither; and where the emulated driver is built it is the driver.</summary>
-[SetUpFixture]
-public sealed class CudaDriverOfTests
-{
-    [OneTimeSetUp]
-    public void TakeTheEmulator()
-    {
-        Environment.SetEnvironmentVariable(CudaDevice.NumberVariable, CudaDevice.NoDevice);
-        Environment.SetEnvironmentVariable(CudaLibrary.PathVariable, CudaEmulator.Path);
-    }
-}
