@@ -50,8 +50,8 @@ public sealed partial class InferenceEngine : IDisposable
         _options = options;
         _logger = options.Logger;
         Tokenizer = tokenizer;
-        var memory = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes;
-        var plan = MemoryPlan.For(Config, options, Config.KvBytesPerToken(DType.F32), memory);
+        var memory = backend.MemoryBytes;
+        var plan = MemoryPlan.For(Config, options, LlamaModel.KvBytesPerToken(Config, backend), memory);
         MaxContext = plan.MaxContext;
         KvTokens = plan.KvTokens;
         var limits = Limits(options, MaxContext);

@@ -36,6 +36,7 @@ internal sealed class Scheduler : IDisposable
     private int _served;   // of them, those in _active; for others to read
     private long _rounds;
     private long _lastRound = Stopwatch.GetTimestamp();
+    private volatile EngineFaultedException? _fault;
 
     public Scheduler(LlamaModel model, KvCache cache, SpeculationCore speculation, int prefillChunk, int maxWaiting, EngineTelemetry telemetry, ILogger? logger)
     {
@@ -68,8 +69,10 @@ internal sealed class Scheduler : IDisposable
 
     /// <summary>Says now what <see cref="Submit"/> would say.</summary>
     /// <exception cref="EngineBusyException">There are as many requests as are taken.</exception>
+    /// <exception cref="EngineFaultedException">What computes is lost.</exception>
     public void ThrowIfBusy()
     {
+        ThrowIfFaulted();
         if (Volatile.Read(ref _requests) - _maxSequences >= _maxWaiting)
         {
             throw new EngineBusyException(_maxSequences, _maxWaiting);
@@ -79,8 +82,10 @@ internal sealed class Scheduler : IDisposable
     /// <summary>Queues a request, in order of arrival.</summary>
     /// <exception cref="EngineBusyException">There are as many requests as are taken.</exception>
     /// <exception cref="ArgumentException">It would not fit the empty cache.</exception>
+    /// <exception cref="EngineFaultedException">What computes is lost.</exception>
     public void Submit(Sequence sequence)
     {
+        ThrowIfFaulted();
         if (KvCache.PagesFor(sequence.Capacity) > _cache.TotalPages)
         {
             throw new ArgumentException($"a request of {sequence.Capacity} tokens, candidates included, does not fit a cache of {_cache.TotalPages} pages", nameof(sequence));
@@ -148,6 +153,12 @@ internal sealed class Scheduler : IDisposable
         while (_submitted.TryDequeue(out var sequence))
         {
             _waiting.Add(sequence);
+        }
+
+        if (_fault is { } fault)
+        {
+            _waiting.ForEach(sequence => End(sequence, fault));
+            _waiting.Clear();
         }
 
         for (var i = _waiting.Count - 1; i >= 0; i--)
@@ -251,6 +262,7 @@ internal sealed class Scheduler : IDisposable
         for (var i = 0; i < _active.Count; i++)
         {
             var sequence = _active[i];
+            _fault ??= sequence.Error as EngineFaultedException;
             if (sequence.Cancellation.IsCancellationRequested)
             {
                 End(sequence, Cancelled(sequence));
@@ -318,6 +330,14 @@ internal sealed class Scheduler : IDisposable
         if (_logger is not null && failure is not (null or OperationCanceledException or ObjectDisposedException))
         {
             EngineLog.RequestFailed(_logger, sequence.PromptTokens, sequence.OutputTokens, failure);
+        }
+    }
+
+    private void ThrowIfFaulted()
+    {
+        if (_fault is { } fault)
+        {
+            throw new EngineFaultedException(fault.Code, fault.Kernel, fault.Message);
         }
     }
 

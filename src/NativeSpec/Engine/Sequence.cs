@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Text;
 using System.Threading.Channels;
+using NativeSpec.Backends;
 using NativeSpec.Engine.Telemetry;
 using NativeSpec.Model;
 using NativeSpec.Sampling;
@@ -192,6 +193,7 @@ internal sealed class Sequence : ITextWriter, IDisposable
     /// <summary>Ends the request with an error, which its caller's enumeration throws.</summary>
     public void Fail(Exception error)
     {
+        error = error is BackendFaultedException fault ? new EngineFaultedException(fault.Code, fault.Kernel, fault.Message) : error;
         Error = error;
         _pieces.TryComplete(error);
     }
