@@ -15,6 +15,8 @@ public sealed class DependencyTests
         ["Loading"] = ["Tensors"],
         ["Tokenization"] = ["Loading"],
         ["Sampling"] = [],
+        // Conversations as text; a template reaches nothing but its own values.
+        ["Chat"] = ["Tokenization"],
         // Operations on memory; a backend never sees what a token means.
         ["Backends"] = ["Tensors"],
         ["Backends.Cpu"] = ["Backends", "Tensors"],

@@ -55,13 +55,3 @@ public sealed class SlowReaderException : EngineException
     {
     }
 }
-
-/// <summary>The engine itself has failed, not the request: what computes threw the inner exception. Where that was in a round, only the requests of
-/// the round have failed, and the engine serves on; where it was between two, this is what all requests get from then on.</summary>
-public sealed class EngineFaultedException : EngineException
-{
-    internal EngineFaultedException(Exception cause)
-        : base($"the engine has failed, not this request: {cause.Message}", cause)
-    {
-    }
-}

@@ -2,6 +2,7 @@ using System.Runtime.CompilerServices;
 using System.Security.Cryptography;
 using Microsoft.Extensions.Logging;
 using NativeSpec.Backends;
+using NativeSpec.Engine.Profiles;
 using NativeSpec.Engine.Telemetry;
 using NativeSpec.Loading;
 using NativeSpec.Loading.Llama;
@@ -29,6 +30,7 @@ public sealed partial class InferenceEngine : IDisposable
     private readonly LlamaModel _model;
     private readonly KvCache _cache;
     private readonly MachineProfile _profile;
+    private readonly ProfileKeeper _keeper;
     private readonly DrafterSet _drafters;
     private readonly SpeculationCore _speculation;
     private readonly EngineTelemetry _telemetry;
@@ -39,33 +41,38 @@ public sealed partial class InferenceEngine : IDisposable
     private readonly EngineOptions _options;
     private bool _disposed;
 
-    private InferenceEngine(string name, LlamaCheckpoint checkpoint, Tokenizer tokenizer, IBackend backend, EngineOptions options)
+    private InferenceEngine(string name, LlamaCheckpoint checkpoint, Tokenizer tokenizer, IBackend backend, EngineOptions options, LoadSteps steps)
     {
+        using var unfinished = new Unfinished(this);
         _checkpoint = checkpoint;
         _backend = backend;
         _options = options;
+        _logger = options.Logger;
         Tokenizer = tokenizer;
-        var memory = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes;
-        var plan = MemoryPlan.For(Config, options, Config.KvBytesPerToken(DType.F32), memory);
+        var memory = backend.MemoryBytes;
+        var plan = MemoryPlan.For(Config, options, LlamaModel.KvBytesPerToken(Config, backend), memory);
         MaxContext = plan.MaxContext;
         KvTokens = plan.KvTokens;
         var limits = Limits(options, MaxContext);
-        _model = new LlamaModel(Config, checkpoint.Tensors, backend, limits, options.LoadProgress);
+        _model = new LlamaModel(Config, checkpoint.Tensors, backend, limits, steps.Begin(LoadStage.Weights, options.LoadProgress));
         _cache = _model.CreateCache(CacheTokens(options, KvTokens), options.PrefixCache);
         _chooser = new Chooser(Config.VocabSize);
         _defaults = Defaults(checkpoint.Generation);
         _profile = MachineProfile.Open(options.ProfileDirectory, ProfileKey.Of(checkpoint, backend));
+        steps.Begin(LoadStage.Drafters);
         _drafters = new DrafterSet(checkpoint, tokenizer, backend, options, _profile, plan, memory);
-        _speculation = new SpeculationCore(_drafters.All, KnownOrMeasuredCost(), Config.VocabSize, MaxNodes(options))
+        _speculation = new SpeculationCore(_drafters.All, KnownOrMeasuredCost(steps), Config.VocabSize, MaxNodes(options))
         {
-            NotWorthwhile = _drafters.All.Select(source => source.Name).Where(name => _profile.Tuned(_drafters.IdentityOf(name)) is { Pays: false }).ToHashSet(),
+            NotWorthwhile = _drafters.All.Select(source => source.Name).Where(name => _profile.Excludes(_drafters.IdentityOf(name))).ToHashSet(),
         };
         _profile.Teach(_speculation, _drafters);
-        _logger = options.Logger;
         Name = name;
+        _keeper = new ProfileKeeper(_profile, _speculation, _drafters);
+        _speculation.RoundObserved = _keeper.AfterRound;
         _telemetry = new EngineTelemetry(name, _speculation.Names, options.Logger);
         _scheduler = new Scheduler(_model, _cache, _speculation, options, _telemetry);
         _telemetry.Show(Snapshot);
+        unfinished.IsWhole = true;
     }
 
     /// <summary>The name of the meter (System.Diagnostics.Metrics) and of the activity source that engines report to. docs/observability.md lists their instruments.</summary>
@@ -95,37 +102,7 @@ public sealed partial class InferenceEngine : IDisposable
     /// <summary>Opens a checkpoint folder (config.json, safetensors, tokenizer) and starts an engine on it.</summary>
     /// <exception cref="ModelFormatException">The folder is not a model this engine runs; the message says why.</exception>
     /// <exception cref="ArgumentException">An option cannot be met.</exception>
-    public static InferenceEngine Load(string path, EngineOptions? options = null)
-    {
-        options ??= new EngineOptions();
-        options.Validate();
-        LlamaCheckpoint? checkpoint = null;
-        IBackend? backend = null;
-        try
-        {
-            checkpoint = LlamaCheckpoint.Open(path, options.Limits);
-            var tokenizer = Tokenizer.Load(path, options.Limits);
-            backend = EngineBackend.Create(options);
-            var engine = new InferenceEngine(options.Name ?? NameOf(path), checkpoint, tokenizer, backend, options);
-            if (options.Logger is { } logger)
-            {
-                foreach (var note in checkpoint.Notes)
-                {
-                    LogNote(logger, note);
-                }
-
-                LogLoaded(logger, path, engine.Config.ParameterCount, tokenizer.Description, backend.Description, engine.MaxContext);
-            }
-
-            return engine;
-        }
-        catch
-        {
-            backend?.Dispose();
-            checkpoint?.Dispose();
-            throw;
-        }
-    }
+    public static InferenceEngine Load(string path, EngineOptions? options = null) => Load(path, options ?? new EngineOptions(), LoadSteps.Unwatched);
 
     /// <summary>Writes the continuation of a text.</summary>
     /// <param name="prompt">The text before; tokenized with the beginning-of-text token where the tokenizer asks for it.</param>
@@ -206,6 +183,11 @@ public sealed partial class InferenceEngine : IDisposable
                 throw new ArgumentException($"there is no drafter '{drafter.Name}'; this engine has {string.Join(", ", _speculation.Names)}", nameof(tuning));
             }
 
+            if (!double.IsFinite(drafter.SpeedUp) || drafter.SpeedUp < 0 || drafter.Rounds < 0)
+            {
+                throw new ArgumentException($"'{drafter.Name}': {nameof(drafter.SpeedUp)} is {drafter.SpeedUp} and {nameof(drafter.Rounds)} {drafter.Rounds}; expected numbers of 0 or more", nameof(tuning));
+            }
+
             _profile.Tune(_drafters.IdentityOf(drafter.Name), drafter);
         }
 
@@ -229,15 +211,8 @@ public sealed partial class InferenceEngine : IDisposable
         _disposed = true;
         _telemetry.Dispose();
         _scheduler.Dispose();
-        if (_speculation.TokensPerSecond > 0)
-        {
-            _profile.Learn(_speculation, _drafters);
-            _profile.TrySave();
-        }
-
-        _drafters.Dispose();
-        _cache.Dispose();
-        _model.Dispose();
+        _keeper.Finish();
+        FreeModel();
         _backend.Dispose();
         _checkpoint.Dispose();
     }
@@ -283,20 +258,6 @@ public sealed partial class InferenceEngine : IDisposable
         : new SamplingOptions { Temperature = 0, RepetitionPenalty = generation.RepetitionPenalty };
 
     private static string NameOf(string path) => Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(path)));
-
-    private CostCurve KnownOrMeasuredCost()
-    {
-        var context = Math.Min(MaxContext, CostProbe.LongestContext);
-        if (!_options.MeasureAnew && _profile.KnownCost(_options.MaxTreeNodes, context) is { } known)
-        {
-            return known;
-        }
-
-        var measured = CostProbe.Measure(_model, _cache, _options.MaxTreeNodes);
-        _profile.KeepCost(measured, _options.MaxTreeNodes, context);
-        _profile.TrySave();
-        return measured;
-    }
 
     private SequenceRequest Prepare(IReadOnlyList<int> promptIds, GenerationOptions options)
     {
@@ -387,12 +348,6 @@ public sealed partial class InferenceEngine : IDisposable
         return new SequenceTools(new Drafting(_speculation, speculation, request.Prompt, sampling, request.Options.CacheSalt), new TextStream(Tokenizer, request.Options.StopStrings));
     }
 
-    [LoggerMessage(Level = LogLevel.Information, Message = "loaded {Path}: {Parameters} parameters, {Tokenizer}, {Backend}, context {Context}")]
-    private static partial void LogLoaded(ILogger logger, string path, long parameters, string tokenizer, string backend, int context);
-
     [LoggerMessage(Level = LogLevel.Warning, Message = "the prompt begins with the beginning-of-text token {Id} twice: its text has one and the tokenizer puts one before it (GenerationOptions.AddSpecial = false leaves that out)")]
     private static partial void LogBeginsTwice(ILogger logger, int id);
-
-    [LoggerMessage(Level = LogLevel.Information, Message = "{Note}")]
-    private static partial void LogNote(ILogger logger, string note);
 }

@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
 using Microsoft.Extensions.Logging;
+using NativeSpec.Backends;
 using NativeSpec.Engine.Telemetry;
 using NativeSpec.Model;
 using NativeSpec.Speculation.Rounds;
@@ -91,19 +92,17 @@ internal sealed class Scheduler : IDisposable
     /// <exception cref="EngineFaultedException">No round will ever come.</exception>
     public void ThrowIfBusy(int promptTokens)
     {
-        if (Volatile.Read(ref _fault) is { } fault)
-        {
-            throw new EngineFaultedException(fault);
-        }
-
+        ThrowIfFaulted();
         _admission.ThrowIfBusy(promptTokens);
     }
 
     /// <summary>Queues a request.</summary>
     /// <exception cref="EngineBusyException">There are as many requests as are taken.</exception>
     /// <exception cref="ArgumentException">It would not fit the empty cache.</exception>
+    /// <exception cref="EngineFaultedException">No round will ever come.</exception>
     public void Submit(Sequence sequence)
     {
+        ThrowIfFaulted();
         if (KvCache.PagesFor(sequence.Capacity) > _cache.TotalPages)
         {
             throw new ArgumentException($"a request of {sequence.Capacity} tokens, candidates included, does not fit a cache of {_cache.TotalPages} pages", nameof(sequence));
@@ -163,7 +162,7 @@ internal sealed class Scheduler : IDisposable
 
     private void Serve()
     {
-        while (!_stop.IsCancellationRequested)
+        while (!_stop.IsCancellationRequested && _fault is null)
         {
             Receive();
             Admit();
@@ -179,6 +178,9 @@ internal sealed class Scheduler : IDisposable
             MakeRoom();
             Step();
             Retire();
+            // Those who were just given something may be waiting for this very processor, where every one of them computes; without this they
+            // would get it when the system's time slice ends, several milliseconds and pieces later.
+            Thread.Yield();
         }
     }
 
@@ -398,6 +400,11 @@ internal sealed class Scheduler : IDisposable
         for (var i = 0; i < _active.Count; i++)
         {
             var sequence = _active[i];
+            if (sequence.Error?.InnerException is BackendFaultedException lost)
+            {
+                Volatile.Write(ref _fault, lost);
+            }
+
             if (sequence.Cancellation.IsCancellationRequested)
             {
                 End(sequence, Cancelled(sequence));
@@ -465,6 +472,14 @@ internal sealed class Scheduler : IDisposable
         if (_logger is not null && _fault is null && failure is not (null or OperationCanceledException or ObjectDisposedException))
         {
             EngineLog.RequestFailed(_logger, sequence.PromptTokens, sequence.OutputTokens, failure);
+        }
+    }
+
+    private void ThrowIfFaulted()
+    {
+        if (Volatile.Read(ref _fault) is { } fault)
+        {
+            throw new EngineFaultedException(fault);
         }
     }
 

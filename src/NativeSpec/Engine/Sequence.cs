@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Text;
+using NativeSpec.Backends;
 using NativeSpec.Engine.Telemetry;
 using NativeSpec.Model;
 using NativeSpec.Sampling;
@@ -210,8 +211,8 @@ internal sealed class Sequence : ITextWriter, IDisposable
     /// <summary>Ends the request with an error, which its caller's enumeration throws.</summary>
     public void Fail(Exception error)
     {
-        Error = error;
-        _pieces.End(error);
+        Error = error is BackendFaultedException ? new EngineFaultedException(error) : error;
+        _pieces.End(Error);
     }
 
     /// <summary>What there is to say of it now that it has ended.</summary>
