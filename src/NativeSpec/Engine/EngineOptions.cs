@@ -26,6 +26,18 @@ public sealed record EngineOptions
     /// <summary>Most requests that wait beyond those; one more is refused with <see cref="EngineBusyException"/>.</summary>
     public int MaxWaiting { get; init; } = 1024;
 
+    /// <summary>Most prompt tokens of all requests that wait together; one more request is refused with <see cref="EngineBusyException"/>. A
+    /// single one may wait however long its prompt is.</summary>
+    public long MaxWaitingTokens { get; init; } = 4_194_304;
+
+    /// <summary>Most pieces of a text that are written ahead of its reader. Then the engine computes nothing for the request until half of them
+    /// are read; it keeps its place as long as nobody else needs it.</summary>
+    public int MaxUnreadPieces { get; init; } = 256;
+
+    /// <summary>How long a reader may read nothing while so many pieces wait; then its request ends with
+    /// <see cref="SlowReaderException"/>.</summary>
+    public TimeSpan SlowReaderTimeout { get; init; } = TimeSpan.FromSeconds(30);
+
     /// <summary>Most tokens of a request, prompt and output together; null takes the model's own limit, or what fits into a quarter of the
     /// memory if that is less. A model with LongRoPE takes its short list of factors where this is at most its original context, else the long one
     /// for texts of every length.</summary>
@@ -114,6 +126,9 @@ public sealed record EngineOptions
     {
         Require(MaxSequences is >= 1 and <= 1024, nameof(MaxSequences), MaxSequences, "1 to 1024");
         Require(MaxWaiting is >= 0 and <= 65_536, nameof(MaxWaiting), MaxWaiting, "0 to 65536");
+        Require(MaxWaitingTokens >= 0, nameof(MaxWaitingTokens), MaxWaitingTokens, "0 or more");
+        Require(MaxUnreadPieces is >= 1 and <= 1_048_576, nameof(MaxUnreadPieces), MaxUnreadPieces, "1 to 1048576");
+        Require(SlowReaderTimeout >= TimeSpan.Zero, nameof(SlowReaderTimeout), SlowReaderTimeout, "zero or more");
         Require(MaxContext is null or >= 2, nameof(MaxContext), MaxContext, "2 or more");
         Require(KvTokens is null or >= 2, nameof(KvTokens), KvTokens, "2 or more");
         Require(MaxTreeNodes is >= 1 and <= 1024, nameof(MaxTreeNodes), MaxTreeNodes, "1 to 1024");

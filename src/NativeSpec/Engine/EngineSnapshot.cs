@@ -9,4 +9,7 @@ namespace NativeSpec.Engine;
 /// <param name="Rounds">Rounds since the engine was loaded.</param>
 /// <param name="SinceLastRound">The time since the last round ended, or since a request came to an engine that had nothing to do. Where <see cref="Active"/> is not 0 and this is many
 /// times what a round takes, the engine is stuck.</param>
-public readonly record struct EngineSnapshot(int Waiting, int Active, int UsedPages, int FreePages, long Preemptions, long Rounds, TimeSpan SinceLastRound);
+/// <param name="CachedPages">Of the free pages, those in which the prefix cache finds beginnings of texts.</param>
+/// <param name="IsFaulted">Whether the engine has failed for good, and refuses all requests with <see cref="EngineFaultedException"/>.</param>
+public readonly record struct EngineSnapshot(
+    int Waiting, int Active, int UsedPages, int FreePages, long Preemptions, long Rounds, TimeSpan SinceLastRound, int CachedPages, bool IsFaulted);

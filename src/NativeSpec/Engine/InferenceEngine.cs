@@ -1,6 +1,5 @@
 using System.Runtime.CompilerServices;
 using System.Security.Cryptography;
-using System.Threading.Channels;
 using Microsoft.Extensions.Logging;
 using NativeSpec.Backends;
 using NativeSpec.Engine.Profiles;
@@ -71,7 +70,7 @@ public sealed partial class InferenceEngine : IDisposable
         _keeper = new ProfileKeeper(_profile, _speculation, _drafters);
         _speculation.RoundObserved = _keeper.AfterRound;
         _telemetry = new EngineTelemetry(name, _speculation.Names, options.Logger);
-        _scheduler = new Scheduler(_model, _cache, _speculation, options.PrefillChunk, options.MaxWaiting, _telemetry, options.Logger);
+        _scheduler = new Scheduler(_model, _cache, _speculation, options, _telemetry);
         _telemetry.Show(Snapshot);
         unfinished.IsWhole = true;
     }
@@ -109,9 +108,14 @@ public sealed partial class InferenceEngine : IDisposable
     /// <param name="prompt">The text before; tokenized with the beginning-of-text token where the tokenizer asks for it.</param>
     /// <param name="options">What to write; null for the defaults.</param>
     /// <param name="cancellationToken">Ends the enumeration with <see cref="OperationCanceledException"/>, also while the prompt is computed.</param>
-    /// <exception cref="ArgumentException">An option is out of its range, or the prompt is empty or longer than the context.</exception>
+    /// <exception cref="ArgumentException">An option is out of its range, or the prompt is empty.</exception>
+    /// <exception cref="ObjectDisposedException">The engine is disposed; also while enumerating.</exception>
+    /// <exception cref="ContextLengthException">The prompt leaves no room in the context.</exception>
     /// <exception cref="EngineBusyException">Too many requests wait; at the call or, where they came between the two, when enumeration
     /// begins.</exception>
+    /// <exception cref="FirstTokenTimeoutException">While enumerating: the request had no token in the time that it was given.</exception>
+    /// <exception cref="SlowReaderException">While enumerating: the text was not read for too long.</exception>
+    /// <exception cref="EngineFaultedException">While enumerating: the engine has failed, not the request.</exception>
     /// <exception cref="NonFiniteLogitsException">While enumerating: the model's weights gave no usable numbers.</exception>
     public IAsyncEnumerable<GenerationPiece> GenerateAsync(
         string prompt, GenerationOptions? options = null, CancellationToken cancellationToken = default)
@@ -128,7 +132,7 @@ public sealed partial class InferenceEngine : IDisposable
         var request = Prepare(promptIds, options ?? new GenerationOptions());
         try
         {
-            _scheduler.ThrowIfBusy();
+            _scheduler.ThrowIfBusy(request.Prompt.Length);
         }
         catch (EngineException error)
         {
@@ -269,7 +273,7 @@ public sealed partial class InferenceEngine : IDisposable
 
         if (prompt.Length >= MaxContext)
         {
-            throw new ArgumentException($"the prompt has {prompt.Length} tokens and the context holds {MaxContext}, of which one must be left to write: shorten it", nameof(promptIds));
+            throw new ContextLengthException(prompt.Length, MaxContext);
         }
 
         if (Tokenizer.BeginsTwice(prompt) && _logger is { } logger)
@@ -300,8 +304,9 @@ public sealed partial class InferenceEngine : IDisposable
         ObjectDisposedException.ThrowIf(_disposed, this);
         cancellationToken.ThrowIfCancellationRequested();
         using var cancellation = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, _scheduler.Stopping);
-        var pieces = Channel.CreateUnbounded<GenerationPiece>(new UnboundedChannelOptions { SingleReader = true, SingleWriter = true });
-        var sequence = new Sequence(request, () => Begin(request), _options.PrefillChunk, pieces.Writer, cancellation) { Activity = _telemetry.Begin(request) };
+        var pieces = new PieceQueue(_options.MaxUnreadPieces);
+        var activity = _telemetry.Begin(request); // before the request's own clock starts
+        var sequence = new Sequence(request, () => Begin(request), _options.PrefillChunk, pieces, cancellation) { Activity = activity };
         try
         {
             _scheduler.Submit(sequence);
@@ -316,12 +321,18 @@ public sealed partial class InferenceEngine : IDisposable
         {
             await foreach (var piece in pieces.Reader.ReadAllAsync(cancellationToken).ConfigureAwait(false))
             {
+                if (pieces.CountRead())
+                {
+                    _scheduler.Notify();
+                }
+
                 yield return piece;
             }
         }
         finally
         {
             sequence.Abandon();
+            _scheduler.Notify();
         }
     }
 

@@ -15,11 +15,16 @@ internal sealed class PromptCost(CostCurve curve)
 
     private readonly double[] _factors = [.. Enumerable.Repeat(1.0, 32)]; // [⌊log₂ rows⌋]
     private int _forwards;
+    private int _lastRows = 1;
 
     /// <summary>Seconds of a forward.</summary>
     /// <param name="rows">Its rows, those of texts that are being written among them; 1 or more.</param>
     /// <param name="context">Tokens that they see, on average.</param>
     public double Seconds(int rows, int context) => curve.At(rows, context) * FactorOf(rows);
+
+    /// <summary>How many times as long as the curve says a forward without prompts takes now, as far as those with prompts show it: 1, or more
+    /// where all that is computed has become slower since the curve last learnt. It learns from forwards without prompts alone.</summary>
+    public double Slowness => Math.Max(FactorOf(_lastRows), 1);
 
     /// <summary>The most rows that a forward may have to take no longer than it should; 1 where that is none.</summary>
     /// <param name="seconds">How long it may take.</param>
@@ -47,6 +52,7 @@ internal sealed class PromptCost(CostCurve curve)
             return;
         }
 
+        _lastRows = rows;
         var factor = Math.Min(seconds / usual, SteadyMean.MostOfUsual * FactorOf(rows));
         var weight = Math.Max(1.0 / ++_forwards, Learning);
         for (var power = 0; power < _factors.Length; power++)

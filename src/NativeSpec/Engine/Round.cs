@@ -178,7 +178,7 @@ internal sealed class Round
         if (nodes > 0)
         {
             // What drafting took belongs to the round with or without prompts; what drafters have read is a prompt's affair.
-            var (plain, past) = (_core.Cost.At(nodes, _plan.Context), Seconds(_core.Clock.GetTimestamp() - began));
+            var (plain, past) = (_core.Cost.At(nodes, _plan.Context) * _promptCost.Slowness, Seconds(_core.Clock.GetTimestamp() - began));
             seconds = _drafts.RowsRead == 0 ? PromptSharing.BesideTexts(past + plain) - past : PromptSharing.BesideTexts(plain) - past;
         }
         else
@@ -189,7 +189,7 @@ internal sealed class Round
                 shortest = Math.Min(shortest, remaining);
             }
 
-            seconds = PromptSharing.OfPrompts(prompts, _core.Cost.At(1, context), _promptCost.Seconds(shortest, context));
+            seconds = PromptSharing.OfPrompts(prompts, _core.Cost.At(1, context) * _promptCost.Slowness, _promptCost.Seconds(shortest, context));
         }
 
         return Math.Max(_promptCost.RowsWithin(seconds, context, nodes + most) - nodes, 1);

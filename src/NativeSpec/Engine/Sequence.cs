@@ -1,6 +1,5 @@
 using System.Diagnostics;
 using System.Text;
-using System.Threading.Channels;
 using NativeSpec.Backends;
 using NativeSpec.Engine.Telemetry;
 using NativeSpec.Model;
@@ -31,7 +30,7 @@ internal sealed class Sequence : ITextWriter, IDisposable
     private readonly SequenceRequest _request;
     private readonly Func<SequenceTools> _begin;
     private readonly int _prefillChunk;
-    private readonly ChannelWriter<GenerationPiece> _pieces;
+    private readonly PieceQueue _pieces;
     private readonly CancellationTokenSource _cancellation;
     private readonly List<int> _output = [];
     private readonly List<TokenLogProbs> _logProbs = [];
@@ -49,7 +48,7 @@ internal sealed class Sequence : ITextWriter, IDisposable
     private FinishReason? _finish;
 
     public Sequence(
-        SequenceRequest request, Func<SequenceTools> begin, int prefillChunk, ChannelWriter<GenerationPiece> pieces, CancellationTokenSource cancellation)
+        SequenceRequest request, Func<SequenceTools> begin, int prefillChunk, PieceQueue pieces, CancellationTokenSource cancellation)
     {
         (_request, _begin, _prefillChunk, _pieces, _cancellation) = (request, begin, prefillChunk, pieces, cancellation);
         Cancellation = cancellation.Token; // kept, because a disposed source does not give it out any more
@@ -66,6 +65,25 @@ internal sealed class Sequence : ITextWriter, IDisposable
 
     /// <summary>Its rows in the cache, while the scheduler serves it.</summary>
     public KvSequence? Kv { get; private set; }
+
+    /// <summary>Who is served before whom: by priority, then by arrival.</summary>
+    public static IComparer<Sequence> Order { get; } = Comparer<Sequence>.Create(static (a, b) =>
+        a._request.Options.Priority != b._request.Options.Priority ? b._request.Options.Priority.CompareTo(a._request.Options.Priority) : a.Arrival.CompareTo(b.Arrival));
+
+    /// <summary>Its place in the order of arrival.</summary>
+    public long Arrival { get; set; }
+
+    /// <summary>Whether it has been served at all.</summary>
+    public bool HasBegun => _tools is not null;
+
+    /// <summary>The text's way to its reader.</summary>
+    public PieceQueue Pieces => _pieces;
+
+    /// <summary>Whether the time in which it should have had a token has passed without one.</summary>
+    public bool IsTooLate => _output.Count == 0 && _request.Options.FirstTokenTimeout is { } timeout && Stopwatch.GetElapsedTime(_submitted) >= timeout;
+
+    /// <summary>What it fails with when it is too late.</summary>
+    public FirstTokenTimeoutException TooLate() => new(_request.Options.FirstTokenTimeout!.Value, HasBegun);
 
     /// <summary>Set when the caller has cancelled or gone away.</summary>
     public CancellationToken Cancellation { get; }
@@ -183,19 +201,18 @@ internal sealed class Sequence : ITextWriter, IDisposable
         var ids = _output[_delivered..];
         IReadOnlyList<TokenLogProbs> logProbs = _logProbs.Count == 0 ? [] : _logProbs[_delivered..];
         _delivered = _output.Count;
-        _pieces.TryWrite(new GenerationPiece(text, ids, logProbs, IsFinished ? Result() : null));
+        _pieces.Write(new GenerationPiece(text, ids, logProbs, IsFinished ? Result() : null));
         if (IsFinished)
         {
-            _pieces.TryComplete();
+            _pieces.End();
         }
     }
 
     /// <summary>Ends the request with an error, which its caller's enumeration throws.</summary>
     public void Fail(Exception error)
     {
-        error = error is BackendFaultedException fault ? new EngineFaultedException(fault.Code, fault.Kernel, fault.Message) : error;
-        Error = error;
-        _pieces.TryComplete(error);
+        Error = error is BackendFaultedException ? new EngineFaultedException(error) : error;
+        _pieces.End(Error);
     }
 
     /// <summary>What there is to say of it now that it has ended.</summary>

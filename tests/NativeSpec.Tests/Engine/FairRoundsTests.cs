@@ -75,6 +75,28 @@ public sealed class FairRoundsTests
         _ = stream;
     }
 
+    /// <summary>Somebody else needs the machine: all that is computed takes three times as long, and nothing shows what a round without
+    /// prompts would take now.</summary>
+    [Test]
+    public void Run_WhileTheMachineIsSlow_GivesPromptsAsManyRows()
+    {
+        Start(3);
+        Rounds(40);
+        var prompt = Start(Long);
+        var (rows, slow) = (0, 1.0);
+        _rounds.BeforeForward = (count, _) =>
+        {
+            rows = count;
+            _clock.Pass(slow * Seconds(count));
+        };
+        Rounds(30);
+        var usual = rows;
+        slow = 3;
+        Rounds(40);
+        Assert.That(rows, Is.EqualTo(usual).Within(usual / 3));
+        Assert.That(prompt.Output, Is.Empty);
+    }
+
     [Test]
     public void Run_ALongPromptAlone_TakesAboutTheTimeOfWholeChunks()
     {
