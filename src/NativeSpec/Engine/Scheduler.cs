@@ -63,7 +63,7 @@ internal sealed class Scheduler : IDisposable
     {
         int active = Volatile.Read(ref _served), free = _cache.FreePages;
         return new EngineSnapshot(
-            Math.Max(Volatile.Read(ref _requests) - active, 0), active, _cache.TotalPages - free, free, Preemptions, Volatile.Read(ref _rounds), Stopwatch.GetElapsedTime(Volatile.Read(ref _lastRound)));
+            Math.Max(Volatile.Read(ref _requests) - active, 0), active, _cache.TotalPages - free, free, _cache.CachedPages, Preemptions, Volatile.Read(ref _rounds), Stopwatch.GetElapsedTime(Volatile.Read(ref _lastRound)));
     }
 
     /// <summary>Says now what <see cref="Submit"/> would say.</summary>
