@@ -116,7 +116,7 @@ public sealed partial class InferenceEngine : IDisposable
         ObjectDisposedException.ThrowIf(_disposed, this);
         var request = Prepare(promptIds, options ?? new GenerationOptions());
         _scheduler.ThrowIfBusy();
-        return Stream(request, cancellationToken);
+        return Stream(request, _speculation, cancellationToken);
     }
 
     /// <summary>Writes the whole continuation of a text.</summary>
@@ -269,13 +269,18 @@ public sealed partial class InferenceEngine : IDisposable
             _speculation.MaxNodesOf(options.Speculation));
     }
 
-    private async IAsyncEnumerable<GenerationPiece> Stream(SequenceRequest request, [EnumeratorCancellation] CancellationToken cancellationToken)
+    /// <summary>The pieces of a request.</summary>
+    /// <param name="request">What to write.</param>
+    /// <param name="speculation">Where its drafters learn.</param>
+    /// <param name="cancellationToken">Ends the enumeration.</param>
+    private async IAsyncEnumerable<GenerationPiece> Stream(
+        SequenceRequest request, SpeculationCore speculation, [EnumeratorCancellation] CancellationToken cancellationToken)
     {
         ObjectDisposedException.ThrowIf(_disposed, this);
         cancellationToken.ThrowIfCancellationRequested();
         using var cancellation = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, _scheduler.Stopping);
         var pieces = Channel.CreateUnbounded<GenerationPiece>(new UnboundedChannelOptions { SingleReader = true, SingleWriter = true });
-        var sequence = new Sequence(request, () => Begin(request), _options.PrefillChunk, pieces.Writer, cancellation);
+        var sequence = new Sequence(request, () => Begin(request, speculation), _options.PrefillChunk, pieces.Writer, cancellation);
         _scheduler.Submit(sequence);
         try
         {
@@ -290,7 +295,7 @@ public sealed partial class InferenceEngine : IDisposable
         }
     }
 
-    private SequenceTools Begin(SequenceRequest request)
+    private SequenceTools Begin(SequenceRequest request, SpeculationCore core)
     {
         var rule = new SamplingRule(request.Options, request.Seed, Config.VocabSize);
         var history = new TokenHistory(Config.VocabSize, request.Prompt.Length + request.MaxTokens, rule.NeedsHistory);
@@ -299,7 +304,7 @@ public sealed partial class InferenceEngine : IDisposable
         {
             Typical = speculation.LossyTypicalAcceptance is { } typical ? new TypicalPath(Config.VocabSize, typical) : null,
         };
-        return new SequenceTools(new Drafting(_speculation, speculation, request.Prompt, sampling), new TextStream(Tokenizer, request.Options.StopStrings));
+        return new SequenceTools(new Drafting(core, speculation, request.Prompt, sampling), new TextStream(Tokenizer, request.Options.StopStrings));
     }
 
     [LoggerMessage(Level = LogLevel.Warning, Message = "the prompt begins with the beginning-of-text token {Id} twice: its text has one and the tokenizer puts one before it (GenerationOptions.AddSpecial = false leaves that out)")]
