@@ -95,6 +95,9 @@ NS_DEVICE float ShuffleXor(float value, int lanes) {
   asm volatile("shfl.sync.bfly.b32 %0, %1, %2, 31, 0xffffffff;" : "=f"(other) : "f"(value), "r"(lanes));
   return other;
 }
+NS_DEVICE uint64_t ShuffleXor(uint64_t value, int lanes) {
+  return (uint64_t)ShuffleXor((uint32_t)(value >> 32), lanes) << 32 | ShuffleXor((uint32_t)value, lanes);
+}
 NS_DEVICE uint32_t ShuffleFrom(uint32_t value, int lane) {
   uint32_t other;
   asm volatile("shfl.sync.idx.b32 %0, %1, %2, 31, 0xffffffff;" : "=r"(other) : "r"(value), "r"(lane));
@@ -163,16 +166,35 @@ NS_DEVICE float Maximum(float a, float b) {
   asm("max.f32 %0, %1, %2;" : "=f"(r) : "f"(a), "f"(b));
   return r;
 }
+NS_DEVICE double Add(double a, double b) {
+  double r;
+  asm("add.rn.f64 %0, %1, %2;" : "=d"(r) : "d"(a), "d"(b));
+  return r;
+}
+NS_DEVICE double Multiply(double a, double b) {
+  double r;
+  asm("mul.rn.f64 %0, %1, %2;" : "=d"(r) : "d"(a), "d"(b));
+  return r;
+}
+NS_DEVICE double Divide(double a, double b) {
+  double r;
+  asm("div.rn.f64 %0, %1, %2;" : "=d"(r) : "d"(a), "d"(b));
+  return r;
+}
+NS_DEVICE double Bits(uint64_t bits) {
+  double value;
+  asm("mov.b64 %0, %1;" : "=d"(value) : "l"(bits));
+  return value;
+}
+NS_DEVICE uint64_t BitsOf(double value) {
+  uint64_t bits;
+  asm("mov.b64 %0, %1;" : "=l"(bits) : "d"(value));
+  return bits;
+}
 /// 2^x, within 2 last places; 0 for −∞.
 NS_DEVICE float Exp2(float x) {
   float r;
   asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(r) : "f"(x));
-  return r;
-}
-/// log2 x, with an absolute error of 2^-22 near 1.
-NS_DEVICE float Log2(float x) {
-  float r;
-  asm("lg2.approx.ftz.f32 %0, %1;" : "=f"(r) : "f"(x));
   return r;
 }
 
@@ -258,9 +280,6 @@ NS_DEVICE Vector LoadVector(const void* p) {
   Vector v;
   asm volatile("ld.global.v4.u32 {%0,%1,%2,%3}, [%4];" : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "l"(p) : "memory");
   return v;
-}
-NS_DEVICE void AtomicMaximum(uint64_t* p, uint64_t value) {
-  asm volatile("red.global.max.u64 [%0], %1;" ::"l"(p), "l"(value) : "memory");
 }
 NS_DEVICE int AtomicAddShared(int32_t* p, int value) {
   int before;

@@ -3,29 +3,33 @@
 
 #include "operations.h"
 
-#if defined(NATIVESPEC_CUDA_EMULATOR)
-#define NS_DECLARE_KERNEL(name, arguments) void name(const nativespec::cuda::arguments)
-#else
-#define NS_DECLARE_KERNEL(name, arguments) extern "C" __global__ void name(const nativespec::cuda::arguments)
-#endif
-#define NS_DECLARE_MATMULS(name)                   \
-  NS_DECLARE_KERNEL(matmul_##name##_8, MatMulArguments);  \
-  NS_DECLARE_KERNEL(matmul_##name##_16, MatMulArguments); \
-  NS_DECLARE_KERNEL(matmul_##name##_32, MatMulArguments); \
-  NS_DECLARE_KERNEL(matmul_##name##_64, MatMulArguments); \
-  NS_DECLARE_KERNEL(pack_weights_##name, PackWeightsArguments)
+/// each(NAME, ARGUMENTS) for every kernel.
+#define NS_FOR_EACH_FORMAT(each, name)      \
+  each(matmul_##name##_8, MatMulArguments)  \
+  each(matmul_##name##_16, MatMulArguments) \
+  each(matmul_##name##_32, MatMulArguments) \
+  each(matmul_##name##_64, MatMulArguments) \
+  each(pack_weights_##name, PackWeightsArguments)
+#define NS_FOR_EACH_KERNEL(each)                  \
+  NS_FOR_EACH_FORMAT(each, bf16)                  \
+  NS_FOR_EACH_FORMAT(each, f16)                   \
+  NS_FOR_EACH_FORMAT(each, f32)                   \
+  NS_FOR_EACH_FORMAT(each, q8)                    \
+  NS_FOR_EACH_FORMAT(each, q4)                    \
+  each(embed, EmbedArguments)                     \
+  each(rms_norm, RmsNormArguments)                \
+  each(finish_rows, FinishRowsArguments)          \
+  each(rope_append, RopeAppendArguments)          \
+  each(tree_attention_64, TreeAttentionArguments)  \
+  each(tree_attention_128, TreeAttentionArguments) \
+  each(attention_fold, AttentionFoldArguments)    \
+  each(choose, ChooseArguments)                   \
+  each(top_k, TopKArguments)                      \
+  each(move_kv_rows, MoveKvRowsArguments)
 
-NS_DECLARE_MATMULS(bf16);
-NS_DECLARE_MATMULS(f16);
-NS_DECLARE_MATMULS(f32);
-NS_DECLARE_MATMULS(q8);
-NS_DECLARE_MATMULS(q4);
-NS_DECLARE_KERNEL(embed, EmbedArguments);
-NS_DECLARE_KERNEL(rms_norm, RmsNormArguments);
-NS_DECLARE_KERNEL(rope_append, RopeAppendArguments);
-NS_DECLARE_KERNEL(tree_attention_64, TreeAttentionArguments);
-NS_DECLARE_KERNEL(tree_attention_128, TreeAttentionArguments);
-NS_DECLARE_KERNEL(attention_fold, AttentionFoldArguments);
-NS_DECLARE_KERNEL(choose, ChooseArguments);
-NS_DECLARE_KERNEL(top_k, TopKArguments);
-NS_DECLARE_KERNEL(move_kv_rows, MoveKvRowsArguments);
+#if defined(NATIVESPEC_CUDA_EMULATOR)
+#define NS_DECLARE_KERNEL(name, arguments) void name(const nativespec::cuda::arguments);
+#else
+#define NS_DECLARE_KERNEL(name, arguments) extern "C" __global__ void name(const nativespec::cuda::arguments);
+#endif
+NS_FOR_EACH_KERNEL(NS_DECLARE_KERNEL)

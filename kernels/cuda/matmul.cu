@@ -143,7 +143,7 @@ NS_DEVICE void StoreSwiGlu(const MatMulArguments& a, const float (&c)[N][4], int
     NS_UNROLL
     for (int i = 0; i < 2; ++i) {
       const float gate = Multiply(c[n][i], a.scale), up = Multiply(c[n][i + 2], a.scale);
-      const float silu = Divide(gate, Add(1, Exp2(Multiply(gate, -1.4426950408889634f))));
+      const float silu = Divide(gate, Add(1.0f, Exp2(Multiply(gate, -1.4426950408889634f))));
       const float value = Multiply(Multiply(silu, up), a.swiglu_scale);
       const uint32_t packed = BF16 ? PackBF16(value, 0) : PackF16(value > 65504 ? 65504 : value < -65504 ? -65504 : value, 0);
       uint16_t* piece = (uint16_t*)a.y + ActivationPiece(n * 8 + Lane() % 4 * 2 + i, column, N) * 8;

@@ -17,7 +17,7 @@ struct EmbedArguments {
 };
 
 /// x[row] += Σ partial sums of the product in front (or their norm, where post_gain is given); y[row] = norm of x[row], packed. A block per row
-/// of y, kNormThreads, width · 4 bytes of shared memory.
+/// of y, NormThreads, NormBytes of shared memory.
 struct RmsNormArguments {
   float* x;               // [rows, width]
   const float* partials;  // [segments][bucket][width], or null with 0 segments
@@ -32,7 +32,30 @@ struct RmsNormArguments {
   int32_t bf16;      // y in BF16, else in F16
   float epsilon;
 };
-inline constexpr int kNormThreads = 1024;
+inline constexpr int kNormThreads = 1024;  // at most
+/// Whole warps, a thread for every four columns that are filled as far as there are so many.
+NS_BOTH int NormThreads(int width) { return FilledColumns(width) / 4 < kNormThreads ? FilledColumns(width) / 4 : kNormThreads; }
+NS_BOTH int NormBytes(int width) { return width * 4 + kNormThreads / 32 * 4; }
+
+/// y[i] = an epilogue of the product whose partial sums and bias these are and of x, or the norm of that where there is a gain:
+///     kStore, kAdd   x + product
+///     kAddSilu       x + silu(product)
+///     kSwiGlu        silu(gate) · up, gate above up (not in turns); x takes no part
+/// A block per row of y, NormThreads, NormBytes of shared memory. y may be x where rows are not chosen.
+struct FinishRowsArguments {
+  const float* x;          // [rows, width] or null: zeros
+  const float* partials;   // [segments][bucket][width, or 2 · width for kSwiGlu], or null with 0 segments
+  const float* bias;       // [width, or 2 · width for kSwiGlu] or null
+  const float* gain;       // [width] or null
+  const int32_t* source;   // rows of x and of the partial sums to take, or null: row i
+  float* y;                // [rows, width]
+  int32_t segments;
+  int32_t bucket;          // rows of the partial sums
+  int32_t width;           // a multiple of 4
+  int32_t epilogue;
+  float epsilon;
+};
+inline constexpr int kStore = 0, kAdd = 1, kSwiGlu = 2, kAddSilu = 3;  // as src/NativeSpec/Backends/PlanStep.cs numbers them
 
 /// y = W x: partial sums of segments; or, for gate and up in turns, packed silu(gate) · up. A grid of any size, kMatMulThreads.
 struct MatMulArguments {
@@ -129,18 +152,31 @@ struct AttentionFoldArguments {
   int32_t bf16;
 };
 
-/// best[row] = the highest of logit · inverse_temperature + noise among logits ≥ floor, ties to the lowest id, as a number that grows with it
-/// (choose.cu). best is zero before. Grid (pieces of kChoosePiece ids, rows), 256 threads.
+/// What a row is chosen by.
+struct ChoiceRule {
+  uint64_t seed;
+  int64_t position;   // absolute, of the token to be chosen
+  float temperature;  // 0: the highest logit, without noise
+  int32_t is_asked;   // 0: nothing is chosen from this row
+};
+
+/// What a row answers.
+struct RowAnswer {
+  int32_t chosen;  // −1 where it was not asked
+  float highest;   // logit; not a number where one of the row is not
+  double log_sum;  // log Σ exp(logit)
+};
+
+/// Answers of rows. A block per row, ChooseThreads, kChooseBytes of shared memory.
 struct ChooseArguments {
   const float* logits;  // [rows, vocabulary]
-  const float* inverse_temperature;  // [rows]; 0: the highest logit, without noise
-  const float* floor;                // [rows]
-  const uint64_t* seeds;             // [rows]
-  const int32_t* positions;          // [rows] absolute, of the token to be chosen
-  uint64_t* best;                    // [rows]
+  const ChoiceRule* rules;  // [rows]
+  RowAnswer* answers;       // [rows]
   int32_t vocabulary;
 };
-inline constexpr int kChoosePiece = 4096;
+inline constexpr int kMostChooseThreads = 1024, kChooseBytes = 1024;
+/// By the vocabulary alone, since the order of the sum follows it: a thread for eight ids as far as there are so many.
+NS_BOTH int ChooseThreads(int vocabulary) { return vocabulary > 8 * kMostChooseThreads ? kMostChooseThreads : (vocabulary + 255) / 256 * 32; }
 
 /// The k highest logits of each row, highest first, ties to the lowest id. A block per row, kTopKThreads, kTopKBytes of shared memory.
 struct TopKArguments {

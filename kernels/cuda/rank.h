@@ -5,9 +5,9 @@
 
 namespace nativespec::cuda {
 
-/// Greater for a higher value, then for a lower id. What is not a number is below everything.
+/// Greater for a higher value, then for a lower id; the two zeros are equal. What is not a number is below everything.
 NS_DEVICE uint64_t Rank(float value, int id) {
-  const uint32_t bits = BitsOf(value), order = value != value ? 0 : (bits >> 31) != 0 ? ~bits : bits | 0x80000000u;
+  const uint32_t bits = BitsOf(Add(value, 0.0f)), order = value != value ? 0 : (bits >> 31) != 0 ? ~bits : bits | 0x80000000u;
   return (uint64_t)order << 32 | (uint32_t)~id;
 }
 NS_DEVICE int IdOf(uint64_t rank) { return (int)~(uint32_t)rank; }

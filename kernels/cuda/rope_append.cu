@@ -36,7 +36,7 @@ NS_DEVICE void RopeAppend(const RopeAppendArguments& a) {
     for (int lanes = 16; lanes > 0; lanes /= 2) {
       squares = Add(squares, ShuffleXor(squares, lanes));
     }
-    const float root = Divide(1, SquareRoot(Add(Divide(squares, (float)a.head_width), a.epsilon)));
+    const float root = Divide(1.0f, SquareRoot(Add(Divide(squares, (float)a.head_width), a.epsilon)));
     SyncWarp();
     for (int i = Lane(); i < a.head_width; i += 32) {
       values[i] = Multiply(Multiply(values[i], root), gain[i]);

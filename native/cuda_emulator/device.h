@@ -36,9 +36,21 @@ struct Place {
 const Place& Here();
 
 void SyncThreads();
-/// All lanes bring their words and get theirs back. line: where the lane is, so that lanes at different places are found out.
-void Meet(Meeting meeting, int line, const void* in, int in_bytes, void* out, int out_bytes);
+/// A lane comes to a meeting: where it puts up to 48 bytes of its own. line: where the lane is, so that lanes at different places are found out.
+uint8_t* Arrive(Meeting meeting, int line);
+/// Waits for the other lanes: where what the lane gets lies, up to 16 bytes.
+const uint8_t* Leave();
 [[noreturn]] void Fault(const char* what);
+
+/// All lanes bring In and get Out.
+template <class Out, class In>
+inline Out Meet(Meeting meeting, int line, const In& in) {
+  static_assert(sizeof(In) <= 48 && sizeof(Out) <= 16);
+  std::memcpy(Arrive(meeting, line), &in, sizeof in);
+  Out out;
+  std::memcpy(&out, Leave(), sizeof out);
+  return out;
+}
 
 void BarrierInit(uint64_t* barrier, int arrivals);
 void BarrierArrive(uint64_t* barrier, int32_t bytes);
@@ -77,6 +89,10 @@ struct alignas(8) Pair {
 
 #define NS_LINE int line = __builtin_LINE()
 
+struct WordAndLane {
+  uint32_t word, lane;
+};
+
 inline int ThreadIndex() { return emulator::Here().thread; }
 inline int BlockThreads() { return emulator::Here().threads; }
 inline int BlockIndex() { return emulator::Here().block_x; }
@@ -87,12 +103,12 @@ inline int Warp() { return ThreadIndex() >> 5; }
 inline uint8_t* SharedMemory() { return emulator::Here().shared; }
 
 inline void SyncThreads() { emulator::SyncThreads(); }
-inline void SyncWarp(NS_LINE) { emulator::Meet(emulator::Meeting::kSync, line, nullptr, 0, nullptr, 0); }
+inline void SyncWarp(NS_LINE) {
+  emulator::Arrive(emulator::Meeting::kSync, line);
+  emulator::Leave();
+}
 inline uint32_t ShuffleXor(uint32_t value, int lanes, NS_LINE) {
-  const uint32_t in[2] = {value, static_cast<uint32_t>(lanes)};
-  uint32_t other;
-  emulator::Meet(emulator::Meeting::kShuffleXor, line, in, 8, &other, 4);
-  return other;
+  return emulator::Meet<uint32_t>(emulator::Meeting::kShuffleXor, line, WordAndLane{value, static_cast<uint32_t>(lanes)});
 }
 inline float ShuffleXor(float value, int lanes, NS_LINE) {
   uint32_t bits;
@@ -101,18 +117,13 @@ inline float ShuffleXor(float value, int lanes, NS_LINE) {
   std::memcpy(&value, &bits, 4);
   return value;
 }
+inline uint64_t ShuffleXor(uint64_t value, int lanes, NS_LINE) {
+  return static_cast<uint64_t>(ShuffleXor(static_cast<uint32_t>(value >> 32), lanes, line)) << 32 | ShuffleXor(static_cast<uint32_t>(value), lanes, line);
+}
 inline uint32_t ShuffleFrom(uint32_t value, int lane, NS_LINE) {
-  const uint32_t in[2] = {value, static_cast<uint32_t>(lane)};
-  uint32_t other;
-  emulator::Meet(emulator::Meeting::kShuffleFrom, line, in, 8, &other, 4);
-  return other;
+  return emulator::Meet<uint32_t>(emulator::Meeting::kShuffleFrom, line, WordAndLane{value, static_cast<uint32_t>(lane)});
 }
-inline bool Any(bool value, NS_LINE) {
-  const uint32_t in = value;
-  uint32_t any;
-  emulator::Meet(emulator::Meeting::kAny, line, &in, 4, &any, 4);
-  return any != 0;
-}
+inline bool Any(bool value, NS_LINE) { return emulator::Meet<uint32_t>(emulator::Meeting::kAny, line, static_cast<uint32_t>(value)) != 0; }
 inline void WaitForKernelInFront() {}
 inline void AllowKernelBehind() {}
 
@@ -133,7 +144,19 @@ inline float Divide(float a, float b) { return a / b; }
 inline float SquareRoot(float a) { return std::sqrt(a); }
 inline float Maximum(float a, float b) { return std::fmax(a, b); }
 inline float Exp2(float x) { return std::exp2(x); }
-inline float Log2(float x) { return std::log2(x); }
+inline double Add(double a, double b) { return a + b; }
+inline double Multiply(double a, double b) { return a * b; }
+inline double Divide(double a, double b) { return a / b; }
+inline double Bits(uint64_t bits) {
+  double value;
+  std::memcpy(&value, &bits, 8);
+  return value;
+}
+inline uint64_t BitsOf(double value) {
+  uint64_t bits;
+  std::memcpy(&bits, &value, 8);
+  return bits;
+}
 
 inline float FromBF16(uint16_t bits) { return Bits(static_cast<uint32_t>(bits) << 16); }
 inline float FromF16(uint16_t bits) {
@@ -193,19 +216,22 @@ inline uint32_t Bytes(uint32_t a, uint32_t b, uint32_t selector) {
 
 template <bool BF16>
 inline void MatrixMultiplyAdd(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1, NS_LINE) {
-  struct {
-    uint32_t a[4], b[2];
-    float c[4];
-  } in{{a[0], a[1], a[2], a[3]}, {b0, b1}, {c[0], c[1], c[2], c[3]}};
-  emulator::Meet(BF16 ? emulator::Meeting::kMatrixBF16 : emulator::Meeting::kMatrixF16, line, &in, sizeof in, c, 16);
+  uint8_t* in = emulator::Arrive(BF16 ? emulator::Meeting::kMatrixBF16 : emulator::Meeting::kMatrixF16, line);
+  const uint32_t b[2] = {b0, b1};
+  std::memcpy(in, a, 16);
+  std::memcpy(in + 16, b, 8);
+  std::memcpy(in + 24, c, 16);
+  std::memcpy(c, emulator::Leave(), 16);
 }
 inline void LoadMatrices(uint32_t (&m)[4], const void* row, NS_LINE) {
   emulator::Aligned(row, 16);
-  emulator::Meet(emulator::Meeting::kLoadMatrices, line, row, 16, m, 16);
+  std::memcpy(emulator::Arrive(emulator::Meeting::kLoadMatrices, line), row, 16);
+  std::memcpy(m, emulator::Leave(), 16);
 }
 inline void LoadMatricesTransposed(uint32_t (&m)[4], const void* row, NS_LINE) {
   emulator::Aligned(row, 16);
-  emulator::Meet(emulator::Meeting::kLoadMatricesTransposed, line, row, 16, m, 16);
+  std::memcpy(emulator::Arrive(emulator::Meeting::kLoadMatricesTransposed, line), row, 16);
+  std::memcpy(m, emulator::Leave(), 16);
 }
 
 template <class T>
@@ -215,11 +241,6 @@ inline T LoadGlobal(const T* p) {
 inline Vector LoadVector(const void* p) {
   emulator::Aligned(p, 16);
   return *static_cast<const Vector*>(p);
-}
-inline void AtomicMaximum(uint64_t* p, uint64_t value) {
-  uint64_t before = __atomic_load_n(p, __ATOMIC_RELAXED);
-  while (before < value && !__atomic_compare_exchange_n(p, &before, value, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
-  }
 }
 inline int AtomicAddShared(int32_t* p, int value) { return __atomic_fetch_add(p, value, __ATOMIC_RELAXED); }
 

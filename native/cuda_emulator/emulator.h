@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <string>
 
 namespace nativespec::emulator {
 
@@ -16,7 +17,14 @@ struct Schedule {
   int workers = 2;
 };
 
-/// Runs one kernel to its end. thread is what each thread does.
-void Launch(int grid_x, int grid_y, int threads, size_t shared_bytes, const Schedule& schedule, const std::function<void()>& thread);
+/// Runs one kernel to its end, or to its first fault. thread is what each thread does.
+/// Returns what the kernel did wrong and where, empty where it did nothing wrong.
+std::string Launch(int grid_x, int grid_y, int threads, size_t shared_bytes, const Schedule& schedule, const std::function<void()>& thread);
+
+/// True on a thread that runs a kernel now.
+bool InKernel();
+
+/// Ends the kernel that runs on this thread, and lets Launch return what. Outside of a kernel it ends the program.
+[[noreturn]] void Fault(const char* what);
 
 }  // namespace nativespec::emulator

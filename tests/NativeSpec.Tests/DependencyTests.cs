@@ -15,6 +15,8 @@ public sealed class DependencyTests
         ["Loading"] = ["Tensors"],
         ["Tokenization"] = ["Loading"],
         ["Sampling"] = [],
+        // Conversations as text; a template reaches nothing but its own values.
+        ["Chat"] = ["Tokenization"],
         // Operations on memory; a backend never sees what a token means.
         ["Backends"] = ["Tensors"],
         ["Backends.Cpu"] = ["Backends", "Tensors"],
@@ -37,9 +39,11 @@ public sealed class DependencyTests
         ],
         ["Speculation.Medusa"] = ["Backends", "Loading", "Model", "Speculation", "Speculation.Planning", "Speculation.TreeLayouts", "Tensors"],
         ["Speculation.Rounds"] = ["Sampling", "Speculation", "Speculation.Planning", "Speculation.Verification"],
+        // What an engine tells those who watch it: numbers, and no say in anything.
+        ["Engine.Telemetry"] = ["Engine", "Sampling", "Speculation.Rounds"],
         ["Engine"] =
         [
-            "Backends", "Backends.Cpu", "Backends.Native", "Loading", "Model", "Sampling", "Speculation", "Speculation.DraftModels",
+            "Backends", "Backends.Cpu", "Backends.Native", "Engine.Telemetry", "Loading", "Model", "Sampling", "Speculation", "Speculation.DraftModels",
             "Speculation.Lookahead", "Speculation.Medusa", "Speculation.Planning", "Speculation.PromptLookup", "Speculation.Recycling",
             "Speculation.Rounds", "Speculation.Verification", "Tensors", "Tokenization",
         ],

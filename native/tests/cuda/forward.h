@@ -168,8 +168,7 @@ class Forward {
   void Down(int layer) { MatMul(*down_[static_cast<size_t>(layer)], bucket_, hidden_->data(), partials_->data()); }
   void Head() { MatMul(*head_, bucket_, packed_->data(), logits_->data()); }
   void Choose() {
-    Launch(choose, (shape_.vocabulary + kChoosePiece - 1) / kChoosePiece, bucket_, 256, 0,
-           ChooseArguments{logits_->data(), inverse_temperature_->data(), floor_->data(), seeds_->data(), positions_->data(), best_->data(), shape_.vocabulary});
+    Launch(choose, bucket_, 1, ChooseThreads(shape_.vocabulary), kChooseBytes, ChooseArguments{logits_->data(), rules_->data(), answers_->data(), shape_.vocabulary});
   }
 
   /// [bucket][vocabulary]
@@ -178,15 +177,14 @@ class Forward {
     all.resize(static_cast<size_t>(bucket_) * static_cast<size_t>(shape_.vocabulary));
     return all;
   }
-  /// The chosen ids; run once after best is cleared.
+  /// The chosen ids.
   std::vector<int32_t> Chosen() const {
     std::vector<int32_t> ids;
-    for (const uint64_t best : best_->Download()) {
-      ids.push_back(static_cast<int32_t>(~static_cast<uint32_t>(best)));
+    for (const RowAnswer& answer : answers_->Download()) {
+      ids.push_back(answer.chosen);
     }
     return ids;
   }
-  void ClearBest() { best_->Fill(0); }
 
   size_t WeightBytes() const {
     size_t bytes = head_->Bytes();
@@ -225,8 +223,9 @@ class Forward {
   std::vector<std::unique_ptr<Weight>> qkv_, o_, gate_up_, down_;
   std::unique_ptr<Weight> head_;
   std::vector<std::unique_ptr<DeviceArray<uint8_t>>> planes_;
-  std::unique_ptr<DeviceArray<float>> gain_, x_, partials_, weighted_, logits_, cos_, sin_, inverse_temperature_, floor_;
-  std::unique_ptr<DeviceArray<uint64_t>> seeds_, best_;
+  std::unique_ptr<DeviceArray<float>> gain_, x_, partials_, weighted_, logits_, cos_, sin_;
+  std::unique_ptr<DeviceArray<ChoiceRule>> rules_;
+  std::unique_ptr<DeviceArray<RowAnswer>> answers_;
   std::unique_ptr<DeviceArray<Pair>> maxima_sums_;
   std::unique_ptr<DeviceArray<uint8_t>> packed_, attended_, hidden_;
   std::unique_ptr<DeviceArray<int32_t>> tokens_, positions_, kv_rows_, trunk_, page_start_, path_start_, page_list_, path_rows_, item_count_;
@@ -275,10 +274,8 @@ inline void Forward::MakeBuffers() {
   logits_ = std::make_unique<DeviceArray<float>>(rows * static_cast<size_t>(shape_.vocabulary));
   cos_ = Zeros<float>(rows * static_cast<size_t>(shape_.head_width / 2));
   sin_ = Zeros<float>(rows * static_cast<size_t>(shape_.head_width / 2));
-  inverse_temperature_ = Zeros<float>(rows);
-  floor_ = Zeros<float>(rows);
-  seeds_ = Zeros<uint64_t>(rows);
-  best_ = Zeros<uint64_t>(rows);
+  rules_ = std::make_unique<DeviceArray<ChoiceRule>>(std::vector<ChoiceRule>(rows, ChoiceRule{0, 0, 0, 1}));  // the highest logit of every row
+  answers_ = std::make_unique<DeviceArray<RowAnswer>>(rows);
   for (auto* array : {&tokens_, &positions_, &kv_rows_, &trunk_, &page_start_, &path_start_}) {
     *array = Zeros<int32_t>(rows);
   }

@@ -66,7 +66,10 @@ class DeviceArray {
 
 template <class A>
 void Launch(void (*kernel)(const A), int grid_x, int grid_y, int threads, int shared, const A& arguments) {
-  emulator::Launch(grid_x, grid_y, threads, static_cast<size_t>(shared), schedule, [&] { kernel(arguments); });
+  const std::string fault = emulator::Launch(grid_x, grid_y, threads, static_cast<size_t>(shared), schedule, [&] { kernel(arguments); });
+  if (!fault.empty()) {
+    emulator::Fault(fault.c_str());
+  }
 }
 inline void Finish() {}
 

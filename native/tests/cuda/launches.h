@@ -91,7 +91,7 @@ inline void MatMul(const Weight& w, int bucket, const uint8_t* x, void* y, float
   Launch(MatMulKernel(w.format, bucket), grid, 1, kMatMulThreads, RingBytes(stage, ring), a);
 }
 
-inline void RmsNorm(const RmsNormArguments& a, int rows) { Launch(rms_norm, rows, 1, kNormThreads, a.width * 4 + kNormThreads / 32 * 4, a); }
+inline void RmsNorm(const RmsNormArguments& a, int rows) { Launch(rms_norm, rows, 1, NormThreads(a.width), NormBytes(a.width), a); }
 
 inline void RopeAppend(const RopeAppendArguments& a, int rows) {
   Launch(rope_append, rows, (a.heads + 2 * a.kv_heads + 3) / 4, 128, 4 * 128 * 4, a);

@@ -13,7 +13,11 @@ namespace NativeSpec.Engine;
 /// <summary>How an engine is built. What is null is chosen from the model and the machine.</summary>
 public sealed record EngineOptions
 {
-    /// <summary>Threads that compute; null takes the environment variable NATIVESPEC_THREADS, or else what the process may use.</summary>
+    /// <summary>What metrics and traces call the engine, as the attribute gen_ai.request.model; null takes the name of the model's folder. It tells engines of one process apart.</summary>
+    public string? Name { get; init; }
+
+    /// <summary>Threads that compute; null takes the environment variable NATIVESPEC_THREADS, or else one for each processor that the process may use, by its
+    /// affinity and its container's limit rounded down, and one fewer where there are eight or more: the host and those who read have that one.</summary>
     public int? Threads { get; init; }
 
     /// <summary>Most requests that are generated together; more wait their turn.</summary>
@@ -32,7 +36,13 @@ public sealed record EngineOptions
     /// left, the newest request waits and is computed again later.</summary>
     public long? KvTokens { get; init; }
 
-    /// <summary>Prompt tokens computed in one forward, of all prompts together. Larger is faster for long prompts, smaller lets other requests' tokens through sooner.</summary>
+    /// <summary>Keep the keys and values of texts that have ended as long as nobody needs their room, and share those of beginnings that are
+    /// equal: a prompt that begins like an earlier text, such as the next turn of a conversation, is computed only from where it differs, in whole pages
+    /// of 64 tokens. The text is the same in any case. <see cref="GenerationOptions.CacheSalt"/> keeps requests apart.</summary>
+    public bool PrefixCache { get; init; } = true;
+
+    /// <summary>Most prompt tokens computed in one forward, of all prompts together. An engine takes fewer where others wait for their tokens
+    /// meanwhile: as many as leave running texts their pace.</summary>
     public int PrefillChunk { get; init; } = 256;
 
     /// <summary>Most nodes of all token trees in one forward.</summary>
@@ -74,8 +84,12 @@ public sealed record EngineOptions
     /// <summary>What a checkpoint may ask for.</summary>
     public LoadLimits Limits { get; init; } = LoadLimits.Default;
 
-    /// <summary>The backend; null takes the native one where its library is, otherwise the managed one.</summary>
+    /// <summary>The backend; null takes a CUDA device where there is one that can be used, else the native backend where its library is, otherwise the
+    /// managed one.</summary>
     public BackendKind? Backend { get; init; }
+
+    /// <summary>The CUDA device, by its number in the driver's list; null takes the environment variable NATIVESPEC_CUDA_DEVICE, or else the first.</summary>
+    public int? Device { get; init; }
 
     /// <summary>The instruction set of the native kernels, by its name: generic, avx2, avx2vnni, avx512, avx512vnni, avx512bf16, neon. Null takes the
     /// environment variable NATIVESPEC_NATIVE_LEVEL, or else the fastest that this processor runs and that leaves activations in F32; avx512bf16
@@ -103,7 +117,8 @@ public sealed record EngineOptions
         Require(MaxContext is null or >= 2, nameof(MaxContext), MaxContext, "2 or more");
         Require(KvTokens is null or >= 2, nameof(KvTokens), KvTokens, "2 or more");
         Require(MaxTreeNodes is >= 1 and <= 1024, nameof(MaxTreeNodes), MaxTreeNodes, "1 to 1024");
-        Require(Backend is null || Enum.IsDefined(Backend.Value), nameof(Backend), Backend, "Cpu or Native");
+        Require(Backend is null || Enum.IsDefined(Backend.Value), nameof(Backend), Backend, "Cpu, Native or Cuda");
+        Require(Device is null or >= 0, nameof(Device), Device, "0 or more");
         Require(Enum.IsDefined(Weights), nameof(Weights), Weights, "AsStored, Q8 or Q4");
         Require(PrefillChunk is >= 1 and <= 4096, nameof(PrefillChunk), PrefillChunk, "1 to 4096");
     }

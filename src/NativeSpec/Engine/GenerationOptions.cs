@@ -31,11 +31,17 @@ public sealed record GenerationOptions : SamplingOptions
     /// that has them already, as the text of a chat template does.</summary>
     public bool AddSpecial { get; init; } = true;
 
+    /// <summary>Whose keys and values the request may find in the prefix cache, and who may find its own: those of requests with the same
+    /// salt. By how soon the first token comes one could find out what others have asked; a salt for each of them, up to 1024 characters, prevents
+    /// that. Null shares with all that have none.</summary>
+    public string? CacheSalt { get; init; }
+
     /// <inheritdoc/>
     public override void Validate(int vocabSize)
     {
         base.Validate(vocabSize);
         Require(MaxTokens is null or >= 1, nameof(MaxTokens), MaxTokens, "1 or more");
+        Require(CacheSalt is null or { Length: <= 1024 }, nameof(CacheSalt), CacheSalt?.Length, "at most 1024 characters");
         foreach (var id in StopIds)
         {
             Require(id >= 0 && id < vocabSize, nameof(StopIds), id, $"a token id between 0 and {vocabSize - 1}");

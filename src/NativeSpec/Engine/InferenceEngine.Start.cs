@@ -38,7 +38,18 @@ public sealed partial class InferenceEngine
             checkpoint = LlamaCheckpoint.Open(path, options.Limits);
             var tokenizer = Tokenizer.Load(path, options.Limits);
             backend = EngineBackend.Create(options);
-            engine = new InferenceEngine(checkpoint, tokenizer, backend, options, steps);
+            var name = options.Name ?? NameOf(path);
+            try
+            {
+                engine = new InferenceEngine(name, checkpoint, tokenizer, backend, options, steps);
+            }
+            catch (Exception error) when (EngineBackend.WithoutDevice(options, backend, error) is { } onProcessor)
+            {
+                backend.Dispose();
+                backend = EngineBackend.Create(onProcessor);
+                engine = new InferenceEngine(name, checkpoint, tokenizer, backend, onProcessor, steps);
+            }
+
             if (options.Logger is { } logger)
             {
                 foreach (var note in checkpoint.Notes)

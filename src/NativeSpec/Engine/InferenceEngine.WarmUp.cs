@@ -47,7 +47,7 @@ public sealed partial class InferenceEngine
     /// own words.</summary>
     private async Task<IReadOnlyList<int>> PassAsync(SpeculationCore core, IReadOnlyList<int> prompt, int tokens, CancellationToken cancellationToken)
     {
-        var greedy = new GenerationOptions { MaxTokens = tokens, Temperature = 0, IgnoreEndOfText = true, Seed = 1 };
+        var greedy = new GenerationOptions { MaxTokens = tokens, Temperature = 0, IgnoreEndOfText = true, Seed = 1, CacheSalt = "warm-up" };
         var sampled = greedy with { Temperature = 1, TopK = 50, TopP = 0.95f, MinP = 0.01f, RepetitionPenalty = 1.01f, TopLogProbs = 1, StopStrings = ["\0\0\0"] };
         var everything = greedy with { Speculation = new SpeculationOptions { Unplanned = true } };
         var first = await WriteAsync(core, prompt, sampled, cancellationToken).ConfigureAwait(false);

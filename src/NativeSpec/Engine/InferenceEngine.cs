@@ -4,6 +4,7 @@ using System.Threading.Channels;
 using Microsoft.Extensions.Logging;
 using NativeSpec.Backends;
 using NativeSpec.Engine.Profiles;
+using NativeSpec.Engine.Telemetry;
 using NativeSpec.Loading;
 using NativeSpec.Loading.Llama;
 using NativeSpec.Model;
@@ -33,6 +34,7 @@ public sealed partial class InferenceEngine : IDisposable
     private readonly ProfileKeeper _keeper;
     private readonly DrafterSet _drafters;
     private readonly SpeculationCore _speculation;
+    private readonly EngineTelemetry _telemetry;
     private readonly Scheduler _scheduler;
     private readonly ILogger? _logger;
     private readonly Chooser _chooser;
@@ -40,7 +42,7 @@ public sealed partial class InferenceEngine : IDisposable
     private readonly EngineOptions _options;
     private bool _disposed;
 
-    private InferenceEngine(LlamaCheckpoint checkpoint, Tokenizer tokenizer, IBackend backend, EngineOptions options, LoadSteps steps)
+    private InferenceEngine(string name, LlamaCheckpoint checkpoint, Tokenizer tokenizer, IBackend backend, EngineOptions options, LoadSteps steps)
     {
         using var unfinished = new Unfinished(this);
         _checkpoint = checkpoint;
@@ -48,13 +50,13 @@ public sealed partial class InferenceEngine : IDisposable
         _options = options;
         _logger = options.Logger;
         Tokenizer = tokenizer;
-        var memory = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes;
-        var plan = MemoryPlan.For(Config, options, Config.KvBytesPerToken(DType.F32), memory);
+        var memory = backend.MemoryBytes;
+        var plan = MemoryPlan.For(Config, options, LlamaModel.KvBytesPerToken(Config, backend), memory);
         MaxContext = plan.MaxContext;
         KvTokens = plan.KvTokens;
         var limits = Limits(options, MaxContext);
         _model = new LlamaModel(Config, checkpoint.Tensors, backend, limits, steps.Begin(LoadStage.Weights, options.LoadProgress));
-        _cache = _model.CreateCache(CacheTokens(options, KvTokens));
+        _cache = _model.CreateCache(CacheTokens(options, KvTokens), options.PrefixCache);
         _chooser = new Chooser(Config.VocabSize);
         _defaults = Defaults(checkpoint.Generation);
         _profile = MachineProfile.Open(options.ProfileDirectory, ProfileKey.Of(checkpoint, backend));
@@ -65,11 +67,20 @@ public sealed partial class InferenceEngine : IDisposable
             NotWorthwhile = _drafters.All.Select(source => source.Name).Where(name => _profile.Excludes(_drafters.IdentityOf(name))).ToHashSet(),
         };
         _profile.Teach(_speculation, _drafters);
+        Name = name;
         _keeper = new ProfileKeeper(_profile, _speculation, _drafters);
         _speculation.RoundObserved = _keeper.AfterRound;
-        _scheduler = new Scheduler(_model, _cache, _speculation, options.PrefillChunk, options.MaxWaiting, options.Logger);
+        _telemetry = new EngineTelemetry(name, _speculation.Names, options.Logger);
+        _scheduler = new Scheduler(_model, _cache, _speculation, options.PrefillChunk, options.MaxWaiting, _telemetry, options.Logger);
+        _telemetry.Show(Snapshot);
         unfinished.IsWhole = true;
     }
+
+    /// <summary>The name of the meter (System.Diagnostics.Metrics) and of the activity source that engines report to. docs/observability.md lists their instruments.</summary>
+    public const string TelemetryName = EngineMeter.Name;
+
+    /// <summary>What telemetry calls this engine: <see cref="EngineOptions.Name"/>, or the name of the model's folder.</summary>
+    public string Name { get; }
 
     /// <summary>The model's shapes.</summary>
     public LlamaConfig Config => _checkpoint.Config;
@@ -115,7 +126,16 @@ public sealed partial class InferenceEngine : IDisposable
     {
         ObjectDisposedException.ThrowIf(_disposed, this);
         var request = Prepare(promptIds, options ?? new GenerationOptions());
-        _scheduler.ThrowIfBusy();
+        try
+        {
+            _scheduler.ThrowIfBusy();
+        }
+        catch (EngineException error)
+        {
+            _telemetry.Refuse(error);
+            throw;
+        }
+
         return Stream(request, _speculation, cancellationToken);
     }
 
@@ -127,6 +147,9 @@ public sealed partial class InferenceEngine : IDisposable
     public Task<GenerationResult> CompleteAsync(
         IReadOnlyList<int> promptIds, GenerationOptions? options = null, CancellationToken cancellationToken = default)
         => LastAsync(GenerateAsync(promptIds, options, cancellationToken));
+
+    /// <summary>How the engine is now, for health checks: requests, pages, and when it last computed something. Safe to ask at any time from any thread.</summary>
+    public EngineSnapshot Snapshot() => _scheduler.Snapshot();
 
     /// <summary>How long a forward of some nodes takes, as measured on this machine and refined by every round. Ask while nothing is being
     /// generated.</summary>
@@ -182,6 +205,7 @@ public sealed partial class InferenceEngine : IDisposable
         }
 
         _disposed = true;
+        _telemetry.Dispose();
         _scheduler.Dispose();
         _keeper.Finish();
         FreeModel();
@@ -228,6 +252,8 @@ public sealed partial class InferenceEngine : IDisposable
             RepetitionPenalty = generation.RepetitionPenalty,
         }
         : new SamplingOptions { Temperature = 0, RepetitionPenalty = generation.RepetitionPenalty };
+
+    private static string NameOf(string path) => Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(path)));
 
     private SequenceRequest Prepare(IReadOnlyList<int> promptIds, GenerationOptions options)
     {
@@ -280,8 +306,17 @@ public sealed partial class InferenceEngine : IDisposable
         cancellationToken.ThrowIfCancellationRequested();
         using var cancellation = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, _scheduler.Stopping);
         var pieces = Channel.CreateUnbounded<GenerationPiece>(new UnboundedChannelOptions { SingleReader = true, SingleWriter = true });
-        var sequence = new Sequence(request, () => Begin(request, speculation), _options.PrefillChunk, pieces.Writer, cancellation);
-        _scheduler.Submit(sequence);
+        var sequence = new Sequence(request, () => Begin(request, speculation), _options.PrefillChunk, pieces.Writer, cancellation) { Activity = _telemetry.Begin(request) };
+        try
+        {
+            _scheduler.Submit(sequence);
+        }
+        catch (Exception error)
+        {
+            _telemetry.Refuse(error, sequence.Activity);
+            throw;
+        }
+
         try
         {
             await foreach (var piece in pieces.Reader.ReadAllAsync(cancellationToken).ConfigureAwait(false))
@@ -304,7 +339,7 @@ public sealed partial class InferenceEngine : IDisposable
         {
             Typical = speculation.LossyTypicalAcceptance is { } typical ? new TypicalPath(Config.VocabSize, typical) : null,
         };
-        return new SequenceTools(new Drafting(core, speculation, request.Prompt, sampling), new TextStream(Tokenizer, request.Options.StopStrings));
+        return new SequenceTools(new Drafting(core, speculation, request.Prompt, sampling, request.Options.CacheSalt), new TextStream(Tokenizer, request.Options.StopStrings));
     }
 
     [LoggerMessage(Level = LogLevel.Warning, Message = "the prompt begins with the beginning-of-text token {Id} twice: its text has one and the tokenizer puts one before it (GenerationOptions.AddSpecial = false leaves that out)")]

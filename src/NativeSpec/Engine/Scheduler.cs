@@ -1,5 +1,7 @@
 using System.Collections.Concurrent;
+using System.Diagnostics;
 using Microsoft.Extensions.Logging;
+using NativeSpec.Engine.Telemetry;
 using NativeSpec.Model;
 using NativeSpec.Speculation.Rounds;
 
@@ -16,13 +18,14 @@ namespace NativeSpec.Engine;
 /// again. So those that are served are all older than those that wait, and the oldest keeps its pages until it ends: alone it always has
 /// room, because one that has not is refused when it is submitted.</para>
 /// </remarks>
-internal sealed partial class Scheduler : IDisposable
+internal sealed class Scheduler : IDisposable
 {
     private readonly KvCache _cache;
     private readonly Round _round;
     private readonly int _maxSequences;
     private readonly int _maxWaiting;
     private readonly ILogger? _logger;
+    private readonly EngineTelemetry _telemetry;
     private readonly ConcurrentQueue<Sequence> _submitted = new();
     private readonly List<Sequence> _waiting = []; // in order of arrival
     private readonly List<Sequence> _active;       // in order of arrival, all before those that wait
@@ -30,14 +33,18 @@ internal sealed partial class Scheduler : IDisposable
     private readonly CancellationTokenSource _stop = new();
     private readonly Thread _thread;
     private int _requests; // submitted and not ended
+    private int _served;   // of them, those in _active; for others to read
+    private long _rounds;
+    private long _lastRound = Stopwatch.GetTimestamp();
+    private volatile EngineFaultedException? _fault;
 
-    public Scheduler(LlamaModel model, KvCache cache, SpeculationCore speculation, int prefillChunk, int maxWaiting, ILogger? logger)
+    public Scheduler(LlamaModel model, KvCache cache, SpeculationCore speculation, int prefillChunk, int maxWaiting, EngineTelemetry telemetry, ILogger? logger)
     {
         _cache = cache;
         _round = new Round(model.Limits, model.Forward, speculation, prefillChunk);
         (_maxSequences, _maxWaiting) = (model.Limits.MaxSequences, maxWaiting);
         _active = new List<Sequence>(_maxSequences);
-        _logger = logger;
+        (_telemetry, _logger) = (telemetry, logger);
         _thread = new Thread(Loop) { IsBackground = true, Name = "NativeSpec scheduler" };
         _thread.UnsafeStart(); // what is current where the engine is loaded, such as an Activity, is no business of its requests
     }
@@ -52,10 +59,20 @@ internal sealed partial class Scheduler : IDisposable
     /// <summary>How often a request has given its pages back to an older one.</summary>
     public long Preemptions { get; private set; }
 
+    /// <summary>How things are. Safe to ask from any thread.</summary>
+    public EngineSnapshot Snapshot()
+    {
+        int active = Volatile.Read(ref _served), free = _cache.FreePages;
+        return new EngineSnapshot(
+            Math.Max(Volatile.Read(ref _requests) - active, 0), active, _cache.TotalPages - free, free, Preemptions, Volatile.Read(ref _rounds), Stopwatch.GetElapsedTime(Volatile.Read(ref _lastRound)));
+    }
+
     /// <summary>Says now what <see cref="Submit"/> would say.</summary>
     /// <exception cref="EngineBusyException">There are as many requests as are taken.</exception>
+    /// <exception cref="EngineFaultedException">What computes is lost.</exception>
     public void ThrowIfBusy()
     {
+        ThrowIfFaulted();
         if (Volatile.Read(ref _requests) - _maxSequences >= _maxWaiting)
         {
             throw new EngineBusyException(_maxSequences, _maxWaiting);
@@ -65,8 +82,10 @@ internal sealed partial class Scheduler : IDisposable
     /// <summary>Queues a request, in order of arrival.</summary>
     /// <exception cref="EngineBusyException">There are as many requests as are taken.</exception>
     /// <exception cref="ArgumentException">It would not fit the empty cache.</exception>
+    /// <exception cref="EngineFaultedException">What computes is lost.</exception>
     public void Submit(Sequence sequence)
     {
+        ThrowIfFaulted();
         if (KvCache.PagesFor(sequence.Capacity) > _cache.TotalPages)
         {
             throw new ArgumentException($"a request of {sequence.Capacity} tokens, candidates included, does not fit a cache of {_cache.TotalPages} pages", nameof(sequence));
@@ -104,21 +123,28 @@ internal sealed partial class Scheduler : IDisposable
         {
             Receive();
             Admit();
+            Volatile.Write(ref _served, _active.Count);
             if (_active.Count == 0)
             {
                 _work.Wait();
+                Volatile.Write(ref _lastRound, Stopwatch.GetTimestamp());
                 continue;
             }
 
             MakeRoom();
             Step();
             Retire();
+            // Those who were just given something may be waiting for this very processor, where every one of them computes; without this they
+            // would get it when the system's time slice ends, several milliseconds and pieces later.
+            Thread.Yield();
         }
 
         foreach (var sequence in _active.Concat(_waiting))
         {
             End(sequence, Disposed());
         }
+
+        Volatile.Write(ref _served, 0);
     }
 
     /// <summary>Takes over what was submitted, and lets those go whose callers have gone.</summary>
@@ -127,6 +153,12 @@ internal sealed partial class Scheduler : IDisposable
         while (_submitted.TryDequeue(out var sequence))
         {
             _waiting.Add(sequence);
+        }
+
+        if (_fault is { } fault)
+        {
+            _waiting.ForEach(sequence => End(sequence, fault));
+            _waiting.Clear();
         }
 
         for (var i = _waiting.Count - 1; i >= 0; i--)
@@ -144,21 +176,24 @@ internal sealed partial class Scheduler : IDisposable
         while (_active.Count < _maxSequences && _waiting.Count > 0)
         {
             var next = _waiting[0];
-            if (_active.Count > 0 && KvCache.PagesFor(next.RoomForRound) + _active.Count > _cache.FreePages)
+            var kv = _cache.Open(next.CacheSalt);
+            next.Reuse(kv);
+            if (!kv.TryReserve(next.RoomForRound, spare: _active.Count))
             {
+                kv.Dispose();
                 return; // first come, first served: a later, smaller one does not overtake
             }
 
             _waiting.RemoveAt(0);
-            Begin(next);
+            Begin(next, kv);
         }
     }
 
-    private void Begin(Sequence sequence)
+    private void Begin(Sequence sequence, KvSequence kv)
     {
         try
         {
-            sequence.Admit(_cache.TryOpen(sequence.RoomForRound)!);
+            sequence.Admit(kv);
             _active.Add(sequence);
         }
 #pragma warning disable CA1031 // A drafter that cannot start is its request's failure.
@@ -170,11 +205,16 @@ internal sealed partial class Scheduler : IDisposable
     }
 
     /// <summary>Gives every sequence the pages for its next round, the oldest first; where there are too few, the newest gives its own
-    /// back.</summary>
+    /// back. Of two with the same prompt the one that is behind takes over what the other has computed.</summary>
     private void MakeRoom()
     {
         for (var i = 0; i < _active.Count; i++)
         {
+            if (_active[i].PromptRemaining > 0)
+            {
+                _active[i].Reuse(_active[i].Kv!);
+            }
+
             while (i < _active.Count && !_active[i].Kv!.TryReserve(_active[i].RoomForRound))
             {
                 var newest = _active[^1];
@@ -182,6 +222,10 @@ internal sealed partial class Scheduler : IDisposable
                 newest.GiveBack();
                 _waiting.Insert(0, newest);
                 Preemptions++;
+                if (_logger is { } logger)
+                {
+                    EngineLog.Preempted(logger, newest.PromptTokens + newest.OutputTokens);
+                }
             }
         }
     }
@@ -192,6 +236,8 @@ internal sealed partial class Scheduler : IDisposable
         {
             // Alone, a request can be left in the middle of a forward; among others its rows are computed to the end of the round.
             _round.Run(_active, _active.Count == 1 ? _active[0].Cancellation : _stop.Token);
+            Volatile.Write(ref _rounds, _rounds + 1);
+            _telemetry.Round(_round.Times);
         }
         catch (OperationCanceledException)
         {
@@ -206,6 +252,8 @@ internal sealed partial class Scheduler : IDisposable
                 sequence.Fail(error);
             }
         }
+
+        Volatile.Write(ref _lastRound, Stopwatch.GetTimestamp());
     }
 
     private void Retire()
@@ -214,6 +262,7 @@ internal sealed partial class Scheduler : IDisposable
         for (var i = 0; i < _active.Count; i++)
         {
             var sequence = _active[i];
+            _fault ??= sequence.Error as EngineFaultedException;
             if (sequence.Cancellation.IsCancellationRequested)
             {
                 End(sequence, Cancelled(sequence));
@@ -277,16 +326,22 @@ internal sealed partial class Scheduler : IDisposable
         }
 
         Interlocked.Decrement(ref _requests);
+        _telemetry.End(sequence.End(), sequence.Activity);
         if (_logger is not null && failure is not (null or OperationCanceledException or ObjectDisposedException))
         {
-            LogRequestFailed(_logger, sequence.PromptTokens, sequence.OutputTokens, failure);
+            EngineLog.RequestFailed(_logger, sequence.PromptTokens, sequence.OutputTokens, failure);
+        }
+    }
+
+    private void ThrowIfFaulted()
+    {
+        if (_fault is { } fault)
+        {
+            throw new EngineFaultedException(fault.Code, fault.Kernel, fault.Message);
         }
     }
 
     private Exception Cancelled(Sequence sequence) => _stop.IsCancellationRequested ? Disposed() : new OperationCanceledException(sequence.Cancellation);
 
     private static ObjectDisposedException Disposed() => new(nameof(InferenceEngine), "the engine was disposed while the request was under way");
-
-    [LoggerMessage(Level = LogLevel.Error, Message = "a request of {PromptTokens} tokens failed after {OutputTokens} more")]
-    private static partial void LogRequestFailed(ILogger logger, int promptTokens, int outputTokens, Exception error);
 }

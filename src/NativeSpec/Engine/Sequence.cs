@@ -1,6 +1,8 @@
 using System.Diagnostics;
 using System.Text;
 using System.Threading.Channels;
+using NativeSpec.Backends;
+using NativeSpec.Engine.Telemetry;
 using NativeSpec.Model;
 using NativeSpec.Sampling;
 using NativeSpec.Speculation.Rounds;
@@ -42,6 +44,8 @@ internal sealed class Sequence : ITextWriter, IDisposable
     private long _firstToken;
     private long _lastToken;
     private int _delivered;
+    private int _cachedTokens;
+    private bool _hasGivenBack;
     private FinishReason? _finish;
 
     public Sequence(
@@ -56,6 +60,9 @@ internal sealed class Sequence : ITextWriter, IDisposable
 
     /// <summary>Its drafters, its candidates and what became of them.</summary>
     public Drafting Drafting => Tools.Drafting;
+
+    /// <summary>What shows it to those who trace, if somebody does.</summary>
+    public Activity? Activity { get; init; }
 
     /// <summary>Its rows in the cache, while the scheduler serves it.</summary>
     public KvSequence? Kv { get; private set; }
@@ -89,11 +96,26 @@ internal sealed class Sequence : ITextWriter, IDisposable
 
     private SequenceTools Tools => _tools ?? throw NotBegun();
 
+    /// <summary>Prompt and output so far, of which the cache rows hold the beginning.</summary>
+    public ReadOnlySpan<int> Text => _tools is null ? _request.Prompt : Drafting.Text;
+
+    /// <summary>Those with the same salt may share cache rows.</summary>
+    public string? CacheSalt => _request.Options.CacheSalt;
+
+    /// <summary>Takes over what others have computed of its text.</summary>
+    /// <param name="kv">Its rows, or those that it is going to have.</param>
+    public void Reuse(KvSequence kv)
+    {
+        var tokens = kv.Reuse(Text);
+        _cachedTokens += kv == Kv && !_hasGivenBack ? tokens : 0;
+    }
+
     /// <summary>Begins, or goes on: it has rows, and all that it has to know is computed into them. Its last token is the root of the next
     /// tree, so that is left out.</summary>
     public void Admit(KvSequence kv)
     {
         Kv = kv;
+        _cachedTokens = _hasGivenBack ? _cachedTokens : kv.Length;
         _prefill = _request.Prompt.Length + Math.Max(_output.Count - 1, 0);
         if (_tools is not null)
         {
@@ -112,6 +134,7 @@ internal sealed class Sequence : ITextWriter, IDisposable
     {
         Kv?.Dispose();
         Kv = null;
+        _hasGivenBack = true;
     }
 
     /// <summary>Fills the tree with the prompt's next tokens; true when the prompt ends with them and the text begins.</summary>
@@ -170,9 +193,22 @@ internal sealed class Sequence : ITextWriter, IDisposable
     /// <summary>Ends the request with an error, which its caller's enumeration throws.</summary>
     public void Fail(Exception error)
     {
+        error = error is BackendFaultedException fault ? new EngineFaultedException(fault.Code, fault.Kernel, fault.Message) : error;
         Error = error;
         _pieces.TryComplete(error);
     }
+
+    /// <summary>What there is to say of it now that it has ended.</summary>
+    public RequestEnd End() => new(
+        _request.Prompt.Length,
+        _output.Count,
+        _admitted == 0 ? Stopwatch.GetElapsedTime(_submitted) : Stopwatch.GetElapsedTime(_submitted, _admitted),
+        _output.Count == 0 ? null : Stopwatch.GetElapsedTime(_submitted, _firstToken),
+        Stopwatch.GetElapsedTime(_firstToken, _lastToken),
+        Stopwatch.GetElapsedTime(_submitted),
+        _tools?.Drafting.Stats,
+        _finish,
+        Error);
 
     /// <summary>Tells the engine that nobody reads any more.</summary>
     public void Abandon() => _cancellation.Cancel();
@@ -226,6 +262,7 @@ internal sealed class Sequence : ITextWriter, IDisposable
         Seed = _request.Seed,
         SamplerVersion = Chooser.Version,
         PromptTokens = _request.Prompt.Length,
+        CachedTokens = _cachedTokens,
         Speculation = Drafting.Stats.ToStats(),
         Timings = new GenerationTimings(
             Stopwatch.GetElapsedTime(_submitted, _admitted),

@@ -1,0 +1,334 @@
+// Threads as fibers: switching from one to the next, the block's barrier, and a block from its start to its end.
+#include <sys/mman.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <mutex>
+#include <thread>
+
+#include "worker.h"
+
+#if defined(NS_FIBERS_UNDER_ASAN)
+#include <sanitizer/asan_interface.h>
+#include <sanitizer/common_interface_defs.h>
+#endif
+
+namespace nativespec::emulator {
+
+thread_local Worker* worker;
+
+namespace {
+
+constexpr size_t kStackBytes = 256 << 10;
+constexpr int kMostThreads = 1024;
+constexpr size_t kMostShared = 256 << 10;
+
+/// Saves the callee's registers and the stack of one fiber, and goes on with another's.
+__attribute__((naked, noinline)) void Switch(void** /*from*/, void* /*to*/) {
+  asm("push %rbp\n push %rbx\n push %r12\n push %r13\n push %r14\n push %r15\n"
+      "mov %rsp, (%rdi)\n mov %rsi, %rsp\n"
+      "pop %r15\n pop %r14\n pop %r13\n pop %r12\n pop %rbx\n pop %rbp\n ret");
+}
+
+/// The next thread that is ready, or −1.
+int PickReady() {
+  Worker& w = *worker;
+  const int warps = static_cast<int>(w.ready.size());
+  const bool random = w.schedule.order == Order::kRandom, down = w.schedule.order == Order::kDescending;
+  if (w.schedule.order == Order::kAscending) {  // nearly always: the next lane of the same warp
+    const uint32_t higher = w.ready[static_cast<size_t>(w.current / 32)] & ~((2u << (w.current & 31)) - 1);
+    if (higher != 0) {
+      return (w.current & ~31) + __builtin_ctz(higher);
+    }
+  }
+  const int start = random ? static_cast<int>(w.Random() % static_cast<uint64_t>(warps)) : w.current / 32;
+  for (int i = 0; i <= warps; ++i) {
+    const int warp = ((down ? start - i : start + i) % warps + warps) % warps;
+    const uint32_t ready = w.ready[static_cast<size_t>(warp)];
+    if (ready == 0) {
+      continue;
+    }
+    if (random) {
+      const int skip = static_cast<int>(w.Random() & 31);
+      const uint32_t rotated = skip == 0 ? ready : ready >> skip | ready << (32 - skip);
+      return warp * 32 + ((__builtin_ctz(rotated) + skip) & 31);
+    }
+    return warp * 32 + (down ? 31 - __builtin_clz(ready) : __builtin_ctz(ready));
+  }
+  return -1;
+}
+
+/// The next thread to run, or −1. What is under way arrives when nothing else can happen.
+int Pick() {
+  int next = PickReady();
+  for (size_t i = 0; next < 0 && i < worker->fibers.size(); ++i) {
+    if (worker->fibers[i].waits_for != nullptr) {
+      Deliver(worker->fibers[i].waits_for);
+      next = PickReady();
+    }
+  }
+  return next;
+}
+
+/// Goes on with a thread, or with what started the block (−1).
+void SwitchTo(int thread, void** from, [[maybe_unused]] bool ends) {
+  Worker& w = *worker;
+#if defined(NS_FIBERS_UNDER_ASAN)
+  void** fake = from == &w.main_stack_pointer ? &w.main_asan_stack : &w.Current().asan_stack;
+  if (thread < 0) {
+    __sanitizer_start_switch_fiber(ends ? nullptr : fake, w.main_stack, w.main_stack_bytes);
+  } else {
+    __sanitizer_start_switch_fiber(ends ? nullptr : fake, w.fibers[static_cast<size_t>(thread)].stack, kStackBytes);
+  }
+#endif
+  void* to = thread < 0 ? w.main_stack_pointer : w.fibers[static_cast<size_t>(thread)].stack_pointer;
+  if (thread >= 0) {
+    w.current = thread;
+  }
+  Switch(from, to);
+#if defined(NS_FIBERS_UNDER_ASAN)
+  __sanitizer_finish_switch_fiber(*fake, nullptr, nullptr);
+#endif
+}
+
+void EndThread() {
+  Worker& w = *worker;
+  const int self = w.current;
+  const auto warp = static_cast<size_t>(self / 32);
+  Fiber& fiber = w.Current();
+  if (!fiber.copies.empty() || !fiber.products.empty()) {
+    Fault("a thread ends while copies or products of its own are under way");
+  }
+  w.ready[warp] &= ~(1u << (self & 31));
+  w.warps[warp].live &= ~(1u << (self & 31));
+  --w.live;
+  if (w.warps[warp].arrived != 0) {
+    Fault("a thread ends while others of its warp wait for it");
+  }
+  if (w.live > 0 && static_cast<int>(w.at_block_barrier.size()) == w.live) {
+    for (const int thread : w.at_block_barrier) {
+      Wake(thread);
+    }
+    w.at_block_barrier.clear();
+  }
+  const int next = Pick();
+  if (next < 0 && w.live > 0) {
+    Fault("all threads wait, after one has ended");
+  }
+  SwitchTo(next, &fiber.stack_pointer, true);
+}
+
+void FiberMain() {
+#if defined(NS_FIBERS_UNDER_ASAN)
+  const void* bottom;
+  size_t bytes;
+  __sanitizer_finish_switch_fiber(nullptr, &bottom, &bytes);
+  if (worker->main_stack == nullptr) {
+    worker->main_stack = bottom;
+    worker->main_stack_bytes = bytes;
+  }
+#endif
+  (*worker->thread)();
+  EndThread();
+  __builtin_unreachable();
+}
+
+void RunBlock(Worker& w, int x, int y, int grid_x, int threads, uint8_t* shared, size_t shared_bytes) {
+  std::memset(shared, 0xff, shared_bytes);  // not a number, whatever it is read as
+  w.bulk.clear();
+  w.at_block_barrier.clear();
+  w.live = threads;
+  for (int i = 0; i < threads; ++i) {
+    Fiber& fiber = w.fibers[static_cast<size_t>(i)];
+    fiber.place = {i, threads, x, y, grid_x, shared};
+    fiber.copies.clear();
+    fiber.products.clear();
+    fiber.copy_group = fiber.product_group = 0;
+    fiber.waits_for = nullptr;
+#if defined(NS_FIBERS_UNDER_ASAN)
+    __asan_unpoison_memory_region(fiber.stack, kStackBytes);  // what the thread that ended here left behind
+#endif
+    // Stacks begin at different places of their pages, or all of them would share a few lines of the cache.
+    auto** stack = reinterpret_cast<void**>(fiber.stack + kStackBytes - i % 64 * 320);
+    *--stack = nullptr;
+    *--stack = reinterpret_cast<void*>(&FiberMain);
+    for (int r = 0; r < 6; ++r) {
+      *--stack = nullptr;
+    }
+    fiber.stack_pointer = stack;
+  }
+  for (size_t warp = 0; warp < w.ready.size(); ++warp) {
+    const int lanes = std::min(32, threads - static_cast<int>(warp) * 32);
+    w.ready[warp] = w.warps[warp].live = lanes == 32 ? ~0u : (1u << lanes) - 1;
+    w.warps[warp].arrived = 0;
+  }
+  w.current = w.schedule.order == Order::kDescending ? threads - 1 : 0;
+  const int first = w.schedule.order == Order::kRandom ? Pick() : w.current;
+  SwitchTo(first, &w.main_stack_pointer, false);
+}
+
+[[noreturn]] void EndProgram(const char* what) {
+  std::fflush(stdout);
+  std::fprintf(stderr, "emulator: %s\n", what);
+  std::_Exit(1);
+}
+
+/// What a thread keeps from one kernel to the next: stacks, and shared memory that ends at a page nobody may touch.
+class Memory {
+ public:
+  Memory() : stacks_(Map(kMostThreads * kStackBytes)), shared_(Map(kMostShared + kPage)) { mprotect(shared_ + kMostShared, kPage, PROT_NONE); }
+  Memory(const Memory&) = delete;
+  ~Memory() {
+    munmap(stacks_, kMostThreads * kStackBytes);
+    munmap(shared_, kMostShared + kPage);
+  }
+
+  char* Stack(size_t thread) const { return stacks_ + thread * kStackBytes; }
+  uint8_t* Shared(size_t bytes) const { return reinterpret_cast<uint8_t*>(shared_ + kMostShared - (bytes + 127) / 128 * 128); }
+
+ private:
+  static constexpr size_t kPage = 4096;
+  static char* Map(size_t bytes) {
+    void* pages = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (pages == MAP_FAILED) {
+      EndProgram("no memory for the threads of kernels");
+    }
+    return static_cast<char*>(pages);
+  }
+  char *stacks_, *shared_;
+};
+
+/// Threads that help with large grids. They live as long as the program, since new ones would have to make their stacks again for every kernel.
+class Helpers {
+ public:
+  /// work(1) to work(count) beside the caller's work(0).
+  void Run(int count, const std::function<void(int)>& work) {
+    std::lock_guard<std::mutex> one_kernel(kernel_);
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      work_ = &work;
+      wanted_ = running_ = count;
+      ++round_;
+      for (; threads_ < count; ++threads_) {
+        std::thread(&Helpers::Loop, this, threads_ + 1).detach();
+      }
+    }
+    begin_.notify_all();
+    work(0);
+    std::unique_lock<std::mutex> lock(mutex_);
+    end_.wait(lock, [&] { return running_ == 0; });
+  }
+
+ private:
+  void Loop(int index) {
+    std::unique_lock<std::mutex> lock(mutex_);
+    for (uint64_t seen = 0;;) {
+      begin_.wait(lock, [&] { return round_ != seen && index <= wanted_; });
+      seen = round_;
+      const auto& work = *work_;
+      lock.unlock();
+      work(index);
+      lock.lock();
+      if (--running_ == 0) {
+        end_.notify_all();
+      }
+    }
+  }
+
+  std::mutex kernel_, mutex_;
+  std::condition_variable begin_, end_;
+  const std::function<void(int)>* work_ = nullptr;
+  int wanted_ = 0, running_ = 0, threads_ = 0;
+  uint64_t round_ = 0;
+};
+
+}  // namespace
+
+const Place& Here() { return worker->Current().place; }
+
+bool InKernel() { return worker != nullptr; }
+
+void Block() {
+  Worker& w = *worker;
+  const int self = w.current;
+  w.ready[static_cast<size_t>(self / 32)] &= ~(1u << (self & 31));
+  const int next = Pick();
+  if (next < 0) {
+    Fault("all threads wait (a barrier that not all reach, or a copy that nobody asked for)");
+  }
+  if (next != self) {
+    SwitchTo(next, &w.Current().stack_pointer, false);
+  }
+}
+
+void SyncThreads() {
+  Worker& w = *worker;
+  w.at_block_barrier.push_back(w.current);
+  if (static_cast<int>(w.at_block_barrier.size()) < w.live) {
+    Block();
+    return;
+  }
+  for (const int thread : w.at_block_barrier) {
+    Wake(thread);
+  }
+  w.at_block_barrier.clear();
+}
+
+void Fault(const char* what) {
+  if (worker == nullptr) {
+    EndProgram(what);
+  }
+  const Place& at = Here();
+  worker->fault = std::string(what) + ": block (" + std::to_string(at.block_x) + ", " + std::to_string(at.block_y) + "), thread " + std::to_string(at.thread);
+  SwitchTo(-1, &worker->Current().stack_pointer, true);  // the other threads stay where they are
+  __builtin_unreachable();
+}
+
+std::string Launch(int grid_x, int grid_y, int threads, size_t shared_bytes, const Schedule& schedule, const std::function<void()>& thread) {
+  if (threads < 1 || threads > kMostThreads || shared_bytes > kMostShared) {
+    return "a block of " + std::to_string(threads) + " threads with " + std::to_string(shared_bytes) + " bytes of shared memory";
+  }
+  const int blocks = grid_x * grid_y;
+  std::atomic<int> next{0};
+  std::mutex mutex;
+  std::string fault;
+  auto work = [&](int index) {
+    static thread_local Memory memory;
+    static thread_local Worker own;
+    Worker& w = own;
+    worker = &w;
+    w.thread = &thread;
+    w.schedule = schedule;
+    w.random = schedule.seed * 0x9E3779B97F4A7C15u + static_cast<uint64_t>(index) + 1;
+    w.fault.clear();
+    w.fibers.resize(static_cast<size_t>(threads));
+    w.warps.resize(static_cast<size_t>(threads + 31) / 32);
+    w.ready.resize(w.warps.size());
+    for (size_t i = 0; i < w.fibers.size(); ++i) {
+      w.fibers[i].stack = memory.Stack(i);
+    }
+    uint8_t* shared = memory.Shared(shared_bytes);
+    for (int block; (block = next.fetch_add(1)) < blocks && w.fault.empty();) {
+      RunBlock(w, block % grid_x, block / grid_x, grid_x, threads, shared, shared_bytes);
+    }
+    worker = nullptr;
+    if (!w.fault.empty()) {
+      next = blocks;
+      std::lock_guard<std::mutex> lock(mutex);
+      fault = w.fault;
+    }
+  };
+  const int workers = std::min(schedule.workers, blocks);
+  if (workers > 1) {
+    static auto* helpers = new Helpers;  // never ends: its threads may outlive everything
+    helpers->Run(workers - 1, work);
+  } else {
+    work(0);
+  }
+  return fault;
+}
+
+}  // namespace nativespec::emulator
