@@ -12,7 +12,7 @@ namespace NativeSpec.Tests.Backends.Cuda;
 /// <summary>Any call of the driver may fail at any time: what was answered before is right, what is asked after is refused, and nothing is left behind.</summary>
 public sealed class CudaFaultTests
 {
-    private const int Faults = 20;
+    private const int Faults = 1000;
 
     [SetUp]
     public void Require() => CudaEmulator.Require();
@@ -35,7 +35,7 @@ public sealed class CudaFaultTests
         for (var seed = 1; CudaEmulator.Count("faults") - first < Faults; seed++)
         {
             // From faults while loading to faults in a late round.
-            CudaEmulator.Set("FAULTS", $"{seed},{0.001 * Math.Pow(2, seed % 6)}");
+            CudaEmulator.Set("FAULTS", $"{seed},{0.002 * Math.Pow(2, seed % 5)}");
             var error = Steps(weights, expected, check: true);
             CudaEmulator.Set("FAULTS", "0,0");
             (failed, whole) = error is null ? (failed, whole + 1) : (failed + 1, whole);
