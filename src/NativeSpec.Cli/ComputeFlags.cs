@@ -22,7 +22,9 @@ internal sealed class ComputeFlags
 
     private readonly Terminal _terminal;
 
-    private readonly Option<string?> _backend = Choice("--backend", "cpu are the managed kernels, native the C++ ones; by default native where its library is", ["cpu", "native"]);
+    private readonly Option<string?> _backend = Choice(
+        "--backend", "cpu are the managed kernels, native the C++ ones, cuda those of a CUDA device; by default cuda where a device is, else native where its library is", ["cpu", "native", "cuda"]);
+    private readonly Option<int?> _device = new("--device") { Description = "The CUDA device, by its number; by default NATIVESPEC_CUDA_DEVICE, or else the first", HelpName = "N" };
     private readonly Option<string?> _weights;
     private readonly Option<int?> _threads = CommonOptions.Threads();
     private readonly Option<string?> _level = Choice(
@@ -40,7 +42,7 @@ internal sealed class ComputeFlags
     public static ComputeFlags ForRandomWeights(Terminal terminal) => new(terminal, Choice("--weights", "How the weights are held (default bf16)", ["bf16", "q8", "q4"]));
 
     /// <summary>All of them.</summary>
-    public Option[] All => [_threads, _backend, _level, _weights];
+    public Option[] All => [_threads, _backend, _device, _level, _weights];
 
     /// <summary>Whether the command line asks for packed weights.</summary>
     public bool Packs(CommandResult result) => result.GetValue(_weights) is { } weights && Formats[weights] != WeightFormat.AsStored;
@@ -50,7 +52,8 @@ internal sealed class ComputeFlags
     public EngineOptions Apply(ParseResult parsed, EngineOptions options) => options with
     {
         Threads = parsed.GetValue(_threads),
-        Backend = parsed.GetValue(_backend) switch { "cpu" => BackendKind.Cpu, "native" => BackendKind.Native, _ => null },
+        Backend = parsed.GetValue(_backend) switch { "cpu" => BackendKind.Cpu, "native" => BackendKind.Native, "cuda" => BackendKind.Cuda, _ => null },
+        Device = parsed.GetValue(_device),
         NativeLevel = parsed.GetValue(_level),
         Weights = parsed.GetValue(_weights) is { } weights ? Formats[weights] : WeightFormat.AsStored,
         Logger = !_terminal.IsErrorRedirected || parsed.GetValue(CommonOptions.Verbose) ? new Notices(_terminal) : null,

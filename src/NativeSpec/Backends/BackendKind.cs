@@ -7,4 +7,6 @@ public enum BackendKind
     Cpu,
     /// <summary>The C++ kernels: there where the native library was built for the machine.</summary>
     Native,
+    /// <summary>The CUDA kernels: there where a driver and a device of compute capability 8.0 or more are.</summary>
+    Cuda,
 }

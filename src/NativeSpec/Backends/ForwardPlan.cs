@@ -22,8 +22,14 @@ internal sealed class ForwardPlan(int maxRows, int maxLogitRows)
     /// <summary>Most rows whose logits are wanted.</summary>
     public int MaxLogitRows { get; } = maxLogitRows;
 
+    /// <summary>Positions that a sequence has at most, where the plan attends; 0 for as many as the cache has rows.</summary>
+    public int MaxContext { get; init; }
+
     /// <summary>What is computed, in order.</summary>
     public IReadOnlyList<PlanStep> Steps => _steps;
+
+    /// <summary>The logits that a device is to answer questions about (<see cref="IRowAnswers"/>); null for none.</summary>
+    public Rows? Asked { get; private set; }
 
     /// <summary>All values, by their number.</summary>
     public IReadOnlyList<Rows> Values => _values;
@@ -124,6 +130,9 @@ internal sealed class ForwardPlan(int maxRows, int maxLogitRows)
         _kept.Add(value);
         return value;
     }
+
+    /// <summary>Keeps logits, and says that questions will be asked about them; a program that can answers where they lie.</summary>
+    public Rows Ask(Rows logits) => Asked = Keep(logits);
 
     /// <summary>Whether a value can be read after a run.</summary>
     public bool IsKept(Rows value) => _kept.Contains(value);

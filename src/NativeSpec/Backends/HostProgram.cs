@@ -10,11 +10,7 @@ internal abstract unsafe class HostProgram : IForwardProgram
     private readonly BufferLayout _layout;
     private readonly HostBuffer[] _buffers;
     private readonly SafeHandle[] _needed; // what the steps read: mappings of files, packed weights, gains
-    private readonly AttentionPlan[] _attention;
-    private readonly int[] _rotaryDims; // of the steps that rotate
-    private readonly bool _appends;
-    private readonly bool _attends;
-    private readonly int _tokens;
+    private readonly BatchCheck _check;
     private bool _disposed;
 
     /// <summary>Allocates the buffers.</summary>
@@ -28,11 +24,7 @@ internal abstract unsafe class HostProgram : IForwardProgram
         Normed = new HostBuffer(checked((long)plan.MaxRows * _layout.NormedWidth));
         Room = new HostBuffer(checked((long)plan.MaxRows * _layout.RoomWidth));
         _needed = [.. needed.Concat(plan.Steps.SelectMany(Memories)).Distinct()];
-        _attention = [.. plan.Steps.OfType<RopeStep>().Select(step => step.Attention).Concat(plan.Steps.OfType<AttendStep>().Select(step => step.Attention)).Distinct()];
-        _rotaryDims = [.. plan.Steps.OfType<RopeStep>().Select(step => step.Attention.RotaryDim).Where(rotated => rotated > 0).Distinct()];
-        _appends = plan.Steps.OfType<RopeStep>().Any();
-        _attends = plan.Steps.OfType<AttendStep>().Any();
-        _tokens = plan.Steps.OfType<EmbedStep>().Select(step => step.Table.OutFeatures).DefaultIfEmpty(int.MaxValue).Min();
+        _check = new BatchCheck(plan);
     }
 
     /// <inheritdoc/>
@@ -52,11 +44,6 @@ internal abstract unsafe class HostProgram : IForwardProgram
     {
         ArgumentNullException.ThrowIfNull(batch);
         ObjectDisposedException.ThrowIf(_disposed, this);
-        if (batch.Count > Plan.MaxRows || batch.LogitCount > Plan.MaxLogitRows)
-        {
-            throw new ArgumentException($"a batch of {batch.Count} rows, {batch.LogitCount} of them with logits; this program takes {Plan.MaxRows} and {Plan.MaxLogitRows}", nameof(batch));
-        }
-
         foreach (var memory in _needed)
         {
             if (memory.IsClosed)
@@ -65,27 +52,7 @@ internal abstract unsafe class HostProgram : IForwardProgram
             }
         }
 
-        foreach (var attention in _attention)
-        {
-            RequireFit(attention, kv);
-        }
-
-        batch.Require(_tokens);
-        if (_appends)
-        {
-            foreach (var rotated in _rotaryDims)
-            {
-                ArgumentOutOfRangeException.ThrowIfNotEqual(batch.RotaryDim, rotated);
-            }
-
-            batch.RequireKvRows(kv!.Shape.Rows);
-        }
-
-        if (_attends)
-        {
-            batch.RequireSight(kv!.Shape.Rows);
-        }
-
+        _check.Require(batch, kv);
         Execute(batch, kv, cancellationToken);
     }
 
@@ -139,15 +106,6 @@ internal abstract unsafe class HostProgram : IForwardProgram
         RopeStep rope => new[] { rope.Attention.QNorm, rope.Attention.KNorm }.OfType<RmsGain>().Select(norm => ((HostBuffer)norm.Gain).Memory),
         _ => [],
     };
-
-    private static void RequireFit(AttentionPlan attention, BackendKv? kv)
-    {
-        var shape = kv?.Shape ?? throw new ArgumentNullException(nameof(kv), "this program attends to keys and values");
-        if (attention.Layer >= shape.Layers || (attention.Heads, attention.KvHeads, attention.HeadDim) != (shape.Heads, shape.KvHeads, shape.HeadDim))
-        {
-            throw new ArgumentException($"{attention} does not fit a cache of {shape}", nameof(kv));
-        }
-    }
 
     private Span<float> Row(Rows value, int row)
     {

@@ -12,6 +12,13 @@ internal interface IBackend : IDisposable
     /// <summary>What computes here, for people: instruction set, threads, device.</summary>
     string Description { get; }
 
+    /// <summary>Bytes of the memory that models compute in: what this process may use of the machine's, or a device's own.</summary>
+    long MemoryBytes => GC.GetGCMemoryInfo().TotalAvailableMemoryBytes;
+
+    /// <summary>Bytes that a row of all layers takes in <see cref="AllocateKv"/>'s memory.</summary>
+    /// <param name="shape">The extents, of one row.</param>
+    long KvBytesPerRow(in KvShape shape) => shape.Length * sizeof(float);
+
     /// <summary>Copies a vector (a norm's gain) to the backend as F32.</summary>
     BackendVector ImportVector(TensorView vector);
 
@@ -49,6 +56,11 @@ internal interface IForwardProgram : IDisposable
     /// <exception cref="ArgumentException">The batch outgrows the plan, or points outside a table or the cache.</exception>
     /// <exception cref="ObjectDisposedException">The program, a weight's file or the cache is disposed.</exception>
     void Run(RowBatch batch, BackendKv? kv = null, CancellationToken cancellationToken = default);
+
+    /// <summary>Makes all room that runs with this cache and batch take; the first of them does it where nobody has asked.</summary>
+    void Prepare(BackendKv kv, RowBatch batch)
+    {
+    }
 
     /// <summary>[width] a row of a kept value, readable until the next run.</summary>
     ReadOnlySpan<float> Read(Rows value, int row);

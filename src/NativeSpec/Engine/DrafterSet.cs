@@ -1,6 +1,8 @@
 using NativeSpec.Backends;
+using NativeSpec.Engine.Profiles;
 using NativeSpec.Loading.Llama;
 using NativeSpec.Loading.Medusa;
+using NativeSpec.Model;
 using NativeSpec.Speculation;
 using NativeSpec.Speculation.DraftModels;
 using NativeSpec.Speculation.Lookahead;
@@ -57,7 +59,7 @@ internal sealed class DrafterSet : IDisposable
             throw;
         }
 
-        DraftRoom RoomOf(LlamaConfig draft) => plan.ForDraft(draft, options, draft.KvBytesPerToken(DType.F32), memory);
+        DraftRoom RoomOf(LlamaConfig draft) => plan.ForDraft(draft, options, LlamaModel.KvBytesPerToken(draft, backend), memory);
     }
 
     /// <summary>The drafters, those that sample last.</summary>

@@ -1,6 +1,7 @@
 using Microsoft.Extensions.Logging;
 using NativeSpec.Backends;
 using NativeSpec.Backends.Cpu;
+using NativeSpec.Backends.Cuda;
 using NativeSpec.Backends.Native;
 using NativeSpec.Tensors;
 
@@ -9,11 +10,11 @@ namespace NativeSpec.Engine;
 /// <summary>The one place that decides which backend computes.</summary>
 internal static partial class EngineBackend
 {
-    /// <summary>Starts the backend that the options name; where they name none, the native one, or the managed one where no native library
-    /// is, and then the logger is told why in one line.</summary>
-    /// <param name="options">Backend, threads, weights and logger count.</param>
-    /// <exception cref="ArgumentException">An option cannot be met: threads, or packed weights, which the native backend alone computes with.</exception>
-    /// <exception cref="InvalidOperationException">The native backend is asked for and its library is not here, or is of another version.</exception>
+    /// <summary>Starts the backend that the options name; where they name none, a CUDA device that can be used, else the native backend, or the managed one
+    /// where no native library is, and then the logger is told why in one line.</summary>
+    /// <param name="options">Backend, device, threads, weights and logger count.</param>
+    /// <exception cref="ArgumentException">An option cannot be met: threads, or packed weights, which the managed kernels do not compute with.</exception>
+    /// <exception cref="InvalidOperationException">The backend that is asked for is not here: there is no library, or one of another version, or no device.</exception>
     public static IBackend Create(EngineOptions options)
     {
         ArgumentNullException.ThrowIfNull(options);
@@ -22,9 +23,23 @@ internal static partial class EngineBackend
             return create(options);
         }
 
-        if (options.NativeLevel is { } level && options.Backend == BackendKind.Cpu)
+        if (options.NativeLevel is { } level && options.Backend is BackendKind.Cpu or BackendKind.Cuda)
         {
-            throw new ArgumentException($"{nameof(EngineOptions.NativeLevel)} is '{level}', which the managed kernels do not have", nameof(options));
+            throw new ArgumentException($"{nameof(EngineOptions.NativeLevel)} is '{level}', which the {(options.Backend == BackendKind.Cpu ? "managed" : "CUDA")} kernels do not have", nameof(options));
+        }
+
+        // Who names a level or threads of the processor's kernels wants the processor.
+        if (options.Backend == BackendKind.Cuda || (options.Backend is null && options.NativeLevel is null && options.Threads is null))
+        {
+            if (CudaBackend.TryCreate(new CudaOptions { Device = options.Device, Weights = options.Weights }, out var none) is { } cuda)
+            {
+                return cuda;
+            }
+
+            if (options.Backend == BackendKind.Cuda || options.Device is not null)
+            {
+                throw new InvalidOperationException($"the CUDA backend cannot be taken: {none}");
+            }
         }
 
         if (options.Backend != BackendKind.Cpu)
@@ -66,7 +81,27 @@ internal static partial class EngineBackend
         return new KernelChoice($"native {NativeOptions.LevelName(new NativeOptions().ResolveLevel())}", $"native {expected}", [.. NativeOptions.AvailableLevels.Select(level => $"native {level}")]);
     }
 
+    /// <summary>The options by which an engine that nobody asked to compute on a device is loaded on the processor instead, because the device has not
+    /// the memory or the model is none that its kernels take; null where the error is to be thrown.</summary>
+    public static EngineOptions? WithoutDevice(EngineOptions options, IBackend backend, Exception error)
+    {
+        if (backend is not CudaBackend || options.Backend is not null || options.Device is not null || error is not (CudaException or BackendFaultedException))
+        {
+            return null;
+        }
+
+        if (options.Logger is { } logger)
+        {
+            LogNoDevice(logger, error.Message);
+        }
+
+        return options with { Backend = NativeOptions.ExpectedLevel is null ? BackendKind.Cpu : BackendKind.Native };
+    }
+
     private static string Name(WeightFormat format) => format.ToString().ToLowerInvariant();
+
+    [LoggerMessage(Level = LogLevel.Warning, Message = "{Reason}; the processor serves")]
+    private static partial void LogNoDevice(ILogger logger, string reason);
 
     [LoggerMessage(Level = LogLevel.Warning, Message = "{Reason}; the managed kernels serve")]
     private static partial void LogMissing(ILogger logger, string reason);

@@ -25,7 +25,8 @@ internal sealed class LlamaModel : IDisposable
     private readonly IForwardProgram _program;
     private readonly Rows _hidden; // [logit rows, hidden] after the final norm
     private readonly Rows _logits; // [logit rows, vocab]
-    private readonly ForwardResult _result;
+    private readonly IForwardResult _result;
+    private readonly IRowAnswers? _answers; // of a device
     private Forest? _forest; // the last one
     private int _logitRows;
 
@@ -48,10 +49,11 @@ internal sealed class LlamaModel : IDisposable
         _rope = new RopeTable(config, limits.MaxContext);
         _builder = new BatchBuilder(_rope, config.RotaryDim, config.VocabSize);
         _batch = new RowBatch(limits.MaxRows, checked(limits.MaxSequences * (KvCache.PagesFor(limits.MaxContext) + 1) + KvCache.PagesFor(limits.MaxRows)), config.RotaryDim);
-        var plan = new ForwardPlan(limits.MaxRows, limits.MaxLogitRows);
+        var plan = new ForwardPlan(limits.MaxRows, limits.MaxLogitRows) { MaxContext = limits.MaxContext };
         (_hidden, _logits) = Describe(plan, config, _weights);
         _program = backend.Compile(plan);
-        _result = new ForwardResult(this);
+        _answers = _program as IRowAnswers;
+        _result = _answers is null ? new ForwardResult(this) : new DeviceResult(this, _answers);
     }
 
     /// <summary>The shapes.</summary>
@@ -70,14 +72,22 @@ internal sealed class LlamaModel : IDisposable
         return checked(BufferLayout.Of(plan).Bytes + (sizeof(float) * angles));
     }
 
+    /// <summary>Bytes that a backend takes for the keys and values of a token.</summary>
+    public static long KvBytesPerToken(LlamaConfig config, IBackend backend)
+        => backend.KvBytesPerRow(new KvShape(config.NumHiddenLayers, 1, config.NumAttentionHeads, config.NumKeyValueHeads, config.HeadDim));
+
     /// <summary>Makes room for the keys and values of at least <paramref name="tokens"/> tokens of all sequences together.</summary>
-    public KvCache CreateCache(long tokens)
+    /// <param name="tokens">The tokens.</param>
+    /// <param name="sharesPrefixes">Whether texts that begin alike share pages.</param>
+    public KvCache CreateCache(long tokens, bool sharesPrefixes = false)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(tokens, 1);
         var pages = checked((int)((tokens + RowBatch.PageSize - 1) / RowBatch.PageSize));
         var rows = checked(pages * RowBatch.PageSize);
         var shape = new KvShape(Config.NumHiddenLayers, rows, Config.NumAttentionHeads, Config.NumKeyValueHeads, Config.HeadDim);
-        return new KvCache(_backend, shape, Limits.MaxRows);
+        var cache = new KvCache(_backend, shape, Limits.MaxRows, sharesPrefixes);
+        _program.Prepare(cache.Storage, _batch);
+        return cache;
     }
 
     /// <summary>Computes every node of the forest: keys and values go to the cache, the rows of the wanted logits stay where they are and can be
@@ -93,6 +103,7 @@ internal sealed class LlamaModel : IDisposable
         _forest = forest;
         _logitRows = 0;
         _builder.Fill(_batch, forest);
+        Ask(forest);
         _program.Run(_batch, forest.Entries[0].Sequence.Cache.Storage, cancellationToken);
         _logitRows = _batch.LogitCount;
         return _result;
@@ -164,9 +175,26 @@ internal sealed class LlamaModel : IDisposable
 
         var hidden = plan.GatherLogitRows(x);
         plan.Normalize(hidden, Norm(weights.FinalNorm), into: hidden);
-        return (plan.Keep(hidden), plan.Keep(plan.Project(hidden, weights.LmHead, multiplier: 1 / config.LogitsScaling)));
+        return (plan.Keep(hidden), plan.Ask(plan.Project(hidden, weights.LmHead, multiplier: 1 / config.LogitsScaling)));
 
         RmsGain Norm(BackendVector gain) => new(gain, config.RmsNormEps);
+    }
+
+    /// <summary>Tells a device how the rows of trees with choices are chosen from, before it computes them.</summary>
+    private void Ask(Forest forest)
+    {
+        if (_answers is null)
+        {
+            return;
+        }
+
+        foreach (ref readonly var entry in forest.Entries)
+        {
+            for (var node = entry.FirstLogitNode; node < entry.Tree.Count && entry.Choices is not null; node++)
+            {
+                DeviceResult.Ask(_answers, entry.FirstLogitRow + node - entry.FirstLogitNode, entry.Choices.Describe(node));
+            }
+        }
     }
 
     private void Check(Forest forest)

@@ -7,9 +7,11 @@ using NativeSpec.Tests.Model;
 namespace NativeSpec.Tests.Golden;
 
 /// <summary>Random checkpoints against the reference library's values: every setting that changes the forward, on every backend.</summary>
-[TestFixtureSource(typeof(TestBackend), nameof(TestBackend.All))]
+[TestFixtureSource(nameof(Backends))]
 public sealed class GoldenCheckpointTests(TestBackend backend)
 {
+    private static IEnumerable<TestBackend> Backends => TestBackend.All.Concat(TestBackend.Cuda);
+
     private static readonly string[] Prompts = ["short", "long"];
 
     public static IEnumerable<string> Supported =>
@@ -29,16 +31,15 @@ public sealed class GoldenCheckpointTests(TestBackend backend)
 
         var logits = run.Append(sequence, Ids(expected, "prompt_ids"), chunk: 64)[^1];
         var wanted = expected.GetProperty("logits").EnumerateArray().Select(value => value.GetSingle()).ToArray();
-        Assert.That(logits, Is.EqualTo(wanted).Within(2e-4 * wanted.Max(Math.Abs)));
+        var scale = wanted.Max(Math.Abs);
+        Assert.That(logits, Is.EqualTo(wanted).Within(Math.Max(2e-4, backend.LogitError) * scale));
 
-        List<int> greedy = [];
-        foreach (var _ in Ids(expected, "greedy_ids"))
+        foreach (var id in Ids(expected, "greedy_ids"))
         {
-            greedy.Add(Array.IndexOf(logits, logits.Max()));
-            logits = run.Append(sequence, [greedy[^1]])[^1];
+            // Where rows are rounded, one that is as high but for the rounding may be the highest.
+            Assert.That(logits.Max() - logits[id], Is.LessThanOrEqualTo(2 * backend.LogitError * scale), $"{Array.IndexOf(logits, logits.Max())} instead of {id}");
+            logits = run.Append(sequence, [id])[^1];
         }
-
-        Assert.That(greedy, Is.EqualTo(Ids(expected, "greedy_ids")));
     }
 
     private static JsonElement Expected(string name)

@@ -48,7 +48,7 @@ internal static class NativeLibraryLoader
                 return $"no native library could be loaded from '{path}' ({PathVariable})";
             }
 
-            NativeLibrary.SetDllImportResolver(assembly, (name, _, _) => name == NativeMethods.Library ? chosen : 0);
+            NativeImports.Provide(NativeMethods.Library, chosen);
         }
         else if (!NativeLibrary.TryLoad(NativeMethods.Library, assembly, null, out _))
         {

@@ -1,0 +1,14 @@
+namespace NativeSpec.Backends;
+
+/// <summary>What computes is lost: an error after which nothing that it says can be relied on. Every later use throws this again.</summary>
+/// <param name="code">The driver's number of the error.</param>
+/// <param name="kernel">The kernel that ran, where that is known.</param>
+/// <param name="message">What happened, with both.</param>
+internal sealed class BackendFaultedException(int code, string? kernel, string message) : InvalidOperationException(message)
+{
+    /// <summary>The driver's number of the error.</summary>
+    public int Code { get; } = code;
+
+    /// <summary>The kernel that ran, where that is known.</summary>
+    public string? Kernel { get; } = kernel;
+}

@@ -1,0 +1,67 @@
+namespace NativeSpec.Backends.Cuda;
+
+/// <summary>Keys and values in BF16: for each layer a plane of keys and one of values, [page][KV head][position in page][width], as
+/// kernels/cuda/layout.h has them, with a page more than asked for, which takes what rows that only fill a bucket write.</summary>
+/// <remarks>Moves of accepted rows are noted, and done by the next forward before anything else: they cost no launch of their own.</remarks>
+internal sealed class CudaKv : BackendKv
+{
+    /// <summary>Most moves that a forward takes along.</summary>
+    public const int MostMoves = 256;
+
+    private readonly CudaResource _memory;
+    private readonly CudaResource _planes;
+    private readonly long _planeBytes;
+
+    public CudaKv(CudaTurn turn, CudaStaging staging, CudaBackend backend, in KvShape shape)
+        : base(shape)
+    {
+        if (shape.Rows % RowBatch.PageSize != 0)
+        {
+            throw new ArgumentException($"a cache of {shape.Rows} rows; expected whole pages of {RowBatch.PageSize}", nameof(shape));
+        }
+
+        _planeBytes = checked((long)(shape.Rows + RowBatch.PageSize) * shape.KvHeads * CudaLayout.HeadWidth(shape.HeadDim) * 2);
+        _memory = turn.Allocate(checked(2 * shape.Layers * _planeBytes));
+        turn.Clear(_memory.Handle, _memory.Bytes); // what nobody wrote must be numbers: nothing times not-a-number is not nothing
+        var planes = new ulong[2 * shape.Layers];
+        for (var i = 0; i < planes.Length; i++)
+        {
+            planes[i] = _memory.Handle + (ulong)(i * _planeBytes);
+        }
+
+        _planes = backend.Upload<ulong>(turn, staging, planes);
+        turn.Synchronize("the cache is cleared");
+    }
+
+    /// <summary>Addresses of all planes, on the device.</summary>
+    public ulong Planes => _planes.Handle;
+
+    /// <summary>A row that nobody reads, of 64.</summary>
+    public int DeadRow => Shape.Rows;
+
+    /// <summary>[moves] rows that are copied.</summary>
+    public int[] From { get; } = new int[MostMoves];
+
+    /// <summary>[moves] where to.</summary>
+    public int[] To { get; } = new int[MostMoves];
+
+    /// <summary>Moves that are noted.</summary>
+    public int Moves { get; set; }
+
+    /// <summary>Whether it is disposed.</summary>
+    public bool IsDisposed { get; private set; }
+
+    /// <summary>Bytes of a row of all layers.</summary>
+    public static long BytesPerRow(in KvShape shape) => 2L * shape.Layers * shape.KvHeads * CudaLayout.HeadWidth(shape.HeadDim) * 2;
+
+    public ulong Keys(int layer) => _memory.Handle + (ulong)(2 * layer * _planeBytes);
+
+    public ulong Values(int layer) => _memory.Handle + (ulong)(((2 * layer) + 1) * _planeBytes);
+
+    public override void Dispose()
+    {
+        IsDisposed = true;
+        _memory.Dispose();
+        _planes.Dispose();
+    }
+}

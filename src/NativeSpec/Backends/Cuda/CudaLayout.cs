@@ -1,0 +1,95 @@
+namespace NativeSpec.Backends.Cuda;
+
+/// <summary>How weights are held on the device.</summary>
+internal enum CudaFormat
+{
+    F32 = 0,
+    F16 = 1,
+    BF16 = 2,
+    Q4 = 4,
+    Q8 = 8,
+}
+
+/// <summary>The sizes of kernels/cuda/layout.h: what there decides bits and layouts, here decides how much memory they take and how a round is cut
+/// into work.</summary>
+internal static class CudaLayout
+{
+    public const int SlabRows = 128;
+    public const int StepKeys = 64;
+
+    /// <summary>Most rows of one pass over the weights.</summary>
+    public const int MostRows = 64;
+
+    /// <summary>Head widths: narrower heads are filled with zeros.</summary>
+    public const int NarrowHead = 64;
+    public const int WideHead = 128;
+
+    /// <summary>The most that a kernel takes whatever the device: attention over wide heads.</summary>
+    public static int MostSharedBytes { get; } = AttentionBytes(WideHead);
+
+    public static int StageColumns(CudaFormat format) => format switch
+    {
+        CudaFormat.F32 => 32,
+        CudaFormat.F16 or CudaFormat.BF16 => 64,
+        _ => 128,
+    };
+
+    public static int StageBytes(CudaFormat format) => format switch
+    {
+        CudaFormat.Q8 => 16384 + 512,
+        CudaFormat.Q4 => 8192 + 1024,
+        _ => 16384,
+    };
+
+    /// <summary>Whether rows are rounded to BF16 beside such weights, else to F16.</summary>
+    public static bool TakesBF16(CudaFormat format) => format is CudaFormat.BF16 or CudaFormat.F32;
+
+    public static int Stages(CudaFormat format, int inFeatures) => (inFeatures + StageColumns(format) - 1) / StageColumns(format);
+
+    public static int Slabs(int outFeatures) => (outFeatures + SlabRows - 1) / SlabRows;
+
+    public static long WeightBytes(CudaFormat format, int outFeatures, int inFeatures)
+        => checked((long)Slabs(outFeatures) * Stages(format, inFeatures) * StageBytes(format));
+
+    public static int Segments(int outFeatures, int stages)
+    {
+        var segments = 1;
+        while (segments < 8 && Slabs(outFeatures) * segments < 192 && segments * 2 <= stages)
+        {
+            segments *= 2;
+        }
+
+        return segments;
+    }
+
+    public static int FilledColumns(int columns) => (columns + 127) / 128 * 128;
+
+    /// <summary>Bytes of packed rows of a bucket.</summary>
+    public static long ActivationBytes(int columns, int rows) => (long)FilledColumns(columns) * rows * 2;
+
+    /// <summary>Where a number of a packed row lies, in numbers.</summary>
+    public static int ActivationIndex(int row, int column, int rows)
+        => ((((column / 32 * (rows / 8)) + (row / 8)) * 32) + (column / 8 % 4 * 8) + (row % 8)) * 8 + (column % 8);
+
+    public static int UnitBegin(int unit)
+        => unit <= 8 ? unit * 128 : unit <= 20 ? 1024 + ((unit - 8) * 256) : unit <= 44 ? 4096 + ((unit - 20) * 512) : 16384 + ((unit - 44) * 1024);
+
+    public static int UnitOf(int position)
+        => position < 1024 ? position / 128 : position < 4096 ? 8 + ((position - 1024) / 256) : position < 16384 ? 20 + ((position - 4096) / 512) : 44 + ((position - 16384) / 1024);
+
+    public static int HeadWidth(int headDim) => headDim <= NarrowHead ? NarrowHead : WideHead;
+
+    public static int AttentionBytes(int width) => (2 * ((2 * StepKeys * width * 2) + 64)) + (9 * 16 * width * 2) + (4 * 1024) + (4 * 512) + (4 * 64);
+
+    /// <summary>Stages of a product's ring, and its shared memory: two blocks share what a multiprocessor has, but for what a norm takes beside them.</summary>
+    public static (int Stages, int Bytes) Ring(CudaFormat format, int rows, int sharedBytes)
+    {
+        const int BesideMatMul = 24 << 10;
+        var stage = StageBytes(format) + (StageColumns(format) / 32 * (rows / 8) * 512);
+        var stages = Math.Clamp((sharedBytes - BesideMatMul) / 2 / (stage + 16), 2, 16);
+        return (stages, stages * (stage + 16));
+    }
+
+    /// <summary>The least bucket that holds so many rows.</summary>
+    public static int BucketOf(int rows) => rows <= 8 ? 8 : rows <= 16 ? 16 : rows <= 32 ? 32 : MostRows;
+}

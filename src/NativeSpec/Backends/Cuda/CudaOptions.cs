@@ -1,0 +1,19 @@
+using NativeSpec.Tensors;
+
+namespace NativeSpec.Backends.Cuda;
+
+/// <summary>How the CUDA back end runs.</summary>
+internal sealed record CudaOptions
+{
+    /// <summary>The environment variable that makes every kernel be waited for, and named when it fails: 1.</summary>
+    public const string SynchronousVariable = "NATIVESPEC_CUDA_SYNC";
+
+    /// <summary>The device's place in the driver's list; null takes the environment's, or the first.</summary>
+    public int? Device { get; init; }
+
+    /// <summary>How matmul weights are held: as stored, or packed while loading, which the native library does.</summary>
+    public WeightFormat Weights { get; init; }
+
+    /// <summary>Wait for every kernel.</summary>
+    public bool IsSynchronous { get; init; } = Environment.GetEnvironmentVariable(SynchronousVariable) == "1";
+}

@@ -1,0 +1,425 @@
+using System.Runtime.InteropServices;
+
+namespace NativeSpec.Backends.Cuda;
+
+/// <summary>A plan on a device. A run is one or more passes of up to 64 rows; a pass is one upload, one graph, one download and one wait. Graphs are made
+/// for a bucket of rows and one of rows with logits, when these first come twice: the first time their kernels run one by one, so that all of them are
+/// loaded before one is recorded.</summary>
+/// <remarks>Rows past a pass see the keys of earlier ones in the cache as they would those of an earlier forward, so where a run is cut changes no bit.</remarks>
+internal sealed unsafe class CudaProgram : IForwardProgram, IRowAnswers
+{
+    private static readonly int[] Buckets = [8, 16, 32, 64];
+
+    private readonly ForwardPlan _plan;
+    private readonly CudaBackend _backend;
+    private readonly BatchCheck _check;
+    private readonly DeviceBuffers _buffers = new();
+    private readonly KeptRows[] _kept;
+    private readonly LaunchList?[] _launches = new LaunchList?[Buckets.Length * (Buckets.Length + 1)];
+    private readonly ChoiceRule[] _rules;
+    private readonly RowAnswer[] _answers;
+    private readonly TopRows? _top;
+    private readonly AttentionWork? _work;
+    private readonly bool _attends;
+    private PlanTranslator? _translator;
+    private CudaKv? _kv;
+    private CudaResource? _staging;  // what goes up, and answers that come down
+    private int _uploadBytes;
+    private int _rotaryDim;
+    private int _maxContext;
+    private bool _isWhole;           // the last run was one pass: its rows lie where they were computed
+    private int _logitRows;          // of the last run
+    private bool _disposed;
+
+    public CudaProgram(ForwardPlan plan, CudaBackend backend)
+    {
+        (_plan, _backend) = (plan, backend);
+        _check = new BatchCheck(plan);
+        _kept = [.. plan.Values.Where(plan.IsKept).Select(value => new KeptRows(value, (int)BufferLayout.RowCount(plan, value), IsInput(value)))];
+        _attends = plan.Steps.Any(step => step is AttendStep);
+        if (plan.Steps.OfType<AttendStep>().Select(step => step.Attention).ToArray() is { Length: > 0 } attention)
+        {
+            var window = attention.Min(a => a.Window) == 0 ? 0 : attention.Max(a => a.Window);
+            _work = new AttentionWork(attention[0].Heads, attention[0].KvHeads, window, 2 * backend.Device.Multiprocessors);
+        }
+
+        _rules = new ChoiceRule[plan.Asked is null ? 0 : plan.MaxLogitRows];
+        _answers = new RowAnswer[_rules.Length];
+        _top = plan.Asked is { } asked ? new TopRows(asked.Width, plan.MaxLogitRows) : null;
+        if (!_attends && !plan.Steps.Any(step => step is RopeStep))
+        {
+            using var turn = backend.Context.Enter();
+            Bind(turn, null, 0, 2, plan.MaxRows);
+        }
+    }
+
+    /// <inheritdoc/>
+    public long BufferBytes => _buffers.Bytes;
+
+    /// <inheritdoc/>
+    public void Prepare(BackendKv kv, RowBatch batch)
+    {
+        using var turn = _backend.Context.Enter();
+        RequireBound(turn, (CudaKv)kv, batch);
+    }
+
+    /// <inheritdoc/>
+    public void Run(RowBatch batch, BackendKv? kv = null, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(batch);
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        _check.Require(batch, kv);
+        ObjectDisposedException.ThrowIf(kv is CudaKv { IsDisposed: true }, kv!);
+        cancellationToken.ThrowIfCancellationRequested();
+        using var turn = _backend.Context.Enter();
+        RequireBound(turn, (CudaKv?)kv, batch);
+        foreach (var kept in _kept)
+        {
+            kept.Forget();
+        }
+
+        _top?.Forget();
+        Array.Fill(_answers, new RowAnswer { Chosen = -1 });
+        _isWhole = batch.Count <= CudaLayout.MostRows;
+        _logitRows = 0;
+        for (var first = 0; first < batch.Count; first += CudaLayout.MostRows)
+        {
+            // Nothing is left half done: a row whose keys were written and that nobody commits is forgotten.
+            cancellationToken.ThrowIfCancellationRequested();
+            var rows = Math.Min(CudaLayout.MostRows, batch.Count - first);
+            var wanted = LogitRowsOf(batch, first, rows, _logitRows);
+            RunPass(turn, batch, first, rows, _logitRows, wanted);
+            _logitRows += wanted;
+        }
+
+        Array.Clear(_rules);
+    }
+
+    /// <inheritdoc/>
+    public ReadOnlySpan<float> Read(Rows value, int row)
+    {
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        var kept = KeptOf(value, row);
+        using var turn = _backend.Context.Enter();
+        return kept.Read(turn, Address(turn, kept, row), row);
+    }
+
+    /// <inheritdoc/>
+    public void Write(Rows input, int row, ReadOnlySpan<float> values)
+    {
+        ArgumentOutOfRangeException.ThrowIfNotEqual(values.Length, input.Width);
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        var kept = KeptOf(input, row);
+        using var turn = _backend.Context.Enter();
+        kept.Write(turn, Address(turn, kept, row), row, values);
+    }
+
+    /// <inheritdoc/>
+    public void Copy(Rows input, int row, IForwardProgram from, Rows value, int fromRow)
+    {
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        var source = from as CudaProgram ?? throw new ArgumentException("rows are copied between programs of one back end", nameof(from));
+        var (to, kept) = (KeptOf(input, row), source.KeptOf(value, fromRow));
+        ArgumentOutOfRangeException.ThrowIfNotEqual(value.Width, input.Width);
+        using var turn = _backend.Context.Enter();
+        turn.Copy(Address(turn, to, row), source.Address(turn, kept, fromRow), (long)input.Width * sizeof(float));
+        to.Forget();
+    }
+
+    /// <inheritdoc/>
+    public void Ask(int row, in RowQuestion question)
+        => _rules[row] = new ChoiceRule { Seed = question.Seed, Position = question.Position, Temperature = question.Temperature, IsAsked = 1 };
+
+    /// <inheritdoc/>
+    public RowSummary Answer(int row) => new(_answers[row].Chosen, _answers[row].Highest, _answers[row].LogSum);
+
+    /// <inheritdoc/>
+    public int Top(int row, Span<int> ids, Span<float> logits)
+    {
+        ArgumentOutOfRangeException.ThrowIfNotEqual(logits.Length, ids.Length);
+        var kept = KeptOf(_plan.Asked!, row);
+        using var turn = _backend.Context.Enter();
+        return _top!.Read(turn, _backend, _buffers, Address(turn, kept, 0), _logitRows, row, ids, logits);
+    }
+
+    /// <inheritdoc/>
+    public float At(int row, int id)
+    {
+        var kept = KeptOf(_plan.Asked!, row);
+        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual((uint)id, (uint)kept.Value.Width);
+        using var turn = _backend.Context.Enter();
+        var number = (float*)(_staging!.Host + _uploadBytes);
+        turn.Download((byte*)number, Address(turn, kept, row) + ((ulong)id * sizeof(float)), sizeof(float));
+        turn.Synchronize("a logit is downloaded");
+        return *number;
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        if (!_disposed)
+        {
+            _disposed = true;
+            Unbind();
+        }
+    }
+
+    private static int IndexOf(int rows, int logitRows)
+        => (Array.IndexOf(Buckets, CudaLayout.BucketOf(rows)) * (Buckets.Length + 1)) + (logitRows == 0 ? 0 : 1 + Array.IndexOf(Buckets, CudaLayout.BucketOf(logitRows)));
+
+    private bool IsInput(Rows value) => !_plan.Steps.Any(step => step.Writes == value && step.Reads != value && step is not ProjectStep { Epilogue: Epilogue.Add or Epilogue.AddSilu });
+
+    private KeptRows KeptOf(Rows value, int row)
+    {
+        foreach (var kept in _kept)
+        {
+            if (kept.Value == value && (uint)row < (uint)kept.Rows)
+            {
+                return kept;
+            }
+        }
+
+        throw new ArgumentOutOfRangeException(nameof(row), $"row {row} of {value}, of which {(_plan.IsKept(value) ? BufferLayout.RowCount(_plan, value) : 0)} rows are kept");
+    }
+
+    /// <summary>Where a kept row lies: where a pass computes it, or among all rows where there is more than one pass.</summary>
+    private ulong Address(CudaTurn turn, KeptRows kept, int row)
+    {
+        var translator = _translator ?? throw new InvalidOperationException("nothing has been computed yet");
+        return (IsAtHome(kept) ? Home(turn, kept) : translator.Value(turn, kept.Value)) + ((ulong)row * (ulong)kept.Value.Width * sizeof(float));
+    }
+
+    /// <summary>Inputs are put in before anybody knows how many passes there will be.</summary>
+    private bool IsAtHome(KeptRows kept) => kept.IsInput ? kept.Rows > CudaLayout.MostRows : !_isWhole;
+
+    private ulong Home(CudaTurn turn, KeptRows kept)
+        => _buffers.Get(turn, BufferUse.Home, kept.Value.Number, (long)kept.Rows * kept.Value.Width * sizeof(float));
+
+    /// <summary>Sizes all memory for a cache and a batch, unless that is done.</summary>
+    private void RequireBound(CudaTurn turn, CudaKv? kv, RowBatch batch)
+    {
+        if (_translator is null || !ReferenceEquals(kv, _kv) || (_attends && batch.RotaryDim != _rotaryDim))
+        {
+            Unbind();
+            Bind(turn, kv, batch.Pages.Length + batch.PathRows.Length, batch.RotaryDim, batch.MaxRows);
+        }
+    }
+
+    private void Bind(CudaTurn turn, CudaKv? kv, int variableInts, int rotaryDim, int maxRows)
+    {
+        (_kv, _rotaryDim) = (kv, rotaryDim);
+        _maxContext = kv is null ? 1 : _plan.MaxContext > 0 ? Math.Min(_plan.MaxContext, kv.Shape.Rows) : kv.Shape.Rows;
+        var mostItems = _attends ? AttentionWork.Most(_maxContext, CudaLayout.MostRows) : 0;
+        var (most, mostLogits) = (CudaLayout.BucketOf(Math.Min(maxRows, _plan.MaxRows)), _plan.MaxLogitRows == 0 ? 0 : CudaLayout.BucketOf(_plan.MaxLogitRows));
+        var largest = new RoundLayout(most, mostLogits, rotaryDim);
+        _uploadBytes = checked(largest.Items + (mostItems * sizeof(AttentionItem)) + (variableInts * sizeof(int)) + 16);
+        _buffers.Get(turn, BufferUse.Upload, 0, _uploadBytes);
+        _staging = turn.AllocatePinned(_uploadBytes + (CudaLayout.MostRows * sizeof(RowAnswer)) + 16);
+        NativeMemory.Clear(_staging.Host, (nuint)_staging.Bytes);
+        foreach (var kept in _kept)
+        {
+            kept.Bind(turn);
+        }
+
+        _translator = new PlanTranslator(_plan, _backend, kv, _buffers, _maxContext, mostItems, rotaryDim);
+        _launches[IndexOf(most, mostLogits)] = _translator.Translate(turn, _backend.Staging(turn), most, mostLogits); // loads weights, and makes all buffers
+        foreach (var kept in _plan.MaxRows > CudaLayout.MostRows ? _kept : [])
+        {
+            Home(turn, kept);
+        }
+
+        _top?.Bind(turn, _buffers);
+        _backend.Staging(turn).ReleaseScratch(turn);
+    }
+
+    private void Unbind()
+    {
+        foreach (var launches in _launches)
+        {
+            launches?.Dispose();
+        }
+
+        Array.Clear(_launches);
+        _buffers.Dispose();
+        _staging?.Dispose();
+        Array.ForEach(_kept, kept => kept.Unbind());
+        _top?.Unbind();
+        _translator = null;
+    }
+
+    /// <summary>How many of the wanted rows lie in a pass; they stand in the order of the rows where there is more than one.</summary>
+    private static int LogitRowsOf(RowBatch batch, int first, int rows, int logits)
+    {
+        if (batch.Count <= CudaLayout.MostRows)
+        {
+            return batch.LogitCount;
+        }
+
+        var count = 0;
+        while (logits + count < batch.LogitCount && batch.LogitRows[logits + count] - first is var at && at < rows)
+        {
+            count += at >= 0 ? 1 : throw new ArgumentException($"the rows with logits of a batch of {batch.Count} must stand in the order of the rows", nameof(batch));
+        }
+
+        return count;
+    }
+
+    private void RunPass(CudaTurn turn, RowBatch batch, int first, int rows, int firstLogit, int logitRows)
+    {
+        var (bucket, logitBucket) = (CudaLayout.BucketOf(rows), logitRows == 0 ? 0 : CudaLayout.BucketOf(logitRows));
+        var launches = _launches[IndexOf(rows, logitRows)] ??= _translator!.Translate(turn, _backend.Staging(turn), bucket, logitBucket);
+        if (launches.HasRun && launches.Graph is null && !_backend.IsSynchronous)
+        {
+            launches.Graph = turn.Record(launches.All);
+        }
+
+        var bytes = Fill(new RoundLayout(bucket, logitBucket, _rotaryDim), batch, first, rows, bucket, firstLogit, logitRows, logitBucket);
+        try
+        {
+            CopyIn(turn, first, rows);
+            turn.Upload(_buffers[BufferUse.Upload, 0], _staging!.Host, bytes);
+            Launch(turn, launches);
+            if (_kv is not null)
+            {
+                _kv.Moves = 0;
+            }
+
+            CopyOut(turn, first, rows, firstLogit, logitRows);
+            var asks = _answers.Length > 0 && logitRows > 0;
+            if (asks)
+            {
+                turn.Download(_staging.Host + _uploadBytes, _buffers[BufferUse.Answers, 0], (long)logitRows * sizeof(RowAnswer));
+            }
+
+            turn.Synchronize($"a forward failed ({CudaOptions.SynchronousVariable}=1 names the kernel)"); // a constant
+            if (asks)
+            {
+                new ReadOnlySpan<RowAnswer>(_staging.Host + _uploadBytes, logitRows).CopyTo(_answers.AsSpan(firstLogit));
+            }
+        }
+        catch (CudaException error)
+        {
+            // Something of this round may have been done, and nobody knows what.
+            throw _backend.Context.Lose(error.Code, "a forward could not be given to it");
+        }
+    }
+
+    private void Launch(CudaTurn turn, LaunchList launches)
+    {
+        if (launches.Graph is { } graph)
+        {
+            turn.Launch(graph);
+            return;
+        }
+
+        foreach (ref readonly var launch in launches.All)
+        {
+            turn.Launch(launch);
+            if (_backend.IsSynchronous)
+            {
+                turn.Synchronize("a kernel failed", launch.Kernel.Name);
+            }
+        }
+
+        launches.HasRun = true;
+    }
+
+    /// <summary>Rows of inputs that are more than a pass takes, to where it takes them from.</summary>
+    private void CopyIn(CudaTurn turn, int first, int rows)
+    {
+        foreach (var kept in _kept)
+        {
+            if (kept.IsInput && IsAtHome(kept))
+            {
+                var width = (ulong)kept.Value.Width * sizeof(float);
+                turn.Copy(_translator!.Value(turn, kept.Value), Home(turn, kept) + ((ulong)first * width), (long)((ulong)rows * width));
+            }
+        }
+    }
+
+    /// <summary>Rows that a pass has computed, to the others.</summary>
+    private void CopyOut(CudaTurn turn, int first, int rows, int firstLogit, int logitRows)
+    {
+        foreach (var kept in _kept)
+        {
+            var (at, count) = kept.Value.Of == RowSet.All ? (first, rows) : (firstLogit, logitRows);
+            if (count > 0 && IsAtHome(kept))
+            {
+                var width = (ulong)kept.Value.Width * sizeof(float);
+                turn.Copy(Home(turn, kept) + ((ulong)at * width), _translator!.Value(turn, kept.Value), (long)((ulong)count * width));
+            }
+        }
+    }
+
+    /// <summary>Writes what goes up: a bucket's rows, of which those past the batch's have no position and a cache row that nobody reads.</summary>
+    /// <returns>Bytes.</returns>
+    private int Fill(in RoundLayout layout, RowBatch batch, int first, int rows, int bucket, int firstLogit, int logitRows, int logitBucket)
+    {
+        var half = _rotaryDim / 2;
+        var block = _staging!.Host;
+        batch.Tokens.AsSpan(first, rows).CopyTo(Ints(layout.Tokens, bucket));
+        Ints(layout.Tokens, bucket)[rows..].Clear();
+        batch.Positions.AsSpan(first, rows).CopyTo(Ints(layout.Positions, bucket));
+        Ints(layout.Positions, bucket)[rows..].Fill(-1);
+        for (var i = 0; i < logitBucket; i++)
+        {
+            Ints(layout.LogitRows, logitBucket)[i] = i < logitRows ? batch.LogitRows[firstLogit + i] - first : 0;
+        }
+
+        if (_rules.Length > 0)
+        {
+            var rules = new Span<ChoiceRule>(block + layout.Rules, logitBucket);
+            _rules.AsSpan(firstLogit, logitRows).CopyTo(rules);
+            rules[logitRows..].Clear();
+        }
+
+        if (_kv is not { } kv)
+        {
+            return layout.Items;
+        }
+
+        batch.KvRows.AsSpan(first, rows).CopyTo(Ints(layout.KvRows, bucket));
+        for (var i = rows; i < bucket; i++)
+        {
+            Ints(layout.KvRows, bucket)[i] = kv.DeadRow + (i % RowBatch.PageSize);
+        }
+
+        batch.Cos.AsSpan(first * half, rows * half).CopyTo(new Span<float>(block + layout.Cos, rows * half));
+        batch.Sin.AsSpan(first * half, rows * half).CopyTo(new Span<float>(block + layout.Sin, rows * half));
+        Ints(layout.MoveCount, 1)[0] = kv.Moves;
+        kv.From.AsSpan(0, kv.Moves).CopyTo(Ints(layout.MoveFrom, CudaKv.MostMoves));
+        kv.To.AsSpan(0, kv.Moves).CopyTo(Ints(layout.MoveTo, CudaKv.MostMoves));
+        if (!_attends)
+        {
+            return layout.Items;
+        }
+
+        batch.Trunk.AsSpan(first, rows).CopyTo(Ints(layout.Trunk, bucket));
+        Ints(layout.Trunk, bucket)[rows..].Fill(1);
+        var work = new Span<AttentionItem>(block + layout.Items, AttentionWork.Most(_maxContext, CudaLayout.MostRows));
+
+        // Pages lie behind the items, of which the number is known once they are made; so they are counted from their own begin first.
+        var count = _work!.Plan(batch, first, rows, pages: 0, work);
+        var pages = layout.Items + (count * sizeof(AttentionItem));
+        var paths = pages + (batch.PageCount * sizeof(int));
+        foreach (ref var item in work[..count])
+        {
+            item.Pages += pages / sizeof(int);
+        }
+
+        Ints(layout.ItemCount, 1)[0] = count;
+        batch.Pages.AsSpan(0, batch.PageCount).CopyTo(Ints(pages, batch.PageCount));
+        batch.PathRows.AsSpan(0, batch.PathCount).CopyTo(Ints(paths, batch.PathCount));
+        var pageStart = Ints(layout.PageStart, bucket);
+        var pathStart = Ints(layout.PathStart, bucket);
+        for (var i = 0; i < bucket; i++)
+        {
+            pageStart[i] = (pages / sizeof(int)) + (i < rows ? batch.PageStart[first + i] : 0);
+            pathStart[i] = (paths / sizeof(int)) + (i < rows ? batch.PathStart[first + i] : 0);
+        }
+
+        return paths + (batch.PathCount * sizeof(int));
+
+        Span<int> Ints(int offset, int count) => new(_staging!.Host + offset, count);
+    }
+}
