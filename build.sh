@@ -55,11 +55,11 @@ TEXT
     chmod +x artifacts/nativespec
 }
 
-# The command compiled ahead of time, for this machine's processor.
+# The command compiled ahead of time, for this machine's processor: one program where a linker is, else for the runtime.
 publish_ahead() {
     local rid
     rid=$(dotnet --info | awk '$1 == "RID:" { print $2 }')
-    if command -v "${CC:-clang}" >/dev/null || command -v gcc >/dev/null; then
+    if command -v clang >/dev/null || command -v gcc >/dev/null; then
         echo "== command, compiled ahead of time to one program (a minute or two)"
         if dotnet publish src/NativeSpec.Cli -c Release --verbosity minimal -r "$rid" -p:PublishAot=true -p:IlcInstructionSet=native -o artifacts/ahead; then
             return
