@@ -123,7 +123,8 @@ function Invoke-Tests([string[]] $Arguments) {
     $script:counts = @{ Passed = 0; Failed = 0; Skipped = 0 }
     $script:broken = $false
     Build-Native -Test:($Arguments.Count -eq 0)
-    Invoke-DotNet build NativeSpec.sln -c Release --verbosity quiet
+    Write-Host '== libraries, command and tests'
+    Invoke-DotNet build NativeSpec.sln -c Release --verbosity minimal
     Invoke-TestsOnce 'all instructions' $Arguments
     if ($levels) {
         # The native library asks the processor, not .NET, and has been tested on all of its levels: these passes do without it.

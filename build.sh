@@ -130,7 +130,8 @@ run_tests() {
     results=$(mktemp)
     trap 'rm -f "$results"' EXIT
     if [ "${#arguments[@]}" = 0 ]; then test_native; else build_native; fi
-    dotnet build NativeSpec.sln -c Release --verbosity quiet
+    echo "== libraries, command and tests"
+    dotnet build NativeSpec.sln -c Release --verbosity minimal
     test_once "all instructions" ${arguments[@]+"${arguments[@]}"}
     if [ "$levels" = 1 ]; then
         # The native library asks the processor, not .NET, and has been tested on all of its levels: these passes do without it.
