@@ -292,10 +292,11 @@ void TheHostReadsDeviceMemory() {
   CHECK(p.Open() == 0);
   const pid_t child = fork();
   if (child == 0) {
-    _exit(*reinterpret_cast<volatile uint8_t*>(p.x) == 255 ? 0 : 1);
+    static_cast<void>(*reinterpret_cast<volatile uint8_t*>(p.x));
+    _exit(0);
   }
   int status = 0;
-  CHECK(waitpid(child, &status, 0) == child && status != 0 && (!WIFEXITED(status) || WEXITSTATUS(status) != 1));
+  CHECK(waitpid(child, &status, 0) == child && status != 0);
   p.Close();
 }
 

@@ -21,7 +21,7 @@ internal static class CommonOptions
 
     public static Option<int?> Threads() => new("--threads")
     {
-        Description = "Threads that compute; by default NATIVESPEC_THREADS, or else all that the process may use",
+        Description = "Threads that compute; by default NATIVESPEC_THREADS, or else all that the process may use, but one where there are eight or more",
         HelpName = "N",
     };
 

@@ -30,6 +30,9 @@ internal sealed class SpeculationFlags
     /// <summary>What says which drafters there are.</summary>
     public IEnumerable<Option> DrafterOptions => [_draftModels, _draftDepth, _draftWidth, _medusa, _tree, _lookahead];
 
+    /// <summary>What says whether and with which drafters a text speculates.</summary>
+    public Option Method => _speculate;
+
     /// <summary>What says how a text uses them.</summary>
     public IEnumerable<Option> RequestOptions => [_speculate, _unplanned, _maxNodes, _sampleDrafts, _lossyTypical, _trace];
 

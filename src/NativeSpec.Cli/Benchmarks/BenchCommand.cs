@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Globalization;
+using NativeSpec.Cli.Benchmarks.Load;
 using NativeSpec.Engine;
 
 namespace NativeSpec.Cli.Benchmarks;
@@ -13,6 +14,7 @@ internal sealed class BenchCommand : Command
         Add(new BenchDecodeCommand(terminal));
         Add(new BenchForwardCommand(terminal));
         Add(new BenchKernelsCommand(terminal));
+        Add(new BenchLoadCommand(terminal));
         Add(new BenchSpeculationCommand(terminal));
     }
 }

@@ -48,11 +48,13 @@ internal static class CallersBenchmark
     private const int WarmUpTokens = 24;
 
     /// <summary>A list such as <c>1,4,16</c>.</summary>
+    /// <param name="list">What was typed.</param>
+    /// <param name="most">The largest number that makes sense.</param>
     /// <exception cref="UsageException">It is none.</exception>
-    public static int[] Parse(string list) =>
+    public static int[] Parse(string list, int most = 256) =>
     [
-        .. list.Split(',').Select(text => int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var count) && count is >= 1 and <= 256
-            ? count : throw new UsageException($"--callers: '{text}' is no number of callers; expected 1 to 256, such as 1,4,16")),
+        .. list.Split(',').Select(text => int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var count) && count >= 1 && count <= most
+            ? count : throw new UsageException($"--callers: '{text}' is no number of callers; expected 1 to {most}, such as 1,4,16")),
     ];
 
     /// <summary>Measures one number of callers.</summary>

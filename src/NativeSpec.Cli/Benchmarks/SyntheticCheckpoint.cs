@@ -14,12 +14,15 @@ internal sealed class SyntheticCheckpoint : IDisposable
     private const int VocabSize = 32_000, Seed = 1; // the vocabulary of all known shapes
 
     /// <summary>Writes the folder.</summary>
-    public SyntheticCheckpoint(string shape)
+    /// <param name="shape">One of <see cref="BenchShapes.All"/>.</param>
+    /// <param name="context">Most tokens of a text; null for the shape's own limit.</param>
+    public SyntheticCheckpoint(string shape, int? context = null)
     {
         Path = Directory.CreateTempSubdirectory("nativespec-").FullName;
         try
         {
-            using var model = new SyntheticModel(BenchShapes.All[shape], DType.BF16, Seed);
+            var config = BenchShapes.All[shape];
+            using var model = new SyntheticModel(config with { MaxPositionEmbeddings = context ?? config.MaxPositionEmbeddings }, DType.BF16, Seed);
             SafetensorsWriter.Write(File("model.safetensors"), All(model.Tensors).Select(view => SafetensorsTensor.FromView(view)));
             model.Config.Write(File("config.json"), DType.BF16);
             WriteJson("tokenizer.json", WriteTokenizer);

@@ -1,4 +1,5 @@
 using NativeSpec.Backends;
+using NativeSpec.Engine.Profiles;
 using NativeSpec.Loading.Llama;
 using NativeSpec.Loading.Medusa;
 using NativeSpec.Model;

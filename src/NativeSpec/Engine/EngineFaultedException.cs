@@ -1,14 +1,17 @@
+using NativeSpec.Backends;
+
 namespace NativeSpec.Engine;
 
-/// <summary>The device that the engine computes on is lost: a kernel failed, or the device did. Every request that was under way or waited ends with this, new
-/// ones are refused with it, and no token is written from a round that did not end without error. Start the process anew, or load another engine.</summary>
+/// <summary>The engine itself has failed, not the request; the inner exception says why. Where that was in a round, only the requests of the round
+/// have failed, and the engine serves on. Where a device was lost, or the engine failed between two rounds, this is what all requests get from
+/// then on (<see cref="EngineSnapshot.IsFaulted"/>): dispose the engine and load another, on a lost CUDA device in a new process.</summary>
 public sealed class EngineFaultedException : EngineException
 {
-    internal EngineFaultedException(int code, string? kernel, string message)
-        : base(message)
-        => (Code, Kernel) = (code, kernel);
+    internal EngineFaultedException(Exception cause)
+        : base($"the engine has failed, not this request: {cause.Message}", cause)
+        => (Code, Kernel) = cause is BackendFaultedException fault ? (fault.Code, fault.Kernel) : (0, null);
 
-    /// <summary>The driver's number of the error.</summary>
+    /// <summary>The driver's number of the error; 0 where it was not a device that failed.</summary>
     public int Code { get; }
 
     /// <summary>The kernel that failed, where that is known.</summary>

@@ -1,5 +1,6 @@
 using Microsoft.Extensions.Logging;
 using NativeSpec.Backends;
+using NativeSpec.Engine.Profiles;
 using NativeSpec.Loading;
 using NativeSpec.Speculation;
 using NativeSpec.Speculation.DraftModels;
@@ -12,7 +13,11 @@ namespace NativeSpec.Engine;
 /// <summary>How an engine is built. What is null is chosen from the model and the machine.</summary>
 public sealed record EngineOptions
 {
-    /// <summary>Threads that compute; null takes the environment variable NATIVESPEC_THREADS, or else what the process may use.</summary>
+    /// <summary>What metrics and traces call the engine, as the attribute gen_ai.request.model; null takes the name of the model's folder. It tells engines of one process apart.</summary>
+    public string? Name { get; init; }
+
+    /// <summary>Threads that compute; null takes the environment variable NATIVESPEC_THREADS, or else one for each processor that the process may use, by its
+    /// affinity and its container's limit rounded down, and one fewer where there are eight or more: the host and those who read have that one.</summary>
     public int? Threads { get; init; }
 
     /// <summary>Most requests that are generated together; more wait their turn.</summary>
@@ -20,6 +25,18 @@ public sealed record EngineOptions
 
     /// <summary>Most requests that wait beyond those; one more is refused with <see cref="EngineBusyException"/>.</summary>
     public int MaxWaiting { get; init; } = 1024;
+
+    /// <summary>Most prompt tokens of all requests that wait together; one more request is refused with <see cref="EngineBusyException"/>. A
+    /// single one may wait however long its prompt is.</summary>
+    public long MaxWaitingTokens { get; init; } = 4_194_304;
+
+    /// <summary>Most pieces of a text that are written ahead of its reader. Then the engine computes nothing for the request until half of them
+    /// are read; it keeps its place as long as nobody else needs it.</summary>
+    public int MaxUnreadPieces { get; init; } = 256;
+
+    /// <summary>How long a reader may read nothing while so many pieces wait; then its request ends with
+    /// <see cref="SlowReaderException"/>.</summary>
+    public TimeSpan SlowReaderTimeout { get; init; } = TimeSpan.FromSeconds(30);
 
     /// <summary>Most tokens of a request, prompt and output together; null takes the model's own limit, or what fits into a quarter of the
     /// memory if that is less. A model with LongRoPE takes its short list of factors where this is at most its original context, else the long one
@@ -31,7 +48,13 @@ public sealed record EngineOptions
     /// left, the newest request waits and is computed again later.</summary>
     public long? KvTokens { get; init; }
 
-    /// <summary>Prompt tokens computed in one forward, of all prompts together. Larger is faster for long prompts, smaller lets other requests' tokens through sooner.</summary>
+    /// <summary>Keep the keys and values of texts that have ended as long as nobody needs their room, and share those of beginnings that are
+    /// equal: a prompt that begins like an earlier text, such as the next turn of a conversation, is computed only from where it differs, in whole pages
+    /// of 64 tokens. The text is the same in any case. <see cref="GenerationOptions.CacheSalt"/> keeps requests apart.</summary>
+    public bool PrefixCache { get; init; } = true;
+
+    /// <summary>Most prompt tokens computed in one forward, of all prompts together. An engine takes fewer where others wait for their tokens
+    /// meanwhile: as many as leave running texts their pace.</summary>
     public int PrefillChunk { get; init; } = 256;
 
     /// <summary>Most nodes of all token trees in one forward.</summary>
@@ -103,6 +126,9 @@ public sealed record EngineOptions
     {
         Require(MaxSequences is >= 1 and <= 1024, nameof(MaxSequences), MaxSequences, "1 to 1024");
         Require(MaxWaiting is >= 0 and <= 65_536, nameof(MaxWaiting), MaxWaiting, "0 to 65536");
+        Require(MaxWaitingTokens >= 0, nameof(MaxWaitingTokens), MaxWaitingTokens, "0 or more");
+        Require(MaxUnreadPieces is >= 1 and <= 1_048_576, nameof(MaxUnreadPieces), MaxUnreadPieces, "1 to 1048576");
+        Require(SlowReaderTimeout >= TimeSpan.Zero, nameof(SlowReaderTimeout), SlowReaderTimeout, "zero or more");
         Require(MaxContext is null or >= 2, nameof(MaxContext), MaxContext, "2 or more");
         Require(KvTokens is null or >= 2, nameof(KvTokens), KvTokens, "2 or more");
         Require(MaxTreeNodes is >= 1 and <= 1024, nameof(MaxTreeNodes), MaxTreeNodes, "1 to 1024");

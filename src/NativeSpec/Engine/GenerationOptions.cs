@@ -31,11 +31,26 @@ public sealed record GenerationOptions : SamplingOptions
     /// that has them already, as the text of a chat template does.</summary>
     public bool AddSpecial { get; init; } = true;
 
+    /// <summary>Requests of a higher priority are served before those of a lower one; among equals whoever came first. A request that is being
+    /// served goes on beside later ones of higher priority, unless they need its keys' and values' room.</summary>
+    public int Priority { get; init; }
+
+    /// <summary>How long the first token may take, from the beginning of the enumeration on; then the request ends with
+    /// <see cref="FirstTokenTimeoutException"/>. Looked at between two rounds. Null waits for as long as it takes.</summary>
+    public TimeSpan? FirstTokenTimeout { get; init; }
+
+    /// <summary>Whose keys and values the request may find in the prefix cache, and who may find its own: those of requests with the same
+    /// salt. By how soon the first token comes one could find out what others have asked; a salt for each of them, up to 1024 characters, prevents
+    /// that. Null shares with all that have none.</summary>
+    public string? CacheSalt { get; init; }
+
     /// <inheritdoc/>
     public override void Validate(int vocabSize)
     {
         base.Validate(vocabSize);
         Require(MaxTokens is null or >= 1, nameof(MaxTokens), MaxTokens, "1 or more");
+        Require(FirstTokenTimeout is null || FirstTokenTimeout > TimeSpan.Zero, nameof(FirstTokenTimeout), FirstTokenTimeout, "more than zero");
+        Require(CacheSalt is null or { Length: <= 1024 }, nameof(CacheSalt), CacheSalt?.Length, "at most 1024 characters");
         foreach (var id in StopIds)
         {
             Require(id >= 0 && id < vocabSize, nameof(StopIds), id, $"a token id between 0 and {vocabSize - 1}");

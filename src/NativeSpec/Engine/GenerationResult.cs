@@ -49,6 +49,9 @@ public sealed record GenerationResult
     /// <summary>Tokens of the prompt.</summary>
     public required int PromptTokens { get; init; }
 
+    /// <summary>Of those, tokens whose keys and values were found in the prefix cache and not computed.</summary>
+    public int CachedTokens { get; init; }
+
     /// <summary>What speculation did.</summary>
     public required SpeculationStats Speculation { get; init; }
 

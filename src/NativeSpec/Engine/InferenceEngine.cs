@@ -1,8 +1,9 @@
 using System.Runtime.CompilerServices;
 using System.Security.Cryptography;
-using System.Threading.Channels;
 using Microsoft.Extensions.Logging;
 using NativeSpec.Backends;
+using NativeSpec.Engine.Profiles;
+using NativeSpec.Engine.Telemetry;
 using NativeSpec.Loading;
 using NativeSpec.Loading.Llama;
 using NativeSpec.Model;
@@ -29,8 +30,10 @@ public sealed partial class InferenceEngine : IDisposable
     private readonly LlamaModel _model;
     private readonly KvCache _cache;
     private readonly MachineProfile _profile;
+    private readonly ProfileKeeper _keeper;
     private readonly DrafterSet _drafters;
     private readonly SpeculationCore _speculation;
+    private readonly EngineTelemetry _telemetry;
     private readonly Scheduler _scheduler;
     private readonly ILogger? _logger;
     private readonly Chooser _chooser;
@@ -38,31 +41,45 @@ public sealed partial class InferenceEngine : IDisposable
     private readonly EngineOptions _options;
     private bool _disposed;
 
-    private InferenceEngine(LlamaCheckpoint checkpoint, Tokenizer tokenizer, IBackend backend, EngineOptions options)
+    private InferenceEngine(string name, LlamaCheckpoint checkpoint, Tokenizer tokenizer, IBackend backend, EngineOptions options, LoadSteps steps)
     {
+        using var unfinished = new Unfinished(this);
         _checkpoint = checkpoint;
         _backend = backend;
         _options = options;
+        _logger = options.Logger;
         Tokenizer = tokenizer;
         var memory = backend.MemoryBytes;
         var plan = MemoryPlan.For(Config, options, LlamaModel.KvBytesPerToken(Config, backend), memory);
         MaxContext = plan.MaxContext;
         KvTokens = plan.KvTokens;
         var limits = Limits(options, MaxContext);
-        _model = new LlamaModel(Config, checkpoint.Tensors, backend, limits, options.LoadProgress);
-        _cache = _model.CreateCache(CacheTokens(options, KvTokens));
+        _model = new LlamaModel(Config, checkpoint.Tensors, backend, limits, steps.Begin(LoadStage.Weights, options.LoadProgress));
+        _cache = _model.CreateCache(CacheTokens(options, KvTokens), options.PrefixCache);
         _chooser = new Chooser(Config.VocabSize);
         _defaults = Defaults(checkpoint.Generation);
         _profile = MachineProfile.Open(options.ProfileDirectory, ProfileKey.Of(checkpoint, backend));
+        steps.Begin(LoadStage.Drafters);
         _drafters = new DrafterSet(checkpoint, tokenizer, backend, options, _profile, plan, memory);
-        _speculation = new SpeculationCore(_drafters.All, KnownOrMeasuredCost(), Config.VocabSize, MaxNodes(options))
+        _speculation = new SpeculationCore(_drafters.All, KnownOrMeasuredCost(steps), Config.VocabSize, MaxNodes(options))
         {
-            NotWorthwhile = _drafters.All.Select(source => source.Name).Where(name => _profile.Tuned(_drafters.IdentityOf(name)) is { Pays: false }).ToHashSet(),
+            NotWorthwhile = _drafters.All.Select(source => source.Name).Where(name => _profile.Excludes(_drafters.IdentityOf(name))).ToHashSet(),
         };
         _profile.Teach(_speculation, _drafters);
-        _logger = options.Logger;
-        _scheduler = new Scheduler(_model, _cache, _speculation, options.PrefillChunk, options.MaxWaiting, options.Logger);
+        Name = name;
+        _keeper = new ProfileKeeper(_profile, _speculation, _drafters);
+        _speculation.RoundObserved = _keeper.AfterRound;
+        _telemetry = new EngineTelemetry(name, _speculation.Names, options.Logger);
+        _scheduler = new Scheduler(_model, _cache, _speculation, options, _telemetry);
+        _telemetry.Show(Snapshot);
+        unfinished.IsWhole = true;
     }
+
+    /// <summary>The name of the meter (System.Diagnostics.Metrics) and of the activity source that engines report to. docs/observability.md lists their instruments.</summary>
+    public const string TelemetryName = EngineMeter.Name;
+
+    /// <summary>What telemetry calls this engine: <see cref="EngineOptions.Name"/>, or the name of the model's folder.</summary>
+    public string Name { get; }
 
     /// <summary>The model's shapes.</summary>
     public LlamaConfig Config => _checkpoint.Config;
@@ -85,56 +102,20 @@ public sealed partial class InferenceEngine : IDisposable
     /// <summary>Opens a checkpoint folder (config.json, safetensors, tokenizer) and starts an engine on it.</summary>
     /// <exception cref="ModelFormatException">The folder is not a model this engine runs; the message says why.</exception>
     /// <exception cref="ArgumentException">An option cannot be met.</exception>
-    public static InferenceEngine Load(string path, EngineOptions? options = null)
-    {
-        options ??= new EngineOptions();
-        options.Validate();
-        LlamaCheckpoint? checkpoint = null;
-        IBackend? backend = null;
-        try
-        {
-            checkpoint = LlamaCheckpoint.Open(path, options.Limits);
-            var tokenizer = Tokenizer.Load(path, options.Limits);
-            backend = EngineBackend.Create(options);
-            InferenceEngine engine;
-            try
-            {
-                engine = new InferenceEngine(checkpoint, tokenizer, backend, options);
-            }
-            catch (Exception error) when (EngineBackend.WithoutDevice(options, backend, error) is { } onProcessor)
-            {
-                backend.Dispose();
-                backend = EngineBackend.Create(onProcessor);
-                engine = new InferenceEngine(checkpoint, tokenizer, backend, onProcessor);
-            }
-
-            if (options.Logger is { } logger)
-            {
-                foreach (var note in checkpoint.Notes)
-                {
-                    LogNote(logger, note);
-                }
-
-                LogLoaded(logger, path, engine.Config.ParameterCount, tokenizer.Description, backend.Description, engine.MaxContext);
-            }
-
-            return engine;
-        }
-        catch
-        {
-            backend?.Dispose();
-            checkpoint?.Dispose();
-            throw;
-        }
-    }
+    public static InferenceEngine Load(string path, EngineOptions? options = null) => Load(path, options ?? new EngineOptions(), LoadSteps.Unwatched);
 
     /// <summary>Writes the continuation of a text.</summary>
     /// <param name="prompt">The text before; tokenized with the beginning-of-text token where the tokenizer asks for it.</param>
     /// <param name="options">What to write; null for the defaults.</param>
     /// <param name="cancellationToken">Ends the enumeration with <see cref="OperationCanceledException"/>, also while the prompt is computed.</param>
-    /// <exception cref="ArgumentException">An option is out of its range, or the prompt is empty or longer than the context.</exception>
+    /// <exception cref="ArgumentException">An option is out of its range, or the prompt is empty.</exception>
+    /// <exception cref="ObjectDisposedException">The engine is disposed; also while enumerating.</exception>
+    /// <exception cref="ContextLengthException">The prompt leaves no room in the context.</exception>
     /// <exception cref="EngineBusyException">Too many requests wait; at the call or, where they came between the two, when enumeration
     /// begins.</exception>
+    /// <exception cref="FirstTokenTimeoutException">While enumerating: the request had no token in the time that it was given.</exception>
+    /// <exception cref="SlowReaderException">While enumerating: the text was not read for too long.</exception>
+    /// <exception cref="EngineFaultedException">While enumerating: the engine has failed, not the request.</exception>
     /// <exception cref="NonFiniteLogitsException">While enumerating: the model's weights gave no usable numbers.</exception>
     public IAsyncEnumerable<GenerationPiece> GenerateAsync(
         string prompt, GenerationOptions? options = null, CancellationToken cancellationToken = default)
@@ -149,8 +130,17 @@ public sealed partial class InferenceEngine : IDisposable
     {
         ObjectDisposedException.ThrowIf(_disposed, this);
         var request = Prepare(promptIds, options ?? new GenerationOptions());
-        _scheduler.ThrowIfBusy();
-        return Stream(request, cancellationToken);
+        try
+        {
+            _scheduler.ThrowIfBusy(request.Prompt.Length);
+        }
+        catch (EngineException error)
+        {
+            _telemetry.Refuse(error);
+            throw;
+        }
+
+        return Stream(request, _speculation, cancellationToken);
     }
 
     /// <summary>Writes the whole continuation of a text.</summary>
@@ -161,6 +151,9 @@ public sealed partial class InferenceEngine : IDisposable
     public Task<GenerationResult> CompleteAsync(
         IReadOnlyList<int> promptIds, GenerationOptions? options = null, CancellationToken cancellationToken = default)
         => LastAsync(GenerateAsync(promptIds, options, cancellationToken));
+
+    /// <summary>How the engine is now, for health checks: requests, pages, and when it last computed something. Safe to ask at any time from any thread.</summary>
+    public EngineSnapshot Snapshot() => _scheduler.Snapshot();
 
     /// <summary>How long a forward of some nodes takes, as measured on this machine and refined by every round. Ask while nothing is being
     /// generated.</summary>
@@ -190,6 +183,11 @@ public sealed partial class InferenceEngine : IDisposable
                 throw new ArgumentException($"there is no drafter '{drafter.Name}'; this engine has {string.Join(", ", _speculation.Names)}", nameof(tuning));
             }
 
+            if (!double.IsFinite(drafter.SpeedUp) || drafter.SpeedUp < 0 || drafter.Rounds < 0)
+            {
+                throw new ArgumentException($"'{drafter.Name}': {nameof(drafter.SpeedUp)} is {drafter.SpeedUp} and {nameof(drafter.Rounds)} {drafter.Rounds}; expected numbers of 0 or more", nameof(tuning));
+            }
+
             _profile.Tune(_drafters.IdentityOf(drafter.Name), drafter);
         }
 
@@ -211,16 +209,10 @@ public sealed partial class InferenceEngine : IDisposable
         }
 
         _disposed = true;
+        _telemetry.Dispose();
         _scheduler.Dispose();
-        if (_speculation.TokensPerSecond > 0)
-        {
-            _profile.Learn(_speculation, _drafters);
-            _profile.TrySave();
-        }
-
-        _drafters.Dispose();
-        _cache.Dispose();
-        _model.Dispose();
+        _keeper.Finish();
+        FreeModel();
         _backend.Dispose();
         _checkpoint.Dispose();
     }
@@ -265,19 +257,7 @@ public sealed partial class InferenceEngine : IDisposable
         }
         : new SamplingOptions { Temperature = 0, RepetitionPenalty = generation.RepetitionPenalty };
 
-    private CostCurve KnownOrMeasuredCost()
-    {
-        var context = Math.Min(MaxContext, CostProbe.LongestContext);
-        if (!_options.MeasureAnew && _profile.KnownCost(_options.MaxTreeNodes, context) is { } known)
-        {
-            return known;
-        }
-
-        var measured = CostProbe.Measure(_model, _cache, _options.MaxTreeNodes);
-        _profile.KeepCost(measured, _options.MaxTreeNodes, context);
-        _profile.TrySave();
-        return measured;
-    }
+    private static string NameOf(string path) => Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(path)));
 
     private SequenceRequest Prepare(IReadOnlyList<int> promptIds, GenerationOptions options)
     {
@@ -293,7 +273,7 @@ public sealed partial class InferenceEngine : IDisposable
 
         if (prompt.Length >= MaxContext)
         {
-            throw new ArgumentException($"the prompt has {prompt.Length} tokens and the context holds {MaxContext}, of which one must be left to write: shorten it", nameof(promptIds));
+            throw new ContextLengthException(prompt.Length, MaxContext);
         }
 
         if (Tokenizer.BeginsTwice(prompt) && _logger is { } logger)
@@ -319,28 +299,49 @@ public sealed partial class InferenceEngine : IDisposable
             _speculation.MaxNodesOf(options.Speculation));
     }
 
-    private async IAsyncEnumerable<GenerationPiece> Stream(SequenceRequest request, [EnumeratorCancellation] CancellationToken cancellationToken)
+    /// <summary>The pieces of a request.</summary>
+    /// <param name="request">What to write.</param>
+    /// <param name="speculation">Where its drafters learn.</param>
+    /// <param name="cancellationToken">Ends the enumeration.</param>
+    private async IAsyncEnumerable<GenerationPiece> Stream(
+        SequenceRequest request, SpeculationCore speculation, [EnumeratorCancellation] CancellationToken cancellationToken)
     {
         ObjectDisposedException.ThrowIf(_disposed, this);
         cancellationToken.ThrowIfCancellationRequested();
         using var cancellation = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, _scheduler.Stopping);
-        var pieces = Channel.CreateUnbounded<GenerationPiece>(new UnboundedChannelOptions { SingleReader = true, SingleWriter = true });
-        var sequence = new Sequence(request, () => Begin(request), _options.PrefillChunk, pieces.Writer, cancellation);
-        _scheduler.Submit(sequence);
+        var pieces = new PieceQueue(_options.MaxUnreadPieces);
+        var activity = _telemetry.Begin(request); // before the request's own clock starts
+        var sequence = new Sequence(request, () => Begin(request, speculation), _options.PrefillChunk, pieces, cancellation) { Activity = activity };
+        try
+        {
+            _scheduler.Submit(sequence);
+        }
+        catch (Exception error)
+        {
+            _telemetry.Refuse(error, sequence.Activity);
+            throw;
+        }
+
         try
         {
             await foreach (var piece in pieces.Reader.ReadAllAsync(cancellationToken).ConfigureAwait(false))
             {
+                if (pieces.CountRead())
+                {
+                    _scheduler.Notify();
+                }
+
                 yield return piece;
             }
         }
         finally
         {
             sequence.Abandon();
+            _scheduler.Notify();
         }
     }
 
-    private SequenceTools Begin(SequenceRequest request)
+    private SequenceTools Begin(SequenceRequest request, SpeculationCore core)
     {
         var rule = new SamplingRule(request.Options, request.Seed, Config.VocabSize);
         var history = new TokenHistory(Config.VocabSize, request.Prompt.Length + request.MaxTokens, rule.NeedsHistory);
@@ -349,15 +350,9 @@ public sealed partial class InferenceEngine : IDisposable
         {
             Typical = speculation.LossyTypicalAcceptance is { } typical ? new TypicalPath(Config.VocabSize, typical) : null,
         };
-        return new SequenceTools(new Drafting(_speculation, speculation, request.Prompt, sampling), new TextStream(Tokenizer, request.Options.StopStrings));
+        return new SequenceTools(new Drafting(core, speculation, request.Prompt, sampling, request.Options.CacheSalt), new TextStream(Tokenizer, request.Options.StopStrings));
     }
-
-    [LoggerMessage(Level = LogLevel.Information, Message = "loaded {Path}: {Parameters} parameters, {Tokenizer}, {Backend}, context {Context}")]
-    private static partial void LogLoaded(ILogger logger, string path, long parameters, string tokenizer, string backend, int context);
 
     [LoggerMessage(Level = LogLevel.Warning, Message = "the prompt begins with the beginning-of-text token {Id} twice: its text has one and the tokenizer puts one before it (GenerationOptions.AddSpecial = false leaves that out)")]
     private static partial void LogBeginsTwice(ILogger logger, int id);
-
-    [LoggerMessage(Level = LogLevel.Information, Message = "{Note}")]
-    private static partial void LogNote(ILogger logger, string note);
 }

@@ -48,6 +48,6 @@ internal readonly record struct MemoryPlan(int MaxContext, long KvTokens)
     {
         var affordable = Math.Max(memory / MemoryShare / Math.Max(options.DraftModels.Count, 1) / kvBytesPerToken, 64);
         var context = Math.Min(config.MaxPositionEmbeddings, MaxContext);
-        return new DraftRoom(options.MaxSequences, context, Math.Min(Math.Min(KvTokens, affordable), (long)context * options.MaxSequences));
+        return new DraftRoom(options.MaxSequences, context, Math.Min(Math.Min(KvTokens, affordable), (long)context * options.MaxSequences), options.PrefixCache);
     }
 }

@@ -1,4 +1,5 @@
 using NativeSpec.Model;
+using NativeSpec.Speculation.Planning;
 using NativeSpec.Speculation.Rounds;
 using NativeSpec.Speculation.Verification;
 
@@ -20,11 +21,13 @@ internal sealed class Round
     private readonly RoundPlan _plan;
     private readonly Verifier _verifier;
     private readonly int _prefillChunk;
+    private readonly PromptCost _promptCost;
     private readonly Forest _forest;
     private readonly List<Sequence> _computed; // those that decode, then prompts
     private readonly List<Drafting> _drafted;  // of those that decode
     private readonly int[] _remaining;         // [prompts] tokens left to compute
     private readonly int[] _shares;            // [prompts] rows of this round
+    private bool _isPromising;                 // whether drafting could pay for so many
     private bool _isOpen;                      // whether drafters are asked in this round
 
     /// <summary>Rounds of a model.</summary>
@@ -35,6 +38,7 @@ internal sealed class Round
     public Round(ForwardLimits limits, ForwardPass forward, SpeculationCore core, int prefillChunk)
     {
         (_limits, _forward, _core, _prefillChunk) = (limits, forward, core, prefillChunk);
+        _promptCost = new PromptCost(core.Cost);
         _drafts = new RoundDrafts(core.Clock);
         _plan = new RoundPlan(core);
         _verifier = new Verifier(core.VocabSize);
@@ -44,19 +48,25 @@ internal sealed class Round
         (_remaining, _shares) = (new int[limits.MaxSequences], new int[limits.MaxSequences]);
     }
 
-    /// <summary>Computes the next step of <paramref name="active"/>: sequences that decode first, then prompts, among which
-    /// <see cref="PromptSharing"/> shares the rows that are left.</summary>
+    /// <summary>What the last round took; nothing where there was nothing to compute.</summary>
+    public RoundTimes Times { get; private set; }
+
+    /// <summary>Computes the next step of <paramref name="active"/>: sequences that decode first, then as much of which prompts as
+    /// <see cref="PromptSharing"/> says.</summary>
     /// <exception cref="OperationCanceledException">Nothing was computed or committed.</exception>
     public void Run(List<Sequence> active, CancellationToken cancellationToken)
     {
         var began = _core.Clock.GetTimestamp();
+        Times = default;
         Draft(active, cancellationToken);
         _plan.Choose(_drafted);
-        FillForest(active);
+        FillForest(active, began);
         if (_computed.Count == 0)
         {
             return;
         }
+
+        var context = ContextOfForest();
 
         var forwardBegan = _core.Clock.GetTimestamp();
         var rows = _forward(_forest, cancellationToken);
@@ -67,16 +77,26 @@ internal sealed class Round
             emitted += Finish(i, rows, forward);
         }
 
+        Times = new RoundTimes(TimeSpan.FromSeconds(Seconds(forward)), _core.Clock.GetElapsedTime(began));
+
         // What a round with prompts or a draft's reading in it takes says nothing about those without.
-        if (_computed.Count == _drafted.Count && _drafts.RowsRead == 0)
+        if (_computed.Count > _drafted.Count)
+        {
+            _promptCost.Observe(_forest.RowCount, context, Seconds(forward));
+        }
+        else
         {
             var seconds = Seconds(_core.Clock.GetTimestamp() - began);
-            _core.ObserveRound(_forest.RowCount, _plan.Context, Seconds(forward), seconds, emitted);
+            if (_drafts.RowsRead == 0)
+            {
+                _core.ObserveRound(_forest.RowCount, _plan.Context, Seconds(forward), seconds, emitted);
+            }
+
             // Only rounds in which the gate decided something compare its arms.
-            if (_drafted.Exists(Drafting.IsGated) && !_drafted.Exists(Drafting.IsUngated))
+            if (_isPromising && _drafted.Exists(Drafting.IsGated) && !_drafted.Exists(Drafting.IsUngated))
             {
                 var plainSeconds = _core.Cost.At(_drafted.Count, _plan.Context) * emitted / _drafted.Count;
-                _core.Gate.Observe(active.Count, _isOpen, plainSeconds, seconds);
+                _core.Gate.Observe(active.Count, _isOpen, plainSeconds, seconds, hasRead: _drafts.RowsRead > 0);
             }
         }
     }
@@ -87,8 +107,9 @@ internal sealed class Round
         _computed.Clear();
         _drafted.Clear();
         var decoding = CountDecoding(active);
-        _isOpen = _core.Gate.Opens(active.Count);
-        var mayOpenAfter = _core.Gate.MayOpenAfter(active.Count);
+        _isPromising = decoding <= 1 || SpeculationGate.Promises(_core.Cost, decoding, _core.MaxNodes, _plan.Context);
+        _isOpen = _isPromising && _core.Gate.Opens(active.Count);
+        var mayOpenAfter = _isPromising && _core.Gate.MayOpenAfter(active.Count);
         foreach (var sequence in active)
         {
             if (sequence.PromptRemaining == 0)
@@ -99,8 +120,11 @@ internal sealed class Round
             }
         }
 
-        // Text that drafters read shares the rows of prompts.
-        _drafts.Propose(_drafted, decoding == active.Count ? _prefillChunk : (_prefillChunk + 1) / 2, cancellationToken);
+        // Text that drafters read shares the rows and the time of prompts.
+        var (mayRead, isAlone) = (decoding == active.Count ? 1 : 0.5, active.Count == 1);
+        var plain = _core.Cost.At(decoding, ContextOf(active));
+        var seconds = isAlone ? double.PositiveInfinity : (PromptSharing.BesideTexts(plain) - plain) * mayRead;
+        _drafts.Propose(_drafted, (int)Math.Ceiling(_prefillChunk * mayRead), seconds, cancellationToken);
         for (var i = _computed.Count - 1; i >= 0; i--)
         {
             if (_drafted[i].Failure is { } failure)
@@ -113,7 +137,7 @@ internal sealed class Round
     }
 
     /// <summary>Puts the chosen nodes of those that decode into the forest, and the next rows of prompts.</summary>
-    private void FillForest(List<Sequence> active)
+    private void FillForest(List<Sequence> active, long began)
     {
         _forest.Clear();
         for (var i = 0; i < _computed.Count; i++)
@@ -122,17 +146,17 @@ internal sealed class Round
             _forest.Add(_computed[i].Kv!, _computed[i].Tree, firstLogitNode: 0, choices: _computed[i].Drafting.Sampling);
         }
 
-        var prompts = 0;
+        var (prompts, context) = (0, 0);
         foreach (var sequence in active)
         {
             if (sequence.PromptRemaining > 0)
             {
                 _remaining[prompts++] = sequence.PromptRemaining;
+                context = Math.Max(context, sequence.Kv!.Length);
             }
         }
 
-        var most = Math.Min(_prefillChunk - _drafts.RowsRead, _limits.MaxRows - _forest.RowCount);
-        PromptSharing.Share(_remaining.AsSpan(0, prompts), most, _shares);
+        PromptSharing.Share(_remaining.AsSpan(0, prompts), PromptRows(prompts, context, began), _shares);
         var prompt = 0;
         foreach (var sequence in active)
         {
@@ -143,6 +167,67 @@ internal sealed class Round
                 _computed.Add(sequence);
             }
         }
+    }
+
+    /// <summary>Rows of this round for prompts: what <see cref="PromptSharing"/> gives them time for, and one in any case.</summary>
+    /// <param name="prompts">How many there are.</param>
+    /// <param name="context">Tokens of the longest that are computed.</param>
+    /// <param name="began">When the round began.</param>
+    private int PromptRows(int prompts, int context, long began)
+    {
+        var (nodes, most) = (_forest.RowCount, Math.Min(_prefillChunk - _drafts.RowsRead, _limits.MaxRows - _forest.RowCount));
+        if (prompts == 0 || most <= 1)
+        {
+            return most;
+        }
+
+        double seconds;
+        if (nodes > 0)
+        {
+            // What drafting took belongs to the round with or without prompts; what drafters have read is a prompt's affair.
+            var (plain, past) = (_core.Cost.At(nodes, _plan.Context) * _promptCost.Slowness, Seconds(_core.Clock.GetTimestamp() - began));
+            seconds = _drafts.RowsRead == 0 ? PromptSharing.BesideTexts(past + plain) - past : PromptSharing.BesideTexts(plain) - past;
+        }
+        else
+        {
+            var shortest = _remaining.AsSpan(0, prompts)[0];
+            foreach (var remaining in _remaining.AsSpan(0, prompts))
+            {
+                shortest = Math.Min(shortest, remaining);
+            }
+
+            seconds = PromptSharing.OfPrompts(prompts, _core.Cost.At(1, context) * _promptCost.Slowness, _promptCost.Seconds(shortest, context));
+        }
+
+        return Math.Max(_promptCost.RowsWithin(seconds, context, nodes + most) - nodes, 1);
+    }
+
+    /// <summary>Tokens that the rows of the forest see, on average.</summary>
+    private int ContextOfForest()
+    {
+        var seen = 0L;
+        foreach (ref readonly var entry in _forest.Entries)
+        {
+            seen += (long)entry.Tree.Count * entry.Sequence.Length;
+        }
+
+        return (int)(seen / _forest.RowCount);
+    }
+
+    /// <summary>Tokens that the sequences that decode have, on average.</summary>
+    private static int ContextOf(List<Sequence> active)
+    {
+        var (count, tokens) = (0, 0L);
+        foreach (var sequence in active)
+        {
+            if (sequence.PromptRemaining == 0)
+            {
+                count++;
+                tokens += sequence.Kv!.Length;
+            }
+        }
+
+        return count == 0 ? 0 : (int)(tokens / count);
     }
 
     /// <summary>Walks, commits and learns for one of the computed sequences; returns how many tokens its text has gained.</summary>
@@ -167,11 +252,16 @@ internal sealed class Round
         var drafting = sequence.Drafting;
         var result = _verifier.Walk(drafting.Result, rows, _forest.LogitRow(index, 0), drafting.Sampling, sequence);
         sequence.Kv!.Commit(result.CommittedPath);
-        if (!sequence.IsFinished)
+        if (sequence.IsFinished)
+        {
+            drafting.End(result);
+        }
+        else
         {
             drafting.Learn(result);
         }
 
+        sequence.Kv.Share(drafting.Text);
         drafting.Record(result, forwardTicks);
         return result.Emitted.Length;
     }
@@ -182,6 +272,7 @@ internal sealed class Round
         var lastNode = sequence.Tree.Count - 1;
         var drafting = sequence.Drafting;
         sequence.Kv!.CommitChain(sequence.Tree.Count);
+        sequence.Kv.Share(drafting.Text);
         if (!sequence.PromptBeginsText)
         {
             return 0;

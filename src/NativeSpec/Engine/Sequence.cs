@@ -1,7 +1,7 @@
 using System.Diagnostics;
 using System.Text;
-using System.Threading.Channels;
 using NativeSpec.Backends;
+using NativeSpec.Engine.Telemetry;
 using NativeSpec.Model;
 using NativeSpec.Sampling;
 using NativeSpec.Speculation.Rounds;
@@ -30,7 +30,7 @@ internal sealed class Sequence : ITextWriter, IDisposable
     private readonly SequenceRequest _request;
     private readonly Func<SequenceTools> _begin;
     private readonly int _prefillChunk;
-    private readonly ChannelWriter<GenerationPiece> _pieces;
+    private readonly PieceQueue _pieces;
     private readonly CancellationTokenSource _cancellation;
     private readonly List<int> _output = [];
     private readonly List<TokenLogProbs> _logProbs = [];
@@ -43,10 +43,12 @@ internal sealed class Sequence : ITextWriter, IDisposable
     private long _firstToken;
     private long _lastToken;
     private int _delivered;
+    private int _cachedTokens;
+    private bool _hasGivenBack;
     private FinishReason? _finish;
 
     public Sequence(
-        SequenceRequest request, Func<SequenceTools> begin, int prefillChunk, ChannelWriter<GenerationPiece> pieces, CancellationTokenSource cancellation)
+        SequenceRequest request, Func<SequenceTools> begin, int prefillChunk, PieceQueue pieces, CancellationTokenSource cancellation)
     {
         (_request, _begin, _prefillChunk, _pieces, _cancellation) = (request, begin, prefillChunk, pieces, cancellation);
         Cancellation = cancellation.Token; // kept, because a disposed source does not give it out any more
@@ -58,8 +60,30 @@ internal sealed class Sequence : ITextWriter, IDisposable
     /// <summary>Its drafters, its candidates and what became of them.</summary>
     public Drafting Drafting => Tools.Drafting;
 
+    /// <summary>What shows it to those who trace, if somebody does.</summary>
+    public Activity? Activity { get; init; }
+
     /// <summary>Its rows in the cache, while the scheduler serves it.</summary>
     public KvSequence? Kv { get; private set; }
+
+    /// <summary>Who is served before whom: by priority, then by arrival.</summary>
+    public static IComparer<Sequence> Order { get; } = Comparer<Sequence>.Create(static (a, b) =>
+        a._request.Options.Priority != b._request.Options.Priority ? b._request.Options.Priority.CompareTo(a._request.Options.Priority) : a.Arrival.CompareTo(b.Arrival));
+
+    /// <summary>Its place in the order of arrival.</summary>
+    public long Arrival { get; set; }
+
+    /// <summary>Whether it has been served at all.</summary>
+    public bool HasBegun => _tools is not null;
+
+    /// <summary>The text's way to its reader.</summary>
+    public PieceQueue Pieces => _pieces;
+
+    /// <summary>Whether the time in which it should have had a token has passed without one.</summary>
+    public bool IsTooLate => _output.Count == 0 && _request.Options.FirstTokenTimeout is { } timeout && Stopwatch.GetElapsedTime(_submitted) >= timeout;
+
+    /// <summary>What it fails with when it is too late.</summary>
+    public FirstTokenTimeoutException TooLate() => new(_request.Options.FirstTokenTimeout!.Value, HasBegun);
 
     /// <summary>Set when the caller has cancelled or gone away.</summary>
     public CancellationToken Cancellation { get; }
@@ -90,11 +114,26 @@ internal sealed class Sequence : ITextWriter, IDisposable
 
     private SequenceTools Tools => _tools ?? throw NotBegun();
 
+    /// <summary>Prompt and output so far, of which the cache rows hold the beginning.</summary>
+    public ReadOnlySpan<int> Text => _tools is null ? _request.Prompt : Drafting.Text;
+
+    /// <summary>Those with the same salt may share cache rows.</summary>
+    public string? CacheSalt => _request.Options.CacheSalt;
+
+    /// <summary>Takes over what others have computed of its text.</summary>
+    /// <param name="kv">Its rows, or those that it is going to have.</param>
+    public void Reuse(KvSequence kv)
+    {
+        var tokens = kv.Reuse(Text);
+        _cachedTokens += kv == Kv && !_hasGivenBack ? tokens : 0;
+    }
+
     /// <summary>Begins, or goes on: it has rows, and all that it has to know is computed into them. Its last token is the root of the next
     /// tree, so that is left out.</summary>
     public void Admit(KvSequence kv)
     {
         Kv = kv;
+        _cachedTokens = _hasGivenBack ? _cachedTokens : kv.Length;
         _prefill = _request.Prompt.Length + Math.Max(_output.Count - 1, 0);
         if (_tools is not null)
         {
@@ -113,6 +152,7 @@ internal sealed class Sequence : ITextWriter, IDisposable
     {
         Kv?.Dispose();
         Kv = null;
+        _hasGivenBack = true;
     }
 
     /// <summary>Fills the tree with the prompt's next tokens; true when the prompt ends with them and the text begins.</summary>
@@ -161,20 +201,32 @@ internal sealed class Sequence : ITextWriter, IDisposable
         var ids = _output[_delivered..];
         IReadOnlyList<TokenLogProbs> logProbs = _logProbs.Count == 0 ? [] : _logProbs[_delivered..];
         _delivered = _output.Count;
-        _pieces.TryWrite(new GenerationPiece(text, ids, logProbs, IsFinished ? Result() : null));
+        _pieces.Write(new GenerationPiece(text, ids, logProbs, IsFinished ? Result() : null));
         if (IsFinished)
         {
-            _pieces.TryComplete();
+            _pieces.End();
         }
     }
 
     /// <summary>Ends the request with an error, which its caller's enumeration throws.</summary>
     public void Fail(Exception error)
     {
-        error = error is BackendFaultedException fault ? new EngineFaultedException(fault.Code, fault.Kernel, fault.Message) : error;
-        Error = error;
-        _pieces.TryComplete(error);
+        Error = error is BackendFaultedException ? new EngineFaultedException(error) : error;
+        _pieces.End(Error);
     }
+
+    /// <summary>What there is to say of it now that it has ended.</summary>
+    public RequestEnd End() => new(
+        _request.Prompt.Length,
+        _cachedTokens,
+        _output.Count,
+        _admitted == 0 ? Stopwatch.GetElapsedTime(_submitted) : Stopwatch.GetElapsedTime(_submitted, _admitted),
+        _output.Count == 0 ? null : Stopwatch.GetElapsedTime(_submitted, _firstToken),
+        Stopwatch.GetElapsedTime(_firstToken, _lastToken),
+        Stopwatch.GetElapsedTime(_submitted),
+        _tools?.Drafting.Stats,
+        _finish,
+        Error);
 
     /// <summary>Tells the engine that nobody reads any more.</summary>
     public void Abandon() => _cancellation.Cancel();
@@ -228,6 +280,7 @@ internal sealed class Sequence : ITextWriter, IDisposable
         Seed = _request.Seed,
         SamplerVersion = Chooser.Version,
         PromptTokens = _request.Prompt.Length,
+        CachedTokens = _cachedTokens,
         Speculation = Drafting.Stats.ToStats(),
         Timings = new GenerationTimings(
             Stopwatch.GetElapsedTime(_submitted, _admitted),

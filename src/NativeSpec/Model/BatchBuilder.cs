@@ -43,7 +43,7 @@ internal sealed class BatchBuilder(RopeTable rope, int rotaryDim, int vocabSize)
 
             batch.Tokens[row] = token;
             batch.Positions[row] = position;
-            batch.KvRows[row] = sequence.Row(prefix + node);
+            batch.KvRows[row] = sequence.RowToWrite(prefix + node);
             batch.PageStart[row] = pageStart;
             See(batch, row, sequence, tree, node);
             rope.CopyTo(position, batch.Cos.AsSpan(row * half, half), batch.Sin.AsSpan(row * half, half));

@@ -77,13 +77,15 @@ internal sealed class LlamaModel : IDisposable
         => backend.KvBytesPerRow(new KvShape(config.NumHiddenLayers, 1, config.NumAttentionHeads, config.NumKeyValueHeads, config.HeadDim));
 
     /// <summary>Makes room for the keys and values of at least <paramref name="tokens"/> tokens of all sequences together.</summary>
-    public KvCache CreateCache(long tokens)
+    /// <param name="tokens">The tokens.</param>
+    /// <param name="sharesPrefixes">Whether texts that begin alike share pages.</param>
+    public KvCache CreateCache(long tokens, bool sharesPrefixes = false)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(tokens, 1);
         var pages = checked((int)((tokens + RowBatch.PageSize - 1) / RowBatch.PageSize));
         var rows = checked(pages * RowBatch.PageSize);
         var shape = new KvShape(Config.NumHiddenLayers, rows, Config.NumAttentionHeads, Config.NumKeyValueHeads, Config.HeadDim);
-        var cache = new KvCache(_backend, shape, Limits.MaxRows);
+        var cache = new KvCache(_backend, shape, Limits.MaxRows, sharesPrefixes);
         _program.Prepare(cache.Storage, _batch);
         return cache;
     }

@@ -22,23 +22,39 @@ internal sealed class LlamaWeights : IDisposable
 
     public BackendWeight LmHead { get; }
 
-    /// <summary>Puts a checkpoint's weights on a backend.</summary>
+    /// <summary>Puts a checkpoint's weights on a backend. What <paramref name="progress"/> throws ends it, and nothing stays there.</summary>
     public static LlamaWeights Import(IBackend backend, LlamaTensors tensors, IProgress<double>? progress)
     {
         var tied = ReferenceEquals(tensors.LmHead, tensors.Embedding);
         var all = tensors.LmHead.ByteLength + tensors.Layers.Sum(Bytes);
         var done = 0L;
-        var embedding = tied ? backend.ImportWeight([tensors.Embedding], [null]) : backend.ImportTable(tensors.Embedding);
-        var lmHead = tied ? embedding : backend.ImportWeight([tensors.LmHead], [null]);
-        Report(tensors.LmHead.ByteLength);
-        var layers = new LlamaLayer[tensors.Layers.Count];
-        for (var i = 0; i < layers.Length; i++)
+        List<IDisposable> imported = [];
+        try
         {
-            layers[i] = LlamaLayer.Import(backend, tensors.Layers[i]);
-            Report(Bytes(tensors.Layers[i]));
+            var embedding = Keep(tied ? backend.ImportWeight([tensors.Embedding], [null]) : backend.ImportTable(tensors.Embedding));
+            var lmHead = tied ? embedding : Keep(backend.ImportWeight([tensors.LmHead], [null]));
+            Report(tensors.LmHead.ByteLength);
+            var layers = new LlamaLayer[tensors.Layers.Count];
+            for (var i = 0; i < layers.Length; i++)
+            {
+                layers[i] = Keep(LlamaLayer.Import(backend, tensors.Layers[i]));
+                Report(Bytes(tensors.Layers[i]));
+            }
+
+            return new LlamaWeights(embedding, layers, backend.ImportVector(tensors.FinalNorm), lmHead);
+        }
+        catch
+        {
+            imported.ForEach(weight => weight.Dispose());
+            throw;
         }
 
-        return new LlamaWeights(embedding, layers, backend.ImportVector(tensors.FinalNorm), lmHead);
+        T Keep<T>(T weight)
+            where T : IDisposable
+        {
+            imported.Add(weight);
+            return weight;
+        }
 
         void Report(long bytes)
         {

@@ -77,6 +77,9 @@ public sealed class DraftContext
     /// <summary>Judges candidates by what became of others like them; null where nothing is known.</summary>
     internal ProposalJudge? Judge { get; set; }
 
+    /// <summary>Only texts with the same salt share what draft models have computed.</summary>
+    internal string? CacheSalt { get; init; }
+
     /// <summary>Whether draft models sample their tokens.</summary>
     internal bool SamplesDrafts { get; }
 

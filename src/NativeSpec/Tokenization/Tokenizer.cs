@@ -14,7 +14,7 @@ public sealed class Tokenizer
     private readonly TokenizerParts _parts;
     private readonly Vocabulary _vocabulary;
     private readonly TokenModel _model;
-    private readonly AddedTokenSplitter? _raw, _normalized;
+    private readonly AddedTokenSplitter? _raw, _normalized, _controls;
     private readonly LoadLimits _limits;
 
     internal Tokenizer(TokenizerParts parts, LoadLimits limits)
@@ -25,6 +25,7 @@ public sealed class Tokenizer
         _limits = limits;
         _raw = AddedTokenSplitter.Create(parts.AddedTokens.Where(t => !t.Normalized), text => text);
         _normalized = AddedTokenSplitter.Create(parts.AddedTokens.Where(t => t.Normalized), parts.NormalizeAdded);
+        _controls = AddedTokenSplitter.Create(parts.AddedTokens.Where(t => t.Special || t.Control), text => text);
         Description = $"{parts.Kind}, {VocabSize} tokens, {parts.FileName}";
     }
 
@@ -76,22 +77,58 @@ public sealed class Tokenizer
     /// <exception cref="ArgumentException">The text is longer than <see cref="LoadLimits.MaxTextLength"/>.</exception>
     public int[] EncodeUntrusted(string text) => Encode(text, addSpecial: false, SoughtTokens.Harmless);
 
-    private int[] Encode(string text, bool addSpecial, SoughtTokens sought)
+    /// <summary>The token ids of text of which some parts are trusted and the rest others wrote, with nothing put around it. Tokens that steer the
+    /// model are found within the trusted parts alone; all else is one text, so that it has the ids it would have without them.</summary>
+    /// <param name="text">The text, as for <see cref="Encode(string, bool, bool)"/>.</param>
+    /// <param name="trusted">The trusted parts, in order.</param>
+    internal int[] EncodePartlyTrusted(string text, IEnumerable<(int Start, int End)> trusted)
     {
-        ArgumentNullException.ThrowIfNull(text);
-        if (text.Length > _limits.MaxTextLength)
-        {
-            throw new ArgumentException($"the text has {text.Length} characters: the most is {_limits.MaxTextLength} (LoadLimits.MaxTextLength)");
-        }
-
-        text = CharClasses.WithoutLoneSurrogates(text);
+        text = Checked(text);
         var ids = new List<int>((text.Length / 4) + 8);
         var encoder = _model.CreateEncoder();
+        foreach (var segment in _controls?.Split(text, trusted) ?? (text.Length == 0 ? [] : [new Segment(0, text.Length, -1)]))
+        {
+            if (segment.TokenId >= 0)
+            {
+                ids.Add(segment.TokenId);
+            }
+            else
+            {
+                EncodeText(text[segment.Start..segment.End], segment.Start == 0, SoughtTokens.Harmless, encoder, ids);
+            }
+        }
+
+        return [.. ids];
+    }
+
+    private string Checked(string text)
+    {
+        ArgumentNullException.ThrowIfNull(text);
+        return text.Length <= _limits.MaxTextLength
+            ? CharClasses.WithoutLoneSurrogates(text)
+            : throw new ArgumentException($"the text has {text.Length} characters: the most is {_limits.MaxTextLength} (LoadLimits.MaxTextLength)");
+    }
+
+    private int[] Encode(string text, bool addSpecial, SoughtTokens sought)
+    {
+        text = Checked(text);
+        var ids = new List<int>((text.Length / 4) + 8);
         if (addSpecial)
         {
             ids.AddRange(_parts.Prefix);
         }
 
+        EncodeText(text, isStart: true, sought, _model.CreateEncoder(), ids);
+        if (addSpecial)
+        {
+            ids.AddRange(_parts.Suffix);
+        }
+
+        return [.. ids];
+    }
+
+    private void EncodeText(string text, bool isStart, SoughtTokens sought, PieceEncoder encoder, List<int> ids)
+    {
         foreach (var segment in Split(_raw, text, sought))
         {
             if (segment.TokenId >= 0)
@@ -100,7 +137,7 @@ public sealed class Tokenizer
                 continue;
             }
 
-            var normalized = _parts.Normalizer.Apply(text[segment.Start..segment.End], isStart: segment.Start == 0);
+            var normalized = _parts.Normalizer.Apply(text[segment.Start..segment.End], isStart: isStart && segment.Start == 0);
             foreach (var part in Split(_normalized, normalized, sought))
             {
                 if (part.TokenId >= 0)
@@ -109,17 +146,9 @@ public sealed class Tokenizer
                     continue;
                 }
 
-                var isStart = segment.Start == 0 && part.Start == 0;
-                _parts.PreTokenizer.Encode(normalized.AsSpan(part.Start..part.End), isStart, encoder, ids);
+                _parts.PreTokenizer.Encode(normalized.AsSpan(part.Start..part.End), isStart && segment.Start == 0 && part.Start == 0, encoder, ids);
             }
         }
-
-        if (addSpecial)
-        {
-            ids.AddRange(_parts.Suffix);
-        }
-
-        return [.. ids];
     }
 
     /// <summary>The text of token ids. Bytes that are no UTF-8 become U+FFFD, one for each longest piece of a sequence.</summary>

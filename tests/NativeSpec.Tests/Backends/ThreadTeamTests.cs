@@ -21,6 +21,23 @@ public sealed unsafe class ThreadTeamTests
         }
     }
 
+    /// <summary>Between two requests nobody burns a processor: with nothing to do, every thread goes to sleep.</summary>
+    [Test, CancelAfter(60_000)]
+    public void Run_IsOver_ThreadsGoToSleep(CancellationToken tooLong)
+    {
+        using var team = new ThreadTeam(3);
+        var counts = stackalloc int[64];
+        for (var run = 0; run < 3; run++)
+        {
+            team.Run(&CountItems, counts, 64, 1);
+            while (team.Sleeping < 2)
+            {
+                tooLong.ThrowIfCancellationRequested();
+                Thread.Sleep(1);
+            }
+        }
+    }
+
     [Test]
     public void Run_AfterThreadsHaveParked_WakesThem()
     {

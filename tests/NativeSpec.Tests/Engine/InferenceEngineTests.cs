@@ -190,7 +190,7 @@ public sealed class InferenceEngineTests
     {
         using var folder = new TestFolder(maxPositions: 70);
         using var engine = Open(folder);
-        Assert.That(() => engine.GenerateAsync(new int[length]), Throws.ArgumentException.With.Message.Contains($"{length} tokens").And.Message.Contains("70"));
+        Assert.That(() => engine.GenerateAsync(new int[length]), Throws.InstanceOf<ContextLengthException>().With.Message.Contains($"{length} tokens").And.Message.Contains("70"));
     }
 
     [Test]

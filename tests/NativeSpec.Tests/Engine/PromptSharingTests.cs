@@ -5,7 +5,7 @@ namespace NativeSpec.Tests.Engine;
 public sealed class PromptSharingTests
 {
     [TestCase(new[] { 12_000, 10 }, 256, new[] { 246, 10 }, TestName = "a short prompt behind a long one is done at once")]
-    [TestCase(new[] { 12_000, 10, 300, 20 }, 256, new[] { 128, 10, 98, 20 }, TestName = "the shortest first, then the next, with half of the rows")]
+    [TestCase(new[] { 12_000, 10, 300, 20 }, 256, new[] { 64, 10, 162, 20 }, TestName = "the shortest first, then the next, with three quarters of the rows")]
     [TestCase(new[] { 10, 12_000 }, 256, new[] { 10, 246 }, TestName = "what the oldest does not need, others may")]
     [TestCase(new[] { 100, 100, 100 }, 64, new[] { 64, 0, 0 }, TestName = "prompts of one length one after the other")]
     [TestCase(new[] { 100, 100, 100 }, 150, new[] { 100, 50, 0 }, TestName = "the older of two equal ones first")]
@@ -28,9 +28,9 @@ public sealed class PromptSharingTests
         }
     }
 
-    /// <summary>Short prompts that never cease to come take half of the rows, not all.</summary>
+    /// <summary>Short prompts that never cease to come take three quarters of the rows, not all.</summary>
     [Test]
-    public void Share_ShortPromptsWithoutEnd_DelayALongOneTwofoldAtMost()
+    public void Share_ShortPromptsWithoutEnd_DelayALongOneFourfoldAtMost()
     {
         const int rows = 64;
         var (left, rounds) = (1000, 0);
@@ -39,8 +39,23 @@ public sealed class PromptSharingTests
             left -= Shares([left, .. Enumerable.Repeat(8, 30)], rows)[0];
         }
 
-        Assert.That(rounds, Is.InRange(1000 / rows, 2 * ((1000 + rows - 1) / rows)));
+        Assert.That(rounds, Is.InRange(1000 / rows, 4 * ((1000 + rows - 1) / rows)));
     }
+
+    [Test]
+    public void BesideTexts_ARound_IsStretchedOrTakesATimeThatNobodyNotices()
+    {
+        Assert.That(PromptSharing.BesideTexts(0.04), Is.EqualTo(0.04 * PromptSharing.Stretch));
+        Assert.That(PromptSharing.BesideTexts(1e-4), Is.EqualTo(PromptSharing.Unnoticed));
+    }
+
+    [TestCase(1, 0.02, 0.05, 0.2, TestName = "a single prompt: ten forwards of a row")]
+    [TestCase(1, 0.001, 0.05, 0.1, TestName = "a single prompt of a small model: what nobody notices who has yet to come")]
+    [TestCase(2, 0.02, 0.05, 0.1, TestName = "several: twice the shortest's time")]
+    [TestCase(2, 0.02, 5.0, 0.2, TestName = "several long ones: no longer than a single one's")]
+    [TestCase(2, 1e-5, 1e-5, 0.005, TestName = "several short ones of a small model: what nobody notices")]
+    public void OfPrompts_ARound_IsBoundedByWhoWaits(int prompts, double oneRow, double shortest, double expected)
+        => Assert.That(PromptSharing.OfPrompts(prompts, oneRow, shortest), Is.EqualTo(expected).Within(1e-12));
 
     private static int[] Shares(int[] remaining, int rows)
     {

@@ -9,6 +9,7 @@ using NativeSpec.Speculation.Recycling;
 using NativeSpec.Speculation.Rounds;
 using NativeSpec.Tensors;
 using NativeSpec.Tests.Model;
+using NativeSpec.Tests.Speculation.Planning;
 
 namespace NativeSpec.Tests.Engine;
 
@@ -104,7 +105,7 @@ public sealed class RoundTests
         }
     }
 
-    private static SpeculationCore Core(params IDrafterSource[] drafters) => new(drafters, new CostCurve([1], [1e-3]), 300, 8);
+    private static SpeculationCore Core(params IDrafterSource[] drafters) => new(drafters, new CostCurve([1, 2], [1e-3, 1e-3]), 300, 8, new SimulatedClock());
 
     private GenerationResult Generate(GenerationOptions options, int givesBackAfter)
     {

@@ -1,4 +1,3 @@
-using System.Threading.Channels;
 using NativeSpec.Engine;
 using NativeSpec.Sampling;
 using NativeSpec.Speculation.Rounds;
@@ -15,14 +14,14 @@ internal sealed class TestSequence : IDisposable
 
     private static readonly Lazy<Tokenizer> Bytes = new(LoadBytes);
 
-    private readonly Channel<GenerationPiece> _pieces = Channel.CreateUnbounded<GenerationPiece>();
+    private readonly PieceQueue _pieces = new(most: int.MaxValue);
     private readonly CancellationTokenSource _cancellation = new();
 
     public TestSequence(SpeculationCore core, Chooser chooser, int[] prompt, GenerationOptions options, int prefillChunk = 64, IChance? chance = null)
     {
         var seed = options.Seed ?? 1;
         var request = new SequenceRequest(prompt, options, seed, options.MaxTokens ?? 100_000, [.. options.StopIds], core.MaxNodesOf(options.Speculation));
-        Sequence = new Sequence(request, Begin, prefillChunk, _pieces.Writer, _cancellation);
+        Sequence = new Sequence(request, Begin, prefillChunk, _pieces, _cancellation);
 
         SequenceTools Begin()
         {

@@ -10,11 +10,11 @@ internal sealed class ModelRun : IDisposable
     private readonly IBackend _backend;
     private readonly Forest _forest = new(8);
 
-    public ModelRun(IBackend backend, LlamaConfig config, LlamaTensors tensors, long cacheTokens = 4096, int context = 256)
+    public ModelRun(IBackend backend, LlamaConfig config, LlamaTensors tensors, long cacheTokens = 4096, int context = 256, bool sharesPrefixes = false)
     {
         _backend = backend;
         Model = new LlamaModel(config, tensors, backend, new ForwardLimits(MaxRows: 128, MaxLogitRows: 128, MaxSequences: 8, context));
-        Cache = Model.CreateCache(cacheTokens);
+        Cache = Model.CreateCache(cacheTokens, sharesPrefixes);
     }
 
     public IBackend Backend => _backend;

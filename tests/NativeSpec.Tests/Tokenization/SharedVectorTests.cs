@@ -101,7 +101,7 @@ public sealed class SharedVectorTests
     }
 
     // The tokenizer's own files, unpacked: the references know no tokenizer_config.json.
-    private static string Unpack(string source, bool withConfig = false)
+    internal static string Unpack(string source, bool withConfig = false)
     {
         var folder = Directory.CreateTempSubdirectory("tokenizer-test-").FullName;
         foreach (var file in Directory.GetFiles(source))

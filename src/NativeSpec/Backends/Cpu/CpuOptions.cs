@@ -6,8 +6,8 @@ internal sealed record CpuOptions
     /// <summary>The environment variable that sets <see cref="Threads"/> where the option is not given.</summary>
     public const string ThreadsVariable = "NATIVESPEC_THREADS";
 
-    /// <summary>Threads that compute, the caller included; null takes NATIVESPEC_THREADS, or else what the process may use (container
-    /// limits count).</summary>
+    /// <summary>Threads that compute, the caller included; null takes NATIVESPEC_THREADS, or else what
+    /// <see cref="ProcessorQuota.DefaultThreads"/> makes of what the process may use.</summary>
     public int? Threads { get; init; }
 
     /// <summary>Vector width; null takes the widest this machine runs.</summary>
@@ -31,7 +31,7 @@ internal sealed record CpuOptions
         var text = Environment.GetEnvironmentVariable(ThreadsVariable);
         if (string.IsNullOrWhiteSpace(text))
         {
-            return Math.Clamp(Environment.ProcessorCount, 1, 256);
+            return ProcessorQuota.DefaultThreads(Environment.ProcessorCount, ProcessorQuota.Read());
         }
 
         return int.TryParse(text, out var set) && set is >= 1 and <= 256

@@ -44,6 +44,9 @@ internal sealed unsafe class ThreadTeam : IDisposable
     /// <summary>Threads in the team, the caller included.</summary>
     public int Threads => _workers.Length + 1;
 
+    /// <summary>Threads that have found nothing to do for a while and sleep.</summary>
+    internal int Sleeping => Volatile.Read(ref _sleepers);
+
     /// <summary>Calls <paramref name="work"/>(arguments, begin, end) until [0, items) is covered, on all threads, and returns when all
     /// of it is done. Ranges are multiples of <paramref name="grain"/> but for the last.</summary>
     public void Run(delegate*<void*, int, int, void> work, void* arguments, int items, int grain)

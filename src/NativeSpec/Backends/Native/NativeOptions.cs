@@ -10,8 +10,7 @@ internal sealed record NativeOptions
     /// <summary>The environment variable that sets <see cref="Level"/> where the option is not given.</summary>
     public const string LevelVariable = "NATIVESPEC_NATIVE_LEVEL";
 
-    /// <summary>Threads that compute, the caller included; null takes NATIVESPEC_THREADS, or else what the process may use (container
-    /// limits count).</summary>
+    /// <summary>See <see cref="CpuOptions.Threads"/>.</summary>
     public int? Threads { get; init; }
 
     /// <summary>Instruction set, one of <see cref="AvailableLevels"/>; null takes NATIVESPEC_NATIVE_LEVEL, or else the fastest that leaves

@@ -53,7 +53,7 @@ internal sealed class DraftModelSession : IDrafter
     /// <summary>Rows of text to read before candidates can be computed. A text that has outgrown the draft is read no further.</summary>
     public int Owed(DraftContext context)
     {
-        _reader.Follow(context.Text);
+        _reader.Follow(context);
         return _reader.Uncomputed <= DraftModelSource.ShortText || DepthFor(context) <= 0 ? 0 : _reader.Uncomputed - 1;
     }
 
@@ -63,7 +63,7 @@ internal sealed class DraftModelSession : IDrafter
     {
         (_item, Place) = (item, place);
         (_level, _budget, _textRows) = (0, item.Context.Budget, 0);
-        _reader.Follow(item.Context.Text);
+        _reader.Follow(item.Context);
         (_confidence, _depth) = (1, DepthFor(item.Context));
         _spelt.Clear();
         _frontier.Clear();
@@ -126,7 +126,7 @@ internal sealed class DraftModelSession : IDrafter
         if (_textRows > 0)
         {
             _reader.MarkComputed();
-            _reader.Follow([]);
+            _reader.Commit();
         }
 
         return _textRows;

@@ -12,7 +12,8 @@ namespace NativeSpec.Speculation.DraftModels;
 /// <param name="MaxSequences">Requests that it drafts for at once.</param>
 /// <param name="MaxContext">Most tokens of a text that it drafts for; its own limit counts too.</param>
 /// <param name="KvTokens">Tokens whose keys and values it keeps, for all requests together.</param>
-internal readonly record struct DraftRoom(int MaxSequences, int MaxContext, long KvTokens);
+/// <param name="SharesPrefixes">Whether texts that begin alike share them.</param>
+internal readonly record struct DraftRoom(int MaxSequences, int MaxContext, long KvTokens, bool SharesPrefixes = false);
 
 /// <summary>A second, smaller model that writes ahead (Leviathan et al., 2023): a chain of its most probable tokens, a tree of the most
 /// probable paths, or, where the request wants it, tokens sampled from its distribution.</summary>
@@ -48,7 +49,7 @@ internal sealed class DraftModelSource : BatchDrafterSource
             var room = roomOf(config);
             MaxContext = Math.Min(config.MaxPositionEmbeddings, room.MaxContext);
             Model = new LlamaModel(config, _checkpoint.Tensors, backend, Limits(room with { MaxContext = MaxContext }, Options));
-            Cache = Model.CreateCache(CacheTokens(room, Options));
+            Cache = Model.CreateCache(CacheTokens(room, Options), room.SharesPrefixes);
             _forest = new Forest(room.MaxSequences);
         }
         catch

@@ -9,7 +9,8 @@ namespace NativeSpec.Speculation.DraftModels;
 internal sealed class DraftReader : IDisposable
 {
     private readonly DraftModelSource _source;
-    private KvSequence _kv;
+    private KvSequence? _kv; // null before the text is known, and after its pages were given back
+    private string? _salt;
     private readonly TokenTree _tree;
     private readonly List<int> _text = []; // the text in the draft's tokens; the first _kv.Length of them are computed
     private readonly List<int> _path = []; // nodes of the last tree that the text has taken
@@ -20,7 +21,6 @@ internal sealed class DraftReader : IDisposable
     public DraftReader(DraftModelSource source)
     {
         _source = source;
-        _kv = source.Cache.Open();
         _tree = new TokenTree(DraftModelSource.Chunk + (source.Options.Depth * source.Options.Width));
     }
 
@@ -28,27 +28,43 @@ internal sealed class DraftReader : IDisposable
     public int Length => _text.Count;
 
     /// <summary>Tokens at the text's end that are not computed yet. The last one never is: the next draft needs the logits after it.</summary>
-    public int Uncomputed => _text.Count - _kv.Length;
+    public int Uncomputed => _text.Count - Kv.Length;
 
     /// <summary>The node of the text's last token.</summary>
     public int Root { get; private set; }
 
-    /// <summary>Takes over what the text has gained, and commits what it has taken of the last tree. Computes nothing.</summary>
-    public void Follow(ReadOnlySpan<int> text)
+    private KvSequence Kv => _kv ??= _source.Cache.Open(_salt);
+
+    /// <summary>Takes over what the text has gained, commits what it has taken of the last tree, and takes what others have computed of it.
+    /// Computes nothing.</summary>
+    public void Follow(DraftContext context)
     {
+        var text = context.Text;
+        _salt = context.CacheSalt;
         for (; _seen < text.Length; _seen++)
         {
             _source.Vocabulary.AppendToDraft(text[_seen], _text);
         }
 
+        Commit();
+    }
+
+    /// <summary>Commits what the text has taken of the last tree.</summary>
+    public void Commit()
+    {
         CommitDrafted();
+        if (_text.Count < _source.MaxContext)
+        {
+            Kv.Share(CollectionsMarshal.AsSpan(_text));
+            Kv.Reuse(CollectionsMarshal.AsSpan(_text));
+        }
     }
 
     /// <summary>Gives the pages back; what was computed is forgotten.</summary>
     public void GiveBack()
     {
-        _kv.Dispose();
-        _kv = _source.Cache.Open();
+        _kv?.Dispose();
+        _kv = null;
         _computed = 0;
     }
 
@@ -60,12 +76,12 @@ internal sealed class DraftReader : IDisposable
     {
         _computed = 0;
         _tree.Clear();
-        if (!_kv.TryReserve(_kv.Length + tokens + candidates))
+        if (!Kv.TryReserve(Kv.Length + tokens + candidates))
         {
             return false;
         }
 
-        _tree.AddChain(CollectionsMarshal.AsSpan(_text).Slice(_kv.Length, tokens));
+        _tree.AddChain(CollectionsMarshal.AsSpan(_text).Slice(Kv.Length, tokens));
         Root = tokens - 1;
         return true;
     }
@@ -77,7 +93,7 @@ internal sealed class DraftReader : IDisposable
     /// <param name="forest">The next forward pass.</param>
     /// <param name="hasLogits">Whether logits are wanted: of all new nodes, but of the text's tokens only after the last.</param>
     public void AddTo(Forest forest, bool hasLogits)
-        => _inForest = forest.Add(_kv, _tree, hasLogits ? Math.Max(_computed, Root) : _tree.Count, _computed);
+        => _inForest = forest.Add(Kv, _tree, hasLogits ? Math.Max(_computed, Root) : _tree.Count, _computed);
 
     /// <summary>The forward pass has computed what was added to it.</summary>
     public void MarkComputed() => _computed = _tree.Count;
@@ -85,20 +101,20 @@ internal sealed class DraftReader : IDisposable
     /// <summary>The row of a node in what the last forward pass left.</summary>
     public int Row(Forest forest, int node) => forest.LogitRow(_inForest, node);
 
-    public void Dispose() => _kv.Dispose();
+    public void Dispose() => _kv?.Dispose();
 
     /// <summary>Follows the text down the last tree.</summary>
     private void CommitDrafted()
     {
         _path.Clear();
-        for (var node = _computed > 0 ? 0 : -1; node >= 0 && _kv.Length + _path.Count < _text.Count - 1;)
+        for (var node = _computed > 0 ? 0 : -1; node >= 0 && Kv.Length + _path.Count < _text.Count - 1;)
         {
             _path.Add(node);
-            node = ComputedChild(node, _text[_kv.Length + _path.Count]);
+            node = ComputedChild(node, _text[Kv.Length + _path.Count]);
         }
 
         _computed = 0;
-        _kv.Commit(CollectionsMarshal.AsSpan(_path));
+        Kv.Commit(CollectionsMarshal.AsSpan(_path));
     }
 
     private int ComputedChild(int parent, int token)

@@ -2,28 +2,81 @@ namespace NativeSpec.Speculation.Planning;
 
 /// <summary>T(nodes, context): how long a forward of some nodes after so many tokens takes on this machine with this model. Measured at load at a
 /// few points, refined by every round, straight lines between.</summary>
+/// <remarks>
+/// <para>What is known is a Kalman filter's state (Kalman, 1960): the logarithm of the time at each point, and how the errors of two points go
+/// together. Most of an error is shared by all points, because a neighbour that takes half of the machine makes all forwards slower alike; some of it
+/// by points that lie close; the rest, large where the measurement was disturbed, is a point's own. So a round of one node also corrects what
+/// eight are thought to take, and a point that was measured badly learns fast while one that was measured well keeps its place in the curve.</para>
+/// <para>Whatever disturbs a forward makes it slower. So a time further above the curve than is usual counts as a slow one, not as what it was (winsorizing), and of
+/// two points that contradict each other, because fewer nodes seem to take longer, the slower one is not believed.</para>
+/// </remarks>
 internal sealed class CostCurve
 {
-    /// <summary>The weight of a new measurement.</summary>
-    private const double Learning = 0.1;
+    /// <summary>How far a point may be off by itself where its measurement could be repeated, as a part of it: a standard deviation.</summary>
+    public const double Steady = 0.05;
+
+    /// <summary>The same for one that could not: it was disturbed.</summary>
+    public const double Disturbed = 0.3;
+
+    // Standard deviations of logarithms, so parts of a time.
+    private const double Level = 0.3;           // of all points together: the machine may be busier than it was, or less
+    private const double DisturbedLevel = 3;    // times the points' own error: what disturbed them disturbed the most part of all alike
+    private const double Shape = 0.1;           // of what points that lie close have in common
+    private const double LevelDrift = 0.02;     // in a round
+    private const double ShapeDrift = 0.01;     // in a round
+    private const double RoundNoise = 0.2;      // of one round's time
+    private const double MostFaster = 3.5;      // standard deviations of what a round is expected to take
+    private const double MostSlower = 1.1;      // likewise
 
     private readonly int[] _nodes;
     private readonly int[] _contexts;
-    private readonly double[] _seconds; // [contexts, nodes]
+    private readonly double[] _seconds;    // [contexts, nodes] what is believed
+    private readonly double[] _logs;       // [contexts, nodes] the filter's mean
+    private readonly double[] _covariance; // [points, points] of the errors of the logarithms
+    private readonly double[] _drift;      // [points, points] what a round adds to it
+    private readonly double[] _spread;     // [points] each one's own error at first
+    private readonly double[] _pull;       // [points] of a round
 
     /// <summary>Makes the curve through measured points.</summary>
     /// <param name="nodes">Numbers of nodes, ascending, the first 1.</param>
     /// <param name="contexts">Lengths of context, ascending.</param>
     /// <param name="seconds">[contexts, nodes] the time of each.</param>
-    public CostCurve(ReadOnlySpan<int> nodes, ReadOnlySpan<int> contexts, ReadOnlySpan<double> seconds)
+    /// <param name="spread">[contexts, nodes] how far each may be off by itself, as a part of it; none where all are <see cref="Steady"/>.</param>
+    public CostCurve(ReadOnlySpan<int> nodes, ReadOnlySpan<int> contexts, ReadOnlySpan<double> seconds, ReadOnlySpan<double> spread = default)
     {
         if (nodes.Length == 0 || contexts.Length == 0 || nodes.Length * contexts.Length != seconds.Length || nodes[0] != 1)
         {
             throw new ArgumentException("a cost curve needs a time for one node, and one for each number of nodes at each context", nameof(nodes));
         }
 
+        if (!spread.IsEmpty && spread.Length != seconds.Length)
+        {
+            throw new ArgumentException($"a cost curve of {seconds.Length} points has {spread.Length} deviations; expected as many", nameof(spread));
+        }
+
         (_nodes, _contexts, _seconds) = (nodes.ToArray(), contexts.ToArray(), seconds.ToArray());
-        Smooth();
+        var points = seconds.Length;
+        (_logs, _pull, _spread) = (new double[points], new double[points], new double[points]);
+        (_covariance, _drift) = (new double[points * points], new double[points * points]);
+        var own = 0.0;
+        for (var i = 0; i < points; i++)
+        {
+            (_logs[i], _spread[i]) = (Math.Log(_seconds[i]), spread.IsEmpty ? Steady : spread[i]);
+            own += _spread[i] / points;
+        }
+
+        var level = Math.Max(Level, DisturbedLevel * own);
+        for (var i = 0; i < points; i++)
+        {
+            for (var j = 0; j < points; j++)
+            {
+                var closeness = Math.Pow(2, -Octaves(i, j));
+                _covariance[(i * points) + j] = (level * level) + (Shape * Shape * closeness) + (i == j ? _spread[i] * _spread[i] : 0);
+                _drift[(i * points) + j] = (LevelDrift * LevelDrift) + (ShapeDrift * ShapeDrift * closeness);
+            }
+        }
+
+        BelieveTheFaster();
     }
 
     /// <summary>Makes a curve that is the same at every context.</summary>
@@ -43,6 +96,12 @@ internal sealed class CostCurve
     /// <summary>[contexts, nodes] seconds at the measured points.</summary>
     public ReadOnlySpan<double> Seconds => _seconds;
 
+    /// <summary>Rounds that it has learnt from.</summary>
+    public long Rounds { get; private set; }
+
+    /// <summary>How far a point may be off by itself by now, as a part of it.</summary>
+    public double SpreadOf(int point) => Math.Min(_spread[point], Math.Sqrt(_covariance[point * (_logs.Length + 1)]));
+
     /// <summary>Seconds of a forward of <paramref name="nodes"/> nodes that see <paramref name="context"/> tokens.</summary>
     public double At(int nodes, int context)
     {
@@ -56,28 +115,47 @@ internal sealed class CostCurve
         return before + ((after - before) / (_contexts[next] - _contexts[next - 1]) * (context - _contexts[next - 1]));
     }
 
-    /// <summary>Learns from a forward. A forward that took several times longer than ever was disturbed, and teaches nothing.</summary>
+    /// <summary>Learns from a forward.</summary>
     public void Observe(int nodes, int context, double seconds)
     {
-        var expected = At(nodes, context);
-        if (seconds > SteadyMean.MostOfUsual * expected || seconds <= 0)
+        if (!(seconds > 0))
         {
             return;
         }
 
-        // The points beside it move in proportion: a slower machine moves the whole curve.
-        var ratio = seconds / expected;
-        for (var i = 0; i < _seconds.Length; i++)
+        Rounds++;
+        Span<(int Point, double Weight)> seen = stackalloc (int, double)[4];
+        seen = seen[..PointsOf(nodes, context, seen)];
+        var (points, total) = (_logs.Length, RoundNoise * RoundNoise);
+        for (var i = 0; i < points; i++)
         {
-            var distance = Octaves(_nodes[i % _nodes.Length], nodes);
-            distance += _contexts.Length == 1 ? 0 : Octaves(_contexts[i / _nodes.Length], context);
-            _seconds[i] *= 1 + (Learning * (ratio - 1) / (1 + distance));
+            _pull[i] = 0;
+            foreach (var (point, weight) in seen)
+            {
+                _pull[i] += weight * _covariance[(i * points) + point];
+            }
         }
 
-        Smooth();
-    }
+        foreach (var (point, weight) in seen)
+        {
+            total += weight * _pull[point];
+        }
 
-    private static double Octaves(int a, int b) => Math.Abs(Math.Log2(Math.Max(a, 1) / (double)Math.Max(b, 1)));
+        var usual = Math.Sqrt(total);
+        var error = Math.Clamp(Math.Log(seconds / At(nodes, context)), -MostFaster * usual, MostSlower * usual);
+        for (var i = 0; i < points; i++)
+        {
+            var gain = _pull[i] / total;
+            _logs[i] += gain * error;
+            _seconds[i] = Math.Exp(_logs[i]);
+            for (var j = 0; j < points; j++)
+            {
+                _covariance[(i * points) + j] += _drift[(i * points) + j] - (gain * _pull[j]);
+            }
+        }
+
+        BelieveTheFaster();
+    }
 
     /// <summary>The end of the line that a value lies on; values past the last point lie on the last line.</summary>
     private static int SegmentEnd(int[] points, int value)
@@ -90,6 +168,12 @@ internal sealed class CostCurve
 
         return i;
     }
+
+    /// <summary>How many times twice the nodes and twice the context lie between two points.</summary>
+    private double Octaves(int a, int b) =>
+        Octaves(_nodes[a % _nodes.Length], (double)_nodes[b % _nodes.Length]) + Octaves(_contexts[a / _nodes.Length], (double)_contexts[b / _nodes.Length]);
+
+    private static double Octaves(int a, double b) => Math.Abs(Math.Log2(Math.Max(a, 1) / Math.Max(b, 1)));
 
     private double AtMeasured(int context, int nodes)
     {
@@ -104,14 +188,44 @@ internal sealed class CostCurve
         return seconds[i - 1] + (slope * (nodes - _nodes[i - 1]));
     }
 
-    /// <summary>More nodes never cost less, nor does a longer context; a curve that says so is noise.</summary>
-    private void Smooth()
+    /// <summary>The points around a place, with what each has to say about it: four at most. A place past the last point is the last point's.</summary>
+    private int PointsOf(int nodes, int context, Span<(int Point, double Weight)> seen)
     {
-        for (var i = 0; i < _seconds.Length; i++)
+        var (column, right) = Between(_nodes, nodes);
+        var (row, below) = Between(_contexts, context);
+        var count = 0;
+        for (var i = 0; i < 4; i++)
         {
-            var fewer = i % _nodes.Length == 0 ? 0 : _seconds[i - 1];
-            var shorter = i < _nodes.Length ? 0 : _seconds[i - _nodes.Length];
-            _seconds[i] = Math.Max(_seconds[i], Math.Max(fewer, shorter));
+            var (down, over) = (i / 2, i % 2);
+            var weight = (down == 0 ? 1 - below : below) * (over == 0 ? 1 - right : right);
+            if (weight > 0)
+            {
+                seen[count++] = (((row + down) * _nodes.Length) + column + over, weight);
+            }
+        }
+
+        return count;
+    }
+
+    private static (int First, double Beyond) Between(int[] points, int value)
+    {
+        if (points.Length == 1)
+        {
+            return (0, 0);
+        }
+
+        var end = SegmentEnd(points, value);
+        return (end - 1, Math.Clamp((value - points[end - 1]) / (double)(points[end] - points[end - 1]), 0, 1));
+    }
+
+    /// <summary>More nodes never cost less, nor does a longer context: where the points say so, the slower one was disturbed.</summary>
+    private void BelieveTheFaster()
+    {
+        for (var i = _seconds.Length - 1; i >= 0; i--)
+        {
+            var more = i % _nodes.Length == _nodes.Length - 1 ? double.PositiveInfinity : _seconds[i + 1];
+            var longer = i + _nodes.Length >= _seconds.Length ? double.PositiveInfinity : _seconds[i + _nodes.Length];
+            _seconds[i] = Math.Min(_seconds[i], Math.Min(more, longer));
         }
     }
 }

@@ -37,7 +37,12 @@ internal sealed class Drafting : IDisposable
     private bool _isClosed;
 
     /// <summary>Starts the drafters of a request; if one cannot start, those that have are disposed.</summary>
-    public Drafting(SpeculationCore core, SpeculationOptions options, ReadOnlyMemory<int> prompt, RequestSampling sampling)
+    /// <param name="core">What the engine's requests share.</param>
+    /// <param name="options">How the request is speculated.</param>
+    /// <param name="prompt">Its prompt.</param>
+    /// <param name="sampling">How its tokens are chosen.</param>
+    /// <param name="cacheSalt">Only texts with the same salt share what draft models have computed.</param>
+    public Drafting(SpeculationCore core, SpeculationOptions options, ReadOnlyMemory<int> prompt, RequestSampling sampling, string? cacheSalt = null)
     {
         (_core, _options, Sampling) = (core, options, sampling);
         try
@@ -54,7 +59,7 @@ internal sealed class Drafting : IDisposable
         MaxNodes = core.MaxNodesOf(options);
         _tree = new DraftTree(_slots.Count == 0 ? 1 : Math.Max(CandidatesPerNode * MaxNodes, 256), core.VocabSize);
         _judge = new ProposalJudge(core.Estimates, core.Mixer, _tree, [.. _slots.Select(slot => slot.Number)]);
-        _context = new DraftContext(sampling.Chooser, sampling.Rule, sampling.History, options.SampleDrafts) { Judge = _judge };
+        _context = new DraftContext(sampling.Chooser, sampling.Rule, sampling.History, options.SampleDrafts) { Judge = _judge, CacheSalt = cacheSalt };
         _context.Append(prompt.Span);
         _traceNumber = options.Trace?.BeginRequest() ?? 0;
         Planned = new PlannedTree(_tree);
@@ -237,6 +242,9 @@ internal sealed class Drafting : IDisposable
         _judge.Learn(result.Emitted, Stats);
         Stats.DraftTicks += _core.Clock.GetTimestamp() - began;
     }
+
+    /// <summary>Takes in what the last round wrote; nobody learns from it, because there is nothing left to learn for.</summary>
+    public void End(WalkResult result) => _context.Append(result.Emitted);
 
     /// <summary>Counts a round that the sequence decoded, and hands it to the request's trace, if it has one.</summary>
     /// <param name="result">The round.</param>

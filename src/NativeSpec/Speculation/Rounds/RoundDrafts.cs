@@ -1,3 +1,5 @@
+using NativeSpec.Speculation.Planning;
+
 namespace NativeSpec.Speculation.Rounds;
 
 /// <summary>Has the trees of a round built: first, sequence by sequence, the drafters that only read; then those that compute, each source once for
@@ -6,11 +8,16 @@ namespace NativeSpec.Speculation.Rounds;
 /// sequences wait for a draft model's reading no longer than for a prompt. Allocates nothing once warm.</remarks>
 internal sealed class RoundDrafts(TimeProvider clock)
 {
+    /// <summary>Rows of the first reading, by which the others are timed.</summary>
+    private const int FirstReading = 64;
+
     private static readonly DraftKind[] Order = [DraftKind.Text, DraftKind.Computed, DraftKind.Sampled];
 
     private readonly List<Group> _groups = []; // the first _groupCount of them are in use
     private int _groupCount;
     private int _rowsLeft;
+    private double _secondsLeft;
+    private SteadyMean _secondsPerRow; // of reading
 
     /// <summary>Rows of text that drafters have read in this round.</summary>
     public int RowsRead { get; private set; }
@@ -18,11 +25,12 @@ internal sealed class RoundDrafts(TimeProvider clock)
     /// <summary>Has the trees built. A sequence whose drafter throws has a <see cref="Drafting.Failure"/> afterwards.</summary>
     /// <param name="sequences">The sequences, each of which has begun its round.</param>
     /// <param name="rowsToRead">Most rows of text that drafters read, all together.</param>
+    /// <param name="secondsToRead">About how long they may take for it.</param>
     /// <param name="cancellationToken">Looked at by drafters that compute.</param>
     /// <exception cref="OperationCanceledException">The round is given up.</exception>
-    public void Propose(List<Drafting> sequences, int rowsToRead, CancellationToken cancellationToken)
+    public void Propose(List<Drafting> sequences, int rowsToRead, double secondsToRead, CancellationToken cancellationToken)
     {
-        (_rowsLeft, RowsRead) = (rowsToRead, 0);
+        (_rowsLeft, _secondsLeft, RowsRead) = (rowsToRead, secondsToRead, 0);
         foreach (var kind in Order)
         {
             foreach (var sequence in sequences)
@@ -99,7 +107,10 @@ internal sealed class RoundDrafts(TimeProvider clock)
         }
 
         group.Members.RemoveRange(kept, group.Members.Count - kept);
-        var count = (int)Math.Min(owed, _rowsLeft);
+        var affordable = double.IsPositiveInfinity(_secondsLeft) ? double.PositiveInfinity
+            : _secondsPerRow.IsKnown ? _secondsLeft / Math.Max(_secondsPerRow.Value, double.Epsilon)
+            : FirstReading;
+        var count = (int)Math.Min(Math.Min(owed, _rowsLeft), Math.Max(affordable, 1));
         if (count == 0)
         {
             return;
@@ -126,6 +137,12 @@ internal sealed class RoundDrafts(TimeProvider clock)
         _rowsLeft -= read;
         RowsRead += read;
         var ticks = clock.GetTimestamp() - start;
+        _secondsLeft -= (double)ticks / clock.TimestampFrequency;
+        if (read > 0)
+        {
+            _secondsPerRow.AddTime((double)ticks / clock.TimestampFrequency / read);
+        }
+
         for (var i = 0; i < group.Readers.Count; i++)
         {
             group.Readers[i].Sequence.CountReading(group.Readers[i].Drafter, group.Batch.ShareOf(i, ticks));

@@ -54,6 +54,9 @@ internal sealed class SpeculationCore
     /// <summary>What is known of nodes that several drafters speak of.</summary>
     public LogisticMixer Mixer { get; } = new(MostDrafters);
 
+    /// <summary>Called after a round has been learnt from, on the engine's thread.</summary>
+    public Action? RoundObserved { get; set; }
+
     /// <summary>Requests whose drafters are at work.</summary>
     public int Sequences { get; set; }
 
@@ -93,6 +96,7 @@ internal sealed class SpeculationCore
         Cost.Observe(nodes, context, forwardSeconds);
         _tokens.Add(tokens);
         _seconds.AddTime(roundSeconds);
+        RoundObserved?.Invoke();
     }
 
     private static DraftKind KindOf(IDrafterSource source, SpeculationOptions options)

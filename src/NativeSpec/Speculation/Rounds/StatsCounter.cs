@@ -13,6 +13,12 @@ internal sealed class StatsCounter(IReadOnlyList<string> drafters, long ticksPer
     private readonly int[] _positions = new int[MaxPositions];
     private readonly DrafterCount[] _drafters = [.. drafters.Select(_ => new DrafterCount())];
 
+    /// <summary>The drafters' names.</summary>
+    public IReadOnlyList<string> Names => drafters;
+
+    /// <summary>Candidates that became text.</summary>
+    public int Accepted => _positions.Sum();
+
     public int Rounds { get; private set; }
 
     public int Drafted { get; private set; }
@@ -67,7 +73,7 @@ internal sealed class StatsCounter(IReadOnlyList<string> drafters, long ticksPer
     {
         Rounds = Rounds,
         Drafted = Drafted,
-        Accepted = _positions.Sum(),
+        Accepted = Accepted,
         Emitted = Emitted,
         Probes = Probes,
         AcceptedPerPosition = Trim(_positions),

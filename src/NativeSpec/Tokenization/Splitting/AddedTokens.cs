@@ -49,15 +49,38 @@ internal sealed class AddedTokenSplitter
     }
 
     /// <summary>The parts of the text, in order. A token that is not sought is text as a whole: no other is found within it.</summary>
-    public List<Segment> Split(ReadOnlySpan<char> text, SoughtTokens sought)
+    public List<Segment> Split(ReadOnlySpan<char> text, SoughtTokens sought) => Cut(text, _matcher.Value.Find(text), sought);
+
+    /// <summary>The parts of the text where tokens are looked for within some of its parts only, and none across the end of one.</summary>
+    public List<Segment> Split(string text, IEnumerable<(int Start, int End)> within)
+    {
+        List<PatternMatcher.Match> matches = [];
+        foreach (var (start, end) in within)
+        {
+            foreach (var match in _matcher.Value.Find(text.AsSpan(start, end - start)))
+            {
+                matches.Add(match with { Start = match.Start + start });
+            }
+        }
+
+        return Cut(text, matches, SoughtTokens.All);
+    }
+
+    private static bool IsSought(AddedToken token, SoughtTokens sought) => sought switch
+    {
+        SoughtTokens.All => true,
+        SoughtTokens.Ordinary => !token.Special,
+        _ => !(token.Special || token.Control),
+    };
+
+    private List<Segment> Cut(ReadOnlySpan<char> text, IEnumerable<PatternMatcher.Match> matches, SoughtTokens sought)
     {
         var segments = new List<Segment>();
         var done = 0;
-        foreach (var match in _matcher.Value.Find(text))
+        foreach (var match in matches)
         {
             var token = _tokens[match.Pattern];
-            var isSought = sought == SoughtTokens.All || !(sought == SoughtTokens.Ordinary ? token.Special : token.Special || token.Control);
-            if (!isSought || (token.SingleWord && TouchesWord(text, match.Start, match.End)))
+            if (!IsSought(token, sought) || (token.SingleWord && TouchesWord(text, match.Start, match.End)))
             {
                 continue;
             }

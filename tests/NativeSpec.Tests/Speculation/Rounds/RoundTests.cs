@@ -44,7 +44,7 @@ public sealed class RoundTests
     public void Run_ADrafterThatOwesText_ReadsInPiecesWhileTheTextGoesOn()
     {
         var drafter = new Batched("computes", DraftKind.Computed, []) { Owes = 100 };
-        using var rounds = new ScriptedRounds(Target.Logits, new SpeculationCore([drafter], Cost(), Vocab, 16), maxSequences: 2, prefillChunk: 16);
+        using var rounds = new ScriptedRounds(Target.Logits, new SpeculationCore([drafter], Free(), Vocab, 16, new SimulatedClock()), maxSequences: 2, prefillChunk: 16);
         var sequence = rounds.Start([1, 2], Greedy);
         rounds.Run();
         var written = sequence.Output.Count;
@@ -70,14 +70,18 @@ public sealed class RoundTests
     public void Run_ADrafterThatOwesTextAndDoesNotRead_TakesNothingFromOthers()
     {
         var drafter = new Batched("computes", DraftKind.Computed, []) { Owes = 100, Declines = true };
-        var core = new SpeculationCore([drafter], Cost(), Vocab, 16);
+        var (clock, rows) = (new SimulatedClock(), 0);
+        var core = new SpeculationCore([drafter], Free(), Vocab, 16, clock);
         using var rounds = new ScriptedRounds(Target.Logits, core, maxSequences: 2, prefillChunk: 16);
+        rounds.BeforeForward = (count, _) =>
+        {
+            rows = count;
+            clock.Pass(1e-3);
+        };
         rounds.Start([1, 2], Greedy);
         rounds.Run();
         rounds.Run();
         Assert.That(core.TokensPerSecond, Is.Positive);
-        var rows = 0;
-        rounds.BeforeForward = (count, _) => rows = count;
         rounds.Start(new int[50], Greedy);
         rounds.Run();
         Assert.That(rows, Is.EqualTo(1 + 16));
@@ -123,8 +127,13 @@ public sealed class RoundTests
         IDrafterSource[] drafters = [new Prober("a"), new Prober("b"), new GarbageDrafter(Vocab)];
         using var rounds = new ScriptedRounds(Target.Logits, new SpeculationCore(drafters, Cost(), Vocab, 10), maxSequences: 4, prefillChunk: 16);
         var most = 0;
-        rounds.BeforeForward = (rows, _) => most = Math.Max(most, rows);
         var sequences = Enumerable.Range(0, 4).Select(i => rounds.Start([i, 5], Greedy)).ToArray();
+        while (sequences.Any(sequence => sequence.Output.Count == 0))
+        {
+            rounds.Run(); // prompts have rows of their own beside the nodes
+        }
+
+        rounds.BeforeForward = (rows, _) => most = Math.Max(most, rows);
         rounds.RunToTheEnd();
         for (var i = 0; i < 4; i++)
         {
@@ -217,6 +226,9 @@ public sealed class RoundTests
     }
 
     private static CostCurve Cost() => new([1], [1e-3]);
+
+    /// <summary>Further rows cost nothing, so that no time bounds them.</summary>
+    private static CostCurve Free() => new([1, 2], [1e-3, 1e-3]);
 
     private static List<int> Plain(int[] prompt, int count)
     {

@@ -4,7 +4,7 @@ using NativeSpec.Backends;
 using NativeSpec.Loading;
 using NativeSpec.Loading.Llama;
 
-namespace NativeSpec.Engine;
+namespace NativeSpec.Engine.Profiles;
 
 /// <summary>Tells for which machine and model a profile was measured.</summary>
 internal static class ProfileKey

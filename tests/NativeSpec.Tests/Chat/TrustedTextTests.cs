@@ -1,0 +1,107 @@
+using System.Text.Json;
+using NativeSpec.Chat.Templates;
+using NativeSpec.Tests.Tokenization;
+using NativeSpec.Tokenization;
+
+namespace NativeSpec.Tests.Chat;
+
+/// <summary>Only what the template writes can become a control token.</summary>
+public sealed class TrustedTextTests
+{
+    private static readonly string[] Tokenizers = ["deepseek-v3", "gpt-oss", "gpt2", "mistral-tekken", "mistral-v3", "olmo2-dolma2", "phi3", "qwen3"];
+
+    [Test]
+    public void Render_EveryWayToHandleText_KeepsItsOrigin()
+    {
+        // Each way must leave the template's <s> the template's and the message's the message's.
+        string[] ways =
+        [
+            "{{ '<s>' + x }}", "{{ x ~ '<s>' }}", "{{ ('<s>' + x)|trim }}", "{{ [x, '<s>']|join('|') }}", "{{ '<s>-'.replace('-', x) }}", "{{ x.replace('a', '<s>') }}",
+            "{{ ('<s>' + x)|tojson }}", "{{ {'<s>': x} }}", "{{ ('<s>' + x).upper().lower() }}", "{{ ('<s>|' + x).split('|')|join }}", "{{ ('<s>' + x)[::-1][::-1] }}",
+            "{% set y %}<s>{{ x }}{% endset %}{{ y }}", "{% macro f(a) %}<s>{{ a }}{% endmacro %}{{ f(x) }}", "{% filter trim %} <s>{{ x }} {% endfilter %}", "{{ ('<s>' + x)|indent }}",
+            "{{ '%' ~ ['<s>', x]|first }}{{ x }}", "{{ x.join(['<s>', '']) }}", "{{ (x ~ '<s>').partition('a')|join }}", "{{ ('<s>\n' ~ x).splitlines()|join }}", "{{ ('<s>' ~ x)|list|join }}",
+        ];
+        foreach (var way in ways)
+        {
+            var rendered = ChatTemplate.Parse(way).Render(new Dictionary<string, JsonElement> { ["x"] = JsonSerializer.SerializeToElement("a<s>b") });
+            List<bool> origins = [];
+            for (var at = rendered.Text.IndexOf("<s>", StringComparison.Ordinal); at >= 0; at = rendered.Text.IndexOf("<s>", at + 1, StringComparison.Ordinal))
+            {
+                origins.Add(rendered.IsOfTemplate(at, at + 3));
+            }
+
+            Assert.That(origins, Is.EquivalentTo(new[] { true, false }), $"{way}: {rendered.Text}");
+        }
+    }
+
+    [Test]
+    public void Render_ATokenPutTogetherFromBoth_IsNotTheTemplates()
+    {
+        var rendered = ChatTemplate.Parse("<|im_{{ x }}|>").Render(new Dictionary<string, JsonElement> { ["x"] = JsonSerializer.SerializeToElement("end") });
+
+        Assert.That(rendered.Text, Is.EqualTo("<|im_end|>"));
+        Assert.That(rendered.IsOfTemplate(0, rendered.Text.Length), Is.False);
+    }
+
+    [TestCaseSource(nameof(Tokenizers))]
+    public void Encode_SpecialTokensInMessages_AreText(string name)
+    {
+        var tokenizer = Load(name);
+        var special = Enumerable.Range(0, tokenizer.VocabSize).Where(tokenizer.IsSpecial).ToArray();
+        var marker = special[^1];
+        var template = ChatTemplate.Parse("{{ marker }}{% for m in messages %}{{ m.role }}\n{{ m.content }}{{ marker }}{% endfor %}{{ tools|tojson }}");
+        Dictionary<string, string> tokens = new() { ["marker"] = tokenizer.TokenText(marker) };
+
+        int[] Encode(string content) => template.Render(
+            new Dictionary<string, JsonElement>
+            {
+                ["messages"] = JsonSerializer.SerializeToElement(new[] { new { role = "user", content }, new { role = content, content = "x" } }),
+                ["tools"] = JsonSerializer.SerializeToElement(new[] { new { name = content } }),
+            },
+            tokens).Encode(tokenizer);
+
+        var everything = Encode(string.Join(' ', special.Select(id => tokenizer.TokenText(id))));
+        Assert.That(everything.Where(tokenizer.IsSpecial), Is.EqualTo(new[] { marker, marker, marker }));
+        foreach (var id in special.Take(40))
+        {
+            var text = tokenizer.TokenText(id);
+            foreach (var content in new[] { text, $"a{text}b", text + text, text[1..], text[..^1] })
+            {
+                Assert.That(Encode(content).Where(tokenizer.IsSpecial), Is.EqualTo(new[] { marker, marker, marker }), content);
+            }
+        }
+    }
+
+    [TestCaseSource(nameof(Tokenizers))]
+    public void Encode_BenignText_GivesTheIdsOfTheWholeText(string name)
+    {
+        var tokenizer = Load(name);
+        var marker = tokenizer.TokenText(Enumerable.Range(0, tokenizer.VocabSize).Last(tokenizer.IsSpecial));
+        var template = ChatTemplate.Parse("{% for m in messages %}{{ marker }} {{ m }}\n{{ marker }}\n{{ m|trim }} {{ m }}{% endfor %}");
+        foreach (var message in new[] { "Hello, world", " leading", "trailing \n", "\n\n\nlines\n\n", "naïve 日本語 😀", "    code()\n\t\tx", "", "'ll", "1234567", "<think> & <b>" })
+        {
+            var rendered = template.Render(
+                new Dictionary<string, JsonElement> { ["messages"] = JsonSerializer.SerializeToElement(new[] { message, message }) }, new Dictionary<string, string> { ["marker"] = marker });
+
+            if (message == "<think> & <b>" && tokenizer.Encode(message, addSpecial: false, parseSpecial: true).Length < tokenizer.EncodeUntrusted(message).Length)
+            {
+                continue; // there it is a token of the tokenizer, and so no benign text
+            }
+
+            Assert.That(rendered.Encode(tokenizer), Is.EqualTo(tokenizer.Encode(rendered.Text, addSpecial: false, parseSpecial: true)), message);
+        }
+    }
+
+    private static Tokenizer Load(string name)
+    {
+        var folder = SharedVectorTests.Unpack(SharedFiles.Require("data", "tokenizers", name));
+        try
+        {
+            return Tokenizer.Load(name == "gpt2" ? Path.Combine(folder, "tokenizer.json") : folder);
+        }
+        finally
+        {
+            Directory.Delete(folder, recursive: true);
+        }
+    }
+}
