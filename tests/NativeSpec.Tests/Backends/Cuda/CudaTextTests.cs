@@ -1,6 +1,7 @@
 using NativeSpec.Backends;
 using NativeSpec.Engine;
 using NativeSpec.Loading.Safetensors;
+using NativeSpec.Sampling;
 using NativeSpec.Speculation;
 using NativeSpec.Speculation.DraftModels;
 using NativeSpec.Tensors;
@@ -17,21 +18,22 @@ public sealed class CudaTextTests
 
     private static readonly GenerationOptions Plain = new()
     {
+        LogitBias = new Dictionary<int, float> { [TestFolder.PoisonedToken] = -100 },
         MaxTokens = 20,
         Seed = 7,
         Temperature = 0,
         TopLogProbs = 1,
         Speculation = SpeculationOptions.Off,
-        StopIds = [],
         IgnoreEndOfText = true,
     };
 
+    /// <summary>Chosen on the device, where nothing is added to a logit; and by the host.</summary>
     private static readonly GenerationOptions[] Kinds =
     [
-        Plain,
-        Plain with { Temperature = 0.7f },
+        Plain with { LogitBias = new Dictionary<int, float>() },
+        Plain with { Temperature = 0.3f, LogitBias = new Dictionary<int, float>() },
         Plain with { Temperature = 1, TopP = 0.9f, MinP = 0.02f },
-        Plain with { Temperature = 0.7f, TopK = 20, RepetitionPenalty = 1.2f, LogitBias = new Dictionary<int, float> { [9] = 1 } },
+        Plain with { Temperature = 0.7f, TopK = 20, RepetitionPenalty = 1.2f, LogitBias = new Dictionary<int, float> { [9] = 1, [TestFolder.PoisonedToken] = -100 } },
     ];
 
     [Test]
@@ -76,6 +78,27 @@ public sealed class CudaTextTests
         }
 
         Assert.That(CudaEmulator.Problems(), Is.Empty);
+    }
+
+    [Test]
+    public async Task CompleteAsync_BesideAndAfterARequestWhoseNumbersAreNone_WritesItsText()
+    {
+        CudaEmulator.Require();
+        using var folder = new TestFolder(dtype: DType.BF16);
+        using var other = new TestFolder(seed: 99);
+        using var engine = Open(folder, other);
+        var plain = await engine.CompleteAsync(Prompt, Plain);
+        var poisoned = Enumerable.Range(0, 4).Select(_ => engine.CompleteAsync([.. Enumerable.Repeat(TestFolder.PoisonedToken, 130)], Plain)).ToArray();
+        var beside = engine.CompleteAsync(Prompt, Plain);
+        foreach (var task in poisoned)
+        {
+            Assert.ThrowsAsync<NonFiniteLogitsException>(() => task);
+        }
+
+        AssertSame(await beside, plain);
+        var right = new AlwaysRightDrafter([.. Prompt, .. plain.Ids.Take(3), TestFolder.PoisonedToken, .. plain.Ids.Skip(4)]);
+        AssertSame(await engine.CompleteAsync(Prompt, Plain), plain); // in pages that the others had
+        AssertSame(await engine.CompleteAsync(Prompt, Plain with { Speculation = new() { Drafters = [], Sources = [right], MaxNodes = 8, Unplanned = true } }), plain);
     }
 
     private static SpeculationOptions All(int nodes)
