@@ -8,14 +8,12 @@ namespace NativeSpec.Backends.Cuda;
 /// <remarks>Rows past a pass see the keys of earlier ones in the cache as they would those of an earlier forward, so where a run is cut changes no bit.</remarks>
 internal sealed unsafe class CudaProgram : IForwardProgram, IRowAnswers
 {
-    private static readonly int[] Buckets = [8, 16, 32, 64];
-
     private readonly ForwardPlan _plan;
     private readonly CudaBackend _backend;
     private readonly BatchCheck _check;
     private readonly DeviceBuffers _buffers = new();
     private readonly KeptRows[] _kept;
-    private readonly LaunchList?[] _launches = new LaunchList?[Buckets.Length * (Buckets.Length + 1)];
+    private readonly LaunchList?[] _launches = new LaunchList?[CudaLayout.Buckets.Length * (CudaLayout.Buckets.Length + 1)];
     private readonly ChoiceRule[] _rules;
     private readonly RowAnswer[] _answers;
     private readonly TopRows? _top;
@@ -199,7 +197,8 @@ internal sealed unsafe class CudaProgram : IForwardProgram, IRowAnswers
     }
 
     private static int IndexOf(int rows, int logitRows)
-        => (Array.IndexOf(Buckets, CudaLayout.BucketOf(rows)) * (Buckets.Length + 1)) + (logitRows == 0 ? 0 : 1 + Array.IndexOf(Buckets, CudaLayout.BucketOf(logitRows)));
+        => (Array.IndexOf(CudaLayout.Buckets, CudaLayout.BucketOf(rows)) * (CudaLayout.Buckets.Length + 1))
+            + (logitRows == 0 ? 0 : 1 + Array.IndexOf(CudaLayout.Buckets, CudaLayout.BucketOf(logitRows)));
 
     private bool IsInput(Rows value) => !_plan.Steps.Any(step => step.Writes == value && step.Reads != value && step is not ProjectStep { Epilogue: Epilogue.Add or Epilogue.AddSilu });
 
