@@ -1,5 +1,6 @@
 using NativeSpec.Backends;
 using NativeSpec.Backends.Cuda;
+using NativeSpec.Backends.Cuda.Driver;
 using NativeSpec.Loading.Llama;
 using NativeSpec.Model;
 using NativeSpec.Tensors;

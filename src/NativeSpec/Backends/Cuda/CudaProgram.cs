@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using NativeSpec.Backends.Cuda.Driver;
 
 namespace NativeSpec.Backends.Cuda;
 
@@ -24,7 +25,7 @@ internal sealed unsafe class CudaProgram : IForwardProgram, IRowAnswers
     private CudaResource? _staging;  // what goes up, and answers that come down
     private int _uploadBytes;
     private int _rotaryDim;
-    private int _maxContext;
+    private RoundUpload? _upload;
     private bool _isWhole;           // the last run was one pass: its rows lie where they were computed
     private int _logitRows;          // of the last run
     private LaunchList? _last;
@@ -241,8 +242,8 @@ internal sealed unsafe class CudaProgram : IForwardProgram, IRowAnswers
     private void Bind(CudaTurn turn, CudaKv? kv, int variableInts, int rotaryDim, int maxRows)
     {
         (_kv, _rotaryDim) = (kv, rotaryDim);
-        _maxContext = kv is null ? 1 : _plan.MaxContext > 0 ? Math.Min(_plan.MaxContext, kv.Shape.Rows) : kv.Shape.Rows;
-        var mostItems = _attends ? AttentionWork.Most(_maxContext, CudaLayout.MostRows) : 0;
+        var maxContext = kv is null ? 1 : _plan.MaxContext > 0 ? Math.Min(_plan.MaxContext, kv.Shape.Rows) : kv.Shape.Rows;
+        var mostItems = _attends ? AttentionWork.Most(maxContext, CudaLayout.MostRows) : 0;
         var (most, mostLogits) = (CudaLayout.BucketOf(Math.Min(maxRows, _plan.MaxRows)), _plan.MaxLogitRows == 0 ? 0 : CudaLayout.BucketOf(_plan.MaxLogitRows));
         var largest = new RoundLayout(most, mostLogits, rotaryDim);
         _uploadBytes = checked(largest.Items + (mostItems * sizeof(AttentionItem)) + (variableInts * sizeof(int)) + 16);
@@ -254,7 +255,8 @@ internal sealed unsafe class CudaProgram : IForwardProgram, IRowAnswers
             kept.Bind(turn);
         }
 
-        _translator = new PlanTranslator(_plan, _backend, kv, _buffers, _maxContext, mostItems, rotaryDim);
+        _upload = new RoundUpload(kv, _work, rotaryDim, maxContext);
+        _translator = new PlanTranslator(_plan, _backend, kv, _buffers, maxContext, mostItems, rotaryDim);
         _launches[IndexOf(most, mostLogits)] = _translator.Translate(turn, _backend.Staging(turn), most, mostLogits); // loads weights, and makes all buffers
         foreach (var kept in _plan.MaxRows > CudaLayout.MostRows ? _kept : [])
         {
@@ -308,11 +310,11 @@ internal sealed unsafe class CudaProgram : IForwardProgram, IRowAnswers
         }
 
         _last = launches;
-        var bytes = Fill(new RoundLayout(bucket, logitBucket, _rotaryDim), batch, first, rows, bucket, firstLogit, logitRows, logitBucket);
+        var bytes = _upload!.Fill(_staging!.Host, batch, new PassRows(first, rows, bucket), new PassRows(firstLogit, logitRows, logitBucket), _rules);
         try
         {
             CopyIn(turn, first, rows);
-            turn.Upload(_buffers[BufferUse.Upload, 0], _staging!.Host, bytes);
+            turn.Upload(_buffers[BufferUse.Upload, 0], _staging.Host, bytes);
             Launch(turn, launches);
             if (_kv is not null)
             {
@@ -384,77 +386,5 @@ internal sealed unsafe class CudaProgram : IForwardProgram, IRowAnswers
                 turn.Copy(Home(turn, kept) + ((ulong)at * width), _translator!.Value(turn, kept.Value), (long)((ulong)count * width));
             }
         }
-    }
-
-    /// <summary>Writes what goes up: a bucket's rows, of which those past the batch's have no position and a cache row that nobody reads.</summary>
-    /// <returns>Bytes.</returns>
-    private int Fill(in RoundLayout layout, RowBatch batch, int first, int rows, int bucket, int firstLogit, int logitRows, int logitBucket)
-    {
-        var half = _rotaryDim / 2;
-        var block = _staging!.Host;
-        batch.Tokens.AsSpan(first, rows).CopyTo(Ints(layout.Tokens, bucket));
-        Ints(layout.Tokens, bucket)[rows..].Clear();
-        batch.Positions.AsSpan(first, rows).CopyTo(Ints(layout.Positions, bucket));
-        Ints(layout.Positions, bucket)[rows..].Fill(-1);
-        for (var i = 0; i < logitBucket; i++)
-        {
-            Ints(layout.LogitRows, logitBucket)[i] = i < logitRows ? batch.LogitRows[firstLogit + i] - first : 0;
-        }
-
-        if (_rules.Length > 0)
-        {
-            var rules = new Span<ChoiceRule>(block + layout.Rules, logitBucket);
-            _rules.AsSpan(firstLogit, logitRows).CopyTo(rules);
-            rules[logitRows..].Clear();
-        }
-
-        if (_kv is not { } kv)
-        {
-            return layout.Items;
-        }
-
-        batch.KvRows.AsSpan(first, rows).CopyTo(Ints(layout.KvRows, bucket));
-        for (var i = rows; i < bucket; i++)
-        {
-            Ints(layout.KvRows, bucket)[i] = kv.DeadRow + (i % RowBatch.PageSize);
-        }
-
-        batch.Cos.AsSpan(first * half, rows * half).CopyTo(new Span<float>(block + layout.Cos, rows * half));
-        batch.Sin.AsSpan(first * half, rows * half).CopyTo(new Span<float>(block + layout.Sin, rows * half));
-        Ints(layout.MoveCount, 1)[0] = kv.Moves;
-        kv.From.AsSpan(0, kv.Moves).CopyTo(Ints(layout.MoveFrom, CudaKv.MostMoves));
-        kv.To.AsSpan(0, kv.Moves).CopyTo(Ints(layout.MoveTo, CudaKv.MostMoves));
-        if (!_attends)
-        {
-            return layout.Items;
-        }
-
-        batch.Trunk.AsSpan(first, rows).CopyTo(Ints(layout.Trunk, bucket));
-        Ints(layout.Trunk, bucket)[rows..].Fill(1);
-        var work = new Span<AttentionItem>(block + layout.Items, AttentionWork.Most(_maxContext, CudaLayout.MostRows));
-
-        // Pages lie behind the items, of which the number is known once they are made; so they are counted from their own begin first.
-        var count = _work!.Plan(batch, first, rows, pages: 0, work);
-        var pages = layout.Items + (count * sizeof(AttentionItem));
-        var paths = pages + (batch.PageCount * sizeof(int));
-        foreach (ref var item in work[..count])
-        {
-            item.Pages += pages / sizeof(int);
-        }
-
-        Ints(layout.ItemCount, 1)[0] = count;
-        batch.Pages.AsSpan(0, batch.PageCount).CopyTo(Ints(pages, batch.PageCount));
-        batch.PathRows.AsSpan(0, batch.PathCount).CopyTo(Ints(paths, batch.PathCount));
-        var pageStart = Ints(layout.PageStart, bucket);
-        var pathStart = Ints(layout.PathStart, bucket);
-        for (var i = 0; i < bucket; i++)
-        {
-            pageStart[i] = (pages / sizeof(int)) + (i < rows ? batch.PageStart[first + i] : 0);
-            pathStart[i] = (paths / sizeof(int)) + (i < rows ? batch.PathStart[first + i] : 0);
-        }
-
-        return paths + (batch.PathCount * sizeof(int));
-
-        Span<int> Ints(int offset, int count) => new(_staging!.Host + offset, count);
     }
 }

@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using NativeSpec.Backends.Cuda.Driver;
 using NativeSpec.Backends.Native;
 using NativeSpec.Tensors;
 

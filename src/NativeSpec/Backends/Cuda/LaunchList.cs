@@ -1,3 +1,4 @@
+using NativeSpec.Backends.Cuda.Driver;
 using NativeSpec.Tensors;
 
 namespace NativeSpec.Backends.Cuda;

@@ -1,6 +1,6 @@
 using System.Text;
 
-namespace NativeSpec.Backends.Cuda;
+namespace NativeSpec.Backends.Cuda.Driver;
 
 /// <summary>A turn of a thread at a <see cref="CudaContext"/>: all that can be asked of the driver. Work goes to the context's stream, in order, and is
 /// done when <see cref="Synchronize"/> has returned.</summary>
