@@ -55,11 +55,11 @@ TEXT
     chmod +x artifacts/nativespec
 }
 
-# The command compiled ahead of time, for this machine's processor.
+# The command compiled ahead of time, for this machine's processor: one program where a linker is, else for the runtime.
 publish_ahead() {
     local rid
     rid=$(dotnet --info | awk '$1 == "RID:" { print $2 }')
-    if command -v "${CC:-clang}" >/dev/null || command -v gcc >/dev/null; then
+    if command -v clang >/dev/null || command -v gcc >/dev/null; then
         echo "== command, compiled ahead of time to one program (a minute or two)"
         if dotnet publish src/NativeSpec.Cli -c Release --verbosity minimal -r "$rid" -p:PublishAot=true -p:IlcInstructionSet=native -o artifacts/ahead; then
             return
@@ -130,7 +130,8 @@ run_tests() {
     results=$(mktemp)
     trap 'rm -f "$results"' EXIT
     if [ "${#arguments[@]}" = 0 ]; then test_native; else build_native; fi
-    dotnet build NativeSpec.sln -c Release --verbosity quiet
+    echo "== libraries, command and tests"
+    dotnet build NativeSpec.sln -c Release --verbosity minimal
     test_once "all instructions" ${arguments[@]+"${arguments[@]}"}
     if [ "$levels" = 1 ]; then
         # The native library asks the processor, not .NET, and has been tested on all of its levels: these passes do without it.

@@ -25,7 +25,8 @@ public sealed partial class InferenceEngine
     {
         ObjectDisposedException.ThrowIf(_disposed, this);
         var core = new SpeculationCore(_drafters.All, _speculation.Cost, Config.VocabSize, _speculation.MaxNodes) { NotWorthwhile = _speculation.NotWorthwhile };
-        var tokens = Math.Clamp((int)(0.1 / _speculation.Cost.At(1, 0)), 8, Math.Max(Math.Min(48, (MaxContext / 3) - 1), 1));
+        var room = Math.Clamp((MaxContext / 3) - 1, 1, 48);
+        var tokens = Math.Clamp((int)(0.1 / _speculation.Cost.At(1, 0)), Math.Min(8, room), room);
         var (began, best, slower) = (Stopwatch.GetTimestamp(), TimeSpan.MaxValue, 0);
         var least = RuntimeFeature.IsDynamicCodeCompiled ? TieringTakes : TimeSpan.Zero;
         IReadOnlyList<int> text = [_checkpoint.EosTokenIds.FirstOrDefault()];

@@ -2,6 +2,7 @@ using System.Runtime.CompilerServices;
 using System.Security.Cryptography;
 using Microsoft.Extensions.Logging;
 using NativeSpec.Backends;
+using NativeSpec.Chat;
 using NativeSpec.Engine.Profiles;
 using NativeSpec.Engine.Telemetry;
 using NativeSpec.Loading;
@@ -41,12 +42,13 @@ public sealed partial class InferenceEngine : IDisposable
     private readonly EngineOptions _options;
     private bool _disposed;
 
-    private InferenceEngine(string name, LlamaCheckpoint checkpoint, Tokenizer tokenizer, IBackend backend, EngineOptions options, LoadSteps steps)
+    private InferenceEngine(string name, string path, LlamaCheckpoint checkpoint, Tokenizer tokenizer, IBackend backend, EngineOptions options, LoadSteps steps)
     {
         using var unfinished = new Unfinished(this);
         _checkpoint = checkpoint;
         _backend = backend;
         _options = options;
+        _chatTemplates = new Lazy<ChatTemplates>(() => ReadChatTemplates(path, options));
         _logger = options.Logger;
         Tokenizer = tokenizer;
         var memory = backend.MemoryBytes;

@@ -1,6 +1,7 @@
 using System.Numerics;
+using NativeSpec.Chat.Templates.Syntax;
 
-namespace NativeSpec.Chat.Templates;
+namespace NativeSpec.Chat.Templates.Library;
 
 /// <summary>The filters of Jinja that are supported, each with its parameters.</summary>
 internal static class Filters

@@ -1,7 +1,8 @@
 using System.Numerics;
 using System.Text;
+using NativeSpec.Chat.Templates.Syntax;
 
-namespace NativeSpec.Chat.Templates;
+namespace NativeSpec.Chat.Templates.Library;
 
 /// <summary>What can be done with text, and with lists in the same way. Places are counted in code points, as in Python.</summary>
 internal static class Texts

@@ -1,4 +1,4 @@
-namespace NativeSpec.Chat.Templates;
+namespace NativeSpec.Chat.Templates.Library;
 
 /// <summary>The filters that put values in order.</summary>
 internal static class Sorting

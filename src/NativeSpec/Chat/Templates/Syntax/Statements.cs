@@ -1,4 +1,4 @@
-namespace NativeSpec.Chat.Templates;
+namespace NativeSpec.Chat.Templates.Syntax;
 
 /// <summary>A statement of a template.</summary>
 /// <param name="Position">Where it begins in the template.</param>

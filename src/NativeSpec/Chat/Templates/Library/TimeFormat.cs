@@ -1,7 +1,7 @@
 using System.Globalization;
 using System.Text;
 
-namespace NativeSpec.Chat.Templates;
+namespace NativeSpec.Chat.Templates.Library;
 
 /// <summary>strftime, as the C library writes it for English.</summary>
 internal static class TimeFormat

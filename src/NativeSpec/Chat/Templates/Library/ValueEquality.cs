@@ -1,7 +1,7 @@
 using System.Diagnostics.CodeAnalysis;
 using System.Numerics;
 
-namespace NativeSpec.Chat.Templates;
+namespace NativeSpec.Chat.Templates.Library;
 
 /// <summary>Equality and order as Python has them: 1, 1.0 and true are equal, texts are compared by their code points, and where text comes from
 /// makes no difference.</summary>

@@ -1,6 +1,6 @@
 using System.Numerics;
 
-namespace NativeSpec.Chat.Templates;
+namespace NativeSpec.Chat.Templates.Library;
 
 /// <summary>The names that every template knows.</summary>
 internal static class Globals

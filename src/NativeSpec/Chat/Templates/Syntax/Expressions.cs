@@ -1,4 +1,6 @@
-namespace NativeSpec.Chat.Templates;
+using NativeSpec.Chat.Templates.Library;
+
+namespace NativeSpec.Chat.Templates.Syntax;
 
 /// <summary>An expression of a template.</summary>
 /// <param name="Position">Where it begins in the template.</param>

@@ -1,4 +1,4 @@
-namespace NativeSpec.Chat.Templates;
+namespace NativeSpec.Chat.Templates.Syntax;
 
 /// <content>Tags.</content>
 internal sealed partial class TemplateParser

@@ -1,7 +1,7 @@
 using System.Globalization;
 using System.Numerics;
 
-namespace NativeSpec.Chat.Templates;
+namespace NativeSpec.Chat.Templates.Library;
 
 /// <summary>Arithmetic as Python has it: whole numbers without bounds but for a limit, division that rounds down, and how numbers print.</summary>
 internal static class Numbers

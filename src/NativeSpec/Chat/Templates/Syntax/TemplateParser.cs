@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
+using NativeSpec.Chat.Templates.Library;
 
-namespace NativeSpec.Chat.Templates;
+namespace NativeSpec.Chat.Templates.Syntax;
 
 /// <summary>Reads a template into statements, by recursive descent along Jinja's own grammar. What Jinja has and this engine has not is refused here,
 /// with its place, and never later while a conversation is rendered.</summary>

@@ -1,7 +1,7 @@
 using System.Globalization;
 using System.Text;
 
-namespace NativeSpec.Chat.Templates;
+namespace NativeSpec.Chat.Templates.Library;
 
 /// <summary>Values as text: as Python's str and repr write them, and as JSON. Text inside keeps its marks; what stands around it is the template's.</summary>
 internal static class Printing

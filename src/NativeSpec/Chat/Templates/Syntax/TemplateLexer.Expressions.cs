@@ -1,7 +1,7 @@
 using System.Globalization;
 using System.Text;
 
-namespace NativeSpec.Chat.Templates;
+namespace NativeSpec.Chat.Templates.Syntax;
 
 /// <content>What stands inside <c>{{ }}</c> and <c>{% %}</c>.</content>
 internal sealed partial class TemplateLexer

@@ -1,6 +1,7 @@
 using System.Numerics;
+using NativeSpec.Chat.Templates.Syntax;
 
-namespace NativeSpec.Chat.Templates;
+namespace NativeSpec.Chat.Templates.Library;
 
 /// <summary>The methods that values have: Python's, as far as templates use them and they change nothing.</summary>
 internal static class Methods

@@ -1,4 +1,4 @@
-namespace NativeSpec.Chat.Templates;
+namespace NativeSpec.Chat.Templates.Library;
 
 /// <summary>The tests of Jinja: <c>x is …</c></summary>
 internal static class Tests

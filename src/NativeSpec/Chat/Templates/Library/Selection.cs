@@ -1,4 +1,4 @@
-namespace NativeSpec.Chat.Templates;
+namespace NativeSpec.Chat.Templates.Library;
 
 /// <summary>The filters that go through values and pick some of them or something of each.</summary>
 internal static class Selection

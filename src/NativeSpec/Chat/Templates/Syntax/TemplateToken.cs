@@ -1,4 +1,4 @@
-namespace NativeSpec.Chat.Templates;
+namespace NativeSpec.Chat.Templates.Syntax;
 
 /// <summary>The kinds of token that a template is cut into.</summary>
 internal enum TokenKind

@@ -1,4 +1,4 @@
-namespace NativeSpec.Chat.Templates;
+namespace NativeSpec.Chat.Templates.Syntax;
 
 /// <summary>Cuts a template into tokens, as Jinja 3 does with trim_blocks and lstrip_blocks: the line end behind a tag is part of the tag, and
 /// so is the white space before a tag that begins its line. Each character is looked at a fixed number of times, and not before the parser

@@ -1,6 +1,6 @@
 using System.Diagnostics.CodeAnalysis;
 
-namespace NativeSpec.Chat.Templates;
+namespace NativeSpec.Chat.Templates.Syntax;
 
 /// <summary>A template's text, with every line ended as Jinja ends it and without the last line's end, and what says where in it something is.</summary>
 internal sealed class TemplateSource

@@ -1,6 +1,6 @@
 using System.Numerics;
 
-namespace NativeSpec.Chat.Templates;
+namespace NativeSpec.Chat.Templates.Library;
 
 /// <summary>A value of a template. These types are all that there is: a template reaches no object of .NET and changes none of what it was
 /// given.</summary>
