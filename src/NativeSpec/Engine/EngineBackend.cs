@@ -73,6 +73,18 @@ internal static partial class EngineBackend
     /// <exception cref="ArgumentException">The environment variable names a level that this processor does not run.</exception>
     public static KernelChoice Kernels()
     {
+        var onProcessor = OnProcessor();
+        if (CudaDevice.Find(null, out _) is not { } device)
+        {
+            return onProcessor;
+        }
+
+        var cuda = $"cuda sm_{device.Capability} ({device.Name})";
+        return new KernelChoice(cuda, cuda, [cuda, .. onProcessor.Available]);
+    }
+
+    private static KernelChoice OnProcessor()
+    {
         if (NativeOptions.ExpectedLevel is not { } expected)
         {
             return new KernelChoice($"managed {SimdLevels.Best}", "native", [.. SimdLevels.Available.Select(level => $"managed {level}")]);

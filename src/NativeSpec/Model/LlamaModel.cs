@@ -123,6 +123,9 @@ internal sealed class LlamaModel : IDisposable
         return new HiddenRow(this, Forwards, logitRow);
     }
 
+    /// <summary>What computes the forward.</summary>
+    internal IForwardProgram Program => _program;
+
     /// <summary>Forwards so far, begun ones included: the last one's number.</summary>
     internal long Forwards { get; private set; }
 

@@ -29,6 +29,7 @@ internal sealed unsafe class CudaProgram : IForwardProgram, IRowAnswers
     private int _maxContext;
     private bool _isWhole;           // the last run was one pass: its rows lie where they were computed
     private int _logitRows;          // of the last run
+    private LaunchList? _last;
     private bool _disposed;
 
     public CudaProgram(ForwardPlan plan, CudaBackend backend)
@@ -154,6 +155,39 @@ internal sealed unsafe class CudaProgram : IForwardProgram, IRowAnswers
         return *number;
     }
 
+    /// <summary>Times the kernels of the last run, each launched some times alone. What the run computed is gone afterwards; whoever measures has
+    /// committed nothing.</summary>
+    /// <param name="repeats">Launches of each that are timed together, after one that is not.</param>
+    public IReadOnlyList<KernelTime> Measure(int repeats)
+    {
+        var launches = _last ?? throw new InvalidOperationException("nothing has been computed yet");
+        using var turn = _backend.Context.Enter();
+        using CudaResource begin = turn.CreateEvent(), end = turn.CreateEvent();
+        Dictionary<string, KernelTime> times = [];
+        foreach (ref readonly var launch in launches.All)
+        {
+            var alone = launch with { IsDependent = false };
+            turn.Launch(alone);
+            turn.RecordEvent(begin);
+            for (var i = 0; i < repeats; i++)
+            {
+                turn.Launch(alone);
+            }
+
+            turn.RecordEvent(end);
+            turn.Synchronize("a kernel is timed", launch.Kernel.Name);
+            var before = times.GetValueOrDefault(launch.Kernel.Name, new KernelTime(launch.Kernel.Name, 0, 0, 0));
+            times[launch.Kernel.Name] = before with
+            {
+                Launches = before.Launches + 1,
+                Seconds = before.Seconds + (turn.SecondsBetween(begin, end) / repeats),
+                WeightBytes = before.WeightBytes + launch.WeightBytes,
+            };
+        }
+
+        return [.. times.Values];
+    }
+
     /// <inheritdoc/>
     public void Dispose()
     {
@@ -245,6 +279,7 @@ internal sealed unsafe class CudaProgram : IForwardProgram, IRowAnswers
         Array.ForEach(_kept, kept => kept.Unbind());
         _top?.Unbind();
         _translator = null;
+        _last = null;
     }
 
     /// <summary>How many of the wanted rows lie in a pass; they stand in the order of the rows where there is more than one.</summary>
@@ -273,6 +308,7 @@ internal sealed unsafe class CudaProgram : IForwardProgram, IRowAnswers
             launches.Graph = turn.Record(launches.All);
         }
 
+        _last = launches;
         var bytes = Fill(new RoundLayout(bucket, logitBucket, _rotaryDim), batch, first, rows, bucket, firstLogit, logitRows, logitBucket);
         try
         {

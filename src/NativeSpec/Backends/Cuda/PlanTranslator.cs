@@ -353,7 +353,7 @@ internal sealed class PlanTranslator
                 SwiGlu = swiGluScale != 0 ? 1 : 0,
                 Scale = scale,
                 SwiGluScale = swiGluScale,
-            });
+            }, matrix.Memory.Bytes);
         }
 
         private readonly ulong PackedValue(Rows value) => _of._buffers.Get(

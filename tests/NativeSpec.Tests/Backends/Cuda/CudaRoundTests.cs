@@ -101,6 +101,24 @@ public sealed class CudaRoundTests
     }
 
     [Test]
+    public void Measure_OfAForward_HasEveryKernelWithTheWeightsThatItReads()
+    {
+        using var weights = new SyntheticModel(TestConfigs.Tiny, DType.BF16, 3);
+        var backend = CudaEmulator.Create();
+        using var run = new ModelRun(backend, weights.Config, weights.Tensors);
+        run.Append(run.Open(), [1]);
+
+        var kernels = ((CudaProgram)run.Model.Program).Measure(1).ToDictionary(kernel => kernel.Name);
+
+        Assert.That(kernels.Values.Select(kernel => kernel.Seconds), Has.All.Positive);
+        Assert.That(kernels["matmul_bf16_8"].Launches, Is.EqualTo((4 * 3) + 1));
+        Assert.That(kernels["tree_attention_64"].Launches, Is.EqualTo(3));
+        Assert.That(kernels["matmul_bf16_8"].WeightBytes, Is.EqualTo((3 * ((1 + 1 + 2) * 16384L)) + (3 * 2 * 16384L) + (3 * 16384L)), "slabs of 128 outputs by stages of 64 columns");
+        Assert.That(kernels["rms_norm"].WeightBytes, Is.Zero);
+        Assert.That(backend.MeasureCopying(1 << 20), Is.Positive);
+    }
+
+    [Test]
     public void Run_KernelByKernel_GivesTheBitsOfTheGraph()
     {
         using var weights = new SyntheticModel(TestConfigs.Mixed, DType.F32, 3);
