@@ -16,12 +16,14 @@ public sealed class DependencyTests
         ["Tokenization"] = ["Loading"],
         ["Sampling"] = [],
         // Conversations as text; a template reaches nothing but its own values.
-        ["Chat"] = ["Tokenization"],
+        ["Chat"] = ["Loading", "Tokenization"],
         // Operations on memory; a backend never sees what a token means.
         ["Backends"] = ["Tensors"],
         ["Backends.Cpu"] = ["Backends", "Tensors"],
         // The C++ kernels; how many threads there are to compute with is asked of the managed ones.
         ["Backends.Native"] = ["Backends", "Backends.Cpu", "Tensors"],
+        // The driver of a device and the kernels' launches; weights that are packed while they are loaded are packed by the native kernels.
+        ["Backends.Cuda"] = ["Backends", "Backends.Native", "Tensors"],
         // The forward, and what its rows can be asked; it knows no text.
         ["Model"] = ["Backends", "Loading", "Sampling", "Tensors"],
         // The face, and the rooms of candidates and their acceptance: tokens and numbers, no device and no model.
@@ -43,7 +45,7 @@ public sealed class DependencyTests
         ["Engine.Telemetry"] = ["Engine", "Sampling", "Speculation.Rounds"],
         ["Engine"] =
         [
-            "Backends", "Backends.Cpu", "Backends.Native", "Engine.Telemetry", "Loading", "Model", "Sampling", "Speculation", "Speculation.DraftModels",
+            "Backends", "Backends.Cpu", "Backends.Cuda", "Backends.Native", "Chat", "Engine.Telemetry", "Loading", "Model", "Sampling", "Speculation", "Speculation.DraftModels",
             "Speculation.Lookahead", "Speculation.Medusa", "Speculation.Planning", "Speculation.PromptLookup", "Speculation.Recycling",
             "Speculation.Rounds", "Speculation.Verification", "Tensors", "Tokenization",
         ],

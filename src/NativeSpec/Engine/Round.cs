@@ -1,4 +1,5 @@
 using NativeSpec.Model;
+using NativeSpec.Speculation.Planning;
 using NativeSpec.Speculation.Rounds;
 using NativeSpec.Speculation.Verification;
 
@@ -26,6 +27,7 @@ internal sealed class Round
     private readonly List<Drafting> _drafted;  // of those that decode
     private readonly int[] _remaining;         // [prompts] tokens left to compute
     private readonly int[] _shares;            // [prompts] rows of this round
+    private bool _isPromising;                 // whether drafting could pay for so many
     private bool _isOpen;                      // whether drafters are asked in this round
 
     /// <summary>Rounds of a model.</summary>
@@ -82,15 +84,19 @@ internal sealed class Round
         {
             _promptCost.Observe(_forest.RowCount, context, Seconds(forward));
         }
-        else if (_drafts.RowsRead == 0)
+        else
         {
             var seconds = Seconds(_core.Clock.GetTimestamp() - began);
-            _core.ObserveRound(_forest.RowCount, _plan.Context, Seconds(forward), seconds, emitted);
+            if (_drafts.RowsRead == 0)
+            {
+                _core.ObserveRound(_forest.RowCount, _plan.Context, Seconds(forward), seconds, emitted);
+            }
+
             // Only rounds in which the gate decided something compare its arms.
-            if (_drafted.Exists(Drafting.IsGated) && !_drafted.Exists(Drafting.IsUngated))
+            if (_isPromising && _drafted.Exists(Drafting.IsGated) && !_drafted.Exists(Drafting.IsUngated))
             {
                 var plainSeconds = _core.Cost.At(_drafted.Count, _plan.Context) * emitted / _drafted.Count;
-                _core.Gate.Observe(active.Count, _isOpen, plainSeconds, seconds);
+                _core.Gate.Observe(active.Count, _isOpen, plainSeconds, seconds, hasRead: _drafts.RowsRead > 0);
             }
         }
     }
@@ -101,8 +107,9 @@ internal sealed class Round
         _computed.Clear();
         _drafted.Clear();
         var decoding = CountDecoding(active);
-        _isOpen = _core.Gate.Opens(active.Count);
-        var mayOpenAfter = _core.Gate.MayOpenAfter(active.Count);
+        _isPromising = decoding <= 1 || SpeculationGate.Promises(_core.Cost, decoding, _core.MaxNodes, _plan.Context);
+        _isOpen = _isPromising && _core.Gate.Opens(active.Count);
+        var mayOpenAfter = _isPromising && _core.Gate.MayOpenAfter(active.Count);
         foreach (var sequence in active)
         {
             if (sequence.PromptRemaining == 0)

@@ -79,10 +79,10 @@ internal sealed class Scheduler : IDisposable
             active,
             _cache.TotalPages - free,
             free,
+            _cache.CachedPages,
             Preemptions,
             Volatile.Read(ref _rounds),
             Stopwatch.GetElapsedTime(Volatile.Read(ref _lastRound)),
-            _cache.CachedPages,
             Volatile.Read(ref _fault) is not null);
     }
 

@@ -218,6 +218,7 @@ internal sealed class Sequence : ITextWriter, IDisposable
     /// <summary>What there is to say of it now that it has ended.</summary>
     public RequestEnd End() => new(
         _request.Prompt.Length,
+        _cachedTokens,
         _output.Count,
         _admitted == 0 ? Stopwatch.GetElapsedTime(_submitted) : Stopwatch.GetElapsedTime(_submitted, _admitted),
         _output.Count == 0 ? null : Stopwatch.GetElapsedTime(_submitted, _firstToken),

@@ -35,7 +35,7 @@ public sealed class MemoryPlanTests
         var plan = new MemoryPlan(MaxContext: 300, KvTokens: 3000);
         var room = plan.ForDraft(
             TestConfigs.Tiny with { MaxPositionEmbeddings = positions }, new EngineOptions { MaxSequences = 10, DraftModels = ["one"] }, bytes, memory);
-        Assert.That(room, Is.EqualTo(new DraftRoom(10, context, tokens)));
+        Assert.That(room, Is.EqualTo(new DraftRoom(10, context, tokens, SharesPrefixes: true)));
     }
 
     [Test]

@@ -39,7 +39,7 @@ internal static class EngineMeter
 
     public static Counter<long> Refused { get; } = Meter.CreateCounter<long>("nativespec.requests.refused", "{request}", "Requests that were refused, with error.type");
 
-    public static Counter<long> PromptTokens { get; } = Meter.CreateCounter<long>("nativespec.prompt.tokens", "{token}", "Tokens of prompts, those of refused requests left out");
+    public static Counter<long> PromptTokens { get; } = Meter.CreateCounter<long>("nativespec.prompt.tokens", "{token}", "Tokens of prompts: source is computed, or cached where another request had left their keys and values");
 
     public static Counter<long> OutputTokens { get; } = Meter.CreateCounter<long>("nativespec.output.tokens", "{token}", "Tokens written");
 

@@ -9,6 +9,8 @@ namespace NativeSpec.Engine.Telemetry;
 /// <remarks>Listeners are somebody else's code, called on the thread that serves all requests: what they throw is logged and harms no request.</remarks>
 internal sealed class EngineTelemetry : IDisposable
 {
+    private static readonly KeyValuePair<string, object?> ComputedSource = new("source", "computed"), CachedSource = new("source", "cached");
+
     private readonly ILogger? _logger;
     private readonly IReadOnlyCollection<string> _drafters;
     private readonly KeyValuePair<string, object?> _model;
@@ -103,7 +105,7 @@ internal sealed class EngineTelemetry : IDisposable
     public IEnumerable<Measurement<long>> Pages()
     {
         var now = _snapshot();
-        return [State(now.UsedPages, "used"), State(now.FreePages, "free")];
+        return [State(now.UsedPages, "used"), State(Math.Max(now.FreePages - now.CachedPages, 0), "free"), State(now.CachedPages, "cached")];
     }
 
     /// <summary>For the counter of preemptions.</summary>
@@ -125,7 +127,8 @@ internal sealed class EngineTelemetry : IDisposable
         }
 
         EngineMeter.QueueTime.Record(end.Queue.TotalSeconds, _model);
-        EngineMeter.PromptTokens.Add(end.PromptTokens, _model);
+        EngineMeter.PromptTokens.Add(end.PromptTokens - end.CachedTokens, _model, ComputedSource);
+        EngineMeter.PromptTokens.Add(end.CachedTokens, _model, CachedSource);
         EngineMeter.OutputTokens.Add(end.OutputTokens, _model);
         CountSpeculation(end.Stats);
         if (end.Error is { } error && EngineMeter.RequestDuration.Enabled)
@@ -172,6 +175,7 @@ internal sealed class EngineTelemetry : IDisposable
         }
 
         activity.SetTag("gen_ai.usage.output_tokens", end.OutputTokens);
+        activity.SetTag("gen_ai.usage.cache_read.input_tokens", end.CachedTokens);
         activity.SetTag("nativespec.queue_time", end.Queue.TotalSeconds);
         if (end.FirstToken is { } first)
         {

@@ -4,6 +4,7 @@ namespace NativeSpec.Engine.Telemetry;
 
 /// <summary>What there is to say of a request that has ended.</summary>
 /// <param name="PromptTokens">Tokens of its prompt.</param>
+/// <param name="CachedTokens">Of them, those whose keys and values another request had left.</param>
 /// <param name="OutputTokens">Tokens it has written.</param>
 /// <param name="Queue">From the call until the engine began with it, or until its end if it never did.</param>
 /// <param name="FirstToken">From the call to its first token; null where there was none.</param>
@@ -13,4 +14,4 @@ namespace NativeSpec.Engine.Telemetry;
 /// <param name="FinishReason">Why its text ended; null where it did not.</param>
 /// <param name="Error">What it failed with.</param>
 internal readonly record struct RequestEnd(
-    int PromptTokens, int OutputTokens, TimeSpan Queue, TimeSpan? FirstToken, TimeSpan Decode, TimeSpan Duration, StatsCounter? Stats, FinishReason? FinishReason, Exception? Error);
+    int PromptTokens, int CachedTokens, int OutputTokens, TimeSpan Queue, TimeSpan? FirstToken, TimeSpan Decode, TimeSpan Duration, StatsCounter? Stats, FinishReason? FinishReason, Exception? Error);

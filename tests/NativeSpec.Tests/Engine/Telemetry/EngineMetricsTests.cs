@@ -32,7 +32,7 @@ public sealed class EngineMetricsTests
         {
             for (var i = 0; i < 5; i++)
             {
-                finished.Add(await one.CompleteAsync("the hello in the hello in", Greedy));
+                finished.Add(await one.CompleteAsync(string.Concat(Enumerable.Repeat("the hello in ", 30)), Greedy));
             }
 
             Assert.That(async () => await one.CompleteAsync([1, TestFolder.PoisonedToken], Greedy), Throws.InstanceOf<NonFiniteLogitsException>());
@@ -54,6 +54,7 @@ public sealed class EngineMetricsTests
         Assert.That(metered.Of("gen_ai.server.time_to_first_token", name), Has.Length.EqualTo(6), "the one that failed wrote none");
         Assert.That(metered.Of("nativespec.request.queue_time", name), Has.Length.EqualTo(7));
         Assert.That(metered.Of("nativespec.prompt.tokens", name).Sum(), Is.EqualTo((5 * finished[0].PromptTokens) + 2 + 3));
+        Assert.That(metered.Of("nativespec.prompt.tokens", name, ("source", "cached")).Sum(), Is.EqualTo(finished.Sum(result => result.CachedTokens)).And.Positive);
         Assert.That(metered.Of("nativespec.output.tokens", name).Sum(), Is.EqualTo((5 * 40) + 3));
         Assert.That(metered.Of("nativespec.rounds", name).Sum(), Is.GreaterThanOrEqualTo(finished.Sum(result => result.Timings.Rounds)));
         Assert.That(metered.Of("nativespec.round.time", name, ("part", "forward")).Sum(), Is.Positive);
@@ -140,7 +141,7 @@ public sealed class EngineMetricsTests
         telemetry.Show(() => default);
         var stats = new StatsCounter(["lookup"], ticksPerSecond: 1000);
         stats.Of(0).Accept(1);
-        var end = new RequestEnd(3, 5, TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(2), TimeSpan.FromSeconds(3), TimeSpan.FromSeconds(4), stats, null, new InvalidOperationException());
+        var end = new RequestEnd(3, 2, 5, TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(2), TimeSpan.FromSeconds(3), TimeSpan.FromSeconds(4), stats, null, new InvalidOperationException());
         var request = new SequenceRequest([1], Greedy, 1, 1, [], 1);
 
         Count();

@@ -42,6 +42,21 @@ public sealed class ControllerTests
         Assert.That(rates.Order().ElementAt(rates.Length / 2), Is.AtLeast(Allowed), $"median of [{string.Join(", ", rates.Select(r => $"{r:0.000}"))}]");
     }
 
+    /// <summary>Texts of several callers, of which new ones begin all the time: never slower than plain, and faster where a further node is cheap and a guess good.</summary>
+    [Test]
+    public void Auto_SeveralCallers_IsNeverSlowerThanPlain(
+        [Values(4, 16)] int callers, [Values(0.02, 0.5)] double costPerNode, [Values(0.0, 0.7)] double chance, [Values(0.005, 0.1)] double draftCost)
+    {
+        const int Rounds = 1500;
+        var clock = new SimulatedClock();
+        using var rounds = new SimulatedRounds(clock, [new SimulatedGuesser(clock, draftCost * One, chance, SimulatedRounds.Target.Logits)], One, costPerNode * One, callers: callers);
+        var plain = callers / (One * (1 + (costPerNode * (callers - 1))));
+
+        var gain = rounds.WriteTogether(callers, tokens: 60, Rounds) / plain;
+
+        Assert.That(gain, Is.AtLeast(costPerNode < 0.1 && draftCost < 0.1 && chance > 0 ? 1.3 : 0.99));
+    }
+
     /// <summary>A drafter that rests learns while that is cheap, and always from the round before it is asked again: heads read the hidden
     /// state of the very last token.</summary>
     [Test]

@@ -39,6 +39,81 @@ public sealed class SpeculationGateTests
         Assert.That(gate.Opens(4));
     }
 
+    /// <summary>A trial before which drafts have to read what they have missed costs many rounds. It is tried again when the rounds without have paid for it, so over a long time
+    /// finding out costs the allowance and the last trial.</summary>
+    [TestCase(40, 0.9)]
+    [TestCase(400, 0.5)]
+    [TestCase(400, 1.3, Description = "drafting pays, and is found out to, whatever the first reading costs")]
+    public void Opens_TrialsThatCostReading_ArePaidBeforeTheNext(int readingRounds, double gain)
+    {
+        const int Seconds = 400_000;
+        var gate = new SpeculationGate();
+        var (now, written, trials, closed, owed) = (0.0, 0.0, 0, readingRounds, 0);
+        while (now < Seconds)
+        {
+            var drafts = gate.Opens(16);
+            if (drafts && closed > 0)
+            {
+                (trials, owed) = (trials + 1, Math.Min(closed, readingRounds)); // what was written meanwhile has not been read
+            }
+
+            var reads = drafts && owed-- > 0;
+            var (tokens, seconds) = reads ? (1.0, 2.0) : drafts ? (gain, 1.0) : (1.0, 1.0);
+            gate.Observe(16, drafts, tokens, seconds, reads);
+            (now, written, closed) = (now + seconds, written + tokens, drafts ? 0 : closed + 1);
+        }
+
+        Assert.That(trials, Is.GreaterThan(gain > 1 ? 0 : 1));
+        Assert.That(written / now, Is.AtLeast((1 - (1.5 * DrafterAccount.Allowance)) * Math.Max(gain, 1) - (gain > 1 ? 0.03 : 0)));
+    }
+
+    /// <summary>Reading comes with every request: drafting that pays without it and not with it is sent away.</summary>
+    [Test]
+    public void Opens_WhereEveryRequestIsReadFirst_CountsTheReading()
+    {
+        var gate = new SpeculationGate();
+        var drafted = 0;
+        for (var round = 0; round < 4000; round++)
+        {
+            var drafts = gate.Opens(8);
+            var reads = round % 10 < 3;
+            gate.Observe(8, drafts, drafts && !reads ? 1.1 : 1, drafts && reads ? 2 : 1, drafts && reads);
+            drafted += drafts ? 1 : 0;
+        }
+
+        Assert.That(drafted, Is.LessThan(400));
+    }
+
+    [Test]
+    public void Opens_WhatHasLostForFewer_BeginsWithoutItForMore()
+    {
+        var gate = new SpeculationGate();
+        Write(gate, 4, 200, gain: 0.5);
+        Assert.That(gate.Opens(16), Is.False);
+        Assert.That(gate.Opens(2), "fewer may gain where more lose");
+    }
+
+    [Test]
+    public void Opens_WhatHasWonForFewer_IsStillTriedForMore()
+    {
+        var gate = new SpeculationGate();
+        Write(gate, 4, 200, gain: 1.5);
+        Assert.That(gate.Opens(16));
+    }
+
+    /// <summary>A forward bound by memory takes four times the nodes in its time; one bound by arithmetic, in four times its time.</summary>
+    [TestCase(0.01, true)]
+    [TestCase(0.5, true)]
+    [TestCase(0.95, false)]
+    [TestCase(1, false)]
+    public void Promises_FollowsWhatFurtherNodesCost(double perNode, bool promises)
+    {
+        int[] nodes = [1, 2, 4, 8, 16, 32, 64];
+        var cost = new CostCurve(nodes, [.. nodes.Select(count => 1 - perNode + (perNode * count))]);
+        Assert.That(SpeculationGate.Promises(cost, requests: 4, maxNodes: 64, context: 100), Is.EqualTo(promises));
+        Assert.That(SpeculationGate.Promises(cost, requests: 64, maxNodes: 64, context: 100), Is.False, "no room for candidates");
+    }
+
     /// <summary>A round takes a second, and without drafting writes one token.</summary>
     private static double Write(SpeculationGate gate, int sequences, int rounds, double gain)
     {
