@@ -29,7 +29,7 @@ public sealed partial class InferenceEngine
         var tokens = Math.Clamp((int)(0.1 / _speculation.Cost.At(1, 0)), Math.Min(8, room), room);
         var (began, best, slower) = (Stopwatch.GetTimestamp(), TimeSpan.MaxValue, 0);
         var least = RuntimeFeature.IsDynamicCodeCompiled ? TieringTakes : TimeSpan.Zero;
-        IReadOnlyList<int> text = [_checkpoint.EosTokenIds.FirstOrDefault()];
+        IReadOnlyList<int> text = [_checkpoint.EosTokenIds.Count > 0 ? _checkpoint.EosTokenIds[0] : 0];
         while (slower < 2 || Stopwatch.GetElapsedTime(began) < least)
         {
             var pass = Stopwatch.GetTimestamp();
