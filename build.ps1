@@ -64,12 +64,13 @@ function Publish-Command {
         Set-Content artifacts/nativespec.cmd '@if exist "%~dp0ahead\NativeSpec.Cli.exe" ("%~dp0ahead\NativeSpec.Cli.exe" %*) else (dotnet "%~dp0bin\NativeSpec.Cli.dll" %*)'
     }
     else {
-        Set-Content artifacts/nativespec @'
+        $launcher = @'
 #!/bin/sh
 here=$(dirname "$(readlink -f "$0")")
 [ -x "$here/ahead/NativeSpec.Cli" ] && exec "$here/ahead/NativeSpec.Cli" "$@"
 exec dotnet "$here/bin/NativeSpec.Cli.dll" "$@"
-'@.Replace("`r", '')
+'@
+        Set-Content artifacts/nativespec $launcher.Replace("`r", '')
         & chmod +x artifacts/nativespec
     }
 }
