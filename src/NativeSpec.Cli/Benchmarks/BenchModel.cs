@@ -43,7 +43,7 @@ internal sealed class BenchModel : IDisposable
     {
         var norms = Tensors.FinalNorm.ByteLength + Tensors.Layers.Sum(layer => layer.InputNorm.ByteLength + layer.PostAttentionNorm.ByteLength);
         var row = ReferenceEquals(Tensors.Embedding, Tensors.LmHead) ? 0 : Tensors.Embedding.ByteLength / Config.VocabSize;
-        return Matrices.Sum(matrix => matrix.ByteLength) + norms + row + (context * Config.KvBytesPerToken(DType.F32));
+        return Matrices.Sum(matrix => matrix.ByteLength) + norms + row + (context * LlamaModel.KvBytesPerToken(Config, Backend));
     }
 
     /// <summary>GB (10⁹ bytes) per second that these threads read now: on the native kernels of the very matrices, elsewhere of a buffer
