@@ -25,6 +25,7 @@ function Build-Native([switch] $Test) {
     if (-not $OnWindows) {
         & bash native/test.sh tools
         if ($LASTEXITCODE -ne 0) { Write-Host 'no cmake, make or C++ compiler here: the managed kernels serve'; return }
+        Write-Host '== native kernels (a minute the first time; log in build/native-plain/build.log)'
         & bash native/test.sh $(if ($Test) { 'test' } else { 'build' }) 2>&1 | ForEach-Object { Measure-Line $_ }
         if ($LASTEXITCODE -ne 0) { if ($Test) { $script:broken = $true } else { exit $LASTEXITCODE } }
         return
@@ -54,15 +55,35 @@ function Measure-Line($Line) {
     elseif ("$Line" -like 'skipped: *') { $script:counts.Skipped += 1 }
 }
 
+# The command for the runtime that is installed. What an earlier source was compiled to ahead of time is removed.
 function Publish-Command {
-    Invoke-DotNet publish src/NativeSpec.Cli -c Release --verbosity quiet -o artifacts/bin
+    Write-Host '== command'
+    Invoke-DotNet publish src/NativeSpec.Cli -c Release --verbosity minimal -o artifacts/bin
+    Remove-Item artifacts/ahead -Recurse -Force -ErrorAction Ignore
     if ($OnWindows) {
-        Set-Content artifacts/nativespec.cmd '@dotnet "%~dp0bin\NativeSpec.Cli.dll" %*'
+        Set-Content artifacts/nativespec.cmd '@if exist "%~dp0ahead\NativeSpec.Cli.exe" ("%~dp0ahead\NativeSpec.Cli.exe" %*) else (dotnet "%~dp0bin\NativeSpec.Cli.dll" %*)'
     }
     else {
-        Set-Content artifacts/nativespec "#!/bin/sh`nexec dotnet `"`$(dirname `"`$(readlink -f `"`$0`")`")/bin/NativeSpec.Cli.dll`" `"`$@`""
+        Set-Content artifacts/nativespec @'
+#!/bin/sh
+here=$(dirname "$(readlink -f "$0")")
+[ -x "$here/ahead/NativeSpec.Cli" ] && exec "$here/ahead/NativeSpec.Cli" "$@"
+exec dotnet "$here/bin/NativeSpec.Cli.dll" "$@"
+'@.Replace("`r", '')
         & chmod +x artifacts/nativespec
     }
+}
+
+# The command compiled ahead of time, for this machine's processor: one program where a linker is, else for the runtime.
+function Publish-Ahead {
+    $rid = (& dotnet --info | Select-String '^\s*RID:\s*(\S+)').Matches[0].Groups[1].Value
+    Write-Host '== command, compiled ahead of time to one program (a minute or two)'
+    & dotnet publish src/NativeSpec.Cli -c Release --verbosity minimal -r $rid -p:PublishAot=true -p:IlcInstructionSet=native -o artifacts/ahead
+    if ($LASTEXITCODE -eq 0) { return }
+    Write-Host "it does not link here: the runtime's own code serves (.NET's prerequisites of native AOT say what is missing)"
+    Remove-Item artifacts/ahead -Recurse -Force -ErrorAction Ignore
+    Write-Host '== command, compiled ahead of time for the runtime'
+    Invoke-DotNet publish src/NativeSpec.Cli -c Release --verbosity minimal -r $rid --self-contained false -p:PublishReadyToRun=true -o artifacts/ahead
 }
 
 function Invoke-NativeSpec([string[]] $Arguments) {
@@ -102,7 +123,8 @@ function Invoke-Tests([string[]] $Arguments) {
     $script:counts = @{ Passed = 0; Failed = 0; Skipped = 0 }
     $script:broken = $false
     Build-Native -Test:($Arguments.Count -eq 0)
-    Invoke-DotNet build NativeSpec.sln -c Release --verbosity quiet
+    Write-Host '== libraries, command and tests'
+    Invoke-DotNet build NativeSpec.sln -c Release --verbosity minimal
     Invoke-TestsOnce 'all instructions' $Arguments
     if ($levels) {
         # The native library asks the processor, not .NET, and has been tested on all of its levels: these passes do without it.
@@ -120,10 +142,13 @@ function Invoke-Tests([string[]] $Arguments) {
 }
 
 switch ($Verb) {
-    'build' {
+    { $_ -in 'build', 'publish' } {
         Build-Native
-        Invoke-DotNet build NativeSpec.sln -c Release --verbosity quiet
+        Write-Host '== libraries, command and tests'
+        Invoke-DotNet build NativeSpec.sln -c Release --verbosity minimal
         Publish-Command
+        if ($Verb -eq 'publish') { Publish-Ahead }
+        Write-Host 'the command is artifacts/nativespec'
     }
     'test' { Invoke-Tests $Rest }
     'run' {
@@ -161,6 +186,8 @@ switch ($Verb) {
         Write-Host @'
 usage: ./build.ps1 [verb] [arguments]
   build              build everything and leave the command at artifacts/nativespec (the default)
+  publish            the same, then compile the command ahead of time: a linker makes it one program that starts in milliseconds; without a
+                     linker it is compiled ahead for the runtime (ReadyToRun). artifacts/nativespec starts it until the next build
   test [--levels]    run all tests, those of the native kernels first; with --levels the managed ones again, with managed kernels
                      alone, without AVX-512 and without any vector instructions
                      other arguments go to the test programs, such as --filter Name~MatMul, and leave the native tests out

@@ -9,6 +9,8 @@ usage() {
     cat <<'TEXT'
 usage: ./build.sh [verb] [arguments]
   build              build everything and leave the command at artifacts/nativespec (the default)
+  publish            the same, then compile the command ahead of time: a linker makes it one program that starts in milliseconds; without a
+                     linker it is compiled ahead for the runtime (ReadyToRun). artifacts/nativespec starts it until the next build
   test [--levels]    run all tests, those of the native kernels first; with --levels the managed ones again, with managed kernels
                      alone, without AVX-512 and without any vector instructions
                      other arguments go to the test programs, such as --filter Name~MatMul, and leave the native tests out
@@ -24,6 +26,7 @@ TEXT
 # The native kernels go to artifacts/runtimes/<rid>/native, where the C# build finds them.
 build_native() {
     if native/test.sh tools; then
+        echo "== native kernels (a minute the first time; log in build/native-plain/build.log)"
         native/test.sh build
     else
         echo "no cmake, make or C++ compiler here: the managed kernels serve"
@@ -32,17 +35,42 @@ build_native() {
 
 build() {
     build_native
-    dotnet build NativeSpec.sln -c Release --verbosity quiet
+    echo "== libraries, command and tests"
+    dotnet build NativeSpec.sln -c Release --verbosity minimal
     publish
+    echo "the command is artifacts/nativespec"
 }
 
+# The command for the runtime that is installed. What an earlier source was compiled to ahead of time is removed.
 publish() {
-    dotnet publish src/NativeSpec.Cli -c Release --verbosity quiet -o artifacts/bin
+    echo "== command"
+    dotnet publish src/NativeSpec.Cli -c Release --verbosity minimal -o artifacts/bin
+    rm -rf artifacts/ahead
     cat > artifacts/nativespec <<'TEXT'
 #!/bin/sh
-exec dotnet "$(dirname "$(readlink -f "$0")")/bin/NativeSpec.Cli.dll" "$@"
+here=$(dirname "$(readlink -f "$0")")
+[ -x "$here/ahead/NativeSpec.Cli" ] && exec "$here/ahead/NativeSpec.Cli" "$@"
+exec dotnet "$here/bin/NativeSpec.Cli.dll" "$@"
 TEXT
     chmod +x artifacts/nativespec
+}
+
+# The command compiled ahead of time, for this machine's processor: one program where a linker is, else for the runtime.
+publish_ahead() {
+    local rid
+    rid=$(dotnet --info | awk '$1 == "RID:" { print $2 }')
+    if command -v clang >/dev/null || command -v gcc >/dev/null; then
+        echo "== command, compiled ahead of time to one program (a minute or two)"
+        if dotnet publish src/NativeSpec.Cli -c Release --verbosity minimal -r "$rid" -p:PublishAot=true -p:IlcInstructionSet=native -o artifacts/ahead; then
+            return
+        fi
+
+        echo "it does not link here: the runtime's own code serves (.NET's prerequisites of native AOT say what is missing)"
+    fi
+
+    echo "== command, compiled ahead of time for the runtime"
+    rm -rf artifacts/ahead
+    dotnet publish src/NativeSpec.Cli -c Release --verbosity minimal -r "$rid" --self-contained false -p:PublishReadyToRun=true -o artifacts/ahead
 }
 
 # Runs every test program once and adds what it counted to $results. With arguments it is a choice of tests, of which a program may have none.
@@ -102,7 +130,8 @@ run_tests() {
     results=$(mktemp)
     trap 'rm -f "$results"' EXIT
     if [ "${#arguments[@]}" = 0 ]; then test_native; else build_native; fi
-    dotnet build NativeSpec.sln -c Release --verbosity quiet
+    echo "== libraries, command and tests"
+    dotnet build NativeSpec.sln -c Release --verbosity minimal
     test_once "all instructions" ${arguments[@]+"${arguments[@]}"}
     if [ "$levels" = 1 ]; then
         # The native library asks the processor, not .NET, and has been tested on all of its levels: these passes do without it.
@@ -117,6 +146,10 @@ verb=${1:-build}
 [ $# -gt 0 ] && shift
 case "$verb" in
     build) build ;;
+    publish)
+        build
+        publish_ahead
+        echo "artifacts/nativespec starts $(ls artifacts/ahead/NativeSpec.Cli)" ;;
     test) run_tests "$@" ;;
     run)
         build_native

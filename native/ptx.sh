@@ -62,8 +62,8 @@ if [ "${1:-}" = assemble ]; then
     "${PTXAS:-ptxas}" -v -arch="$arch" -o "$work/$arch.cubin" "$work/$arch" 2>"$work/$arch.log" || { cat "$work/$arch.log" >&2; exit 1; }
     awk -v arch="$arch" '
       /Compiling entry function/ { split($0, part, "\x27"); name = part[2] }
-      /bytes spill stores/ { for (i = 1; i <= NF; ++i) if ($i == "spill") { spills += $(i - 2) } }
-      /Used .* registers/ { for (i = 1; i <= NF; ++i) if ($i == "registers,") printf "%s %s %s registers\n", arch, name, $(i - 1) }
-      END { printf "%s: %d bytes of spills\n", arch, spills; exit spills > 0 }' "$work/$arch.log"
+      /bytes spill stores/ { for (i = 1; i <= NF; ++i) if ($i == "spill" && $(i - 2) > 0) { spills += $(i - 2); printf "%s %s spills %s %s\n", arch, name, $(i - 2), $(i + 1) } }
+      /Used .* registers/ { for (i = 1; i <= NF; ++i) if ($i ~ /^registers,?$/) printf "%s %s %s registers\n", arch, name, $(i - 1) }
+      END { printf "%s: %d bytes of spills\n", arch, spills }' "$work/$arch.log"
   done
 fi

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Builds the native library into artifacts/runtimes/<rid>/native and runs its tests: plain, under the address and undefined-behaviour
-# sanitizers, and the thread team under the thread sanitizer; then the NEON level under qemu, where a cross compiler and qemu are installed.
+# Builds the native library into artifacts/runtimes/<rid>/native, and on Linux with an x86-64 processor the emulated CUDA driver into
+# artifacts/cuda-emulator, and runs their tests: plain, under the address and undefined-behaviour sanitizers, and the thread team under the
+# thread sanitizer; then the NEON level under qemu, where a cross compiler and qemu are installed.
 # With `build` as argument it only builds, and with `tools` it only says by its exit code whether it could: that takes cmake, ninja or make,
 # and a C++20 compiler.
 set -euo pipefail
@@ -40,14 +41,20 @@ run_tests() { # folder, further options of ctest
   ctest --test-dir "build/native-$1" --output-on-failure --no-tests=error "${@:2}"
 }
 
-# A build is what is used; tests and the emulated device come with the tests.
-configure_and_build plain "$([ "${1:-test}" = build ] && echo nativespec || echo all)"
-mkdir -p "artifacts/runtimes/$rid/native"
-for library in build/native-plain/libnativespec.*; do
-  kept=artifacts/runtimes/$rid/native/$(basename "$library")
+keep() { # library, folder
+  local kept=$2/$(basename "$1")
+  mkdir -p "$2"
   # Moved into place: a process that runs the old library keeps it.
-  cmp -s "$library" "$kept" || { cp "$library" "$kept.new" && mv "$kept.new" "$kept"; }
+  cmp -s "$1" "$kept" || { cp "$1" "$kept.new" && mv "$kept.new" "$kept"; }
+}
+
+configure_and_build plain "$([ "${1:-test}" = build ] && echo product || echo all)"
+for library in build/native-plain/libnativespec.*; do
+  keep "$library" "artifacts/runtimes/$rid/native"
 done
+if [ -e build/native-plain/cuda-emulator/libcuda.so.1 ]; then
+  keep build/native-plain/cuda-emulator/libcuda.so.1 artifacts/cuda-emulator
+fi
 if [ "${1:-test}" = build ]; then
   exit 0
 fi

@@ -21,7 +21,7 @@ NS_DEVICE void FinishRows(const FinishRowsArguments& a) {
   const Quad* partials = (const Quad*)a.partials + (int64_t)from * of_product;
   const int64_t segment = (int64_t)a.bucket * of_product;
   auto product = [&](const Quad& first, int i) {
-    const Quad sum = AddSegments(first, partials + i, segment, a.segments);
+    const Quad sum = AddSegments<2>(first, partials + i, segment, a.segments);
     return a.bias == nullptr ? sum : Sum(sum, ((const Quad*)a.bias)[i]);
   };
 

@@ -21,16 +21,16 @@ constexpr int kConsumers = 8;
 
 /// The block's work: segments of slabs, and in each its stages.
 struct MatMulWalk {
-  int item, items, segments, stages;
-  int slab = 0, segment = 0, stage = 0, end = 0;
+  const MatMulArguments& a;
+  int item, slab = 0, segment = 0, stage = 0, end = 0;
 
-  NS_DEVICE explicit MatMulWalk(const MatMulArguments& a) : item(BlockIndex()), items(a.slabs * a.segments), segments(a.segments), stages(a.stages) { Begin(); }
-  NS_DEVICE bool Done() const { return item >= items; }
+  NS_DEVICE explicit MatMulWalk(const MatMulArguments& arguments) : a(arguments), item(BlockIndex()) { Begin(); }
+  NS_DEVICE bool Done() const { return item >= a.slabs * a.segments; }
   NS_DEVICE void Begin() {
-    slab = item / segments;
-    segment = item % segments;
-    stage = SegmentBegin(segment, segments, stages);
-    end = SegmentBegin(segment + 1, segments, stages);
+    slab = item / a.segments;
+    segment = item % a.segments;
+    stage = SegmentBegin(segment, a.segments, a.stages);
+    end = SegmentBegin(segment + 1, a.segments, a.stages);
   }
   NS_DEVICE void NextStage() {
     if (++stage == end) {
@@ -94,6 +94,34 @@ NS_DEVICE void WarpSteps(float (&c)[N][4], StageTiles<F>& tiles, const uint8_t* 
   }
 }
 
+/// The same for many rows, which have few registers left: what reads the same 32 columns goes together, and of the right operand one tile is held at a
+/// time.
+template <Format F, int N, int Step = 0>
+NS_DEVICE void WideWarpSteps(float (&c)[N][4], StageTiles<F>& tiles, const uint8_t* rows) {
+  using L = WeightLayout<F>;
+  constexpr int kTogether = F == Format::kF32 ? 4 : 2;
+  if constexpr (Step < StageTiles<F>::kSteps) {
+    uint32_t a[kTogether][4];
+    tiles.template Tile<Step>(a[0]);
+    tiles.template Tile<Step + 1>(a[1]);
+    if constexpr (kTogether == 4) {
+      tiles.template Tile<Step + 2>(a[2]);
+      tiles.template Tile<Step + 3>(a[3]);
+    }
+    NS_UNROLL
+    for (int n = 0; n < N; ++n) {
+      uint32_t b[4];
+      LoadMatrices(b, rows + (StageTiles<F>::Columns16(Step) / 2 * N + n) * 512 + Lane() * 16);
+      NS_UNROLL
+      for (int i = 0; i < kTogether; ++i) {
+        const int half = StageTiles<F>::Columns16(Step + i) % 2;
+        MatrixMultiplyAdd<L::kBF16>(c[n], a[i], b[half * 2], b[half * 2 + 1]);
+      }
+    }
+    WideWarpSteps<F, N, Step + kTogether>(c, tiles, rows);
+  }
+}
+
 /// The same by products of four warps, two steps at a time. The operands of the two steps before are free once their products have ended; so is
 /// the stage before, which is given back after the first two.
 template <Format F, int N, int Step = 0>
@@ -119,14 +147,15 @@ NS_DEVICE void GroupSteps(float (&c)[N][4], StageTiles<F>& tiles, uint64_t rows,
 
 template <int N>
 NS_DEVICE void StorePartial(const MatMulArguments& a, const float (&c)[N][4], int segment, int row) {
-  float* y = (float*)a.y + (int64_t)segment * N * 8 * a.out;
+  const int first = Lane() % 4 * 2;
+  float* y = (float*)a.y + ((int64_t)segment * N * 8 + first) * a.out;
   NS_UNROLL
-  for (int n = 0; n < N; ++n) {
+  for (int n = 0; n < N; ++n, y += (int64_t)8 * a.out) {
     NS_UNROLL
     for (int i = 0; i < 4; ++i) {
-      const int output = row + Lane() / 4 + i / 2 * 8, column = n * 8 + Lane() % 4 * 2 + i % 2;
+      const int output = row + Lane() / 4 + i / 2 * 8;
       if (output < a.out) {
-        y[(int64_t)column * a.out + output] = Multiply(c[n][i], a.scale);
+        y[i % 2 * (int64_t)a.out + output] = Multiply(c[n][i], a.scale);
       }
     }
   }
@@ -182,8 +211,12 @@ NS_DEVICE void MatMul(const MatMulArguments& a) {
         GroupSteps<F, N>(c, tiles, GroupMatrix(stage + L::kStageBytes), operand, before);
         before = ring.Empty(place.slot);
       } else {
-        uint32_t b[N][4];
-        WarpSteps<F, N>(c, tiles, stage + L::kStageBytes, b);
+        if constexpr (N == 8) {
+          WideWarpSteps<F, N>(c, tiles, stage + L::kStageBytes);
+        } else {
+          uint32_t b[N][4];
+          WarpSteps<F, N>(c, tiles, stage + L::kStageBytes, b);
+        }
         SyncWarp();
         if (Lane() == 0) {
           BarrierArrive(ring.Empty(place.slot));

@@ -174,7 +174,7 @@ struct ChooseArguments {
   RowAnswer* answers;       // [rows]
   int32_t vocabulary;
 };
-inline constexpr int kMostChooseThreads = 1024, kChooseBytes = 1024;
+inline constexpr int kMostChooseThreads = 512, kChooseBytes = 1024;
 /// By the vocabulary alone, since the order of the sum follows it: a thread for eight ids as far as there are so many.
 NS_BOTH int ChooseThreads(int vocabulary) { return vocabulary > 8 * kMostChooseThreads ? kMostChooseThreads : (vocabulary + 255) / 256 * 32; }
 

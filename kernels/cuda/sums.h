@@ -5,19 +5,19 @@
 
 namespace nativespec::cuda {
 
-/// first + the segments' partial sums, from the first to the last. All loads are under way at once where there are at most eight.
+/// first + the segments' partial sums, from the first to the last. So many loads are under way at once.
+template <int Together = 8>
 NS_DEVICE Quad AddSegments(Quad first, const Quad* partial, int64_t segment, int segments) {
-  constexpr int kTogether = 8;
-  for (int done = 0; done < segments; done += kTogether) {
-    Quad part[kTogether] = {};
+  for (int done = 0; done < segments; done += Together) {
+    Quad part[Together] = {};
     NS_UNROLL
-    for (int s = 0; s < kTogether; ++s) {
+    for (int s = 0; s < Together; ++s) {
       if (done + s < segments) {
         part[s] = partial[(done + s) * segment];
       }
     }
     NS_UNROLL
-    for (int s = 0; s < kTogether; ++s) {
+    for (int s = 0; s < Together; ++s) {
       if (done + s < segments) {
         first = {Add(first.x, part[s].x), Add(first.y, part[s].y), Add(first.z, part[s].z), Add(first.w, part[s].w)};
       }

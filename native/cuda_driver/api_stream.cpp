@@ -57,7 +57,9 @@ NS_EXPORT int cuStreamDestroy_v2(void* handle) {
       return kInvalidHandle;
     }
     if (stream->capture != nullptr) {
-      return RefuseInCapture(context, stream.get(), false);
+      if (const int code = RefuseInCapture(context, stream.get(), false); code != 0) {
+        return code;
+      }
     }
     Run(context, stream, lock);
     context.streams.erase(handle);

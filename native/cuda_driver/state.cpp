@@ -84,6 +84,12 @@ int Submit(Context& context, const std::shared_ptr<Stream>& stream, Operation op
 }
 
 int RefuseInCapture(Context& context, const Stream* stream, bool unsafe) {
+  if (context.fault != 0) {  // what is lost records nothing any more, and gives back what it has
+    for (const auto& [handle, other] : context.streams) {
+      other->capture.reset();
+    }
+    return 0;
+  }
   int code = 0;
   for (const auto& [handle, other] : context.streams) {
     if (other->capture == nullptr) {

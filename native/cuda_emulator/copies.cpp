@@ -38,25 +38,17 @@ void Store(uint64_t* barrier, BarrierState state) {
 
 void Deliver(const uint64_t* barrier) {
   auto& bulk = worker->bulk;
-  for (size_t i = 0; i < bulk.size();) {
+  size_t kept = 0;
+  for (size_t i = 0; i < bulk.size(); ++i) {
     const Copy copy = bulk[i];
-    const bool now = copy.barrier == barrier || (copy.barrier == nullptr && [&] {
-      for (size_t j = i + 1; j < bulk.size(); ++j) {  // the arrival these copies belong to
-        if (bulk[j].thread == copy.thread && bulk[j].barrier != nullptr) {
-          return bulk[j].barrier == barrier;
-        }
-      }
-      return false;
-    }());
-    if (!now) {
-      ++i;
+    if (copy.barrier != barrier) {
+      bulk[kept++] = copy;
       continue;
     }
-    bulk.erase(bulk.begin() + static_cast<int64_t>(i));
     if (copy.bytes > 0) {
       std::memcpy(copy.shared, copy.global, copy.bytes);
     }
-    if (copy.barrier != nullptr) {
+    if (copy.arrives) {
       BarrierState state = Load(copy.barrier);
       if (copy.bytes == 0) {
         --state.pending;
@@ -66,6 +58,7 @@ void Deliver(const uint64_t* barrier) {
       Store(copy.barrier, state);
     }
   }
+  bulk.resize(kept);
 }
 
 void BarrierInit(uint64_t* barrier, int arrivals) {
@@ -101,13 +94,28 @@ void BarrierWait(uint64_t* barrier, uint32_t parity) {
 void BulkCopy(void* shared, const void* global, uint32_t bytes, uint64_t* barrier) {
   Aligned(shared, 16);
   Aligned(global, 16);
-  if (bytes % 16 != 0) {
+  if (bytes == 0 || bytes % 16 != 0) {
     Fault("a bulk copy of less than whole pieces");
   }
-  if (bytes > 0) {
-    std::memset(shared, 0xff, bytes);
+  std::memset(shared, 0xff, bytes);
+  worker->bulk.push_back({shared, global, bytes, barrier, true, 0});
+}
+
+void FillPiece(void* shared, const void* global) {
+  Aligned(shared, 16);
+  Aligned(global, 16);
+  std::memset(shared, 0xff, 16);
+  worker->Current().pieces.push_back({shared, global, 16, nullptr, false, 0});
+}
+
+void ArriveAfterPieces(uint64_t* barrier) {
+  auto& pieces = worker->Current().pieces;
+  for (Copy& piece : pieces) {
+    piece.barrier = barrier;
+    worker->bulk.push_back(piece);
   }
-  worker->bulk.push_back({shared, global, bytes, barrier, worker->current, 0});
+  pieces.clear();
+  worker->bulk.push_back({nullptr, nullptr, 0, barrier, true, 0});
 }
 
 void CopyAsync(void* shared, const void* global) {
@@ -115,7 +123,7 @@ void CopyAsync(void* shared, const void* global) {
   Aligned(global, 16);
   std::memset(shared, 0xff, 16);
   Fiber& fiber = worker->Current();
-  fiber.copies.push_back({shared, global, 16, nullptr, 0, fiber.copy_group});
+  fiber.copies.push_back({shared, global, 16, nullptr, false, fiber.copy_group});
 }
 
 void CommitCopies() { ++worker->Current().copy_group; }

@@ -56,6 +56,9 @@ void BarrierInit(uint64_t* barrier, int arrivals);
 void BarrierArrive(uint64_t* barrier, int32_t bytes);
 void BarrierWait(uint64_t* barrier, uint32_t parity);
 void BulkCopy(void* shared, const void* global, uint32_t bytes, uint64_t* barrier);
+void FillPiece(void* shared, const void* global);
+/// Arrives once this thread's pieces have.
+void ArriveAfterPieces(uint64_t* barrier);
 void CopyAsync(void* shared, const void* global);
 void CommitCopies();
 void WaitForCopies(int groups);
@@ -272,12 +275,12 @@ inline void FillCopy(void* shared, const void* global, uint32_t bytes, Barrier* 
     return;
   }
   for (uint32_t i = static_cast<uint32_t>(Lane()) * 16; i < bytes; i += 512) {
-    emulator::BulkCopy(static_cast<uint8_t*>(shared) + i, static_cast<const uint8_t*>(global) + i, 16, nullptr);
+    emulator::FillPiece(static_cast<uint8_t*>(shared) + i, static_cast<const uint8_t*>(global) + i);
   }
 }
 inline void FillEnd(Barrier* barrier) {
   if (!kBulkCopies) {
-    emulator::BulkCopy(nullptr, nullptr, 0, barrier);  // arrives once this thread's copies before it have
+    emulator::ArriveAfterPieces(barrier);
   }
 }
 inline void FillsDone() {}

@@ -99,7 +99,7 @@ void EndThread() {
   const int self = w.current;
   const auto warp = static_cast<size_t>(self / 32);
   Fiber& fiber = w.Current();
-  if (!fiber.copies.empty() || !fiber.products.empty()) {
+  if (!fiber.copies.empty() || !fiber.pieces.empty() || !fiber.products.empty()) {
     Fault("a thread ends while copies or products of its own are under way");
   }
   w.ready[warp] &= ~(1u << (self & 31));
@@ -145,6 +145,7 @@ void RunBlock(Worker& w, int x, int y, int grid_x, int threads, uint8_t* shared,
     Fiber& fiber = w.fibers[static_cast<size_t>(i)];
     fiber.place = {i, threads, x, y, grid_x, shared};
     fiber.copies.clear();
+    fiber.pieces.clear();
     fiber.products.clear();
     fiber.copy_group = fiber.product_group = 0;
     fiber.waits_for = nullptr;

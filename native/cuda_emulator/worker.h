@@ -23,8 +23,8 @@ struct Copy {
   void* shared;
   const void* global;
   uint32_t bytes;
-  uint64_t* barrier;  // where it arrives, or null
-  int thread;
+  uint64_t* barrier;  // that it belongs to, or null
+  bool arrives;       // there, with its bytes, or as a thread where it has none
   int group;
 };
 
@@ -43,6 +43,7 @@ struct Fiber {
   Place place{};
   std::vector<Copy> copies;  // of CopyAsync
   int copy_group = 0;
+  std::vector<Copy> pieces;  // of a fill that no barrier waits for yet
   std::vector<Product> products;
   int product_group = 0;
   const uint64_t* waits_for = nullptr;
@@ -88,7 +89,7 @@ extern thread_local Worker* worker __attribute__((tls_model("initial-exec")));
 void Block();
 inline void Wake(int thread) { worker->ready[static_cast<size_t>(thread / 32)] |= 1u << (thread & 31); }
 
-/// Brings what is under way to this barrier, each copy when those its thread asked for before have come.
+/// Brings what is under way to this barrier.
 void Deliver(const uint64_t* barrier);
 
 /// The product of a warp's operands, as its lanes brought them: out[lane] are its four sums.

@@ -4,6 +4,7 @@ using System.Reflection;
 using NativeSpec.Cli.Benchmarks;
 using NativeSpec.Cli.Generation;
 using NativeSpec.Cli.Inspection;
+using NativeSpec.Cli.Profiles;
 using NativeSpec.Cli.Training;
 using NativeSpec.Cli.Trees;
 using NativeSpec.Cli.Tuning;
@@ -81,6 +82,7 @@ internal static class CommandLine
             new EvalCommand(terminal),
             new BenchCommand(terminal),
             new TuneCommand(terminal),
+            new ProfileCommand(terminal),
             new TreeCommand(terminal),
             new ConvertCommand(terminal),
             new TrainCommand(terminal),

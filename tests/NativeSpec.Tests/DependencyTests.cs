@@ -16,7 +16,7 @@ public sealed class DependencyTests
         ["Tokenization"] = ["Loading"],
         ["Sampling"] = [],
         // Conversations as text; a template reaches nothing but its own values.
-        ["Chat"] = ["Tokenization"],
+        ["Chat"] = ["Loading", "Tokenization"],
         // Operations on memory; a backend never sees what a token means.
         ["Backends"] = ["Tensors"],
         ["Backends.Cpu"] = ["Backends", "Tensors"],
@@ -45,7 +45,7 @@ public sealed class DependencyTests
         ["Engine.Telemetry"] = ["Engine", "Sampling", "Speculation.Rounds"],
         ["Engine"] =
         [
-            "Backends", "Backends.Cpu", "Backends.Cuda", "Backends.Native", "Engine.Telemetry", "Loading", "Model", "Sampling", "Speculation", "Speculation.DraftModels",
+            "Backends", "Backends.Cpu", "Backends.Cuda", "Backends.Native", "Chat", "Engine.Telemetry", "Loading", "Model", "Sampling", "Speculation", "Speculation.DraftModels",
             "Speculation.Lookahead", "Speculation.Medusa", "Speculation.Planning", "Speculation.PromptLookup", "Speculation.Recycling",
             "Speculation.Rounds", "Speculation.Verification", "Tensors", "Tokenization",
         ],

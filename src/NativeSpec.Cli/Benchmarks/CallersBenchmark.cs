@@ -69,6 +69,7 @@ internal static class CallersBenchmark
     {
         request = request with { Temperature = result.Temperature };
         using InferenceEngine plain = load(result.Callers), fast = load(result.Callers);
+        await fast.WarmUpAsync(cancellationToken).ConfigureAwait(false);
         await WriteAsync(plain, [prompts[^1]], 0, request with { MaxTokens = WarmUpTokens, Speculation = SpeculationOptions.Off }, cancellationToken).ConfigureAwait(false);
         await WriteAsync(fast, [prompts[^1]], 0, request with { MaxTokens = WarmUpTokens, Speculation = speculation }, cancellationToken).ConfigureAwait(false);
         var groups = Math.Max(prompts.Count / result.Callers, 1);

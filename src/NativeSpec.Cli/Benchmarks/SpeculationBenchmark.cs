@@ -86,6 +86,7 @@ internal sealed class SpeculationBenchmark(InferenceEngine engine, Func<Inferenc
     public async Task WarmUpAsync(int[] prompt, int maxNodes, CancellationToken cancellationToken)
     {
         var request = options with { MaxTokens = WarmUpTokens, Seed = 0 };
+        await engine.WarmUpAsync(cancellationToken).ConfigureAwait(false);
         await engine.CompleteAsync(prompt, request with { Speculation = SpeculationOptions.Off }, cancellationToken).ConfigureAwait(false);
         foreach (var name in methods)
         {

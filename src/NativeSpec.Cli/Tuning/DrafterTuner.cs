@@ -14,20 +14,27 @@ namespace NativeSpec.Cli.Tuning;
 /// <param name="AcceptedPerRound">[depth − 1] how many of its candidates are accepted at each depth, per round.</param>
 /// <param name="Depth">The best path length of a draft model; null for others.</param>
 /// <param name="Width">Its best number of nodes per depth; null for others.</param>
+/// <param name="Rounds">Rounds that were measured.</param>
+/// <param name="Agreement">The least and the most that one pass over the prompts would have found, as speed-ups.</param>
 internal sealed record TunedDrafter(
-    string Name, string? Path, double SpeedUp, double TokensPerRound, double CostRatio, double[] AcceptedPerRound, int? Depth, int? Width)
+    string Name, string? Path, double SpeedUp, double TokensPerRound, double CostRatio, double[] AcceptedPerRound, int? Depth, int? Width, int Rounds,
+    (double Least, double Most) Agreement)
 {
-    /// <summary>An expected gain below one in a hundred is not worth the doubt.</summary>
-    private const double LeastSpeedUp = 1.01;
+    /// <summary>An expected gain below one in a hundred is no gain.</summary>
+    private const double Gain = 1.01;
 
-    /// <summary>Whether it is expected to make text faster.</summary>
-    public bool Gains => SpeedUp >= LeastSpeedUp;
+    /// <summary>A loss of less than three in a hundred is in doubt: there the drafter's account decides, text by text, which costs less than a wrong
+    /// verdict.</summary>
+    private const double Loss = 0.97;
+
+    /// <summary>Whether it is not expected to make text slower: both halves of the prompts would have to say so.</summary>
+    public bool MayPay => Agreement.Most >= Loss;
 
     /// <summary>The figures in words.</summary>
     public string Explain(bool pays) => string.Create(CultureInfo.InvariantCulture,
-        $"{TokensPerRound:0.00} tokens a round{(Depth is null ? "" : $" with {Depth} levels of {Width}")}, {CostRatio:0.00} of a forward for each {(Depth is null ? "round" : "level")} of drafting: expected × {SpeedUp:0.00}; {Verdict(pays)}");
+        $"{TokensPerRound:0.00} tokens a round{(Depth is null ? "" : $" with {Depth} levels of {Width}")}, {CostRatio:0.00} of a forward for each {(Depth is null ? "round" : "level")} of drafting: expected × {SpeedUp:0.00} ({Agreement.Least:0.00} to {Agreement.Most:0.00}); {Verdict(pays)}");
 
-    private string Verdict(bool pays) => pays ? "pays" : Gains ? "another draft model gains more" : "does not pay";
+    private string Verdict(bool pays) => pays ? (SpeedUp >= Gain ? "pays" : "may pay: its account decides") : MayPay ? "another draft model gains more" : "does not pay";
 }
 
 /// <summary>Measures how often drafters are right and what they cost, and works out what that gives on this machine's cost curve.</summary>
@@ -48,39 +55,69 @@ internal sealed class DrafterTuner(GenerationOptions options, IReadOnlyList<stri
         var name = number == 0 ? "draft" : $"draft{number + 1}";
         var unplanned = new SpeculationOptions { Drafters = [name], MaxNodes = MeasuredDepth * width, Unplanned = true };
         var texts = await RunAsync(engine, unplanned, prompts, cancellationToken).ConfigureAwait(false);
-        var drafter = SpeculationReport.Sum(texts.Select(stats => stats.Drafters.Single()));
-        double[] accepted = [.. drafter.AcceptedPerPosition.Select(count => (double)count / Math.Max(drafter.Rounds, 1))];
-        var level = drafter.Time.TotalSeconds / Math.Max(drafter.Rounds, 1) / MeasuredDepth;
+        var level = Median(texts.Select(text => text.Drafters.Single().Time.TotalSeconds / Math.Max(text.Drafters.Single().Rounds, 1))) / MeasuredDepth;
         var one = Seconds(engine, 1, prompts);
-        var best = new TunedDrafter(name, draftModels[number], 0, 0, level / one, accepted, 1, width);
-        for (var depth = 1; depth <= MeasuredDepth; depth++)
-        {
-            var tokens = 1 + accepted.Take(depth).Sum();
-            var speedUp = tokens * one / (Seconds(engine, 1 + (depth * width), prompts) + (depth * level));
-            best = speedUp > best.SpeedUp ? best with { SpeedUp = speedUp, TokensPerRound = tokens, Depth = depth } : best;
-        }
+        var accepted = Accepted(texts, drafter => drafter.Rounds);
+        var depth = Enumerable.Range(1, MeasuredDepth).MaxBy(depth => SpeedUp(accepted, depth));
+        return new TunedDrafter(
+            name, draftModels[number], SpeedUp(accepted, depth), Tokens(accepted, depth), level / one, accepted, depth, width, texts.Sum(text => text.Rounds),
+            Halves(texts, half => SpeedUp(Accepted(half, drafter => drafter.Rounds), depth)));
 
-        return best;
+        double SpeedUp(double[] accepted, int depth) => Tokens(accepted, depth) * one / (Seconds(engine, 1 + (depth * width), prompts) + (depth * level));
+        static double Tokens(double[] accepted, int depth) => 1 + accepted.Take(depth).Sum();
     }
 
     /// <summary>Any other drafter, as the planner uses it when it is alone.</summary>
     public async Task<TunedDrafter> OtherAsync(InferenceEngine engine, string name, IReadOnlyList<int[]> prompts, CancellationToken cancellationToken)
     {
         var texts = await RunAsync(engine, new SpeculationOptions { Drafters = [name] }, prompts, cancellationToken).ConfigureAwait(false);
-        double rounds = Math.Max(texts.Sum(stats => stats.Rounds), 1);
         var one = Seconds(engine, 1, prompts);
-        var tokens = texts.Sum(stats => stats.Emitted) / rounds;
-        var overhead = texts.Sum(stats => (stats.DraftTime + stats.PlanTime).TotalSeconds) / rounds;
-        var forward = Seconds(engine, 1 + (int)Math.Round(texts.Sum(stats => stats.Drafted + stats.Probes) / rounds), prompts);
-        var drafter = SpeculationReport.Sum(texts.Select(stats => stats.Drafters.Single()));
-        return new TunedDrafter(name, null, tokens * one / (forward + overhead), tokens, overhead / one, [.. drafter.AcceptedPerPosition.Select(count => count / rounds)], null, null);
+        // The median of the texts: one that something else on the machine disturbed does not decide.
+        var overhead = Median(texts.Select(text => (text.DraftTime + text.PlanTime).TotalSeconds / Math.Max(text.Rounds, 1)));
+        return new TunedDrafter(
+            name, null, SpeedUp(texts), Tokens(texts), overhead / one, Accepted(texts, _ => texts.Sum(text => text.Rounds)), null, null, texts.Sum(text => text.Rounds), Halves(texts, SpeedUp));
+
+        double SpeedUp(IReadOnlyList<SpeculationStats> texts)
+        {
+            var nodes = 1 + (texts.Sum(text => text.Drafted + text.Probes) / (double)Math.Max(texts.Sum(text => text.Rounds), 1));
+            var (few, more) = (Seconds(engine, (int)nodes, prompts), Seconds(engine, (int)nodes + 1, prompts));
+            return Tokens(texts) * one / (few + ((more - few) * (nodes - (int)nodes)) + overhead);
+        }
+
+        static double Tokens(IReadOnlyList<SpeculationStats> texts) => texts.Sum(text => text.Emitted) / (double)Math.Max(texts.Sum(text => text.Rounds), 1);
     }
 
-    /// <summary>What to note: every drafter that gains, but of the draft models the one that gains most.</summary>
-    public static IReadOnlyList<(TunedDrafter Drafter, DrafterTuning Tuning)> Decide(IReadOnlyList<TunedDrafter> all)
+    /// <summary>What to note: every drafter that may gain, but of the draft models the one that gains most.</summary>
+    public static IReadOnlyList<(TunedDrafter Drafter, DrafterTuning Tuning)> Decide(IReadOnlyList<TunedDrafter> all, DateTimeOffset now)
     {
         var best = all.Where(drafter => drafter.Path is not null).MaxBy(drafter => drafter.SpeedUp);
-        return [.. all.Select(drafter => (drafter, new DrafterTuning(drafter.Name, drafter.Gains && (drafter.Path is null || drafter == best), drafter.Depth, drafter.Width)))];
+        return [.. all.Select(drafter => (drafter, new DrafterTuning(drafter.Name, drafter.MayPay && (drafter.Path is null || drafter == best), drafter.Depth, drafter.Width)
+        {
+            SpeedUp = drafter.SpeedUp,
+            Rounds = drafter.Rounds,
+            Measured = now,
+        }))];
+    }
+
+    /// <summary>[depth − 1] candidates accepted per round.</summary>
+    private static double[] Accepted(IReadOnlyList<SpeculationStats> texts, Func<DrafterStats, int> roundsOf)
+    {
+        var drafter = SpeculationReport.Sum(texts.Select(text => text.Drafters.Single()));
+        double rounds = Math.Max(roundsOf(drafter), 1);
+        return [.. drafter.AcceptedPerPosition.Select(count => count / rounds)];
+    }
+
+    /// <summary>What every other text says, and what the rest say: no text is written twice, because a drafter may remember it.</summary>
+    private static (double Least, double Most) Halves(IReadOnlyList<SpeculationStats> texts, Func<IReadOnlyList<SpeculationStats>, double> speedUp)
+    {
+        double[] halves = [.. texts.Select((text, i) => (text, i)).GroupBy(text => text.i % 2).Select(half => speedUp([.. half.Select(text => text.text)]))];
+        return (halves.Min(), halves.Max());
+    }
+
+    private static double Median(IEnumerable<double> values)
+    {
+        double[] sorted = [.. values.Order()];
+        return (sorted[(sorted.Length - 1) / 2] + sorted[sorted.Length / 2]) / 2;
     }
 
     /// <summary>T(nodes) in the middle of an average text.</summary>

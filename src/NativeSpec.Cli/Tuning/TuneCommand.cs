@@ -52,6 +52,7 @@ internal sealed class TuneCommand : Command, IHasExamples
         {
             var how = new DraftModelOptions { Depth = DrafterTuner.MeasuredDepth, Width = width, StopBelow = 0 };
             using var wide = InferenceEngine.Load(path, engineOptions with { DraftOptions = how, ProfileDirectory = null });
+            await wide.WarmUpAsync(cancellationToken).ConfigureAwait(false);
             var fitting = MeasureOptions.Fitting(wide, texts, parsed.GetValue(_maxTokens), _terminal);
             for (var number = 0; number < draftModels.Length; number++)
             {
@@ -62,6 +63,7 @@ internal sealed class TuneCommand : Command, IHasExamples
 
         found = [.. found.GroupBy(drafter => drafter.Name).Select(widths => widths.MaxBy(drafter => drafter.SpeedUp)!)];
         using var engine = InferenceEngine.Load(path, engineOptions);
+        await engine.WarmUpAsync(cancellationToken).ConfigureAwait(false);
         var prompts = MeasureOptions.Fitting(engine, texts, parsed.GetValue(_maxTokens), _terminal);
         foreach (var name in engine.Drafters.Where(name => found.All(drafter => drafter.Name != name)))
         {
@@ -69,7 +71,7 @@ internal sealed class TuneCommand : Command, IHasExamples
             found.Add(await tuner.OtherAsync(engine, name, prompts, cancellationToken).ConfigureAwait(false));
         }
 
-        var decided = DrafterTuner.Decide(found);
+        var decided = DrafterTuner.Decide(found, DateTimeOffset.UtcNow);
         var file = engine.SaveTuning([.. decided.Select(drafter => drafter.Tuning)]);
         if (parsed.GetValue(_json))
         {
@@ -124,6 +126,9 @@ internal sealed class TuneCommand : Command, IHasExamples
             Array.ForEach(drafter.AcceptedPerRound, accepted => json.WriteNumberValue(Math.Round(accepted, 4)));
             json.WriteEndArray();
             json.WriteMeasured("expected_speed_up", drafter.SpeedUp);
+            json.WriteMeasured("least", drafter.Agreement.Least);
+            json.WriteMeasured("most", drafter.Agreement.Most);
+            json.WriteNumber("rounds", drafter.Rounds);
             json.WriteBoolean("pays", tuning.Pays);
             json.WriteString("why", drafter.Explain(tuning.Pays));
             json.WriteEndObject();

@@ -123,6 +123,10 @@ public sealed record EngineOptions
     /// returns.</summary>
     internal Func<EngineOptions, IBackend>? CreateBackend { get; init; }
 
+    /// <summary>The chat template, for a model whose files have none or another one: the name of one that comes with the library
+    /// (<see cref="Chat.ChatTemplates.BuiltInNames"/>), or the text of a template. Null takes the model's own.</summary>
+    public string? ChatTemplate { get; init; }
+
     /// <summary>Where the engine says what it loaded and which request failed; null says nothing.</summary>
     public ILogger? Logger { get; init; }
 

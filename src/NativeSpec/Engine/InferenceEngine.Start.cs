@@ -41,13 +41,13 @@ public sealed partial class InferenceEngine
             var name = options.Name ?? NameOf(path);
             try
             {
-                engine = new InferenceEngine(name, checkpoint, tokenizer, backend, options, steps);
+                engine = new InferenceEngine(name, path, checkpoint, tokenizer, backend, options, steps);
             }
             catch (Exception error) when (EngineBackend.WithoutDevice(options, backend, error) is { } onProcessor)
             {
                 backend.Dispose();
                 backend = EngineBackend.Create(onProcessor);
-                engine = new InferenceEngine(name, checkpoint, tokenizer, backend, onProcessor, steps);
+                engine = new InferenceEngine(name, path, checkpoint, tokenizer, backend, onProcessor, steps);
             }
 
             if (options.Logger is { } logger)

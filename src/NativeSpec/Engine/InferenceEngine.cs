@@ -2,6 +2,7 @@ using System.Runtime.CompilerServices;
 using System.Security.Cryptography;
 using Microsoft.Extensions.Logging;
 using NativeSpec.Backends;
+using NativeSpec.Chat;
 using NativeSpec.Engine.Profiles;
 using NativeSpec.Engine.Telemetry;
 using NativeSpec.Loading;
@@ -41,12 +42,13 @@ public sealed partial class InferenceEngine : IDisposable
     private readonly EngineOptions _options;
     private bool _disposed;
 
-    private InferenceEngine(string name, LlamaCheckpoint checkpoint, Tokenizer tokenizer, IBackend backend, EngineOptions options, LoadSteps steps)
+    private InferenceEngine(string name, string path, LlamaCheckpoint checkpoint, Tokenizer tokenizer, IBackend backend, EngineOptions options, LoadSteps steps)
     {
         using var unfinished = new Unfinished(this);
         _checkpoint = checkpoint;
         _backend = backend;
         _options = options;
+        _chatTemplates = new Lazy<ChatTemplates>(() => ReadChatTemplates(path, options));
         _logger = options.Logger;
         Tokenizer = tokenizer;
         var memory = backend.MemoryBytes;
@@ -140,7 +142,7 @@ public sealed partial class InferenceEngine : IDisposable
             throw;
         }
 
-        return Stream(request, cancellationToken);
+        return Stream(request, _speculation, cancellationToken);
     }
 
     /// <summary>Writes the whole continuation of a text.</summary>
@@ -299,14 +301,19 @@ public sealed partial class InferenceEngine : IDisposable
             _speculation.MaxNodesOf(options.Speculation));
     }
 
-    private async IAsyncEnumerable<GenerationPiece> Stream(SequenceRequest request, [EnumeratorCancellation] CancellationToken cancellationToken)
+    /// <summary>The pieces of a request.</summary>
+    /// <param name="request">What to write.</param>
+    /// <param name="speculation">Where its drafters learn.</param>
+    /// <param name="cancellationToken">Ends the enumeration.</param>
+    private async IAsyncEnumerable<GenerationPiece> Stream(
+        SequenceRequest request, SpeculationCore speculation, [EnumeratorCancellation] CancellationToken cancellationToken)
     {
         ObjectDisposedException.ThrowIf(_disposed, this);
         cancellationToken.ThrowIfCancellationRequested();
         using var cancellation = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, _scheduler.Stopping);
         var pieces = new PieceQueue(_options.MaxUnreadPieces);
         var activity = _telemetry.Begin(request); // before the request's own clock starts
-        var sequence = new Sequence(request, () => Begin(request), _options.PrefillChunk, pieces, cancellation) { Activity = activity };
+        var sequence = new Sequence(request, () => Begin(request, speculation), _options.PrefillChunk, pieces, cancellation) { Activity = activity };
         try
         {
             _scheduler.Submit(sequence);
@@ -336,7 +343,7 @@ public sealed partial class InferenceEngine : IDisposable
         }
     }
 
-    private SequenceTools Begin(SequenceRequest request)
+    private SequenceTools Begin(SequenceRequest request, SpeculationCore core)
     {
         var rule = new SamplingRule(request.Options, request.Seed, Config.VocabSize);
         var history = new TokenHistory(Config.VocabSize, request.Prompt.Length + request.MaxTokens, rule.NeedsHistory);
@@ -345,7 +352,7 @@ public sealed partial class InferenceEngine : IDisposable
         {
             Typical = speculation.LossyTypicalAcceptance is { } typical ? new TypicalPath(Config.VocabSize, typical) : null,
         };
-        return new SequenceTools(new Drafting(_speculation, speculation, request.Prompt, sampling, request.Options.CacheSalt), new TextStream(Tokenizer, request.Options.StopStrings));
+        return new SequenceTools(new Drafting(core, speculation, request.Prompt, sampling, request.Options.CacheSalt), new TextStream(Tokenizer, request.Options.StopStrings));
     }
 
     [LoggerMessage(Level = LogLevel.Warning, Message = "the prompt begins with the beginning-of-text token {Id} twice: its text has one and the tokenizer puts one before it (GenerationOptions.AddSpecial = false leaves that out)")]

@@ -16,6 +16,7 @@ public sealed class Tokenizer
     private readonly TokenModel _model;
     private readonly AddedTokenSplitter? _raw, _normalized, _controls;
     private readonly LoadLimits _limits;
+    private readonly HashSet<int> _controlIds;
 
     internal Tokenizer(TokenizerParts parts, LoadLimits limits)
     {
@@ -26,6 +27,7 @@ public sealed class Tokenizer
         _raw = AddedTokenSplitter.Create(parts.AddedTokens.Where(t => !t.Normalized), text => text);
         _normalized = AddedTokenSplitter.Create(parts.AddedTokens.Where(t => t.Normalized), parts.NormalizeAdded);
         _controls = AddedTokenSplitter.Create(parts.AddedTokens.Where(t => t.Special || t.Control), text => text);
+        _controlIds = [.. parts.AddedTokens.Where(t => t.Special || t.Control).Select(t => t.Id)];
         Description = $"{parts.Kind}, {VocabSize} tokens, {parts.FileName}";
     }
 
@@ -215,6 +217,9 @@ public sealed class Tokenizer
 
         return _vocabulary.IsSpecial(id);
     }
+
+    /// <summary>Whether a token steers the model: it is special, or the chat template writes it.</summary>
+    internal bool IsControl(int id) => _controlIds.Contains(id);
 
     private static List<Segment> Split(AddedTokenSplitter? splitter, string text, SoughtTokens sought) =>
         splitter is not null ? splitter.Split(text, sought) : text.Length == 0 ? [] : [new(0, text.Length, -1)];

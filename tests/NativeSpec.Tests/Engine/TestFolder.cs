@@ -17,12 +17,16 @@ internal sealed class TestFolder : IDisposable
     public const int TokenizersEndOfText = 267;
 
     /// <summary>Writes the folder. The tokenizer is byte-level: ids 0 to 255 are the bytes.</summary>
-    public TestFolder(ulong seed = 11, int eos = -1, int maxPositions = 512, DType dtype = DType.F32, LlamaConfig? shape = null)
+    public TestFolder(ulong seed = 11, int eos = -1, int maxPositions = 512, DType dtype = DType.F32, LlamaConfig? shape = null, bool poisoned = true)
     {
         Path = Directory.CreateTempSubdirectory("nativespec-").FullName;
         var config = (shape ?? TestConfigs.Tiny) with { MaxPositionEmbeddings = maxPositions, TieWordEmbeddings = false };
         using var model = new SyntheticModel(config, dtype, seed);
-        Poison(model.Tensors.Embedding, PoisonedToken);
+        if (poisoned)
+        {
+            Poison(model.Tensors.Embedding, PoisonedToken);
+        }
+
         var layers = model.Tensors.Layers.SelectMany(l => new[]
         {
             l.InputNorm, l.QProj, l.KProj, l.VProj, l.OProj, l.PostAttentionNorm, l.GateProj, l.UpProj, l.DownProj,

@@ -10,7 +10,7 @@ namespace NativeSpec.Tests.Model;
 public sealed class BatchInvarianceTests(TestBackend backend, string shape)
 {
     private static IEnumerable<TestFixtureData> Cases()
-        => TestBackend.AllFormats.SelectMany(backend => new[] { nameof(TestConfigs.Tiny), nameof(TestConfigs.Mixed) }.Select(shape => new TestFixtureData(backend, shape)));
+        => TestBackend.AllFormats.Concat(TestBackend.Cuda).SelectMany(backend => new[] { nameof(TestConfigs.Tiny), nameof(TestConfigs.Mixed) }.Select(shape => new TestFixtureData(backend, shape)));
 
     private ModelRun _run = null!;
     private SyntheticModel _weights = null!;

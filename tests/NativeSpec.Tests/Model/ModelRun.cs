@@ -17,6 +17,8 @@ internal sealed class ModelRun : IDisposable
         Cache = Model.CreateCache(cacheTokens, sharesPrefixes);
     }
 
+    public IBackend Backend => _backend;
+
     public LlamaModel Model { get; }
 
     public KvCache Cache { get; }

@@ -28,7 +28,7 @@ internal sealed unsafe class CudaContext : IDisposable
         code = code != 0 ? code : CudaMethods.StreamCreate(&stream, flags: 1); // not blocking: nothing here waits for the default stream
         if (code != 0)
         {
-            _ = CudaMethods.DevicePrimaryCtxRelease(device.Handle);
+            _ = Again(() => CudaMethods.DevicePrimaryCtxRelease(device.Handle));
             Require(code, "the device's context cannot be used");
         }
 
@@ -101,8 +101,8 @@ internal sealed unsafe class CudaContext : IDisposable
         }
 
         _disposed = true;
-        _ = CudaMethods.CtxSetCurrent(_context);
-        _ = CudaMethods.StreamSynchronize(Stream);
+        _ = Again(() => CudaMethods.CtxSetCurrent(_context));
+        _ = Again(() => CudaMethods.StreamSynchronize(Stream));
         foreach (var taken in _taken.OrderBy(taken => taken.Item1 == ResourceKind.Module).ToArray()) // graphs go before what they call
         {
             GiveBack(taken);
@@ -143,7 +143,8 @@ internal sealed unsafe class CudaContext : IDisposable
         }
     }
 
-    private static int Again(Func<int> call)
+    /// <summary>A call that must not fail for a reason that passes.</summary>
+    internal static int Again(Func<int> call)
     {
         var code = call();
         return code != 0 && !CudaErrors.IsSticky(code) ? call() : code;
@@ -160,18 +161,15 @@ internal sealed unsafe class CudaContext : IDisposable
             ResourceKind.Event => CudaMethods.EventDestroy((nint)handle),
             _ => CudaMethods.ModuleUnload((nint)handle),
         };
-        if (code == 0)
+        var isSticky = CudaErrors.IsSticky(code);
+        if (code == 0 || isSticky)
         {
-            _taken.Remove(resource);
+            _taken.Remove(resource); // what a lost context held is gone with it; what could not be given back now is with the context
         }
-        else if (!_disposed)
-        {
-            if (CudaErrors.IsSticky(code))
-            {
-                throw Lose(code, "something cannot be given back");
-            }
 
-            // It stays among what was taken, and is given back with the context.
+        if (isSticky && !_disposed)
+        {
+            throw Lose(code, "something cannot be given back");
         }
     }
 }

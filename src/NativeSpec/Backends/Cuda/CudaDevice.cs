@@ -22,6 +22,8 @@ internal sealed record CudaDevice(int Number, int Handle, string Name, int Capab
     /// <summary>What the variable says where no device is to be taken that nobody asked for by its number.</summary>
     public const string NoDevice = "none";
 
+    internal const string NoneFound = "the CUDA driver finds no device";
+
     /// <summary>Whether kernels may begin before those in front of them have ended.</summary>
     public bool HasDependentLaunch => Capability >= 90;
 
@@ -37,7 +39,7 @@ internal sealed record CudaDevice(int Number, int Handle, string Name, int Capab
             return null;
         }
 
-        reason = CudaLibrary.WhyMissing;
+        reason = CudaLibrary.WhyMissing ?? CudaLibrary.WhyTooOld();
         if (reason is not null)
         {
             return null;
@@ -47,7 +49,7 @@ internal sealed record CudaDevice(int Number, int Handle, string Name, int Capab
         var code = CudaMethods.DeviceGetCount(&count);
         if (code != 0 || count == 0)
         {
-            reason = code is 0 or 100 ? "the CUDA driver finds no device" : $"the CUDA driver does not say what devices there are: {CudaErrors.Describe(code)}";
+            reason = code is 0 or CudaErrors.NoDevice ? NoneFound : $"the CUDA driver does not say what devices there are: {CudaErrors.Describe(code)}";
             return null;
         }
 

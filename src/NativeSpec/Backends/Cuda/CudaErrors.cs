@@ -13,6 +13,7 @@ internal sealed class CudaException(int code, string message) : InvalidOperation
 internal static unsafe class CudaErrors
 {
     public const int OutOfMemory = 2;
+    public const int NoDevice = 100;
 
     /// <summary>After these every later call fails: an uncorrectable memory error, illegal addresses and instructions, a launch that timed out or
     /// failed, an assertion, an unknown one.</summary>

@@ -17,7 +17,20 @@ internal static unsafe class CudaLibrary
     /// <summary>Why there is no driver to use, in one sentence; null where there is one.</summary>
     public static string? WhyMissing => Missing.Value.Length == 0 ? null : Missing.Value;
 
-    private static string Open(string? path)
+    /// <summary>Why a driver that is asked for now cannot be used; null where it can.</summary>
+    public static string? WhyTooOld()
+    {
+        int version;
+        var code = CudaMethods.DriverGetVersion(&version);
+        return code != 0 ? $"the CUDA driver does not say its version: {CudaErrors.Describe(code)}"
+            : version < OldestDriver ? $"the CUDA driver is for CUDA {version / 1000}.{version % 1000 / 10}; the kernels need one for {OldestDriver / 1000}.{OldestDriver % 1000 / 10} or later"
+            : null;
+    }
+
+    /// <summary>Loads a library.</summary>
+    /// <param name="path">The file; null for the system's, empty for none.</param>
+    /// <returns>Why it is none to use; empty where it is.</returns>
+    internal static string Open(string? path)
     {
         if (path is { Length: 0 })
         {
@@ -38,15 +51,9 @@ internal static unsafe class CudaLibrary
         NativeImports.Provide(CudaMethods.Library, library);
         if (CudaMethods.Init(0) is var code and not 0)
         {
-            return code == 100 ? "the CUDA driver finds no device" : $"the CUDA driver does not start: {CudaErrors.Describe(code)}";
+            return code == CudaErrors.NoDevice ? CudaDevice.NoneFound : $"the CUDA driver does not start: {CudaErrors.Describe(code)}";
         }
 
-        int version;
-        if (CudaMethods.DriverGetVersion(&version) is var unknown and not 0)
-        {
-            return $"the CUDA driver does not say its version: {CudaErrors.Describe(unknown)}";
-        }
-
-        return version >= OldestDriver ? "" : $"the CUDA driver is for CUDA {version / 1000}.{version % 1000 / 10}; the kernels need one for {OldestDriver / 1000}.0 or later";
+        return "";
     }
 }

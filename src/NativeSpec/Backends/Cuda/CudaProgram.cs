@@ -291,7 +291,7 @@ internal sealed unsafe class CudaProgram : IForwardProgram, IRowAnswers
                 turn.Download(_staging.Host + _uploadBytes, _buffers[BufferUse.Answers, 0], (long)logitRows * sizeof(RowAnswer));
             }
 
-            turn.Synchronize($"a forward of {rows} rows ({CudaOptions.SynchronousVariable}=1 names the kernel)");
+            turn.Synchronize($"a forward failed ({CudaOptions.SynchronousVariable}=1 names the kernel)"); // a constant
             if (asks)
             {
                 new ReadOnlySpan<RowAnswer>(_staging.Host + _uploadBytes, logitRows).CopyTo(_answers.AsSpan(firstLogit));
@@ -300,7 +300,7 @@ internal sealed unsafe class CudaProgram : IForwardProgram, IRowAnswers
         catch (CudaException error)
         {
             // Something of this round may have been done, and nobody knows what.
-            throw _backend.Context.Lose(error.Code, $"a forward of {rows} rows could not be given to it");
+            throw _backend.Context.Lose(error.Code, "a forward could not be given to it");
         }
     }
 

@@ -113,19 +113,34 @@ internal readonly unsafe ref struct CudaTurn(CudaContext context)
         }
         catch
         {
-            if (CudaMethods.StreamEndCapture(context.Stream, &graph) == 0 && graph != 0)
-            {
-                _ = CudaMethods.GraphDestroy(graph);
-            }
-
+            EndCapture(&graph);
+            Destroy(graph);
             throw;
         }
 
-        context.Check(CudaMethods.StreamEndCapture(context.Stream, &graph), "a graph cannot be recorded");
+        EndCapture(&graph);
         var code = CudaMethods.GraphInstantiate(&executable, graph, flags: 0);
-        _ = CudaMethods.GraphDestroy(graph);
-        context.Check(code, "a graph cannot be made ready");
+        Destroy(graph);
+        context.Check(graph == 0 && code == 0 ? 901 : code, "a graph cannot be made ready");
         return context.Take(ResourceKind.Graph, (ulong)executable);
+    }
+
+    /// <summary>A stream that goes on recording is of no more use.</summary>
+    private void EndCapture(nint* graph)
+    {
+        const int Invalidated = 901;
+        if (CudaMethods.StreamEndCapture(context.Stream, graph) is var code and not (0 or Invalidated))
+        {
+            throw context.Lose(code, "a graph cannot be recorded to its end");
+        }
+    }
+
+    private static void Destroy(nint graph)
+    {
+        if (graph != 0)
+        {
+            _ = CudaContext.Again(() => CudaMethods.GraphDestroy(graph));
+        }
     }
 
     /// <summary>Gives a graph to the stream.</summary>

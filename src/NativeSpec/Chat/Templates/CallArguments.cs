@@ -1,3 +1,5 @@
+using NativeSpec.Chat.Templates.Library;
+
 namespace NativeSpec.Chat.Templates;
 
 /// <summary>The arguments of a call, evaluated.</summary>

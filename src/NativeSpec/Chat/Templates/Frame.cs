@@ -1,3 +1,5 @@
+using NativeSpec.Chat.Templates.Library;
+
 namespace NativeSpec.Chat.Templates;
 
 /// <summary>Variables of a block: a loop, a macro and the like have their own, and see those around them. What is set inside is gone

@@ -1,3 +1,6 @@
+using NativeSpec.Chat.Templates.Library;
+using NativeSpec.Chat.Templates.Syntax;
+
 namespace NativeSpec.Chat.Templates;
 
 /// <content>Expressions.</content>

@@ -54,13 +54,17 @@ internal sealed class MachineProfile
         return new MachineProfile(file, content ?? ProfileContent.Empty(key), clock ?? TimeProvider.System);
     }
 
-    /// <summary>The curve that is kept; null where none is that was asked to go as far, and where a part of it was disturbed when it was measured and no
-    /// round has said better since: then it is to be measured again.</summary>
+    /// <summary>How long a curve that was disturbed is used before it is measured again: a machine may be busy for a while.</summary>
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(10);
+
+    /// <summary>The curve that is kept; null where none is that was asked to go as far, and where a part of it was disturbed when it was measured, no
+    /// round has said better since, and that is a while ago: then it is to be measured again.</summary>
     public CostCurve? KnownCost(int maxNodes, int maxContext)
     {
         lock (_gate)
         {
-            return _content.Cost is { } cost && cost.MaxNodes >= maxNodes && cost.MaxContext >= maxContext && cost.Spread.All(spread => spread < CostCurve.Disturbed / 2)
+            return _content.Cost is { } cost && cost.MaxNodes >= maxNodes && cost.MaxContext >= maxContext
+                && (cost.Spread.All(spread => spread < CostCurve.Disturbed / 2) || _clock.GetUtcNow() - cost.Measured < Patience)
                 ? new CostCurve(cost.Nodes, cost.Contexts, cost.Seconds, cost.Spread)
                 : null;
         }

@@ -6,35 +6,34 @@ namespace NativeSpec.Engine.Profiles;
 /// <remarks>
 /// <para>Everything that disturbs a run makes it slower, so a size's time is its fastest run. It is believed when two things hold:</para>
 /// <list type="bullet">
-/// <item>It can be repeated: the fastest of the even runs and the fastest of the odd ones agree. A pass times each size once, so the runs of a size
-/// are spread over the whole measurement, and no single bad moment has them all.</item>
+/// <item>It has been repeated: the three fastest runs agree. A pass times each size once, so the runs of a size are spread over the whole
+/// measurement, and no single bad moment has them all.</item>
 /// <item>It has the shape of bytes and operations: a forward reads the same weights however many nodes it has, and computes each node. So more nodes
 /// are never faster, twice as many take at most twice the time, and a size does not lie far above the line through its neighbours.</item>
 /// </list>
-/// <para>Only what is not believed is timed again. What still is not when the time is up counts as disturbed, and where it lies above the line
-/// through its neighbours it is put there. A size that has the same time after many runs has that time, whatever its shape.</para>
+/// <para>Only what is not believed is timed again. A size that has the same time after many runs has that time, whatever its shape. What is still not
+/// believed when the time is up counts as disturbed: the truth lies between what half as many nodes take and what was measured, or twice that, so
+/// the geometric mean of the two is taken. A size that seems too cheap is tried in a round and found out; one that seems too dear never would be.</para>
 /// </remarks>
 /// <param name="sizes">Numbers of nodes, ascending, each about twice the one before.</param>
 /// <param name="time">Computes so many nodes and returns the seconds.</param>
 /// <param name="budget">Seconds that the runs may take, all together. Sizes that are not reached once in two thirds of it are left out.</param>
 internal sealed class SteadyTimes(IReadOnlyList<int> sizes, Func<int, double> time, double budget)
 {
-    private const int MostPasses = 64;
-    private const int ProvingRuns = 16;      // after as many the shape need not hold
+    private const int MostPasses = 40;
+    private const int ProvingRuns = 16;         // after as many the shape need not hold
     private const int LeastRuns = 4;
-    private const double LongRuns = 0.1;     // seconds; runs this long together are spread over many time slices, and two of them do
-    private const double LongRun = 0.2;      // seconds; a single run this long does
-    private const double Agreement = 1.06;   // of the two halves
+    private const double LeastRepeating = 0.3;  // seconds; as long a machine is waited for to be quiet, or as long as each size takes some times
+    private const double LongRun = 0.2;         // seconds; a run this long is an average over many time slices
+    private const double Agreement = 1.06;      // of the fastest runs
     private const double ShapeTolerance = 1.25;
+    private const double Once = 2 * CostCurve.Steady; // how far a long run that was not repeated may be off
 
     private readonly List<Runs> _runs = [];
     private double _spent;
 
     /// <summary>Sizes that were timed: the others would have taken too long.</summary>
     public int Count => _runs.Count;
-
-    /// <summary>Seconds that all runs took.</summary>
-    public double Spent => _spent;
 
     /// <summary>The time of each size.</summary>
     public double[] Seconds { get; private set; } = [];
@@ -43,25 +42,26 @@ internal sealed class SteadyTimes(IReadOnlyList<int> sizes, Func<int, double> ti
     public bool[] IsSteady { get; private set; } = [];
 
     /// <summary>[size] how far each may be off, as <see cref="CostCurve"/> takes it.</summary>
-    public IEnumerable<double> Spread => IsSteady.Select(steady => steady ? CostCurve.Steady : CostCurve.Disturbed);
+    public IEnumerable<double> Spread => _runs.Select((runs, i) => IsSteady[i] ? CostCurve.Steady : runs.Fastest >= LongRun ? Once : CostCurve.Disturbed);
 
     /// <summary>Measures.</summary>
     public SteadyTimes Measure()
     {
         for (var i = 0; i < sizes.Count && (i == 0 || _spent < budget * 2 / 3); i++)
         {
-            _runs.Add(default);
-            Run(i, pass: 0);
+            _runs.Add(Runs.None);
+            Run(i);
         }
 
-        for (var pass = 1; pass < MostPasses && _spent < budget; pass++)
+        var most = Math.Min(budget, _spent + Math.Max(LeastRepeating, (MostPasses / 4) * _spent));
+        for (var pass = 1; pass < MostPasses && _spent < most; pass++)
         {
             var began = _spent;
-            for (var i = 0; i < _runs.Count && _spent < budget; i++)
+            for (var i = 0; i < _runs.Count && _spent < most; i++)
             {
-                if (!Believes(i))
+                if (!Believes(i) && _runs[i].Fastest < LongRun)
                 {
-                    Run(i, pass);
+                    Run(i);
                 }
             }
 
@@ -72,15 +72,21 @@ internal sealed class SteadyTimes(IReadOnlyList<int> sizes, Func<int, double> ti
         }
 
         IsSteady = [.. Enumerable.Range(0, Count).Select(Believes)];
-        Seconds = [.. Enumerable.Range(0, Count).Select(i => IsSteady[i] ? _runs[i].Fastest : Math.Min(_runs[i].Fastest, Line(i)))];
+        Seconds = new double[Count];
+        for (var i = 0; i < Count; i++)
+        {
+            var proportional = i == 0 ? 0 : Seconds[i - 1] * sizes[i] / sizes[i - 1];
+            Seconds[i] = IsSteady[i] || i == 0 ? _runs[i].Fastest : Math.Sqrt(Seconds[i - 1] * Math.Min(_runs[i].Fastest, proportional));
+        }
+
         return this;
     }
 
-    private void Run(int size, int pass)
+    private void Run(int size)
     {
         var seconds = time(sizes[size]);
         _spent += seconds;
-        _runs[size] = _runs[size].With(seconds, isEven: pass % 2 == 0);
+        _runs[size] = _runs[size].With(seconds);
     }
 
     private bool Believes(int size)
@@ -113,20 +119,20 @@ internal sealed class SteadyTimes(IReadOnlyList<int> sizes, Func<int, double> ti
         return before + ((_runs[size + 1].Fastest - before) * (sizes[size] - half) / (sizes[size + 1] - half));
     }
 
-    /// <summary>The runs of a size; 0 is none.</summary>
-    private readonly record struct Runs(int Count, double Total, double Even, double Odd)
+    /// <summary>The runs of a size.</summary>
+    /// <param name="Count">How many.</param>
+    /// <param name="Fastest">Seconds.</param>
+    /// <param name="Second">The next fastest one's.</param>
+    /// <param name="Third">And the next.</param>
+    private readonly record struct Runs(int Count, double Fastest, double Second, double Third)
     {
-        public double Fastest => Odd == 0 ? Even : Even == 0 ? Odd : Math.Min(Even, Odd);
+        public static Runs None => new(0, double.PositiveInfinity, double.PositiveInfinity, double.PositiveInfinity);
 
-        /// <summary>Whether there are enough, and the two halves, where there are two, have the same fastest run.</summary>
-        public bool Agree => Count == 1
-            ? Total >= LongRun
-            : (Count >= LeastRuns || Total >= LongRuns) && Math.Max(Even, Odd) <= Agreement * Fastest;
+        public bool Agree => Count >= LeastRuns && Third <= Agreement * Fastest;
 
-        public Runs With(double seconds, bool isEven) => isEven
-            ? this with { Count = Count + 1, Total = Total + seconds, Even = Faster(Even, seconds) }
-            : this with { Count = Count + 1, Total = Total + seconds, Odd = Faster(Odd, seconds) };
-
-        private static double Faster(double known, double seconds) => known == 0 ? seconds : Math.Min(known, seconds);
+        public Runs With(double seconds)
+            => seconds < Fastest ? new(Count + 1, seconds, Fastest, Second)
+            : seconds < Second ? new(Count + 1, Fastest, seconds, Second)
+            : new(Count + 1, Fastest, Second, Math.Min(Third, seconds));
     }
 }

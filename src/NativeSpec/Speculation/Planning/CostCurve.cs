@@ -7,7 +7,7 @@ namespace NativeSpec.Speculation.Planning;
 /// together. Most of an error is shared by all points, because a neighbour that takes half of the machine makes all forwards slower alike; some of it
 /// by points that lie close; the rest, large where the measurement was disturbed, is a point's own. So a round of one node also corrects what
 /// eight are thought to take, and a point that was measured badly learns fast while one that was measured well keeps its place in the curve.</para>
-/// <para>Whatever disturbs a forward makes it slower. So a time far above the curve counts as a slow one, not as what it was (winsorizing), and of
+/// <para>Whatever disturbs a forward makes it slower. So a time further above the curve than is usual counts as a slow one, not as what it was (winsorizing), and of
 /// two points that contradict each other, because fewer nodes seem to take longer, the slower one is not believed.</para>
 /// </remarks>
 internal sealed class CostCurve
@@ -16,16 +16,17 @@ internal sealed class CostCurve
     public const double Steady = 0.05;
 
     /// <summary>The same for one that could not: it was disturbed.</summary>
-    public const double Disturbed = 0.4;
+    public const double Disturbed = 0.3;
 
     // Standard deviations of logarithms, so parts of a time.
     private const double Level = 0.3;           // of all points together: the machine may be busier than it was, or less
+    private const double DisturbedLevel = 3;    // times the points' own error: what disturbed them disturbed the most part of all alike
     private const double Shape = 0.1;           // of what points that lie close have in common
     private const double LevelDrift = 0.02;     // in a round
     private const double ShapeDrift = 0.01;     // in a round
     private const double RoundNoise = 0.2;      // of one round's time
-    private const double MostFaster = 0.7;      // a logarithm: half the time
-    private const double MostSlower = 0.22;     // a logarithm: a quarter more
+    private const double MostFaster = 3.5;      // standard deviations of what a round is expected to take
+    private const double MostSlower = 1.1;      // likewise
 
     private readonly int[] _nodes;
     private readonly int[] _contexts;
@@ -57,13 +58,20 @@ internal sealed class CostCurve
         var points = seconds.Length;
         (_logs, _pull, _spread) = (new double[points], new double[points], new double[points]);
         (_covariance, _drift) = (new double[points * points], new double[points * points]);
+        var own = 0.0;
         for (var i = 0; i < points; i++)
         {
             (_logs[i], _spread[i]) = (Math.Log(_seconds[i]), spread.IsEmpty ? Steady : spread[i]);
+            own += _spread[i] / points;
+        }
+
+        var level = Math.Max(Level, DisturbedLevel * own);
+        for (var i = 0; i < points; i++)
+        {
             for (var j = 0; j < points; j++)
             {
                 var closeness = Math.Pow(2, -Octaves(i, j));
-                _covariance[(i * points) + j] = (Level * Level) + (Shape * Shape * closeness) + (i == j ? _spread[i] * _spread[i] : 0);
+                _covariance[(i * points) + j] = (level * level) + (Shape * Shape * closeness) + (i == j ? _spread[i] * _spread[i] : 0);
                 _drift[(i * points) + j] = (LevelDrift * LevelDrift) + (ShapeDrift * ShapeDrift * closeness);
             }
         }
@@ -116,7 +124,6 @@ internal sealed class CostCurve
         }
 
         Rounds++;
-        var error = Math.Clamp(Math.Log(seconds / At(nodes, context)), -MostFaster, MostSlower);
         Span<(int Point, double Weight)> seen = stackalloc (int, double)[4];
         seen = seen[..PointsOf(nodes, context, seen)];
         var (points, total) = (_logs.Length, RoundNoise * RoundNoise);
@@ -134,6 +141,8 @@ internal sealed class CostCurve
             total += weight * _pull[point];
         }
 
+        var usual = Math.Sqrt(total);
+        var error = Math.Clamp(Math.Log(seconds / At(nodes, context)), -MostFaster * usual, MostSlower * usual);
         for (var i = 0; i < points; i++)
         {
             var gain = _pull[i] / total;

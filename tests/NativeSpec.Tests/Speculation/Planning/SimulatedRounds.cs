@@ -72,11 +72,13 @@ internal sealed class SimulatedRounds : IDisposable
 
     private readonly ScriptedRounds _rounds;
 
-    public SimulatedRounds(SimulatedClock clock, IReadOnlyList<IDrafterSource> drafters, double secondsOfOne, double secondsPerFurtherNode, int callers = 1)
+    /// <summary>Begins with an engine that believes <paramref name="believed"/> of the machine; the truth where that is null.</summary>
+    public SimulatedRounds(
+        SimulatedClock clock, IReadOnlyList<IDrafterSource> drafters, double secondsOfOne, double secondsPerFurtherNode, CostCurve? believed = null, int callers = 1)
     {
         Clock = clock;
         double Cost(int nodes) => secondsOfOne + (secondsPerFurtherNode * (nodes - 1));
-        Core = new SpeculationCore(drafters, new CostCurve(Measured, [.. Measured.Select(Cost)]), TestConfigs.Tiny.VocabSize, MaxNodes, clock);
+        Core = new SpeculationCore(drafters, believed ?? new CostCurve(Measured, [.. Measured.Select(Cost)]), TestConfigs.Tiny.VocabSize, MaxNodes, clock);
         _rounds = new ScriptedRounds(Target.Logits, Core, callers) { BeforeForward = (rows, _) => clock.Pass(Cost(rows)) };
     }
 

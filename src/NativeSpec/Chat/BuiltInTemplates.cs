@@ -1,0 +1,45 @@
+namespace NativeSpec.Chat;
+
+/// <summary>Templates for models whose files have none, by the form that they were trained on. Without tools: a model that knows tools brings a
+/// template of its own.</summary>
+internal static class BuiltInTemplates
+{
+    private const string Refuse = "{{ raise_exception('this template has no role ' ~ m.role) }}";
+
+    /// <summary>Where answers end in those of these templates that write no control token behind an answer.</summary>
+    public static readonly IReadOnlyDictionary<string, string[]> StopStrings = new Dictionary<string, string[]>(StringComparer.Ordinal)
+    {
+        ["plain"] = ["\nUser:"],
+        ["vicuna"] = ["\nUSER:"],
+    };
+
+    /// <summary>The templates' texts by name.</summary>
+    public static readonly IReadOnlyDictionary<string, string> All = new Dictionary<string, string>(StringComparer.Ordinal)
+    {
+        // No control tokens at all: for models that only continue text.
+        ["plain"] = """
+            {% for m in messages %}{% if m.role == 'system' %}{{ m.content }}
+
+            {% elif m.role == 'user' %}User: {{ m.content }}
+            {% elif m.role == 'assistant' %}Assistant: {{ m.content }}
+            {% else %}
+            """ + Refuse + """
+            {% endif %}{% endfor %}{% if add_generation_prompt %}Assistant:{% endif %}
+            """,
+        ["chatml"] = """
+            {% for m in messages %}{{ '<|im_start|>' ~ m.role ~ '\n' ~ m.content ~ '<|im_end|>\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}
+            """,
+        ["llama2"] = """
+            {% set ns = namespace(system='') %}{% for m in messages %}{% if m.role == 'system' %}{% set ns.system = '<<SYS>>\n' ~ m.content ~ '\n<</SYS>>\n\n' %}{% elif m.role == 'user' %}{{ bos_token ~ '[INST] ' ~ ns.system ~ (m.content|trim) ~ ' [/INST]' }}{% set ns.system = '' %}{% elif m.role == 'assistant' %}{{ ' ' ~ (m.content|trim) ~ ' ' ~ eos_token }}{% else %}
+            """ + Refuse + "{% endif %}{% endfor %}",
+        ["llama3"] = """
+            {{ bos_token }}{% for m in messages %}{{ '<|start_header_id|>' ~ m.role ~ '<|end_header_id|>\n\n' ~ (m.content|trim) ~ '<|eot_id|>' }}{% endfor %}{% if add_generation_prompt %}{{ '<|start_header_id|>assistant<|end_header_id|>\n\n' }}{% endif %}
+            """,
+        ["zephyr"] = """
+            {% for m in messages %}{{ '<|' ~ m.role ~ '|>\n' ~ m.content ~ eos_token ~ '\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>\n' }}{% endif %}
+            """,
+        ["vicuna"] = """
+            {{ bos_token }}{% for m in messages %}{% if m.role == 'system' %}{{ m.content ~ '\n\n' }}{% elif m.role == 'user' %}{{ 'USER: ' ~ m.content ~ '\n' }}{% elif m.role == 'assistant' %}{{ 'ASSISTANT: ' ~ m.content ~ eos_token ~ '\n' }}{% else %}
+            """ + Refuse + "{% endif %}{% endfor %}{% if add_generation_prompt %}ASSISTANT:{% endif %}",
+    };
+}

@@ -1,0 +1,69 @@
+using System.Buffers;
+using System.Text.Json;
+using NativeSpec.Chat.Templates;
+
+namespace NativeSpec.Chat;
+
+/// <summary>How a conversation is made into a prompt, beside the turns themselves.</summary>
+public sealed record ChatFormat
+{
+    /// <summary>The tools that the model may call, each described as OpenAI's protocol does: <c>{"type": "function", "function": {…}}</c>.</summary>
+    public IReadOnlyList<JsonElement> Tools { get; init; } = [];
+
+    /// <summary>Whether the prompt ends where an assistant's answer begins. Off for a conversation that is not to be answered.</summary>
+    public bool AddGenerationPrompt { get; init; } = true;
+
+    /// <summary>Further variables of the template, such as <c>enable_thinking</c>.</summary>
+    public IReadOnlyDictionary<string, JsonElement> Variables { get; init; } = new Dictionary<string, JsonElement>();
+
+    /// <summary>The template, by its name; null takes the one for tools where there are tools and the model has it, else the default.</summary>
+    public string? Template { get; init; }
+
+    /// <summary>What the template's clock shows; null for the system's.</summary>
+    public TimeProvider? Clock { get; init; }
+
+    /// <summary>The variables that a template is rendered with.</summary>
+    internal Dictionary<string, JsonElement> Data(IReadOnlyList<ChatTurn> turns)
+    {
+        var buffer = new ArrayBufferWriter<byte>();
+        using (var json = new Utf8JsonWriter(buffer))
+        {
+            json.WriteStartObject();
+            json.WriteStartArray("messages");
+            foreach (var turn in turns)
+            {
+                turn.Write(json);
+            }
+
+            json.WriteEndArray();
+            json.WriteBoolean("add_generation_prompt", AddGenerationPrompt);
+            json.WriteNull("documents");
+            json.WritePropertyName("tools");
+            if (Tools.Count == 0)
+            {
+                json.WriteNullValue();
+            }
+            else
+            {
+                json.WriteStartArray();
+                foreach (var tool in Tools)
+                {
+                    tool.WriteTo(json);
+                }
+
+                json.WriteEndArray();
+            }
+
+            json.WriteEndObject();
+        }
+
+        using var document = JsonDocument.Parse(buffer.WrittenMemory);
+        var data = document.RootElement.EnumerateObject().ToDictionary(member => member.Name, member => member.Value.Clone(), StringComparer.Ordinal);
+        foreach (var (name, value) in Variables)
+        {
+            data[name] = value;
+        }
+
+        return data;
+    }
+}

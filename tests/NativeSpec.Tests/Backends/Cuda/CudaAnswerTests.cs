@@ -1,0 +1,97 @@
+using NativeSpec.Model;
+using NativeSpec.Sampling;
+using NativeSpec.Tensors;
+using NativeSpec.Tests.Model;
+
+namespace NativeSpec.Tests.Backends.Cuda;
+
+/// <summary>What the device says of its rows is what the host finds in the same rows: the same token for the same seed, the same likeliest ones.</summary>
+public sealed class CudaAnswerTests
+{
+    private SyntheticModel _weights = null!;
+    private ModelRun _run = null!;
+
+    [SetUp]
+    public void Load()
+    {
+        CudaEmulator.Require();
+        _weights = new SyntheticModel(TestConfigs.Tiny, DType.BF16, 3);
+        _run = new ModelRun(CudaEmulator.Create(), _weights.Config, _weights.Tensors);
+    }
+
+    [TearDown]
+    public void Unload()
+    {
+        _run?.Dispose();
+        _weights?.Dispose();
+    }
+
+    [TestCase(0f, 1UL)]
+    [TestCase(0.7f, 2UL)]
+    [TestCase(1f, ulong.MaxValue)]
+    [TestCase(3f, 4UL)]
+    public void Choose_ARuleWithoutFilters_TakesTheHostsTokenOfTheSameRow(float temperature, ulong seed)
+    {
+        var (rule, chooser) = (new SamplingRule(new SamplingOptions { Temperature = temperature }, seed, 300), new Chooser(300));
+        var tree = ModelRun.RandomTree(new Random(5), 40, 300);
+        var choices = new Choices(rule, tree, before: 1L << 33);
+        var rows = Forward(tree, choices);
+
+        for (var node = 0; node < tree.Count; node++)
+        {
+            Assert.That(rows.Choose(node), Is.EqualTo(chooser.Choose(rows.Logits(node), choices.Describe(node))), $"node {node}");
+        }
+    }
+
+    [Test]
+    public void Choose_RulesThatOnlyTheHostKnows_AreChosenThere()
+    {
+        var chooser = new Chooser(300);
+        var tree = ModelRun.RandomTree(new Random(6), 9, 300);
+        foreach (var options in new SamplingOptions[]
+        {
+            new() { Temperature = 0, LogitBias = new Dictionary<int, float> { [7] = 100 } }, new() { Temperature = 1, TopK = 3 }, new() { Temperature = 1, TopP = 0.5f }, new() { Temperature = 1, MinP = 0.4f },
+        })
+        {
+            var choices = new Choices(new SamplingRule(options, 9, 300), tree, before: 0);
+            var rows = Forward(tree, choices);
+            for (var node = 0; node < tree.Count; node++)
+            {
+                Assert.That(rows.Choose(node), Is.EqualTo(chooser.Choose(rows.Logits(node), choices.Describe(node))), $"{options}, node {node}");
+            }
+        }
+    }
+
+    [Test]
+    public void Top_OfEveryRow_IsTheHostsWithItsLogProbabilities()
+    {
+        var rows = Forward(ModelRun.RandomTree(new Random(7), 11, 300), null);
+        var (weights, top, ids) = (new float[300], new TokenLogProb[64], new int[64]);
+        for (var row = 0; row < 11; row++)
+        {
+            foreach (var count in new[] { 1, 8, 64 })
+            {
+                var logits = rows.Logits(row);
+                TopTokens.Select(logits, ids.AsSpan(0, count));
+                var logSum = LogProbs.LogSumExp(logits, 0, weights);
+
+                Assert.That(rows.Top(row, top.AsSpan(0, count)), Is.EqualTo(count));
+                Assert.That(top[..count].Select(found => found.Id), Is.EqualTo(ids[..count]));
+                Assert.That(top[..count].Select(found => found.LogProb), Is.EqualTo(ids[..count].Select(id => (float)(rows.Logits(row)[id] - logSum))).Within(1e-5));
+                Assert.That(rows.LogProb(row, 17), Is.EqualTo((float)(rows.Logits(row)[17] - logSum)).Within(1e-5));
+            }
+        }
+    }
+
+    private IForwardResult Forward(TokenTree tree, IRowChoices? choices)
+    {
+        var forest = new Forest(1);
+        forest.Add(_run.Open(64), tree, 0, choices: choices);
+        return _run.Model.Forward(forest);
+    }
+
+    private sealed class Choices(SamplingRule rule, TokenTree tree, long before) : IRowChoices
+    {
+        public RowChoice Describe(int node) => new() { Rule = rule, Position = before + tree.Depths[node] };
+    }
+}

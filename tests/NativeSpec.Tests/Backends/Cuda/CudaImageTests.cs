@@ -1,0 +1,52 @@
+using System.Security.Cryptography;
+using System.Text;
+using System.Text.RegularExpressions;
+using NativeSpec.Backends.Cuda;
+
+namespace NativeSpec.Tests.Backends.Cuda;
+
+[TestFixture]
+public sealed partial class CudaImageTests
+{
+    private const string MakeAgain = "make it again with native/ptx.sh, which takes clang and brotli, and commit kernels/cuda/ptx";
+
+    private static readonly string[] Formats = ["bf16", "f16", "f32", "q8", "q4"];
+
+    private static string Folder => Repository.Find("kernels/cuda/ptx");
+
+    /// <summary>native/ptx.sh writes the digest of the sources' names and contents, without carriage returns, in the order of the names.</summary>
+    [Test]
+    public void PtxWasMadeFromTheseSources()
+    {
+        var cuda = Directory.GetFiles(Repository.Find("kernels/cuda")).Where(file => Path.GetExtension(file) is ".cu" or ".h").Select(file => $"kernels/cuda/{Path.GetFileName(file)}");
+        using var all = new MemoryStream();
+        foreach (var name in cuda.Order(StringComparer.Ordinal).Prepend("kernels/cpu/quantized.h"))
+        {
+            all.Write(Encoding.UTF8.GetBytes(name + "\n"));
+            all.Write(File.ReadAllBytes(Repository.Find(name)).Where(b => b != '\r').ToArray());
+        }
+
+        var made = File.ReadAllText(Path.Combine(Folder, "sources.sha256")).Trim();
+        Assert.That(Convert.ToHexStringLower(SHA256.HashData(all.ToArray())), Is.EqualTo(made), $"the CUDA kernels' sources are newer than their PTX; {MakeAgain}");
+    }
+
+    /// <summary>Every kernel is in every image, and no image asks for a newer driver than CUDA 11.1 (sm_80) and 12.0.</summary>
+    [TestCase(80, "7.1", "sm_80")]
+    [TestCase(90, "8.0", "sm_90a")]
+    [TestCase(120, "8.0", "sm_90")]
+    public void EveryImageHasEveryKernel(int capability, string version, string target)
+    {
+        var text = Encoding.UTF8.GetString(CudaImage.For(capability));
+        Assert.That(text, Does.StartWith($".version {version}\n.target {target}\n"));
+        var kernels = Kernels().Matches(File.ReadAllText(Repository.Find("kernels/cuda/kernels.h"))).Select(match => match.Groups[1].Value)
+            .SelectMany(name => name.Contains('#') ? Formats.Select(format => name.Replace("##name##", format).Replace("##name", format)) : [name]);
+        Assert.That(Entries().Matches(text).Select(match => match.Groups[1].Value), Is.EquivalentTo(kernels));
+    }
+
+    [GeneratedRegex(@"\.entry (\w+)\(")]
+    private static partial Regex Entries();
+
+    /// <summary>The lines of NS_FOR_EACH_KERNEL; those with ## are for every format.</summary>
+    [GeneratedRegex(@"each\(([a-z_0-9#]+), \w+Arguments\)")]
+    private static partial Regex Kernels();
+}
