@@ -2,6 +2,7 @@ using Microsoft.Extensions.Logging;
 using NativeSpec.Backends;
 using NativeSpec.Backends.Cpu;
 using NativeSpec.Backends.Cuda;
+using NativeSpec.Backends.Cuda.Driver;
 using NativeSpec.Backends.Native;
 using NativeSpec.Tensors;
 
@@ -28,8 +29,15 @@ internal static partial class EngineBackend
             throw new ArgumentException($"{nameof(EngineOptions.NativeLevel)} is '{level}', which the {(options.Backend == BackendKind.Cpu ? "managed" : "CUDA")} kernels do not have", nameof(options));
         }
 
+        if (options.Backend == BackendKind.Cuda && options.KvFormat == KvFormat.F32)
+        {
+            throw new ArgumentException($"{nameof(EngineOptions.KvFormat)} is F32; the CUDA kernels hold keys and values as BF16", nameof(options));
+        }
+
+        var kvFormat = options.KvFormat ?? KvFormat.F32;
+
         // Who names a level or threads of the processor's kernels wants the processor.
-        if (options.Backend == BackendKind.Cuda || (options.Backend is null && options.NativeLevel is null && options.Threads is null))
+        if (options.Backend == BackendKind.Cuda || (options.Backend is null && options.NativeLevel is null && options.Threads is null && options.KvFormat != KvFormat.F32))
         {
             if (CudaBackend.TryCreate(new CudaOptions { Device = options.Device, Weights = options.Weights }, out var none) is { } cuda)
             {
@@ -44,7 +52,7 @@ internal static partial class EngineBackend
 
         if (options.Backend != BackendKind.Cpu)
         {
-            var native = NativeBackend.TryCreate(new NativeOptions { Threads = options.Threads, Weights = options.Weights, Level = options.NativeLevel }, out var missing);
+            var native = NativeBackend.TryCreate(new NativeOptions { Threads = options.Threads, Weights = options.Weights, Level = options.NativeLevel, KvFormat = kvFormat }, out var missing);
             if (native is not null)
             {
                 return native;
@@ -64,7 +72,7 @@ internal static partial class EngineBackend
         }
 
         return options.Weights == WeightFormat.AsStored
-            ? CpuBackend.Create(new CpuOptions { Threads = options.Threads })
+            ? CpuBackend.Create(new CpuOptions { Threads = options.Threads, KvFormat = kvFormat })
             : throw new ArgumentException($"{Name(options.Weights)} weights need the native backend; the managed kernels compute with F32, F16 and BF16", nameof(options));
     }
 
@@ -72,6 +80,18 @@ internal static partial class EngineBackend
     /// that should be seen.</summary>
     /// <exception cref="ArgumentException">The environment variable names a level that this processor does not run.</exception>
     public static KernelChoice Kernels()
+    {
+        var onProcessor = OnProcessor();
+        if (CudaDevice.Find(null, out _) is not { } device)
+        {
+            return onProcessor;
+        }
+
+        var cuda = $"cuda sm_{device.Capability} ({device.Name})";
+        return new KernelChoice(cuda, cuda, [cuda, .. onProcessor.Available]);
+    }
+
+    private static KernelChoice OnProcessor()
     {
         if (NativeOptions.ExpectedLevel is not { } expected)
         {
