@@ -17,6 +17,12 @@ rm -rf "$out/model" "$out/bin"
 cp -r models/doc-comments "$out/model"
 dotnet publish src/NativeSpec.Cli -c Release --verbosity minimal -r linux-x64 -p:PublishAot=true -p:StripSymbols=true -o "$out/bin"
 rm -f "$out"/bin/*.dbg "$out"/bin/*.pdb "$out"/bin/*.xml
+# .NET's hashes come from OpenSSL, which a bare machine need not have.
+mkdir -p "$out/lib"
+for library in libssl.so.3 libcrypto.so.3; do
+  path=$(ldconfig -p | awk -v name="$library" '$1 == name && /x86-64/ { print $NF; exit }')
+  [ -z "$path" ] || cp -L "$path" "$out/lib"
+done
 strip "$out/cuda_check" 2>/dev/null || true
 size=$(du -sk --exclude=model "$out" | cut -f 1)
 echo "$out: $((size / 1024)) MB and the model; run check.sh in it"

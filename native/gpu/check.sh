@@ -5,6 +5,7 @@
 #     ./check.sh quick     small cases and no times: for a small part, or for the emulated driver (NATIVESPEC_CUDA_LIBRARY=FILE)
 set -uo pipefail
 cd "$(dirname "$0")"
+export LD_LIBRARY_PATH="${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$PWD/lib"
 quick=0
 if [ "${1:-}" = quick ]; then quick=1; fi
 exec > >(tee check.log) 2>&1
