@@ -20,6 +20,7 @@ usage: ./build.sh [verb] [arguments]
                      operations instead runs tests/NativeSpec.Benchmarks
   format [--check]   format the source; with --check only say whether it is
   pack               put the packages into artifacts/packages
+  gpu                make artifacts/gpu, a folder that checks and measures the CUDA back end on a machine with nothing but a driver
 TEXT
 }
 
@@ -175,6 +176,7 @@ case "$verb" in
         rm -rf artifacts/packages
         dotnet pack NativeSpec.sln -c Release --verbosity quiet -o artifacts/packages
         ls artifacts/packages ;;
+    gpu) native/gpu.sh ;;
     help | -h | --help) usage ;;
     *)
         usage >&2

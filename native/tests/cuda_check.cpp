@@ -6,18 +6,13 @@
 #include "cuda/bench.h"
 #include "cuda/conformance.h"
 
-int main(int count, char** arguments) {
-  using namespace nativespec::cuda;
-  const std::string what = count > 2 ? arguments[2] : "";
-  if (what != "conformance" && what != "small" && what != "bench" && what != "kernels" && !(what == "profile" && count == 6)) {
-    std::printf("usage: cuda_check FOLDER conformance | small [KERNEL] | bench [FORMAT ...] | kernels [FORMAT ...] | profile FORMAT ROWS CONTEXT\n");
-    return 2;
-  }
-  const std::string device = Open(arguments[1]);
-  std::printf("%s, sm_%d, %d multiprocessors\n", device.c_str(), Capability(), Multiprocessors());
+namespace nativespec::cuda {
+namespace {
+
+void Run(const std::string& what, int count, char** arguments) {
   if (what == "small") {  // for the emulated driver, and for a sanitizer
     RunConformance(count > 3 ? arguments[3] : "");
-    return check::Result();
+    return;
   }
   if (what == "conformance") {
     large_cases = true;
@@ -29,7 +24,7 @@ int main(int count, char** arguments) {
       std::printf("digest %016llx with dependent launch\n", static_cast<unsigned long long>(dependent));
       CHECK(dependent == plain);
     }
-    return check::Result();
+    return;
   }
   std::vector<Format> formats;
   for (int i = 3; i < (what == "profile" ? 4 : count); ++i) {
@@ -39,10 +34,27 @@ int main(int count, char** arguments) {
   if (formats.empty()) {
     formats = {Format::kBF16, Format::kQ8, Format::kQ4};
   }
+  const ModelShape shape{32, 4096, 14336, 32, 8, 128, 128256};
   if (what == "profile") {
-    Profile({32, 4096, 14336, 32, 8, 128, 128256}, formats[0], std::atoi(arguments[4]), std::atoi(arguments[5]));
-    return 0;
+    Profile(shape, formats[0], std::atoi(arguments[4]), std::atoi(arguments[5]));
+  } else {
+    Bench(shape, formats, {128, 4096}, {1024, 8192, 32768}, what == "bench", 11);
   }
-  Bench({32, 4096, 14336, 32, 8, 128, 128256}, formats, {128, 4096}, {1024, 8192, 32768}, what == "bench", 11);
-  return 0;
+}
+
+}  // namespace
+}  // namespace nativespec::cuda
+
+int main(int count, char** arguments) {
+  using namespace nativespec::cuda;
+  const std::string what = count > 2 ? arguments[2] : "";
+  if (what != "conformance" && what != "small" && what != "bench" && what != "kernels" && !(what == "profile" && count == 6)) {
+    std::printf("usage: cuda_check FOLDER conformance | small [KERNEL] | bench [FORMAT ...] | kernels [FORMAT ...] | profile FORMAT ROWS CONTEXT\n");
+    return 2;
+  }
+  const std::string device = Open(arguments[1]);
+  std::printf("%s, sm_%d, %d multiprocessors\n", device.c_str(), Capability(), Multiprocessors());
+  Run(what, count, arguments);
+  Close();
+  return check::Result();
 }

@@ -123,6 +123,12 @@ inline std::string Open(const std::string& folder) {
   return name;
 }
 
+inline void Close() {
+  TheDriver()("cuModuleUnload", module);
+  TheDriver()("cuStreamDestroy_v2", stream);
+  TheDriver()("cuDevicePrimaryCtxRelease_v2", 0);
+}
+
 template <class T>
 class DeviceArray {
  public:
