@@ -30,6 +30,8 @@ internal sealed class ComputeFlags
     private readonly Option<string?> _level = Choice(
         "--level", "Instruction set of the native kernels; by default NATIVESPEC_NATIVE_LEVEL, or else the fastest that leaves activations in F32", ["generic", "avx2", "avx2vnni", "avx512", "avx512vnni", "avx512bf16", "neon"]);
 
+    private readonly Option<string?> _kv = Choice("--kv", "How keys and values are held; by default f32 on the processor. bf16 takes half the memory", ["f32", "bf16"]);
+
     /// <summary>For a checkpoint.</summary>
     public ComputeFlags(Terminal terminal)
         : this(terminal, Choice("--weights", "Keep weights as the checkpoint stores them (default), or pack them to 8 or 4 bits while loading", ["stored", "q8", "q4"]))
@@ -42,7 +44,7 @@ internal sealed class ComputeFlags
     public static ComputeFlags ForRandomWeights(Terminal terminal) => new(terminal, Choice("--weights", "How the weights are held (default bf16)", ["bf16", "q8", "q4"]));
 
     /// <summary>All of them.</summary>
-    public Option[] All => [_threads, _backend, _device, _level, _weights];
+    public Option[] All => [_threads, _backend, _device, _level, _weights, _kv];
 
     /// <summary>Whether the command line asks for packed weights.</summary>
     public bool Packs(CommandResult result) => result.GetValue(_weights) is { } weights && Formats[weights] != WeightFormat.AsStored;
@@ -56,6 +58,7 @@ internal sealed class ComputeFlags
         Device = parsed.GetValue(_device),
         NativeLevel = parsed.GetValue(_level),
         Weights = parsed.GetValue(_weights) is { } weights ? Formats[weights] : WeightFormat.AsStored,
+        KvFormat = parsed.GetValue(_kv) switch { "f32" => KvFormat.F32, "bf16" => KvFormat.BF16, _ => null },
         Logger = !_terminal.IsErrorRedirected || parsed.GetValue(CommonOptions.Verbose) ? new Notices(_terminal) : null,
         LoadProgress = Progress(_terminal),
         ProfileDirectory = EngineOptions.UserProfileDirectory,

@@ -29,8 +29,15 @@ internal static partial class EngineBackend
             throw new ArgumentException($"{nameof(EngineOptions.NativeLevel)} is '{level}', which the {(options.Backend == BackendKind.Cpu ? "managed" : "CUDA")} kernels do not have", nameof(options));
         }
 
+        if (options.Backend == BackendKind.Cuda && options.KvFormat == KvFormat.F32)
+        {
+            throw new ArgumentException($"{nameof(EngineOptions.KvFormat)} is F32; the CUDA kernels hold keys and values as BF16", nameof(options));
+        }
+
+        var kvFormat = options.KvFormat ?? KvFormat.F32;
+
         // Who names a level or threads of the processor's kernels wants the processor.
-        if (options.Backend == BackendKind.Cuda || (options.Backend is null && options.NativeLevel is null && options.Threads is null))
+        if (options.Backend == BackendKind.Cuda || (options.Backend is null && options.NativeLevel is null && options.Threads is null && options.KvFormat != KvFormat.F32))
         {
             if (CudaBackend.TryCreate(new CudaOptions { Device = options.Device, Weights = options.Weights }, out var none) is { } cuda)
             {
@@ -45,7 +52,7 @@ internal static partial class EngineBackend
 
         if (options.Backend != BackendKind.Cpu)
         {
-            var native = NativeBackend.TryCreate(new NativeOptions { Threads = options.Threads, Weights = options.Weights, Level = options.NativeLevel }, out var missing);
+            var native = NativeBackend.TryCreate(new NativeOptions { Threads = options.Threads, Weights = options.Weights, Level = options.NativeLevel, KvFormat = kvFormat }, out var missing);
             if (native is not null)
             {
                 return native;
@@ -65,7 +72,7 @@ internal static partial class EngineBackend
         }
 
         return options.Weights == WeightFormat.AsStored
-            ? CpuBackend.Create(new CpuOptions { Threads = options.Threads })
+            ? CpuBackend.Create(new CpuOptions { Threads = options.Threads, KvFormat = kvFormat })
             : throw new ArgumentException($"{Name(options.Weights)} weights need the native backend; the managed kernels compute with F32, F16 and BF16", nameof(options));
     }
 

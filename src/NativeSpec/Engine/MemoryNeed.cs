@@ -30,11 +30,11 @@ public sealed record MemoryNeed(long Weights, long KeyValues, long Buffers)
         var plan = MemoryPlan.For(
             config,
             options with { MaxContext = options.MaxContext ?? config.MaxPositionEmbeddings },
-            config.KvBytesPerToken(DType.F32),
+            config.KvBytesPerToken(KvType(options)),
             memory: long.MaxValue); // what it would take, whatever this machine has
         var need = new MemoryNeed(
             WeightBytes(checkpoint, options.Weights),
-            CacheBytes(config, InferenceEngine.CacheTokens(options, plan.KvTokens)),
+            CacheBytes(config, options, InferenceEngine.CacheTokens(options, plan.KvTokens)),
             LlamaModel.BufferBytes(config, InferenceEngine.Limits(options, plan.MaxContext)));
         return options.DraftModels.Select(path => OfDraft(path, options, plan)).Aggregate(need, (sum, draft) => checked(new MemoryNeed(
             sum.Weights + draft.Weights, sum.KeyValues + draft.KeyValues, sum.Buffers + draft.Buffers)));
@@ -44,18 +44,20 @@ public sealed record MemoryNeed(long Weights, long KeyValues, long Buffers)
     {
         using var checkpoint = LlamaCheckpoint.Open(path, options.Limits);
         var (config, draft) = (checkpoint.Config, options.DraftOptions ?? new DraftModelOptions());
-        var room = target.ForDraft(config, options, config.KvBytesPerToken(DType.F32), memory: long.MaxValue);
+        var room = target.ForDraft(config, options, config.KvBytesPerToken(KvType(options)), memory: long.MaxValue);
         return new MemoryNeed(
             WeightBytes(checkpoint, options.Weights),
-            CacheBytes(config, DraftModelSource.CacheTokens(room, draft)),
+            CacheBytes(config, options, DraftModelSource.CacheTokens(room, draft)),
             LlamaModel.BufferBytes(config, DraftModelSource.Limits(room, draft)));
     }
 
-    private static long CacheBytes(LlamaConfig config, long tokens)
+    private static long CacheBytes(LlamaConfig config, EngineOptions options, long tokens)
     {
         var pages = (tokens + RowBatch.PageSize - 1) / RowBatch.PageSize;
-        return checked(pages * RowBatch.PageSize * config.KvBytesPerToken(DType.F32));
+        return checked(pages * RowBatch.PageSize * config.KvBytesPerToken(KvType(options)));
     }
+
+    private static DType KvType(EngineOptions options) => options.KvFormat == KvFormat.BF16 ? DType.BF16 : DType.F32;
 
     private static long WeightBytes(LlamaCheckpoint checkpoint, WeightFormat format)
     {

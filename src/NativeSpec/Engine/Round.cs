@@ -146,17 +146,16 @@ internal sealed class Round
             _forest.Add(_computed[i].Kv!, _computed[i].Tree, firstLogitNode: 0, choices: _computed[i].Drafting.Sampling);
         }
 
-        var (prompts, context) = (0, 0);
+        var prompts = 0;
         foreach (var sequence in active)
         {
             if (sequence.PromptRemaining > 0)
             {
                 _remaining[prompts++] = sequence.PromptRemaining;
-                context = Math.Max(context, sequence.Kv!.Length);
             }
         }
 
-        PromptSharing.Share(_remaining.AsSpan(0, prompts), PromptRows(prompts, context, began), _shares);
+        PromptSharing.Share(_remaining.AsSpan(0, prompts), PromptRows(active, prompts, began), _shares);
         var prompt = 0;
         foreach (var sequence in active)
         {
@@ -170,10 +169,10 @@ internal sealed class Round
     }
 
     /// <summary>Rows of this round for prompts: what <see cref="PromptSharing"/> gives them time for, and one in any case.</summary>
-    /// <param name="prompts">How many there are.</param>
-    /// <param name="context">Tokens of the longest that are computed.</param>
+    /// <param name="active">The sequences.</param>
+    /// <param name="prompts">How many of them have prompts to compute.</param>
     /// <param name="began">When the round began.</param>
-    private int PromptRows(int prompts, int context, long began)
+    private int PromptRows(List<Sequence> active, int prompts, long began)
     {
         var (nodes, most) = (_forest.RowCount, Math.Min(_prefillChunk - _drafts.RowsRead, _limits.MaxRows - _forest.RowCount));
         if (prompts == 0 || most <= 1)
@@ -182,6 +181,7 @@ internal sealed class Round
         }
 
         double seconds;
+        var context = ContextOfPrompts(active, prompts, most);
         if (nodes > 0)
         {
             // What drafting took belongs to the round with or without prompts; what drafters have read is a prompt's affair.
@@ -200,6 +200,23 @@ internal sealed class Round
         }
 
         return Math.Max(_promptCost.RowsWithin(seconds, context, nodes + most) - nodes, 1);
+    }
+
+    /// <summary>Tokens that rows of prompts see, on average, if so many are shared out.</summary>
+    private int ContextOfPrompts(List<Sequence> active, int prompts, int rows)
+    {
+        PromptSharing.Share(_remaining.AsSpan(0, prompts), rows, _shares);
+        var (seen, shared, prompt) = (0L, 0, 0);
+        foreach (var sequence in active)
+        {
+            if (sequence.PromptRemaining > 0)
+            {
+                seen += (long)_shares[prompt] * sequence.Kv!.Length;
+                shared += _shares[prompt++];
+            }
+        }
+
+        return (int)(seen / Math.Max(shared, 1));
     }
 
     /// <summary>Tokens that the rows of the forest see, on average.</summary>

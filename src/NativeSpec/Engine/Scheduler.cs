@@ -345,17 +345,17 @@ internal sealed class Scheduler : IDisposable
         }
     }
 
-    /// <summary>Takes pages and place from one whose reader is behind; false where there is none.</summary>
+    /// <summary>Takes pages and place from the last whose reader is behind; false where there is none. Nobody whose turn it is falls behind before
+    /// it has been given something.</summary>
     private bool TryPark()
     {
-        var parked = _active.FindLast(static sequence => sequence.Pieces.IsBehind());
-        if (parked is not null && !_turn.Contains(parked))
+        if (_active.FindLast(static sequence => sequence.Pieces.IsBehind()) is not { } parked)
         {
-            GiveBack(parked);
-            return true;
+            return false;
         }
 
-        return false;
+        GiveBack(parked);
+        return true;
     }
 
     private void GiveBack(Sequence sequence)

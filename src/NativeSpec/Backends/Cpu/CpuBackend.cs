@@ -14,16 +14,16 @@ internal static class CpuBackend
         var (level, threads) = (options.ResolveLevel(), options.ResolveThreads());
         return level switch
         {
-            SimdLevel.Vector512 => new CpuBackend<Simd512, Vector512<float>>(level, threads, options.SmallestChunk),
-            SimdLevel.Vector256 => new CpuBackend<Simd256, Vector256<float>>(level, threads, options.SmallestChunk),
-            SimdLevel.Vector128 => new CpuBackend<Simd128, Vector128<float>>(level, threads, options.SmallestChunk),
-            _ => new CpuBackend<SimdScalar, float>(level, threads, options.SmallestChunk),
+            SimdLevel.Vector512 => new CpuBackend<Simd512, Vector512<float>>(level, threads, options),
+            SimdLevel.Vector256 => new CpuBackend<Simd256, Vector256<float>>(level, threads, options),
+            SimdLevel.Vector128 => new CpuBackend<Simd128, Vector128<float>>(level, threads, options),
+            _ => new CpuBackend<SimdScalar, float>(level, threads, options),
         };
     }
 }
 
 /// <summary>The backend of one vector width.</summary>
-internal sealed unsafe class CpuBackend<TSimd, TVector>(SimdLevel level, int threads, int? smallestChunk) : IBackend
+internal sealed unsafe class CpuBackend<TSimd, TVector>(SimdLevel level, int threads, CpuOptions options) : IBackend
     where TSimd : ISimd<TVector>
     where TVector : unmanaged
 {
@@ -31,7 +31,7 @@ internal sealed unsafe class CpuBackend<TSimd, TVector>(SimdLevel level, int thr
 
     public string Name => "cpu";
 
-    public string Description => $"cpu: managed kernels, {level}, {_team.Threads} thread{(_team.Threads == 1 ? "" : "s")}";
+    public string Description => $"cpu: managed kernels, {level}, {_team.Threads} thread{(_team.Threads == 1 ? "" : "s")}{(options.KvFormat == KvFormat.BF16 ? ", BF16 keys and values" : "")}";
 
     public BackendVector ImportVector(TensorView vector)
     {
@@ -59,7 +59,9 @@ internal sealed unsafe class CpuBackend<TSimd, TVector>(SimdLevel level, int thr
         return new CpuWeight(parts, HostBuffer.OfBiases(this, parts, biases));
     }
 
-    public BackendKv AllocateKv(in KvShape shape) => new CpuKv(shape);
+    public long KvBytesPerRow(in KvShape shape) => CpuKv.BytesOf(shape, options.KvFormat);
+
+    public BackendKv AllocateKv(in KvShape shape) => new CpuKv(shape, options.KvFormat);
 
     public void MoveKvRows(BackendKv kv, ReadOnlySpan<int> from, ReadOnlySpan<int> to)
     {
@@ -67,10 +69,10 @@ internal sealed unsafe class CpuBackend<TSimd, TVector>(SimdLevel level, int thr
         kv.Shape.RequireRows(from);
         kv.Shape.RequireRows(to);
         var cache = (CpuKv)kv;
-        var width = kv.Shape.Width;
+        var width = cache.RowBytes;
         for (var layer = 0; layer < kv.Shape.Layers; layer++)
         {
-            float* keys = cache.Keys(layer), values = cache.Values(layer);
+            byte* keys = cache.Keys(layer), values = cache.Values(layer);
             for (var i = 0; i < from.Length; i++)
             {
                 Copy(keys + ((nint)from[i] * width), keys + ((nint)to[i] * width), width);
@@ -79,11 +81,11 @@ internal sealed unsafe class CpuBackend<TSimd, TVector>(SimdLevel level, int thr
         }
     }
 
-    public IForwardProgram Compile(ForwardPlan plan) => new CpuProgram<TSimd, TVector>(plan, _team, level, smallestChunk);
+    public IForwardProgram Compile(ForwardPlan plan) => new CpuProgram<TSimd, TVector>(plan, _team, level, options.SmallestChunk);
 
     public void Dispose() => _team.Dispose();
 
-    private static void Copy(float* from, float* to, int length) => new ReadOnlySpan<float>(from, length).CopyTo(new Span<float>(to, length));
+    private static void Copy(byte* from, byte* to, int length) => new ReadOnlySpan<byte>(from, length).CopyTo(new Span<byte>(to, length));
 
     private static void RequireFloat(TensorView tensor)
     {

@@ -42,13 +42,19 @@ internal readonly unsafe struct CpuSegment(byte* data, DType dtype, int first, i
     public readonly int Rows = rows;
 }
 
-/// <summary>Keys and values: [layer][keys | values][row][kvHead][headDim].</summary>
-internal sealed unsafe class CpuKv(in KvShape shape) : BackendKv(shape)
+/// <summary>Keys and values: [layer][keys | values][row][kvHead][headDim] of F32 or BF16.</summary>
+internal sealed unsafe class CpuKv(in KvShape shape, KvFormat format) : BackendKv(shape)
 {
-    private readonly NativeBuffer<float> _memory = new(shape.Length);
+    private readonly NativeBuffer<byte> _memory = new(BytesOf(shape, format));
+
+    /// <summary>Their element type.</summary>
+    public KvFormat Format => format;
+
+    /// <summary>Bytes of a row of keys, and of a row of values.</summary>
+    public int RowBytes => Shape.Width * SizeOf(format);
 
     /// <exception cref="ObjectDisposedException">The cache is disposed.</exception>
-    private float* Pointer
+    private byte* Pointer
     {
         get
         {
@@ -57,13 +63,18 @@ internal sealed unsafe class CpuKv(in KvShape shape) : BackendKv(shape)
         }
     }
 
-    private long PlaneLength => (long)Shape.Rows * Shape.Width;
+    private long PlaneBytes => (long)Shape.Rows * RowBytes;
+
+    /// <summary>Bytes that a cache takes.</summary>
+    public static long BytesOf(in KvShape shape, KvFormat format) => checked(shape.Length * SizeOf(format));
 
     /// <summary>[rows, kvHeads·headDim] of a layer.</summary>
-    public float* Keys(int layer) => Pointer + (2L * layer * PlaneLength);
+    public byte* Keys(int layer) => Pointer + (2L * layer * PlaneBytes);
 
     /// <summary>[rows, kvHeads·headDim] of a layer.</summary>
-    public float* Values(int layer) => Pointer + (((2L * layer) + 1) * PlaneLength);
+    public byte* Values(int layer) => Pointer + (((2L * layer) + 1) * PlaneBytes);
 
     public override void Dispose() => _memory.Dispose();
+
+    private static int SizeOf(KvFormat format) => format == KvFormat.BF16 ? BF16Format.Size : F32Format.Size;
 }

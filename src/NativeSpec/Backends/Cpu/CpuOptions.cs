@@ -1,3 +1,5 @@
+using NativeSpec.Tensors;
+
 namespace NativeSpec.Backends.Cpu;
 
 /// <summary>How the managed kernels run.</summary>
@@ -12,6 +14,9 @@ internal sealed record CpuOptions
 
     /// <summary>Vector width; null takes the widest this machine runs.</summary>
     public SimdLevel? Level { get; init; }
+
+    /// <summary>How keys and values are held.</summary>
+    public KvFormat KvFormat { get; init; }
 
     /// <summary>Splits operations down to chunks of so little work, where they otherwise stay whole because a fork would cost more than it
     /// gains. It changes no result; tests use it so that small cases run on all threads.</summary>

@@ -144,7 +144,7 @@ internal sealed unsafe class CpuProgram<TSimd, TVector>(ForwardPlan plan, Thread
             KGain = GainOf(a.KNorm),
             Epsilon = a.Epsilon,
         };
-        team.Run(&Cpu.Rope.Work<TSimd, TVector>, &arguments, batch.Count, Grain(batch.Count, 2L * a.QkvWidth));
+        team.Run(cache.Format == KvFormat.BF16 ? &Cpu.Rope.Work<BF16Format, TSimd, TVector> : &Cpu.Rope.Work<F32Format, TSimd, TVector>, &arguments, batch.Count, Grain(batch.Count, 2L * a.QkvWidth));
     }
 
     private void Attend(AttendStep step, RowBatch batch, CpuKv cache)
@@ -175,7 +175,7 @@ internal sealed unsafe class CpuProgram<TSimd, TVector>(ForwardPlan plan, Thread
             keys += batch.Positions[row] + 1 - a.FirstSeen(batch.Positions[row]);
         }
 
-        team.Run(AttentionFor(a.HeadDim), &arguments, items, Grain(items, 2 * keys * a.Heads * a.HeadDim / Math.Max(items, 1)));
+        team.Run(cache.Format == KvFormat.BF16 ? AttentionFor<BF16Format>(a.HeadDim) : AttentionFor<F32Format>(a.HeadDim), &arguments, items, Grain(items, 2 * keys * a.Heads * a.HeadDim / Math.Max(items, 1)));
     }
 
     private void Gather(GatherStep step, RowBatch batch)
@@ -189,16 +189,17 @@ internal sealed unsafe class CpuProgram<TSimd, TVector>(ForwardPlan plan, Thread
     }
 
     /// <summary>The widest attention whose vectors a head fills: with wider ones a small head would be all remainder.</summary>
-    private delegate*<void*, int, int, void> AttentionFor(int headDim)
+    private delegate*<void*, int, int, void> AttentionFor<TFormat>(int headDim)
+        where TFormat : IKvFormat
     {
         if (headDim >= TSimd.Width || level <= SimdLevel.Vector128)
         {
-            return &TreeAttention.Work<TSimd, TVector>;
+            return &TreeAttention.Work<TFormat, TSimd, TVector>;
         }
 
         return headDim >= Simd256.Width && level > SimdLevel.Vector256
-            ? &TreeAttention.Work<Simd256, Vector256<float>>
-            : &TreeAttention.Work<Simd128, Vector128<float>>;
+            ? &TreeAttention.Work<TFormat, Simd256, Vector256<float>>
+            : &TreeAttention.Work<TFormat, Simd128, Vector128<float>>;
     }
 
     /// <summary>Items per chunk: enough work to be worth a fork, and about eight chunks a thread so that a slow core does not hold up

@@ -5,14 +5,14 @@ namespace NativeSpec.Backends.Cpu;
 /// <summary>Rotary position embedding (Su et al., 2021), with the cosines and sines as data: (a, b) → (a·cos − b·sin, b·cos + a·sin) for
 /// the pairs (i, i + rotaryDim/2) of each head of q and k; the rest of a head stays. Before it an RMSNorm of each head, where there is a gain. Keys
 /// and values then go to their cache rows.</summary>
-/// <remarks>qkv: [rows, (heads + 2·kvHeads)·headDim]; keys, values: [cache rows, kvHeads·headDim]; cos, sin: [rows, rotaryDim/2].</remarks>
+/// <remarks>qkv: [rows, (heads + 2·kvHeads)·headDim]; keys, values: [cache rows, kvHeads·headDim] of the format; cos, sin: [rows, rotaryDim/2].</remarks>
 internal static unsafe class Rope
 {
     internal struct Arguments
     {
         public float* Qkv;
-        public float* Keys;
-        public float* Values;
+        public byte* Keys;
+        public byte* Values;
         public float* Cos;
         public float* Sin;
         public int* KvRows;
@@ -27,7 +27,8 @@ internal static unsafe class Rope
 
     /// <summary>Rotates rows [begin, end).</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Work<TSimd, TVector>(void* arguments, int begin, int end)
+    public static void Work<TFormat, TSimd, TVector>(void* arguments, int begin, int end)
+        where TFormat : IKvFormat
         where TSimd : ISimd<TVector>
         where TVector : unmanaged
     {
@@ -47,9 +48,9 @@ internal static unsafe class Rope
                 Rotate<TSimd, TVector>(q + (head * a->HeadDim), cos, sin, half);
             }
 
-            var cacheRow = (nint)a->KvRows[row] * width;
-            new ReadOnlySpan<float>(k, width).CopyTo(new Span<float>(a->Keys + cacheRow, width));
-            new ReadOnlySpan<float>(v, width).CopyTo(new Span<float>(a->Values + cacheRow, width));
+            var cacheRow = (nint)a->KvRows[row] * width * TFormat.Size;
+            TFormat.Write(k, a->Keys + cacheRow, width);
+            TFormat.Write(v, a->Values + cacheRow, width);
         }
     }
 

@@ -5,7 +5,7 @@ namespace NativeSpec.Backends.Cpu;
 /// <summary>softmax(q · Kᵀ · scale) · V, where a node sees the committed prefix, its ancestors and itself, and nothing else; with a window, of
 /// these the last ones.</summary>
 /// <remarks>
-/// <para>q in qkv: [rows, (heads + 2·kvHeads)·headDim]; keys, values: [cache rows, kvHeads·headDim]; y: [rows, heads·headDim]. A query
+/// <para>q in qkv: [rows, (heads + 2·kvHeads)·headDim]; keys, values: [cache rows, kvHeads·headDim] of the format; y: [rows, heads·headDim]. A query
 /// head h reads key-value head h / (heads / kvHeads).</para>
 /// <para>The softmax runs online (Milakov and Gimelshein, 2018) over blocks of <see cref="Block"/> positions, cut at fixed logical
 /// positions and visited in order. What a block holds, and so every rounding, depends on positions alone; where a key lies (its own slot
@@ -20,8 +20,8 @@ internal static unsafe class TreeAttention
     internal struct Arguments
     {
         public float* Qkv;
-        public float* Keys;
-        public float* Values;
+        public byte* Keys;
+        public byte* Values;
         public float* Y;
         public int* Positions;
         public int* Trunk;
@@ -38,7 +38,8 @@ internal static unsafe class TreeAttention
 
     /// <summary>Computes items [begin, end), where item = row · kvHeads + kvHead covers the query heads of that key-value head.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Work<TSimd, TVector>(void* arguments, int begin, int end)
+    public static void Work<TFormat, TSimd, TVector>(void* arguments, int begin, int end)
+        where TFormat : IKvFormat
         where TSimd : ISimd<TVector>
         where TVector : unmanaged
     {
@@ -53,13 +54,14 @@ internal static unsafe class TreeAttention
             {
                 var q = a->Qkv + ((nint)row * stride) + (head * a->HeadDim);
                 var y = a->Y + ((nint)row * a->Heads * a->HeadDim) + (head * a->HeadDim);
-                Attend<TSimd, TVector>(a, row, kvHead * a->HeadDim, q, y);
+                Attend<TFormat, TSimd, TVector>(a, row, kvHead * a->HeadDim, q, y);
             }
         }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Attend<TSimd, TVector>(Arguments* a, int row, int column, float* q, float* y)
+    private static void Attend<TFormat, TSimd, TVector>(Arguments* a, int row, int column, float* q, float* y)
+        where TFormat : IKvFormat
         where TSimd : ISimd<TVector>
         where TVector : unmanaged
     {
@@ -68,7 +70,7 @@ internal static unsafe class TreeAttention
         var scale = a->Scale;
         var count = a->Positions[row] + 1;
         var weights = stackalloc float[Block]; // first the scores of a block, then their exponentials
-        var offsets = stackalloc nint[Block];  // where the block's keys and values lie in their plane
+        var offsets = stackalloc nint[Block];  // where the block's keys and values lie in their plane, in bytes
         new Span<float>(y, headDim).Clear();
         var max = float.NegativeInfinity;
         var total = 0f;
@@ -77,7 +79,7 @@ internal static unsafe class TreeAttention
         {
             var first = Math.Max(0, firstSeen - start);
             var length = Math.Min(Block, count - start);
-            Locate(a, row, start, first, length, width, column, offsets);
+            Locate(a, row, start, first, length, width * TFormat.Size, (nint)column * TFormat.Size, offsets);
             var blockMax = max;
             for (var j = 0; j < first; j++)
             {
@@ -86,7 +88,7 @@ internal static unsafe class TreeAttention
 
             for (var j = first; j < length; j++)
             {
-                weights[j] = Dot<TSimd, TVector>(q, a->Keys + offsets[j], headDim) * scale;
+                weights[j] = Dot<TFormat, TSimd, TVector>(q, a->Keys + offsets[j], headDim) * scale;
                 blockMax = weights[j] > blockMax ? weights[j] : blockMax;
             }
 
@@ -109,7 +111,7 @@ internal static unsafe class TreeAttention
 
             total = (total * shrink) + sum;
             max = blockMax;
-            AddValues<TSimd, TVector>(a->Values, offsets, weights, first, length, shrink, y, headDim);
+            AddValues<TFormat, TSimd, TVector>(a->Values, offsets, weights, first, length, shrink, y, headDim);
         }
 
         for (var d = 0; d < headDim; d++)
@@ -120,7 +122,7 @@ internal static unsafe class TreeAttention
 
     /// <summary>Finds where the keys of positions [start + first, start + length) lie, for this row.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Locate(Arguments* a, int row, int start, int first, int length, nint width, int column, nint* offsets)
+    private static void Locate(Arguments* a, int row, int start, int first, int length, nint width, nint column, nint* offsets)
     {
         var trunk = a->Trunk[row];
         var pages = a->Pages + a->PageStart[row];
@@ -136,7 +138,8 @@ internal static unsafe class TreeAttention
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static float Dot<TSimd, TVector>(float* a, float* b, int length)
+    private static float Dot<TFormat, TSimd, TVector>(float* a, byte* b, int length)
+        where TFormat : IKvFormat
         where TSimd : ISimd<TVector>
         where TVector : unmanaged
     {
@@ -144,13 +147,13 @@ internal static unsafe class TreeAttention
         var i = 0;
         for (; i + TSimd.Width <= length; i += TSimd.Width)
         {
-            lanes = TSimd.MultiplyAdd(TSimd.Load(a + i), TSimd.Load(b + i), lanes);
+            lanes = TSimd.MultiplyAdd(TSimd.Load(a + i), TFormat.Load<TSimd, TVector>(b, i), lanes);
         }
 
         var sum = TSimd.Sum(lanes);
         for (; i < length; i++)
         {
-            sum += a[i] * b[i];
+            sum += a[i] * TFormat.LoadOne(b, i);
         }
 
         return sum;
@@ -158,7 +161,8 @@ internal static unsafe class TreeAttention
 
     /// <summary>y = y · shrink + Σ_j weights[j] · values[j] for j from first on, positions in order.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void AddValues<TSimd, TVector>(float* values, nint* offsets, float* weights, int first, int length, float shrink, float* y, int headDim)
+    private static void AddValues<TFormat, TSimd, TVector>(byte* values, nint* offsets, float* weights, int first, int length, float shrink, float* y, int headDim)
+        where TFormat : IKvFormat
         where TSimd : ISimd<TVector>
         where TVector : unmanaged
     {
@@ -172,12 +176,12 @@ internal static unsafe class TreeAttention
             var s3 = TSimd.Multiply(TSimd.Load(y + d + (3 * TSimd.Width)), shrinks);
             for (var j = first; j < length; j++)
             {
-                var v = values + offsets[j] + d;
+                var v = values + offsets[j];
                 var w = TSimd.Create(weights[j]);
-                s0 = TSimd.MultiplyAdd(w, TSimd.Load(v), s0);
-                s1 = TSimd.MultiplyAdd(w, TSimd.Load(v + TSimd.Width), s1);
-                s2 = TSimd.MultiplyAdd(w, TSimd.Load(v + (2 * TSimd.Width)), s2);
-                s3 = TSimd.MultiplyAdd(w, TSimd.Load(v + (3 * TSimd.Width)), s3);
+                s0 = TSimd.MultiplyAdd(w, TFormat.Load<TSimd, TVector>(v, d), s0);
+                s1 = TSimd.MultiplyAdd(w, TFormat.Load<TSimd, TVector>(v, d + TSimd.Width), s1);
+                s2 = TSimd.MultiplyAdd(w, TFormat.Load<TSimd, TVector>(v, d + (2 * TSimd.Width)), s2);
+                s3 = TSimd.MultiplyAdd(w, TFormat.Load<TSimd, TVector>(v, d + (3 * TSimd.Width)), s3);
             }
 
             TSimd.Store(s0, y + d);
@@ -191,7 +195,7 @@ internal static unsafe class TreeAttention
             var s = TSimd.Multiply(TSimd.Load(y + d), TSimd.Create(shrink));
             for (var j = first; j < length; j++)
             {
-                s = TSimd.MultiplyAdd(TSimd.Create(weights[j]), TSimd.Load(values + offsets[j] + d), s);
+                s = TSimd.MultiplyAdd(TSimd.Create(weights[j]), TFormat.Load<TSimd, TVector>(values + offsets[j], d), s);
             }
 
             TSimd.Store(s, y + d);
@@ -202,7 +206,7 @@ internal static unsafe class TreeAttention
             var s = y[d] * shrink;
             for (var j = first; j < length; j++)
             {
-                s += weights[j] * values[offsets[j] + d];
+                s += weights[j] * TFormat.LoadOne(values + offsets[j], d);
             }
 
             y[d] = s;

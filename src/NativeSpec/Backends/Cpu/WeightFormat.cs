@@ -18,6 +18,13 @@ internal interface IWeightFormat
     static abstract unsafe float LoadOne(byte* row, int index);
 }
 
+/// <summary>How keys and values of one element type are written and read.</summary>
+internal interface IKvFormat : IWeightFormat
+{
+    /// <summary>Writes floats one after the other, rounded to the type.</summary>
+    static abstract unsafe void Write(float* from, byte* to, int length);
+}
+
 /// <summary>One element of any type.</summary>
 internal static class WeightFormats
 {
@@ -30,7 +37,7 @@ internal static class WeightFormats
     };
 }
 
-internal readonly struct F32Format : IWeightFormat
+internal readonly struct F32Format : IKvFormat
 {
     public static int Size => 4;
 
@@ -41,9 +48,11 @@ internal readonly struct F32Format : IWeightFormat
         => TSimd.Load((float*)row + index);
 
     public static unsafe float LoadOne(byte* row, int index) => ((float*)row)[index];
+
+    public static unsafe void Write(float* from, byte* to, int length) => new ReadOnlySpan<float>(from, length).CopyTo(new Span<float>(to, length));
 }
 
-internal readonly struct BF16Format : IWeightFormat
+internal readonly struct BF16Format : IKvFormat
 {
     public static int Size => 2;
 
@@ -54,6 +63,21 @@ internal readonly struct BF16Format : IWeightFormat
         => TSimd.LoadBF16((ushort*)row + index);
 
     public static unsafe float LoadOne(byte* row, int index) => SimdScalar.LoadBF16((ushort*)row + index);
+
+    public static unsafe void Write(float* from, byte* to, int length)
+    {
+        for (var i = 0; i < length; i++)
+        {
+            ((ushort*)to)[i] = Round(from[i]);
+        }
+    }
+
+    /// <summary>To the nearest, ties to even; what is not a number stays so.</summary>
+    public static ushort Round(float value)
+    {
+        var bits = BitConverter.SingleToUInt32Bits(value);
+        return (ushort)(float.IsNaN(value) ? (bits >> 16) | 0x40 : (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16);
+    }
 }
 
 internal readonly struct F16Format : IWeightFormat

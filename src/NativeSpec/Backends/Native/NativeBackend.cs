@@ -16,18 +16,13 @@ internal sealed unsafe class NativeBackend : IBackend
     {
         var threads = new CpuOptions { Threads = options.Threads }.ResolveThreads();
         var level = options.ResolveLevel();
-        if (options.KvType is not (DType.F32 or DType.BF16))
-        {
-            throw new ArgumentException($"{nameof(NativeOptions)}.{nameof(NativeOptions.KvType)} is {options.KvType}; expected F32 or BF16");
-        }
-
         if (!Enum.IsDefined(options.Weights))
         {
             throw new ArgumentException($"{nameof(NativeOptions)}.{nameof(NativeOptions.Weights)} is {options.Weights}; expected AsStored, Q8 or Q4");
         }
 
         _weights = options.Weights;
-        _kvType = options.KvType;
+        _kvType = options.KvFormat == KvFormat.BF16 ? DType.BF16 : DType.F32;
         NativeMethods.Check(NativeMethods.CreateBackend(threads, level, out _handle));
         if (options.SmallestChunk is { } work)
         {
@@ -35,7 +30,7 @@ internal sealed unsafe class NativeBackend : IBackend
         }
 
         var held = _weights == WeightFormat.AsStored ? "weights as stored" : $"{_weights.ToString().ToLowerInvariant()} weights";
-        Description = $"native: {NativeOptions.LevelName(level)}, {threads} thread{(threads == 1 ? "" : "s")}, {held}";
+        Description = $"native: {NativeOptions.LevelName(level)}, {threads} thread{(threads == 1 ? "" : "s")}, {held}{(_kvType == DType.BF16 ? ", BF16 keys and values" : "")}";
     }
 
     /// <inheritdoc/>
@@ -141,6 +136,9 @@ internal sealed unsafe class NativeBackend : IBackend
         ArgumentNullException.ThrowIfNull(tensor);
         NativeMethods.Check(NativeMethods.Read(_handle, (void*)tensor.Data, tensor.ByteLength));
     }
+
+    /// <inheritdoc/>
+    public long KvBytesPerRow(in KvShape shape) => checked(shape.Length * _kvType.Size());
 
     /// <inheritdoc/>
     public BackendKv AllocateKv(in KvShape shape) => new NativeKv(shape, _kvType);

@@ -22,8 +22,8 @@ internal sealed record NativeOptions
     /// type always.</summary>
     public WeightFormat Weights { get; init; }
 
-    /// <summary>Element type of keys and values: F32, or BF16 for half the memory.</summary>
-    public DType KvType { get; init; } = DType.F32;
+    /// <summary>How keys and values are held.</summary>
+    public KvFormat KvFormat { get; init; }
 
     /// <summary>See <see cref="CpuOptions.SmallestChunk"/>.</summary>
     internal int? SmallestChunk { get; init; }

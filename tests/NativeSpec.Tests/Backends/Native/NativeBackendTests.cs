@@ -33,7 +33,6 @@ public sealed class NativeBackendTests
     public void TryCreate_OptionsThatCannotBe_AreRefused()
     {
         Assert.Throws<ArgumentException>(() => NativeBackend.TryCreate(new NativeOptions { Threads = 0 }, out _));
-        Assert.Throws<ArgumentException>(() => NativeBackend.TryCreate(new NativeOptions { KvType = DType.F16 }, out _));
         Assert.Throws<ArgumentException>(() => NativeBackend.TryCreate(new NativeOptions { Weights = (WeightFormat)5 }, out _));
     }
 

@@ -58,9 +58,9 @@ internal static class Methods
         ["isspace"] = (r, self, args) => All(r, self, args, "isspace", TemplateLexer.IsSpace),
         ["isupper"] = (r, self, args) => Case(r, self, args, "isupper", char.IsUpper, char.IsLower),
         ["islower"] = (r, self, args) => Case(r, self, args, "islower", char.IsLower, char.IsUpper),
-        ["ljust"] = (r, self, args) => Pad(r, self, args, "ljust", missing => (0, missing)),
-        ["rjust"] = (r, self, args) => Pad(r, self, args, "rjust", missing => (missing, 0)),
-        ["center"] = (r, self, args) => Pad(r, self, args, "center", missing => (missing / 2, missing - (missing / 2))),
+        ["ljust"] = (r, self, args) => Pad(r, self, args, "ljust", (_, _) => 0),
+        ["rjust"] = (r, self, args) => Pad(r, self, args, "rjust", (missing, _) => missing),
+        ["center"] = (r, self, args) => Pad(r, self, args, "center", (missing, width) => (missing / 2) + (missing & width & 1)),
         ["zfill"] = ZeroFill,
     };
 
@@ -224,13 +224,14 @@ internal static class Methods
         return Value.Of(Text(self).Any(wanted) && !Text(self).Any(other));
     }
 
-    private static StringValue Pad(Rendering rendering, Value self, CallArguments arguments, string name, Func<int, (int Left, int Right)> place)
+    private static StringValue Pad(Rendering rendering, Value self, CallArguments arguments, string name, Func<int, int, int> leftOf)
     {
         var bound = arguments.Bind(rendering, name + "()", 1, "width", "fillchar");
         var fill = bound[1] is null ? MarkedText.OfTemplate(" ") : Marked(RequireText(rendering, bound[1]!));
-        var missing = BigInteger.Max(Texts.RequireWhole(rendering, bound[0]!) - Texts.Count(Text(self)), 0);
+        var width = Texts.RequireWhole(rendering, bound[0]!);
+        var missing = BigInteger.Max(width - Texts.Count(Text(self)), 0);
         var padding = (StringValue)Texts.Repeat(rendering, new StringValue(fill), missing);
-        var (left, _) = place((int)missing);
+        var left = missing.IsZero ? 0 : leftOf((int)missing, (int)width);
         return new StringValue(Texts.Join(MarkedText.Empty, [padding.Marked.Slice(0, left * fill.Length), Marked(self), padding.Marked.Slice(left * fill.Length, padding.Marked.Length - (left * fill.Length))]));
     }
 

@@ -35,6 +35,20 @@ internal static class Texts
         return count;
     }
 
+    /// <summary>Number of runs of letters, digits and underscores.</summary>
+    public static int CountWords(string text)
+    {
+        var count = 0;
+        for (var i = 0; i < text.Length; i++)
+        {
+            count += IsInWord(i) && (i == 0 || !IsInWord(i - 1)) ? 1 : 0;
+        }
+
+        return count;
+
+        bool IsInWord(int at) => text[at] == '_' || char.IsLetterOrDigit(text, at);
+    }
+
     /// <summary>The place of an index, where a negative one counts from the end; null where there is none.</summary>
     public static int? Place(int count, Value index)
     {
