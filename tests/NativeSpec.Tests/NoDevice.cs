@@ -1,4 +1,3 @@
-using NativeSpec.Backends.Cuda;
 using NativeSpec.Backends.Cuda.Driver;
 using NativeSpec.Tests.Backends.Cuda;
 
