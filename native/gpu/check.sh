@@ -6,8 +6,8 @@
 set -uo pipefail
 cd "$(dirname "$0")"
 export LD_LIBRARY_PATH="${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$PWD/lib"
-quick=0
-if [ "${1:-}" = quick ]; then quick=1; fi
+quick=0 tokens=64 limit=60
+if [ "${1:-}" = quick ]; then quick=1 tokens=24 limit=600; fi  # the emulated driver takes its time
 exec > >(tee check.log) 2>&1
 names=() outcomes=() times=()
 passed=0 failed=0
@@ -25,7 +25,7 @@ step() { # name, command
   begin=$(now)
   if "$@"; then record "$name" passed "$begin"; else record "$name" failed "$begin"; fi
 }
-generate() { timeout 60 bin/NativeSpec.Cli generate --model model --max-tokens 64 --ignore-eos --quiet "$@"; }
+generate() { timeout "$limit" bin/NativeSpec.Cli generate --model model --max-tokens "$tokens" --ignore-eos --quiet "$@"; }
 
 # The same prompt by two ways of generating, both given after the common flags; the texts must be equal, and not empty.
 same_text() { # flags of both, flags of one, flags of the other

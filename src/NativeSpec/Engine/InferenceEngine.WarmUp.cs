@@ -19,7 +19,7 @@ public sealed partial class InferenceEngine
     /// the program was compiled ahead of time.</summary>
     /// <remarks>The texts go the ways that requests go: a prompt in one piece, decoding, all drafters in one tree, planned and not, greedy and
     /// sampled with filters and penalties, alone and two together. What they teach about acceptance is forgotten; what they teach about the time of
-    /// forwards is not.</remarks>
+    /// forwards is not. Telemetry counts them as the requests that they are.</remarks>
     /// <param name="cancellationToken">Ends it; the engine serves requests all the same.</param>
     /// <exception cref="OperationCanceledException">It was ended.</exception>
     public async Task WarmUpAsync(CancellationToken cancellationToken = default)

@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Numerics;
 using NativeSpec.Chat.Templates.Syntax;
 
@@ -14,6 +15,8 @@ internal static class Methods
         "format", "format_map", "encode", "translate", "maketrans", "expandtabs", "casefold", "swapcase", "isidentifier", "isprintable", "isascii",
         "isdecimal", "isnumeric", "istitle", "isalnum", "fromkeys",
     ];
+
+    private static readonly SearchValues<char> LineEnds = SearchValues.Create("\n\r\v\f\u001c\u001d\u001e\u0085\u2028\u2029");
 
     private static readonly Dictionary<string, Method> OfText = new(StringComparer.Ordinal)
     {
@@ -156,7 +159,7 @@ internal static class Methods
         List<Value> lines = [];
         for (var at = 0; at < text.Length;)
         {
-            var end = text.Text.AsSpan(at).IndexOfAny("\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029");
+            var end = text.Text.AsSpan(at).IndexOfAny(LineEnds);
             end = end < 0 ? text.Length : at + end;
             var next = Math.Min(end + (end + 1 < text.Length && text.Text[end] == '\r' && text.Text[end + 1] == '\n' ? 2 : 1), text.Length);
             rendering.Charge(2 * Rendering.ElementRoom);

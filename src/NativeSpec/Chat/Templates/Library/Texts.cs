@@ -1,5 +1,4 @@
 using System.Numerics;
-using System.Text;
 using NativeSpec.Chat.Templates.Syntax;
 
 namespace NativeSpec.Chat.Templates.Library;
