@@ -9,7 +9,6 @@ using NativeSpec.Speculation.Lookahead;
 using NativeSpec.Speculation.Medusa;
 using NativeSpec.Speculation.PromptLookup;
 using NativeSpec.Speculation.Recycling;
-using NativeSpec.Tensors;
 using NativeSpec.Tokenization;
 
 namespace NativeSpec.Engine;

@@ -10,10 +10,8 @@ using NativeSpec.Loading.Llama;
 using NativeSpec.Model;
 using NativeSpec.Sampling;
 using NativeSpec.Speculation;
-using NativeSpec.Speculation.Planning;
 using NativeSpec.Speculation.Rounds;
 using NativeSpec.Speculation.Verification;
-using NativeSpec.Tensors;
 using NativeSpec.Tokenization;
 
 namespace NativeSpec.Engine;

@@ -3,7 +3,6 @@ using NativeSpec.Loading;
 using NativeSpec.Loading.Llama;
 using NativeSpec.Model;
 using NativeSpec.Sampling;
-using NativeSpec.Tensors;
 using NativeSpec.Tokenization;
 
 namespace NativeSpec.Engine;

@@ -1,5 +1,4 @@
 using System.CommandLine;
-using System.Globalization;
 using NativeSpec.Engine;
 
 namespace NativeSpec.Cli.Benchmarks.Load;

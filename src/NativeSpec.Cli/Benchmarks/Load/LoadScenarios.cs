@@ -1,5 +1,4 @@
 using NativeSpec.Engine;
-using NativeSpec.Speculation;
 
 namespace NativeSpec.Cli.Benchmarks.Load;
 
