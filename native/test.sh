@@ -48,7 +48,15 @@ keep() { # library, folder
   cmp -s "$1" "$kept" || { cp "$1" "$kept.new" && mv "$kept.new" "$kept"; }
 }
 
-configure_and_build plain "$([ "${1:-test}" = build ] && echo product || echo all)"
+case "${1:-test}" in
+  build) target=product ;;
+  gpu) target=cuda_check ;; # for native/gpu.sh
+  *) target=all ;;
+esac
+configure_and_build plain "$target"
+if [ "$target" = cuda_check ]; then
+  exit 0
+fi
 for library in build/native-plain/libnativespec.*; do
   keep "$library" "artifacts/runtimes/$rid/native"
 done

@@ -27,9 +27,8 @@
   each(top_k, TopKArguments)                      \
   each(move_kv_rows, MoveKvRowsArguments)
 
-#if defined(NATIVESPEC_CUDA_EMULATOR)
+// Programs that call them by the driver know only their names (NATIVESPEC_CUDA_DRIVER).
+#if defined(NATIVESPEC_CUDA_EMULATOR) && !defined(NATIVESPEC_CUDA_DRIVER)
 #define NS_DECLARE_KERNEL(name, arguments) void name(const nativespec::cuda::arguments);
-#else
-#define NS_DECLARE_KERNEL(name, arguments) extern "C" __global__ void name(const nativespec::cuda::arguments);
-#endif
 NS_FOR_EACH_KERNEL(NS_DECLARE_KERNEL)
+#endif

@@ -64,6 +64,10 @@ NS_DEVICE void RopeAppend(const RopeAppendArguments& a) {
   NS_UNROLL
   for (int j = 0; j < 8; ++j) {
     v[j] = turned(piece * 8 + j);
+    // Rows that see a key of no number get none. Those that do not see it weigh its value with nothing, which must be a number for that.
+    if (value && Multiply(v[j], 0) != 0) {
+      v[j] = 0;
+    }
   }
   const Vector packed = PackBF16(v);
   if (head < a.heads) {

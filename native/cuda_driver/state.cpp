@@ -5,6 +5,20 @@
 
 namespace nativespec::driver {
 
+namespace {
+
+/// Who ends without having released its context says so.
+__attribute__((destructor)) void AtExit() {
+  for (const Context& context : TheState().contexts) {
+    if (context.references > 0) {
+      AddProblem("the program ends with the context of device " + std::to_string(context.device) + " retained " + std::to_string(context.references) + " times and " +
+                 std::to_string(TheState().device.Used(&context)) + " bytes of device memory in it");
+    }
+  }
+}
+
+}  // namespace
+
 State& TheState() {
   static auto* state = new State;  // never destroyed: calls may come until the very end
   return *state;

@@ -32,7 +32,7 @@ public sealed class DependencyTests
         ["Speculation.Verification"] = ["Model", "Sampling", "Speculation"],
         ["Speculation.PromptLookup"] = ["Speculation"],
         ["Speculation.Lookahead"] = ["Sampling", "Speculation"],
-        ["Speculation.Recycling"] = ["Sampling", "Speculation"],
+        ["Speculation.Recycling"] = ["Speculation"],
         ["Speculation.TreeLayouts"] = ["Loading"],
         // Drafters that compute: a draft model and Medusa heads are handed the backend to compute on.
         ["Speculation.DraftModels"] =

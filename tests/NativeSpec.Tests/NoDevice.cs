@@ -1,4 +1,4 @@
-using NativeSpec.Backends.Cuda;
+using NativeSpec.Backends.Cuda.Driver;
 using NativeSpec.Tests.Backends.Cuda;
 
 namespace NativeSpec;

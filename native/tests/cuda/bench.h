@@ -67,11 +67,11 @@ inline void Bench(const ModelShape& shape, const std::vector<Format>& formats, c
         std::printf("%s in a row, %2d rows, us:", Name(format), rows);
         auto in_a_row = [&](const char* what, auto step) {
           std::printf(" %s %.2f", what, each(step));
-#if !defined(NATIVESPEC_CUDA_EMULATOR)
-          dependent_launch = true;
-          std::printf(", dependent %.2f", each(step));
-          dependent_launch = false;
-#endif
+          if (HasDependentLaunch()) {
+            dependent_launch = true;
+            std::printf(", dependent %.2f", each(step));
+            dependent_launch = false;
+          }
         };
         in_a_row("norm qkv", [&](int layer) { forward.Norm(forward.DownSegments()); forward.Qkv(layer); });
         in_a_row("rope attention", [&](int layer) { forward.Rope(layer); forward.Attention(layer); });
@@ -83,12 +83,12 @@ inline void Bench(const ModelShape& shape, const std::vector<Format>& formats, c
         forward.Upload(RandomTree(context, rows, pages, shape.vocabulary), bucket);
         std::printf("%s forward, %2d rows, context %5d:", Name(format), rows, context);
         const double plain = Time([&] { forward.Run(); }, repeats);
-#if !defined(NATIVESPEC_CUDA_EMULATOR)
-        dependent_launch = true;
-        const double dependent = Time([&] { forward.Run(); }, repeats);
-        dependent_launch = false;
-        std::printf(" with dependent launch %.3f ms;", dependent / 1000);
-#endif
+        if (HasDependentLaunch()) {
+          dependent_launch = true;
+          const double dependent = Time([&] { forward.Run(); }, repeats);
+          dependent_launch = false;
+          std::printf(" with dependent launch %.3f ms;", dependent / 1000);
+        }
         std::printf(" %.3f ms, %d kernels, %.0f GB/s of weights\n", plain / 1000, forward.Kernels(), bytes / plain / 1000);
       }
       if (forwards && format == formats[0]) {

@@ -7,7 +7,7 @@
 
 namespace nativespec::cuda {
 
-using MatMulKernelOf = void (*)(const MatMulArguments);
+using MatMulKernelOf = KernelOf<MatMulArguments>;
 
 inline MatMulKernelOf MatMulKernel(Format format, int bucket) {
   const int size = bucket == 8 ? 0 : bucket == 16 ? 1 : bucket == 32 ? 2 : 3;

@@ -8,7 +8,6 @@ namespace nativespec::cuda {
 
 /// The noise against vectors of the engine (tests/NativeSpec.Tests/Sampling/GumbelNoiseTests.cs pins the same): one draw, one text on every back end.
 inline void NoiseConformance() {
-#if defined(NATIVESPEC_CUDA_EMULATOR)
   struct Vector {
     uint64_t seed;
     int64_t position;
@@ -22,7 +21,6 @@ inline void NoiseConformance() {
   for (uint32_t prefix = 0; prefix < 65536; prefix += prefix < 65000 ? 97 : 1) {
     CHECK(NoiseBound(prefix) >= NoiseAt(uint64_t{prefix} << 32 | 0xffffffffu));
   }
-#endif
 }
 
 /// Answers of rows: the choice in float64 among all ids, which the kernel must find among those it looks at; the highest; the sum.
@@ -66,13 +64,11 @@ inline void ChooseConformance(Digest& digest) {
     for (int id = 0; id < kVocabulary; ++id) {
       sum += std::exp(static_cast<double>(at(row, id)) - highest);
       double value = at(row, id);
-#if defined(NATIVESPEC_CUDA_EMULATOR)
       if (temperatures[row] > 0) {
         const ChoiceRule& rule = rules[static_cast<size_t>(row)];
         value = (value - static_cast<double>(highest)) / static_cast<double>(rule.temperature) +
                 GumbelNoise(rule.seed, rule.position, id, Prefix(NoisePrefixes(rule.seed, rule.position, id / kPrefixIds), id % kPrefixIds));
       }
-#endif
       if (value > best) {
         best = value;
         expected = id;
@@ -80,11 +76,6 @@ inline void ChooseConformance(Digest& digest) {
     }
     CHECK(answer.highest == highest);
     CHECK(std::fabs(answer.log_sum - (highest + std::log(sum))) < 2e-6 * std::fmax(1, std::fabs(highest)));
-#if !defined(NATIVESPEC_CUDA_EMULATOR)
-    if (temperatures[row] > 0) {
-      continue;  // the digest says whether a part draws as the emulator does
-    }
-#endif
     CHECK(answer.chosen == (row == 7 ? -1 : expected));
   }
   CHECK(all[0].chosen == 17 && all[3].chosen == 0);
@@ -100,7 +91,6 @@ inline void ChooseConformance(Digest& digest) {
   const std::vector<RowAnswer> among = {all[8]};
   CHECK_SAME("choose, alone", its_answer.Download(), among);
 
-#if defined(NATIVESPEC_CUDA_EMULATOR)
   // Noise alone over so many ids that several share the highest prefix: the other bits decide.
   constexpr int kMany = 60000;
   const DeviceArray<float> zeros(std::vector<float>(kMany * 5, 0));
@@ -125,7 +115,6 @@ inline void ChooseConformance(Digest& digest) {
     }
     CHECK(equal_answers.Download()[seed].chosen == most);
   }
-#endif
 
   // Draws of 2000 seeds over three ids follow their distribution: 0.6652, 0.2447, 0.0900.
   constexpr int kDraws = 2000;

@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Diagnostics;
 using System.Globalization;
 using NativeSpec.Backends.Cpu;
+using NativeSpec.Backends.Cuda;
 using NativeSpec.Engine;
 
 namespace NativeSpec.Cli.Benchmarks;
@@ -46,6 +47,21 @@ internal sealed class BenchKernelsCommand : Command, IHasExamples
 
         var options = _compute.Apply(parsed, new EngineOptions());
         using var model = new BenchModel(config, options);
+        if (model.Backend is CudaBackend)
+        {
+            var device = new DeviceKernels(model, context, nodes, repeats, cancellationToken);
+            if (parsed.GetValue(_json))
+            {
+                JsonOutput.Print(_terminal.Out, json => device.Write(json, shape));
+            }
+            else
+            {
+                device.Print(_terminal, shape);
+            }
+
+            return CommandLine.Success;
+        }
+
         using var cases = new KernelCases(model, context, nodes[^1]);
         var peak = new PeakArithmetic(new CpuOptions { Threads = options.Threads }.ResolveThreads());
         var measured = new Roofline([.. nodes.SelectMany(cases.Of)], model, peak);

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using NativeSpec.Backends;
 using NativeSpec.Backends.Cpu;
+using NativeSpec.Backends.Cuda;
 using NativeSpec.Backends.Native;
 using NativeSpec.Engine;
 using NativeSpec.Loading.Llama;
@@ -24,8 +25,8 @@ internal sealed class BenchModel : IDisposable
         Config = config;
         Backend = EngineBackend.Create(options);
         _stored = new SyntheticModel(config, DType.BF16, seed: 1);
-        Tensors = options.Weights == WeightFormat.AsStored ? _stored.Tensors : Pack((NativeBackend)Backend, options.Weights);
-        _memory = Backend is NativeBackend ? null : new ReadBandwidth(new CpuOptions { Threads = options.Threads }.ResolveThreads());
+        Tensors = options.Weights == WeightFormat.AsStored ? _stored.Tensors : Pack((Backend as CudaBackend)?.Packer ?? (NativeBackend)Backend, options.Weights);
+        _memory = Backend is NativeBackend or CudaBackend ? null : new ReadBandwidth(new CpuOptions { Threads = options.Threads }.ResolveThreads());
     }
 
     public LlamaConfig Config { get; }
@@ -46,13 +47,18 @@ internal sealed class BenchModel : IDisposable
         return Matrices.Sum(matrix => matrix.ByteLength) + norms + row + (context * LlamaModel.KvBytesPerToken(Config, Backend));
     }
 
-    /// <summary>GB (10⁹ bytes) per second that these threads read now: on the native kernels of the very matrices, elsewhere of a buffer
-    /// that no cache holds.</summary>
+    /// <summary>GB (10⁹ bytes) per second that these threads read now: on the native kernels of the very matrices, with the managed ones of a buffer
+    /// that no cache holds; on a device, what it copies, read and written.</summary>
     public double MeasureReading()
     {
         if (_memory is not null)
         {
             return _memory.Measure();
+        }
+
+        if (Backend is CudaBackend cuda)
+        {
+            return cuda.MeasureCopying() / 1e9;
         }
 
         var (native, bytes, began) = ((NativeBackend)Backend, 0L, Stopwatch.GetTimestamp());

@@ -7,7 +7,7 @@ namespace NativeSpec.Cli.Inspection;
 
 /// <summary>What <c>inspect</c> shows of a checkpoint.</summary>
 internal sealed record CheckpointReport(
-    string Model, LlamaCheckpoint Checkpoint, (string? Description, string? Problem) Tokenizer, EngineOptions Options, MemoryNeed Memory, KernelChoice Kernels)
+    string Model, LlamaCheckpoint Checkpoint, (string? Description, string? Problem) Tokenizer, EngineOptions Options, MemoryNeed Memory, DeviceNeed OnDevice, KernelChoice Kernels)
 {
     private LlamaConfig Config => Checkpoint.Config;
 
@@ -56,6 +56,15 @@ internal sealed record CheckpointReport(
         json.WriteNumber("buffers_bytes", Memory.Buffers);
         json.WriteNumber("total_bytes", Memory.Total);
         json.WriteEndObject();
+        json.WriteStartObject("cuda_memory");
+        json.WriteString("device", OnDevice.Device);
+        json.WriteNumber("device_bytes", OnDevice.DeviceMemory);
+        json.WriteNumber("weights_bytes", OnDevice.Need.Weights);
+        json.WriteNumber("kv_bytes", OnDevice.Need.KeyValues);
+        json.WriteNumber("buffers_bytes", OnDevice.Need.Buffers);
+        json.WriteNumber("total_bytes", OnDevice.Need.Total);
+        json.WriteBoolean("fits", OnDevice.Fits);
+        json.WriteEndObject();
         json.WriteStartArray("files");
         foreach (var file in Checkpoint.Checkpoint.Files)
         {
@@ -102,6 +111,7 @@ internal sealed record CheckpointReport(
             ["tokenizer", Tokenizer.Description ?? Tokenizer.Problem!],
             ["kernels", $"{Kernels.Used}{(Kernels.Used == Kernels.Expected ? "" : $", where {Kernels.Expected} was expected")}; this machine runs {string.Join(", ", Kernels.Available)}"],
             ["memory", $"{Tables.Bytes(Memory.Weights)} weights + {Tables.Bytes(Memory.KeyValues)} keys and values of {Context} tokens + {Tables.Bytes(Memory.Buffers)} buffers = {Tables.Bytes(Memory.Total)}"],
+            ["on a CUDA device", $"{Tables.Bytes(OnDevice.Need.Weights)} weights + {Tables.Bytes(OnDevice.Need.KeyValues)} keys and values + {Tables.Bytes(OnDevice.Need.Buffers)} buffers = {Tables.Bytes(OnDevice.Need.Total)}{(OnDevice.Device is null ? "" : $": {(OnDevice.Fits ? "fits" : "does not fit")} the {Tables.Bytes(OnDevice.DeviceMemory)} of {OnDevice.Device}")}"],
         ];
         Tables.Print(terminal, ["checkpoint", ""], 2, facts);
         foreach (var note in Checkpoint.Notes)

@@ -64,7 +64,7 @@ internal sealed class InspectCommand : Command, IHasExamples
 
         using var checkpoint = LlamaCheckpoint.Open(path);
         var options = new EngineOptions { MaxSequences = 1, MaxContext = parsed.GetValue(_context) ?? checkpoint.Config.MaxPositionEmbeddings };
-        var report = new CheckpointReport(CommonOptions.ModelName(path), checkpoint, Describe(path), options, MemoryNeed.For(checkpoint, options), EngineBackend.Kernels());
+        var report = new CheckpointReport(CommonOptions.ModelName(path), checkpoint, Describe(path), options, MemoryNeed.For(checkpoint, options), DeviceNeed.For(checkpoint, options), EngineBackend.Kernels());
         if (json)
         {
             JsonOutput.Print(_terminal.Out, report.Write);

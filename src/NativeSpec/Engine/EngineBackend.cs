@@ -2,6 +2,7 @@ using Microsoft.Extensions.Logging;
 using NativeSpec.Backends;
 using NativeSpec.Backends.Cpu;
 using NativeSpec.Backends.Cuda;
+using NativeSpec.Backends.Cuda.Driver;
 using NativeSpec.Backends.Native;
 using NativeSpec.Tensors;
 
@@ -79,6 +80,18 @@ internal static partial class EngineBackend
     /// that should be seen.</summary>
     /// <exception cref="ArgumentException">The environment variable names a level that this processor does not run.</exception>
     public static KernelChoice Kernels()
+    {
+        var onProcessor = OnProcessor();
+        if (CudaDevice.Find(null, out _) is not { } device)
+        {
+            return onProcessor;
+        }
+
+        var cuda = $"cuda sm_{device.Capability} ({device.Name})";
+        return new KernelChoice(cuda, cuda, [cuda, .. onProcessor.Available]);
+    }
+
+    private static KernelChoice OnProcessor()
     {
         if (NativeOptions.ExpectedLevel is not { } expected)
         {

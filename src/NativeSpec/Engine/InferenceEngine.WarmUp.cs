@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Runtime.CompilerServices;
+using NativeSpec.Sampling;
 using NativeSpec.Speculation;
 using NativeSpec.Speculation.Rounds;
 
@@ -18,7 +19,7 @@ public sealed partial class InferenceEngine
     /// the program was compiled ahead of time.</summary>
     /// <remarks>The texts go the ways that requests go: a prompt in one piece, decoding, all drafters in one tree, planned and not, greedy and
     /// sampled with filters and penalties, alone and two together. What they teach about acceptance is forgotten; what they teach about the time of
-    /// forwards is not.</remarks>
+    /// forwards is not. Telemetry counts them as the requests that they are.</remarks>
     /// <param name="cancellationToken">Ends it; the engine serves requests all the same.</param>
     /// <exception cref="OperationCanceledException">It was ended.</exception>
     public async Task WarmUpAsync(CancellationToken cancellationToken = default)
@@ -29,7 +30,7 @@ public sealed partial class InferenceEngine
         var tokens = Math.Clamp((int)(0.1 / _speculation.Cost.At(1, 0)), Math.Min(8, room), room);
         var (began, best, slower) = (Stopwatch.GetTimestamp(), TimeSpan.MaxValue, 0);
         var least = RuntimeFeature.IsDynamicCodeCompiled ? TieringTakes : TimeSpan.Zero;
-        IReadOnlyList<int> text = [_checkpoint.EosTokenIds.FirstOrDefault()];
+        IReadOnlyList<int> text = [_checkpoint.EosTokenIds.Count > 0 ? _checkpoint.EosTokenIds[0] : 0];
         while (slower < 2 || Stopwatch.GetElapsedTime(began) < least)
         {
             var pass = Stopwatch.GetTimestamp();
@@ -52,15 +53,26 @@ public sealed partial class InferenceEngine
         var sampled = greedy with { Temperature = 1, TopK = 50, TopP = 0.95f, MinP = 0.01f, RepetitionPenalty = 1.01f, TopLogProbs = 1, StopStrings = ["\0\0\0"] };
         var everything = greedy with { Speculation = new SpeculationOptions { Unplanned = true } };
         var first = await WriteAsync(core, prompt, sampled, cancellationToken).ConfigureAwait(false);
-        var words = Tokenizer.Encode(first.Text);
-        IReadOnlyList<int> own = words.Length == 0 || words.Length > MaxContext / 2 ? first.Ids : words;
+        var ids = first?.Ids ?? prompt;
+        var words = Tokenizer.Encode(first?.Text ?? "");
+        IReadOnlyList<int> own = words.Length == 0 || words.Length > MaxContext / 2 ? ids : words;
         await WriteAsync(core, own, everything, cancellationToken).ConfigureAwait(false);
         await WriteAsync(core, own, greedy, cancellationToken).ConfigureAwait(false);
         await WriteAsync(core, own, greedy with { Speculation = SpeculationOptions.Off }, cancellationToken).ConfigureAwait(false);
-        await Task.WhenAll(WriteAsync(core, own, everything, cancellationToken), WriteAsync(core, first.Ids, everything, cancellationToken)).ConfigureAwait(false);
-        return first.Ids;
+        await Task.WhenAll(WriteAsync(core, own, everything, cancellationToken), WriteAsync(core, ids, everything, cancellationToken)).ConfigureAwait(false);
+        return ids;
     }
 
-    private Task<GenerationResult> WriteAsync(SpeculationCore core, IReadOnlyList<int> prompt, GenerationOptions options, CancellationToken cancellationToken)
-        => LastAsync(Stream(Prepare(prompt, options), core, cancellationToken));
+    /// <summary>Writes a text; null where it ran into weights that are no numbers, which a request that meets them will say.</summary>
+    private async Task<GenerationResult?> WriteAsync(SpeculationCore core, IReadOnlyList<int> prompt, GenerationOptions options, CancellationToken cancellationToken)
+    {
+        try
+        {
+            return await LastAsync(Stream(Prepare(prompt, options), core, cancellationToken)).ConfigureAwait(false);
+        }
+        catch (NonFiniteLogitsException)
+        {
+            return null;
+        }
+    }
 }

@@ -21,12 +21,10 @@ internal sealed class Round
     private readonly RoundPlan _plan;
     private readonly Verifier _verifier;
     private readonly int _prefillChunk;
-    private readonly PromptCost _promptCost;
+    private readonly PromptRows _prompts;
     private readonly Forest _forest;
     private readonly List<Sequence> _computed; // those that decode, then prompts
     private readonly List<Drafting> _drafted;  // of those that decode
-    private readonly int[] _remaining;         // [prompts] tokens left to compute
-    private readonly int[] _shares;            // [prompts] rows of this round
     private bool _isPromising;                 // whether drafting could pay for so many
     private bool _isOpen;                      // whether drafters are asked in this round
 
@@ -38,14 +36,13 @@ internal sealed class Round
     public Round(ForwardLimits limits, ForwardPass forward, SpeculationCore core, int prefillChunk)
     {
         (_limits, _forward, _core, _prefillChunk) = (limits, forward, core, prefillChunk);
-        _promptCost = new PromptCost(core.Cost);
+        _prompts = new PromptRows(core.Cost, limits.MaxSequences);
         _drafts = new RoundDrafts(core.Clock);
         _plan = new RoundPlan(core);
         _verifier = new Verifier(core.VocabSize);
         _forest = new Forest(limits.MaxSequences);
         _computed = new List<Sequence>(limits.MaxSequences);
         _drafted = new List<Drafting>(limits.MaxSequences);
-        (_remaining, _shares) = (new int[limits.MaxSequences], new int[limits.MaxSequences]);
     }
 
     /// <summary>What the last round took; nothing where there was nothing to compute.</summary>
@@ -82,7 +79,7 @@ internal sealed class Round
         // What a round with prompts or a draft's reading in it takes says nothing about those without.
         if (_computed.Count > _drafted.Count)
         {
-            _promptCost.Observe(_forest.RowCount, context, Seconds(forward));
+            _prompts.Cost.Observe(_forest.RowCount, context, Seconds(forward));
         }
         else
         {
@@ -146,60 +143,18 @@ internal sealed class Round
             _forest.Add(_computed[i].Kv!, _computed[i].Tree, firstLogitNode: 0, choices: _computed[i].Drafting.Sampling);
         }
 
-        var (prompts, context) = (0, 0);
-        foreach (var sequence in active)
-        {
-            if (sequence.PromptRemaining > 0)
-            {
-                _remaining[prompts++] = sequence.PromptRemaining;
-                context = Math.Max(context, sequence.Kv!.Length);
-            }
-        }
-
-        PromptSharing.Share(_remaining.AsSpan(0, prompts), PromptRows(prompts, context, began), _shares);
+        var most = Math.Min(_prefillChunk - _drafts.RowsRead, _limits.MaxRows - _forest.RowCount);
+        var shares = _prompts.Share(active, most, new TextRows(_forest.RowCount, _plan.Context, Seconds(_core.Clock.GetTimestamp() - began), _drafts.RowsRead > 0));
         var prompt = 0;
         foreach (var sequence in active)
         {
-            if (sequence.PromptRemaining > 0 && _shares[prompt++] is > 0 and var rows)
+            if (sequence.PromptRemaining > 0 && shares[prompt++] is > 0 and var rows)
             {
                 var ends = sequence.TakePromptChunk(rows);
                 _forest.Add(sequence.Kv!, sequence.Tree, ends ? sequence.Tree.Count - 1 : sequence.Tree.Count, choices: sequence.Drafting.Sampling);
                 _computed.Add(sequence);
             }
         }
-    }
-
-    /// <summary>Rows of this round for prompts: what <see cref="PromptSharing"/> gives them time for, and one in any case.</summary>
-    /// <param name="prompts">How many there are.</param>
-    /// <param name="context">Tokens of the longest that are computed.</param>
-    /// <param name="began">When the round began.</param>
-    private int PromptRows(int prompts, int context, long began)
-    {
-        var (nodes, most) = (_forest.RowCount, Math.Min(_prefillChunk - _drafts.RowsRead, _limits.MaxRows - _forest.RowCount));
-        if (prompts == 0 || most <= 1)
-        {
-            return most;
-        }
-
-        double seconds;
-        if (nodes > 0)
-        {
-            // What drafting took belongs to the round with or without prompts; what drafters have read is a prompt's affair.
-            var (plain, past) = (_core.Cost.At(nodes, _plan.Context) * _promptCost.Slowness, Seconds(_core.Clock.GetTimestamp() - began));
-            seconds = _drafts.RowsRead == 0 ? PromptSharing.BesideTexts(past + plain) - past : PromptSharing.BesideTexts(plain) - past;
-        }
-        else
-        {
-            var shortest = _remaining.AsSpan(0, prompts)[0];
-            foreach (var remaining in _remaining.AsSpan(0, prompts))
-            {
-                shortest = Math.Min(shortest, remaining);
-            }
-
-            seconds = PromptSharing.OfPrompts(prompts, _core.Cost.At(1, context) * _promptCost.Slowness, _promptCost.Seconds(shortest, context));
-        }
-
-        return Math.Max(_promptCost.RowsWithin(seconds, context, nodes + most) - nodes, 1);
     }
 
     /// <summary>Tokens that the rows of the forest see, on average.</summary>

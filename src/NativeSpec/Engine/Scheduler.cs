@@ -10,17 +10,8 @@ namespace NativeSpec.Engine;
 
 /// <summary>Continuous batching: one thread owns the model and takes round after round. A request joins between two rounds and leaves when
 /// its text ends, it fails, or its caller goes away.</summary>
-/// <remarks>
-/// <para><b>Pages.</b> A request is admitted when there are cache pages for its text so far, those that others hold of it not counted, and a page in
-/// reserve for each that is being served; it takes further pages as its text grows. When there are none left, the last of those that are served
-/// gives all of its pages back and waits (preemption with recomputation, as in vLLM; Kwon et al., 2023): when it is admitted again, what
-/// the prefix cache has not kept of its text is computed again as a prompt is, which gives the same bits, and it goes on as if nothing had been.</para>
-/// <para><b>Nobody starves.</b> Requests are served in the order of their priority and, among equals, of their arrival, and whoever gives its
-/// pages back keeps its place in that order. So of those with the highest priority the oldest keeps its pages until it ends: alone it always
-/// has room, because one that has not is refused when it is submitted.</para>
-/// <para><b>Slow readers.</b> A request whose reader is behind takes no rows. It keeps its pages and its place among those that are served as long as
-/// nobody else needs them; after <see cref="EngineOptions.SlowReaderTimeout"/> it ends.</para>
-/// </remarks>
+/// <remarks>How many requests are let in says <see cref="Admission"/>; which of them are served, and with which pages, <see cref="Seats"/>; how much of each is
+/// computed, <see cref="Round"/>.</remarks>
 internal sealed class Scheduler : IDisposable
 {
     /// <summary>How often those are looked at that no round concerns: whether they are too late, or gone without a word.</summary>
@@ -28,21 +19,18 @@ internal sealed class Scheduler : IDisposable
 
     private readonly KvCache _cache;
     private readonly Round _round;
-    private readonly int _maxSequences;
     private readonly TimeSpan _slowReaderTimeout;
     private readonly ILogger? _logger;
     private readonly EngineTelemetry _telemetry;
     private readonly Admission _admission;
     private readonly ConcurrentQueue<Sequence> _submitted = new();
-    private readonly List<Sequence> _waiting = []; // in their order
-    private readonly List<Sequence> _active;       // in their order: those that hold pages
-    private readonly List<Sequence> _turn;         // of those, whose readers keep up
+    private readonly Seats _seats;
     private readonly SemaphoreSlim _work = new(0);
     private readonly CancellationTokenSource _stop = new();
     private readonly Thread _thread;
     private Exception? _fault;
     private int _hasNews; // somebody has gone, or has read
-    private int _served;  // how many are in _active; for others to read
+    private int _served;  // how many have seats; for others to read
     private long _rounds;
     private long _lastRound = Stopwatch.GetTimestamp();
     private long _lastSweep;
@@ -51,10 +39,9 @@ internal sealed class Scheduler : IDisposable
     {
         _cache = cache;
         _round = new Round(model.Limits, model.Forward, speculation, options.PrefillChunk);
-        _maxSequences = model.Limits.MaxSequences;
-        _admission = new Admission(_maxSequences, options.MaxWaiting, options.MaxWaitingTokens);
+        _admission = new Admission(model.Limits.MaxSequences, options.MaxWaiting, options.MaxWaitingTokens);
         _slowReaderTimeout = options.SlowReaderTimeout;
-        (_active, _turn) = (new List<Sequence>(_maxSequences), new List<Sequence>(_maxSequences));
+        _seats = new Seats(cache, model.Limits.MaxSequences);
         (_telemetry, _logger) = (telemetry, options.Logger);
         _thread = new Thread(Loop) { IsBackground = true, Name = "NativeSpec scheduler" };
         _thread.UnsafeStart(); // what is current where the engine is loaded, such as an Activity, is no business of its requests
@@ -67,8 +54,8 @@ internal sealed class Scheduler : IDisposable
     /// <summary>Whether the caller is on the scheduler's thread, as drafters are.</summary>
     public bool IsCurrentThread => Thread.CurrentThread == _thread;
 
-    /// <summary>How often a request has given its pages back to an older one.</summary>
-    public long Preemptions { get; private set; }
+    /// <summary>How often a request has given its pages back to one before it.</summary>
+    public long Preemptions => _seats.Preemptions;
 
     /// <summary>How things are. Safe to ask from any thread.</summary>
     public EngineSnapshot Snapshot()
@@ -151,7 +138,7 @@ internal sealed class Scheduler : IDisposable
             Volatile.Write(ref _fault, error);
         }
 
-        foreach (var sequence in _active.Concat(_waiting))
+        foreach (var sequence in _seats.Active.Concat(_seats.Waiting))
         {
             End(sequence, Gone());
         }
@@ -166,16 +153,16 @@ internal sealed class Scheduler : IDisposable
         {
             Receive();
             Admit();
-            TakeTurns();
-            Volatile.Write(ref _served, _active.Count);
-            if (_turn.Count == 0)
+            _seats.TakeTurns();
+            Volatile.Write(ref _served, _seats.Active.Count);
+            if (_seats.Turn.Count == 0)
             {
-                _work.Wait(_active.Count + _waiting.Count == 0 ? Timeout.InfiniteTimeSpan : SweepEvery);
+                _work.Wait(_seats.Active.Count + _seats.Waiting.Count == 0 ? Timeout.InfiniteTimeSpan : SweepEvery);
                 Volatile.Write(ref _lastRound, Stopwatch.GetTimestamp());
                 continue;
             }
 
-            MakeRoom();
+            _seats.MakeRoom(_logger);
             Step();
             Retire();
             // Those who were just given something may be waiting for this very processor, where every one of them computes; without this they
@@ -189,7 +176,7 @@ internal sealed class Scheduler : IDisposable
     {
         while (_submitted.TryDequeue(out var sequence))
         {
-            Insert(_waiting, sequence);
+            _seats.Wait(sequence);
         }
 
         // Thousands may wait; they are not all looked at before every round.
@@ -199,8 +186,8 @@ internal sealed class Scheduler : IDisposable
         }
 
         _lastSweep = Stopwatch.GetTimestamp();
-        Sweep(_waiting);
-        Sweep(_active);
+        Sweep(_seats.Waiting);
+        Sweep(_seats.Active);
     }
 
     private void Sweep(List<Sequence> sequences)
@@ -230,21 +217,21 @@ internal sealed class Scheduler : IDisposable
     /// <summary>Admits requests in their order: one that is smaller does not overtake.</summary>
     private void Admit()
     {
-        for (var at = 0; at < _waiting.Count;)
+        for (var at = 0; at < _seats.Waiting.Count;)
         {
-            var next = _waiting[at];
+            var next = _seats.Waiting[at];
             if (ReasonToEnd(next) is { } reason)
             {
-                _waiting.RemoveAt(at);
+                _seats.Waiting.RemoveAt(at);
                 End(next, reason);
             }
             else if (next.Pieces.IsBehind())
             {
                 at++; // it has given its place to others
             }
-            else if (TryOpen(next) is { } kv)
+            else if (_seats.TryOpen(next) is { } kv)
             {
-                _waiting.Remove(next); // not at its place: somebody may have given way before it
+                _seats.Waiting.Remove(next); // not at its place: somebody may have given way before it
                 Begin(next, kv);
             }
             else
@@ -254,38 +241,13 @@ internal sealed class Scheduler : IDisposable
         }
     }
 
-    /// <summary>Pages for a request's text so far; null where there are none, or all places are taken.</summary>
-    private KvSequence? TryOpen(Sequence sequence)
-    {
-        while (_active.Count == _maxSequences)
-        {
-            if (!TryPark())
-            {
-                return null;
-            }
-        }
-
-        var kv = _cache.Open(sequence.CacheSalt);
-        sequence.Reuse(kv);
-        while (!kv.TryReserve(sequence.RoomForRound, spare: _active.Count))
-        {
-            if (!TryPark())
-            {
-                kv.Dispose();
-                return null;
-            }
-        }
-
-        return kv;
-    }
-
     private void Begin(Sequence sequence, KvSequence kv)
     {
         var isFirst = !sequence.HasBegun;
         try
         {
             sequence.Admit(kv);
-            Insert(_active, sequence);
+            _seats.Take(sequence);
         }
 #pragma warning disable CA1031 // A drafter that cannot start is its request's failure.
         catch (Exception error)
@@ -301,79 +263,12 @@ internal sealed class Scheduler : IDisposable
         }
     }
 
-    /// <summary>Whose turn it is: those whose readers keep up.</summary>
-    private void TakeTurns()
-    {
-        _turn.Clear();
-        foreach (var sequence in _active)
-        {
-            if (!sequence.Pieces.IsBehind())
-            {
-                _turn.Add(sequence);
-            }
-        }
-    }
-
-    /// <summary>Gives those whose turn it is the pages for their next round, the first first; where there are too few, those whose readers are
-    /// behind give theirs back, and then the last of the others. Of two with the same prompt the one that is behind takes over what
-    /// the other has computed.</summary>
-    private void MakeRoom()
-    {
-        for (var i = 0; i < _turn.Count; i++)
-        {
-            if (_turn[i].PromptRemaining > 0)
-            {
-                _turn[i].Reuse(_turn[i].Kv!);
-            }
-
-            while (i < _turn.Count && !_turn[i].Kv!.TryReserve(_turn[i].RoomForRound))
-            {
-                if (TryPark())
-                {
-                    continue;
-                }
-
-                var last = _turn[^1];
-                _turn.RemoveAt(_turn.Count - 1);
-                GiveBack(last);
-                Preemptions++;
-                if (_logger is { } logger)
-                {
-                    EngineLog.Preempted(logger, last.PromptTokens + last.OutputTokens);
-                }
-            }
-        }
-    }
-
-    /// <summary>Takes pages and place from one whose reader is behind; false where there is none.</summary>
-    private bool TryPark()
-    {
-        var parked = _active.FindLast(static sequence => sequence.Pieces.IsBehind());
-        if (parked is not null && !_turn.Contains(parked))
-        {
-            GiveBack(parked);
-            return true;
-        }
-
-        return false;
-    }
-
-    private void GiveBack(Sequence sequence)
-    {
-        sequence.GiveBack();
-        _active.Remove(sequence);
-        Insert(_waiting, sequence);
-    }
-
-    private static void Insert(List<Sequence> sequences, Sequence sequence)
-        => sequences.Insert(~sequences.BinarySearch(sequence, Sequence.Order), sequence);
-
     private void Step()
     {
         try
         {
             // Alone, a request can be left in the middle of a forward; among others its rows are computed to the end of the round.
-            _round.Run(_turn, _turn.Count == 1 ? _turn[0].Cancellation : _stop.Token);
+            _round.Run(_seats.Turn, _seats.Turn.Count == 1 ? _seats.Turn[0].Cancellation : _stop.Token);
             Volatile.Write(ref _rounds, _rounds + 1);
             _telemetry.Round(_round.Times);
         }
@@ -385,7 +280,7 @@ internal sealed class Scheduler : IDisposable
         catch (Exception error)
 #pragma warning restore CA1031
         {
-            foreach (var sequence in _turn)
+            foreach (var sequence in _seats.Turn)
             {
                 sequence.Fail(new EngineFaultedException(error));
             }
@@ -396,16 +291,16 @@ internal sealed class Scheduler : IDisposable
 
     private void Retire()
     {
-        var kept = 0;
-        for (var i = 0; i < _active.Count; i++)
+        var (active, kept) = (_seats.Active, 0);
+        for (var i = 0; i < active.Count; i++)
         {
-            var sequence = _active[i];
+            var sequence = active[i];
             if (sequence.Error?.InnerException is BackendFaultedException lost)
             {
                 Volatile.Write(ref _fault, lost);
             }
 
-            if (sequence.Cancellation.IsCancellationRequested)
+            if (sequence.Error is null && sequence.Cancellation.IsCancellationRequested) // who was told of an error may have gone already
             {
                 End(sequence, Cancelled(sequence));
                 continue;
@@ -418,11 +313,11 @@ internal sealed class Scheduler : IDisposable
             }
             else
             {
-                _active[kept++] = sequence;
+                active[kept++] = sequence;
             }
         }
 
-        _active.RemoveRange(kept, _active.Count - kept);
+        active.RemoveRange(kept, active.Count - kept);
     }
 
     private static void Deliver(Sequence sequence)

@@ -66,10 +66,16 @@ internal sealed class LlamaModel : IDisposable
     public static long BufferBytes(LlamaConfig config, in ForwardLimits limits)
     {
         ArgumentNullException.ThrowIfNull(config);
-        var plan = new ForwardPlan(limits.MaxRows, limits.MaxLogitRows);
-        Describe(plan, config, LlamaWeights.Shapes(config));
         var angles = (long)limits.MaxContext * config.RotaryDim;
-        return checked(BufferLayout.Of(plan).Bytes + (sizeof(float) * angles));
+        return checked(BufferLayout.Of(PlanOf(config, limits)).Bytes + (sizeof(float) * angles));
+    }
+
+    /// <summary>The forward of a model of which nothing is loaded.</summary>
+    public static ForwardPlan PlanOf(LlamaConfig config, in ForwardLimits limits)
+    {
+        var plan = new ForwardPlan(limits.MaxRows, limits.MaxLogitRows) { MaxContext = limits.MaxContext };
+        Describe(plan, config, LlamaWeights.Shapes(config));
+        return plan;
     }
 
     /// <summary>Bytes that a backend takes for the keys and values of a token.</summary>
@@ -122,6 +128,9 @@ internal sealed class LlamaModel : IDisposable
         ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual((uint)logitRow, (uint)_logitRows);
         return new HiddenRow(this, Forwards, logitRow);
     }
+
+    /// <summary>What computes the forward.</summary>
+    internal IForwardProgram Program => _program;
 
     /// <summary>Forwards so far, begun ones included: the last one's number.</summary>
     internal long Forwards { get; private set; }

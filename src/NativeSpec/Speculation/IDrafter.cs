@@ -1,3 +1,5 @@
+using NativeSpec.Sampling;
+
 namespace NativeSpec.Speculation;
 
 /// <summary>A source of candidates for one sequence. It adds nodes to a tree and learns from what became of them; it knows tokens and
@@ -54,6 +56,12 @@ public abstract class RoundOutcome
 
     /// <summary>[vocab] the target's logits at a computed node, before any sampling option.</summary>
     public abstract ReadOnlySpan<float> Logits(int node);
+
+    /// <summary>Writes the tokens that the target thinks most likely at a computed node, most likely first, ties by lowest id; −1 where there are fewer.
+    /// Where the target computes on a device this is much cheaper than <see cref="Logits"/>, which brings a whole row from there.</summary>
+    /// <param name="node">The node.</param>
+    /// <param name="ids">[k], at most 64.</param>
+    public virtual void Likeliest(int node, Span<int> ids) => TopTokens.Select(Logits(node), ids);
 
     /// <summary>[hidden] the target's hidden state at a computed node, after the final norm: what the output matrix reads.</summary>
     public abstract ReadOnlySpan<float> Hidden(int node);

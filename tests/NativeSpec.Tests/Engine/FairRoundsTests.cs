@@ -141,6 +141,20 @@ public sealed class FairRoundsTests
         Assert.That(cost.RowsWithin(Seconds(100), 0, 256), Is.EqualTo(usual).Within(3));
     }
 
+    /// <summary>A curve that was measured while somebody else had the machine says of all but one row that they are twenty times dearer.</summary>
+    [Test]
+    public void RowsWithin_ACurveThatIsWrong_IsNotBelievedForEver()
+    {
+        var cost = new PromptCost(new CostCurve(Points, [.. Points.Select(n => n == 1 ? Seconds(1) : 20 * Seconds(n))]));
+        for (var i = 0; i < 60; i++)
+        {
+            var now = cost.RowsWithin(Seconds(20), 0, 256);
+            cost.Observe(now, 0, Seconds(now));
+        }
+
+        Assert.That(cost.RowsWithin(Seconds(20), 0, 256), Is.EqualTo(20).Within(6));
+    }
+
     private static double Seconds(int rows) => Fixed + (PerRow * rows);
 
     private TestSequence Start(int tokens, int maxTokens = 2000) => _rounds.Start([.. Enumerable.Range(0, tokens).Select(i => i % Vocab)], Greedy with { MaxTokens = maxTokens });

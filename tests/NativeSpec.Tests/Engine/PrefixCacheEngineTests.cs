@@ -42,7 +42,12 @@ public sealed class PrefixCacheEngineTests
         {
             using var engine = Open(new EngineOptions
             {
-                PrefixCache = prefixCache, MaxSequences = 4, MaxTreeNodes = 8, KvTokens = 1100, PrefillChunk = 48, DraftModels = draftModel ? [_folder.Path] : [],
+                PrefixCache = prefixCache,
+                MaxSequences = 4,
+                MaxTreeNodes = 8,
+                KvTokens = 1100,
+                PrefillChunk = 48,
+                DraftModels = draftModel ? [_folder.Path] : [],
             });
             int[][] texts = [.. Enumerable.Range(0, 6).Select(i => Letters(100 + (i % 2), 150 + i))];
             List<GenerationResult> results = [];

@@ -36,7 +36,7 @@ public sealed class RoundTests
     public void Load()
     {
         _weights = new SyntheticModel(TestConfigs.Tiny, DType.BF16, 3);
-        _run = new ModelRun(CpuBackend.Create(new CpuOptions { Threads = 2 }), _weights.Config, _weights.Tensors);
+        _run = new ModelRun(CpuBackend.Create(new CpuOptions { Threads = 2 }), _weights.Config, _weights.Tensors, sharesPrefixes: true);
     }
 
     [TearDown]

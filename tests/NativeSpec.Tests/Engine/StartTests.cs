@@ -1,5 +1,6 @@
 using NativeSpec.Backends.Cpu;
 using NativeSpec.Engine;
+using NativeSpec.Sampling;
 
 namespace NativeSpec.Tests.Engine;
 
@@ -98,6 +99,17 @@ public sealed class StartTests
         using var engine = InferenceEngine.Load(_folder.Path, Options() with { Drafters = [new CallbackDrafter { OnPropose = () => throw new FormatException("mine") }] });
         Assert.That(async () => await engine.WarmUpAsync(), Throws.TypeOf<FormatException>());
         await Task.CompletedTask;
+    }
+
+    /// <summary>A text that the warm-up draws meets a token of which the weights are no numbers: no reason not to serve the others.</summary>
+    [Test]
+    public async Task WarmUpAsync_WeightsThatAreNoNumbers_AreLeftToTheRequestsThatMeetThem()
+    {
+        using var folder = new TestFolder();
+        using var engine = InferenceEngine.Load(folder.Path, Options());
+        Assert.That(async () => await engine.CompleteAsync(new[] { 1, TestFolder.PoisonedToken }, Greedy), Throws.TypeOf<NonFiniteLogitsException>());
+        await engine.WarmUpAsync();
+        Assert.That((await engine.CompleteAsync("Once upon", Greedy)).Ids, Has.Count.EqualTo(24));
     }
 
     [Test]

@@ -264,4 +264,5 @@ public sealed class PrefixCacheBitsTests(TestBackend backend)
         Assert.That(found, Is.GreaterThan(RowBatch.PageSize), "or nothing was compared");
 
         int[] Tokens(int count) => [.. Enumerable.Range(0, count).Select(_ => random.Next(300))];
-    }}
+    }
+}

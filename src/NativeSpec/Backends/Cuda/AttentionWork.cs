@@ -19,10 +19,9 @@ internal sealed class AttentionWork(int heads, int kvHeads, int window, int bloc
     /// <param name="batch">The rows.</param>
     /// <param name="first">The first row.</param>
     /// <param name="count">How many.</param>
-    /// <param name="pages">Where the batch's pages begin in what goes up, in ints.</param>
     /// <param name="items">Room for <see cref="Most"/>.</param>
     /// <returns>How many there are.</returns>
-    public int Plan(RowBatch batch, int first, int count, int pages, Span<AttentionItem> items)
+    public int Plan(RowBatch batch, int first, int count, Span<AttentionItem> items)
     {
         var made = 0;
         for (var row = first; row < first + count;)
@@ -33,7 +32,7 @@ internal sealed class AttentionWork(int heads, int kvHeads, int window, int bloc
                 end++;
             }
 
-            made += PlanSequence(batch, first, row, end, pages, items[made..]);
+            made += PlanSequence(batch, first, row, end, items[made..]);
             row = end;
         }
 
@@ -45,7 +44,7 @@ internal sealed class AttentionWork(int heads, int kvHeads, int window, int bloc
         return made;
     }
 
-    private int PlanSequence(RowBatch batch, int first, int begin, int end, int pages, Span<AttentionItem> items)
+    private int PlanSequence(RowBatch batch, int first, int begin, int end, Span<AttentionItem> items)
     {
         var positions = batch.Positions.AsSpan(begin, end - begin);
         var (last, slots) = (0, int.MaxValue);
@@ -84,7 +83,7 @@ internal sealed class AttentionWork(int heads, int kvHeads, int window, int bloc
                         End = stop,
                         Slots = Math.Min(slots, stop),
                         SeesAll = least,
-                        Pages = pages + batch.PageStart[begin],
+                        Pages = batch.PageStart[begin],
                     };
                 }
             }

@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using NativeSpec.Backends.Cuda.Driver;
 using NativeSpec.Backends.Native;
 using NativeSpec.Tensors;
 
@@ -85,6 +86,27 @@ internal sealed unsafe class CudaBackend : IBackend
     {
         using var turn = Context.Enter();
         return turn.MemoryInfo();
+    }
+
+    /// <summary>Bytes that the device copies in a second, read and written ones alike: the yardstick of everything that reads weights.</summary>
+    /// <param name="most">Bytes of the copy at most; an eighth of what is free otherwise.</param>
+    public double MeasureCopying(long most = 1L << 28)
+    {
+        const int Copies = 4;
+        using var turn = Context.Enter();
+        var bytes = Math.Min(most, turn.MemoryInfo().Free / 8);
+        using CudaResource from = turn.Allocate(bytes), to = turn.Allocate(bytes), begin = turn.CreateEvent(), end = turn.CreateEvent();
+        turn.Clear(from.Handle, bytes);
+        turn.Copy(to.Handle, from.Handle, bytes);
+        turn.RecordEvent(begin);
+        for (var i = 0; i < Copies; i++)
+        {
+            turn.Copy(to.Handle, from.Handle, bytes);
+        }
+
+        turn.RecordEvent(end);
+        turn.Synchronize("copying is timed");
+        return 2.0 * Copies * bytes / turn.SecondsBetween(begin, end);
     }
 
     /// <inheritdoc/>

@@ -1,3 +1,5 @@
+using NativeSpec.Backends.Cuda.Driver;
+
 namespace NativeSpec.Backends.Cuda;
 
 /// <summary>The kernels, loaded for a device, by name.</summary>
@@ -10,6 +12,7 @@ internal sealed class CudaKernels : IDisposable
     public const int TopKBytes = (1024 * 8) + (2 * 256 * 4) + 16;
     private const int MostNormBytes = 96 << 10; // rows of 24,000 floats
 
+    private static readonly string[] Plain = ["embed", "rope_append", "attention_fold", "choose", "top_k", "move_kv_rows"];
     private static readonly CudaFormat[] Formats = [CudaFormat.BF16, CudaFormat.F16, CudaFormat.F32, CudaFormat.Q8, CudaFormat.Q4];
 
     private readonly CudaResource _module;
@@ -53,9 +56,9 @@ internal sealed class CudaKernels : IDisposable
     private static IEnumerable<(string Name, int SharedBytes)> Names(CudaDevice device)
         =>
         [
-            .. new[] { "embed", "rope_append", "attention_fold", "choose", "top_k", "move_kv_rows" }.Select(name => (name, 0)),
+            .. Plain.Select(name => (name, 0)),
             .. Formats.Select(format => (PackName(format), 0)),
-            .. Formats.SelectMany(format => new[] { 8, 16, 32, 64 }.Select(rows => (MatMulName(format, rows), CudaLayout.Ring(format, rows, device.SharedBytes).Bytes))),
+            .. Formats.SelectMany(format => CudaLayout.Buckets.Select(rows => (MatMulName(format, rows), CudaLayout.Ring(format, rows, device.SharedBytes).Bytes))),
             ("rms_norm", MostNormBytes),
             ("finish_rows", MostNormBytes),
             ("tree_attention_64", CudaLayout.AttentionBytes(CudaLayout.NarrowHead)),

@@ -1,3 +1,5 @@
+using NativeSpec.Backends.Cuda.Driver;
+
 namespace NativeSpec.Backends.Cuda;
 
 /// <summary>Keys and values in BF16: for each layer a plane of keys and one of values, [page][KV head][position in page][width], as

@@ -17,6 +17,9 @@ internal static class CudaLayout
     public const int SlabRows = 128;
     public const int StepKeys = 64;
 
+    /// <summary>Rows that a pass is filled up to.</summary>
+    public static readonly int[] Buckets = [8, 16, 32, MostRows];
+
     /// <summary>Most rows of one pass over the weights.</summary>
     public const int MostRows = 64;
 

@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using NativeSpec.Backends.Cuda.Driver;
 
 namespace NativeSpec.Backends.Cuda;
 
@@ -8,14 +9,12 @@ namespace NativeSpec.Backends.Cuda;
 /// <remarks>Rows past a pass see the keys of earlier ones in the cache as they would those of an earlier forward, so where a run is cut changes no bit.</remarks>
 internal sealed unsafe class CudaProgram : IForwardProgram, IRowAnswers
 {
-    private static readonly int[] Buckets = [8, 16, 32, 64];
-
     private readonly ForwardPlan _plan;
     private readonly CudaBackend _backend;
     private readonly BatchCheck _check;
     private readonly DeviceBuffers _buffers = new();
     private readonly KeptRows[] _kept;
-    private readonly LaunchList?[] _launches = new LaunchList?[Buckets.Length * (Buckets.Length + 1)];
+    private readonly LaunchList?[] _launches = new LaunchList?[CudaLayout.Buckets.Length * (CudaLayout.Buckets.Length + 1)];
     private readonly ChoiceRule[] _rules;
     private readonly RowAnswer[] _answers;
     private readonly TopRows? _top;
@@ -26,9 +25,10 @@ internal sealed unsafe class CudaProgram : IForwardProgram, IRowAnswers
     private CudaResource? _staging;  // what goes up, and answers that come down
     private int _uploadBytes;
     private int _rotaryDim;
-    private int _maxContext;
+    private RoundUpload? _upload;
     private bool _isWhole;           // the last run was one pass: its rows lie where they were computed
     private int _logitRows;          // of the last run
+    private LaunchList? _last;
     private bool _disposed;
 
     public CudaProgram(ForwardPlan plan, CudaBackend backend)
@@ -154,6 +154,39 @@ internal sealed unsafe class CudaProgram : IForwardProgram, IRowAnswers
         return *number;
     }
 
+    /// <summary>Times the kernels of the last run, each launched some times alone. What the run computed is gone afterwards; whoever measures has
+    /// committed nothing.</summary>
+    /// <param name="repeats">Launches of each that are timed together, after one that is not.</param>
+    public IReadOnlyList<KernelTime> Measure(int repeats)
+    {
+        var launches = _last ?? throw new InvalidOperationException("nothing has been computed yet");
+        using var turn = _backend.Context.Enter();
+        using CudaResource begin = turn.CreateEvent(), end = turn.CreateEvent();
+        Dictionary<string, KernelTime> times = [];
+        foreach (ref readonly var launch in launches.All)
+        {
+            var alone = launch with { IsDependent = false };
+            turn.Launch(alone);
+            turn.RecordEvent(begin);
+            for (var i = 0; i < repeats; i++)
+            {
+                turn.Launch(alone);
+            }
+
+            turn.RecordEvent(end);
+            turn.Synchronize("a kernel is timed", launch.Kernel.Name);
+            var before = times.GetValueOrDefault(launch.Kernel.Name, new KernelTime(launch.Kernel.Name, 0, 0, 0));
+            times[launch.Kernel.Name] = before with
+            {
+                Launches = before.Launches + 1,
+                Seconds = before.Seconds + (turn.SecondsBetween(begin, end) / repeats),
+                WeightBytes = before.WeightBytes + launch.WeightBytes,
+            };
+        }
+
+        return [.. times.Values];
+    }
+
     /// <inheritdoc/>
     public void Dispose()
     {
@@ -165,7 +198,8 @@ internal sealed unsafe class CudaProgram : IForwardProgram, IRowAnswers
     }
 
     private static int IndexOf(int rows, int logitRows)
-        => (Array.IndexOf(Buckets, CudaLayout.BucketOf(rows)) * (Buckets.Length + 1)) + (logitRows == 0 ? 0 : 1 + Array.IndexOf(Buckets, CudaLayout.BucketOf(logitRows)));
+        => (Array.IndexOf(CudaLayout.Buckets, CudaLayout.BucketOf(rows)) * (CudaLayout.Buckets.Length + 1))
+            + (logitRows == 0 ? 0 : 1 + Array.IndexOf(CudaLayout.Buckets, CudaLayout.BucketOf(logitRows)));
 
     private bool IsInput(Rows value) => !_plan.Steps.Any(step => step.Writes == value && step.Reads != value && step is not ProjectStep { Epilogue: Epilogue.Add or Epilogue.AddSilu });
 
@@ -208,8 +242,8 @@ internal sealed unsafe class CudaProgram : IForwardProgram, IRowAnswers
     private void Bind(CudaTurn turn, CudaKv? kv, int variableInts, int rotaryDim, int maxRows)
     {
         (_kv, _rotaryDim) = (kv, rotaryDim);
-        _maxContext = kv is null ? 1 : _plan.MaxContext > 0 ? Math.Min(_plan.MaxContext, kv.Shape.Rows) : kv.Shape.Rows;
-        var mostItems = _attends ? AttentionWork.Most(_maxContext, CudaLayout.MostRows) : 0;
+        var maxContext = kv is null ? 1 : _plan.MaxContext > 0 ? Math.Min(_plan.MaxContext, kv.Shape.Rows) : kv.Shape.Rows;
+        var mostItems = _attends ? AttentionWork.Most(maxContext, CudaLayout.MostRows) : 0;
         var (most, mostLogits) = (CudaLayout.BucketOf(Math.Min(maxRows, _plan.MaxRows)), _plan.MaxLogitRows == 0 ? 0 : CudaLayout.BucketOf(_plan.MaxLogitRows));
         var largest = new RoundLayout(most, mostLogits, rotaryDim);
         _uploadBytes = checked(largest.Items + (mostItems * sizeof(AttentionItem)) + (variableInts * sizeof(int)) + 16);
@@ -221,7 +255,8 @@ internal sealed unsafe class CudaProgram : IForwardProgram, IRowAnswers
             kept.Bind(turn);
         }
 
-        _translator = new PlanTranslator(_plan, _backend, kv, _buffers, _maxContext, mostItems, rotaryDim);
+        _upload = new RoundUpload(kv, _work, rotaryDim, maxContext);
+        _translator = new PlanTranslator(_plan, _backend, kv, _buffers, maxContext, mostItems, rotaryDim);
         _launches[IndexOf(most, mostLogits)] = _translator.Translate(turn, _backend.Staging(turn), most, mostLogits); // loads weights, and makes all buffers
         foreach (var kept in _plan.MaxRows > CudaLayout.MostRows ? _kept : [])
         {
@@ -245,6 +280,7 @@ internal sealed unsafe class CudaProgram : IForwardProgram, IRowAnswers
         Array.ForEach(_kept, kept => kept.Unbind());
         _top?.Unbind();
         _translator = null;
+        _last = null;
     }
 
     /// <summary>How many of the wanted rows lie in a pass; they stand in the order of the rows where there is more than one.</summary>
@@ -273,11 +309,12 @@ internal sealed unsafe class CudaProgram : IForwardProgram, IRowAnswers
             launches.Graph = turn.Record(launches.All);
         }
 
-        var bytes = Fill(new RoundLayout(bucket, logitBucket, _rotaryDim), batch, first, rows, bucket, firstLogit, logitRows, logitBucket);
+        _last = launches;
+        var bytes = _upload!.Fill(_staging!.Host, batch, new PassRows(first, rows, bucket), new PassRows(firstLogit, logitRows, logitBucket), _rules);
         try
         {
             CopyIn(turn, first, rows);
-            turn.Upload(_buffers[BufferUse.Upload, 0], _staging!.Host, bytes);
+            turn.Upload(_buffers[BufferUse.Upload, 0], _staging.Host, bytes);
             Launch(turn, launches);
             if (_kv is not null)
             {
@@ -349,77 +386,5 @@ internal sealed unsafe class CudaProgram : IForwardProgram, IRowAnswers
                 turn.Copy(Home(turn, kept) + ((ulong)at * width), _translator!.Value(turn, kept.Value), (long)((ulong)count * width));
             }
         }
-    }
-
-    /// <summary>Writes what goes up: a bucket's rows, of which those past the batch's have no position and a cache row that nobody reads.</summary>
-    /// <returns>Bytes.</returns>
-    private int Fill(in RoundLayout layout, RowBatch batch, int first, int rows, int bucket, int firstLogit, int logitRows, int logitBucket)
-    {
-        var half = _rotaryDim / 2;
-        var block = _staging!.Host;
-        batch.Tokens.AsSpan(first, rows).CopyTo(Ints(layout.Tokens, bucket));
-        Ints(layout.Tokens, bucket)[rows..].Clear();
-        batch.Positions.AsSpan(first, rows).CopyTo(Ints(layout.Positions, bucket));
-        Ints(layout.Positions, bucket)[rows..].Fill(-1);
-        for (var i = 0; i < logitBucket; i++)
-        {
-            Ints(layout.LogitRows, logitBucket)[i] = i < logitRows ? batch.LogitRows[firstLogit + i] - first : 0;
-        }
-
-        if (_rules.Length > 0)
-        {
-            var rules = new Span<ChoiceRule>(block + layout.Rules, logitBucket);
-            _rules.AsSpan(firstLogit, logitRows).CopyTo(rules);
-            rules[logitRows..].Clear();
-        }
-
-        if (_kv is not { } kv)
-        {
-            return layout.Items;
-        }
-
-        batch.KvRows.AsSpan(first, rows).CopyTo(Ints(layout.KvRows, bucket));
-        for (var i = rows; i < bucket; i++)
-        {
-            Ints(layout.KvRows, bucket)[i] = kv.DeadRow + (i % RowBatch.PageSize);
-        }
-
-        batch.Cos.AsSpan(first * half, rows * half).CopyTo(new Span<float>(block + layout.Cos, rows * half));
-        batch.Sin.AsSpan(first * half, rows * half).CopyTo(new Span<float>(block + layout.Sin, rows * half));
-        Ints(layout.MoveCount, 1)[0] = kv.Moves;
-        kv.From.AsSpan(0, kv.Moves).CopyTo(Ints(layout.MoveFrom, CudaKv.MostMoves));
-        kv.To.AsSpan(0, kv.Moves).CopyTo(Ints(layout.MoveTo, CudaKv.MostMoves));
-        if (!_attends)
-        {
-            return layout.Items;
-        }
-
-        batch.Trunk.AsSpan(first, rows).CopyTo(Ints(layout.Trunk, bucket));
-        Ints(layout.Trunk, bucket)[rows..].Fill(1);
-        var work = new Span<AttentionItem>(block + layout.Items, AttentionWork.Most(_maxContext, CudaLayout.MostRows));
-
-        // Pages lie behind the items, of which the number is known once they are made; so they are counted from their own begin first.
-        var count = _work!.Plan(batch, first, rows, pages: 0, work);
-        var pages = layout.Items + (count * sizeof(AttentionItem));
-        var paths = pages + (batch.PageCount * sizeof(int));
-        foreach (ref var item in work[..count])
-        {
-            item.Pages += pages / sizeof(int);
-        }
-
-        Ints(layout.ItemCount, 1)[0] = count;
-        batch.Pages.AsSpan(0, batch.PageCount).CopyTo(Ints(pages, batch.PageCount));
-        batch.PathRows.AsSpan(0, batch.PathCount).CopyTo(Ints(paths, batch.PathCount));
-        var pageStart = Ints(layout.PageStart, bucket);
-        var pathStart = Ints(layout.PathStart, bucket);
-        for (var i = 0; i < bucket; i++)
-        {
-            pageStart[i] = (pages / sizeof(int)) + (i < rows ? batch.PageStart[first + i] : 0);
-            pathStart[i] = (paths / sizeof(int)) + (i < rows ? batch.PathStart[first + i] : 0);
-        }
-
-        return paths + (batch.PathCount * sizeof(int));
-
-        Span<int> Ints(int offset, int count) => new(_staging!.Host + offset, count);
     }
 }

@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using NativeSpec.Backends.Cuda.Driver;
 using NativeSpec.Backends.Native;
 using NativeSpec.Tensors;
 
@@ -39,12 +40,7 @@ internal sealed unsafe class CudaWeight : BackendWeight
         : base(checked((int)parts.Sum(part => part.Shape[0])), checked((int)parts[0].Shape[1]))
     {
         (_backend, _parts, _bias, _format) = (backend, parts, bias, format);
-        Format = format switch
-        {
-            WeightFormat.Q8 => CudaFormat.Q8,
-            WeightFormat.Q4 => CudaFormat.Q4,
-            _ => parts.All(part => part.DType == parts[0].DType) ? FormatOf(parts[0].DType) : CudaFormat.F32,
-        };
+        Format = FormatOf(parts, format);
     }
 
     /// <summary>How a product holds it.</summary>
@@ -118,6 +114,14 @@ internal sealed unsafe class CudaWeight : BackendWeight
 
         _table?.Dispose();
     }
+
+    /// <summary>How stacked matrices are held; those of different types as F32.</summary>
+    public static CudaFormat FormatOf(IReadOnlyList<TensorView> parts, WeightFormat format) => format switch
+    {
+        WeightFormat.Q8 => CudaFormat.Q8,
+        WeightFormat.Q4 => CudaFormat.Q4,
+        _ => parts.All(part => part.DType == parts[0].DType) ? FormatOf(parts[0].DType) : CudaFormat.F32,
+    };
 
     /// <summary>The device's name of an element type.</summary>
     public static CudaFormat FormatOf(DType type) => type switch

@@ -1,3 +1,5 @@
+using NativeSpec.Backends.Cuda.Driver;
+
 namespace NativeSpec.Backends.Cuda;
 
 /// <summary>What a buffer of a program holds.</summary>

@@ -1,3 +1,5 @@
+using NativeSpec.Backends.Cuda.Driver;
+
 namespace NativeSpec.Backends.Cuda;
 
 /// <summary>A value that can be read after a run or written before one: rows come to the host when they are first asked for, and stay there until the next

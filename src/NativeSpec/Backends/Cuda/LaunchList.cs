@@ -1,3 +1,4 @@
+using NativeSpec.Backends.Cuda.Driver;
 using NativeSpec.Tensors;
 
 namespace NativeSpec.Backends.Cuda;
@@ -23,13 +24,13 @@ internal sealed unsafe class LaunchList : IDisposable
     public bool HasRun { get; set; }
 
     /// <summary>Adds a launch.</summary>
-    public void Add<T>(CudaKernel kernel, int gridX, int gridY, int threads, int sharedBytes, in T arguments)
+    public void Add<T>(CudaKernel kernel, int gridX, int gridY, int threads, int sharedBytes, in T arguments, long weightBytes = 0)
         where T : unmanaged
     {
         var memory = new NativeBuffer<byte>(sizeof(T));
         *(T*)memory.Pointer = arguments;
         _arguments.Add(memory);
-        _launches.Add(new KernelLaunch(kernel, gridX, gridY, threads, sharedBytes, (nint)memory.Pointer, _dependent && _launches.Count > 0));
+        _launches.Add(new KernelLaunch(kernel, gridX, gridY, threads, sharedBytes, (nint)memory.Pointer, _dependent && _launches.Count > 0, weightBytes));
     }
 
     public void Dispose()

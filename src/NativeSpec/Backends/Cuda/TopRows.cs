@@ -1,3 +1,5 @@
+using NativeSpec.Backends.Cuda.Driver;
+
 namespace NativeSpec.Backends.Cuda;
 
 /// <summary>The highest logits of a run's rows: found for all rows at once when one is first asked about, since whoever asks about one asks about the

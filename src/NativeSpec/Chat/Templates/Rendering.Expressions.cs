@@ -112,7 +112,8 @@ internal sealed partial class Rendering
 
     private static string? Undefinedness(Value value) => value is UndefinedValue undefined ? undefined.Hint : null;
 
-    private void RequireDefined(Value value)
+    /// <summary>Refuses what is undefined, with the words for what is not there.</summary>
+    public void RequireDefined(Value value)
     {
         if (value is UndefinedValue undefined)
         {

@@ -36,7 +36,7 @@ internal sealed class CostProbe
 
     private const int ShortContext = 32;
     private const double LongForward = 0.2; // seconds; the long context is timed with forwards shorter than this, where there are any
-    private const double Budget = 3;        // seconds; the curve's end is extrapolated rather than waited for longer
+    private const double Budget = 3.5;      // seconds; the curve's end is extrapolated rather than waited for longer
 
     private readonly LlamaModel _model;
     private readonly KvSequence _sequence;

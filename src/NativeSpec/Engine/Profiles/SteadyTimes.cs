@@ -22,7 +22,7 @@ internal sealed class SteadyTimes(IReadOnlyList<int> sizes, Func<int, double> ti
 {
     private const int MostPasses = 40;
     private const int ProvingRuns = 16;         // after as many the shape need not hold
-    private const int LeastRuns = 4;
+    private const int LeastRuns = 4;            // three in a row may have shared a bad moment
     private const double LeastRepeating = 0.3;  // seconds; as long a machine is waited for to be quiet, or as long as each size takes some times
     private const double LongRun = 0.2;         // seconds; a run this long is an average over many time slices
     private const double Agreement = 1.06;      // of the fastest runs

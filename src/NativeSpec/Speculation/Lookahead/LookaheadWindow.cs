@@ -1,4 +1,3 @@
-using System.Numerics.Tensors;
 using NativeSpec.Sampling;
 
 namespace NativeSpec.Speculation.Lookahead;
@@ -77,6 +76,7 @@ internal sealed class LookaheadWindow
     public void Collect(RoundOutcome outcome, NGramPool pool)
     {
         var advance = outcome.Emitted.Length;
+        Span<int> likeliest = stackalloc int[1];
         for (var i = 0; i < _used; i++)
         {
             if (_tips[i] < 0 || !outcome.WasComputed(_tips[i]))
@@ -85,7 +85,8 @@ internal sealed class LookaheadWindow
             }
 
             var levels = Levels(i);
-            levels[_filled[i]++] = TensorPrimitives.IndexOfMax(outcome.Logits(_tips[i]));
+            outcome.Likeliest(_tips[i], likeliest);
+            levels[_filled[i]++] = Math.Max(likeliest[0], 0); // none where no logit is a number
             if (_filled[i] == _level)
             {
                 pool.Add(levels[0], levels[1..]);

@@ -1,4 +1,3 @@
-using NativeSpec.Sampling;
 
 namespace NativeSpec.Speculation.Recycling;
 
@@ -50,29 +49,26 @@ internal sealed class SuccessorTable(int k)
         }
     }
 
-    /// <summary>Replaces a token's successors by the best of the logits that follow it.</summary>
-    /// <param name="token">The token.</param>
-    /// <param name="logits">[vocab]</param>
-    /// <exception cref="InvalidOperationException">The logits are of another vocabulary than before.</exception>
-    public void Learn(int token, ReadOnlySpan<float> logits)
+    /// <summary>Makes room for a vocabulary, unless there is.</summary>
+    /// <exception cref="InvalidOperationException">There is, for another one.</exception>
+    public void Require(int vocabSize)
     {
         if (_vocabSize == 0)
         {
-            _vocabSize = logits.Length;
+            _vocabSize = vocabSize;
             _successors = new int[checked(_vocabSize * k)];
             Array.Fill(_successors, -1);
         }
 
-        if (logits.Length != _vocabSize)
+        if (vocabSize != _vocabSize)
         {
             throw new InvalidOperationException(
-                $"the table of successors is for a vocabulary of {_vocabSize} tokens and was shown {logits.Length} logits; "
-                + "use one TokenRecyclingDrafter per model");
-        }
-
-        if ((uint)token < (uint)_vocabSize)
-        {
-            TopTokens.Select(logits, _successors.AsSpan(token * k, k));
+                $"the table of successors is for a vocabulary of {_vocabSize} tokens and was shown {vocabSize} logits; "
+                    + "use one TokenRecyclingDrafter per model");
         }
     }
+
+    /// <summary>Where the successors of a token are written, most likely first, −1 after the last of fewer than k; nowhere for a token outside the
+    /// vocabulary.</summary>
+    public Span<int> Learn(int token) => (uint)token < (uint)_vocabSize ? _successors.AsSpan(token * k, k) : [];
 }

@@ -8,6 +8,7 @@ internal sealed class TokenRecyclingSession(SuccessorTable table, int maxDepth) 
 {
     private readonly OwnCandidates _candidates = new();
     private readonly PriorityQueue<Candidate, float> _queue = new();
+    private bool _isChecked; // the table's vocabulary is the model's
 
     public void Propose(DraftContext context, DraftTree tree)
     {
@@ -52,18 +53,29 @@ internal sealed class TokenRecyclingSession(SuccessorTable table, int maxDepth) 
             }
             else if (outcome.WasComputed(node))
             {
-                table.Learn(tree.Token(node), outcome.Logits(node));
+                Learn(outcome, node);
             }
         }
 
         foreach (var node in path)
         {
-            table.Learn(tree.Token(node), outcome.Logits(node));
+            Learn(outcome, node);
         }
     }
 
     public void Dispose()
     {
+    }
+
+    private void Learn(RoundOutcome outcome, int node)
+    {
+        if (!_isChecked) // a request has one model
+        {
+            table.Require(outcome.Logits(node).Length);
+            _isChecked = true;
+        }
+
+        outcome.Likeliest(node, table.Learn(outcome.Tree.Token(node)));
     }
 
     /// <summary>Queues the successor of a rank, given the reach of the node that it follows.</summary>

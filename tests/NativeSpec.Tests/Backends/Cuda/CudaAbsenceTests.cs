@@ -1,6 +1,7 @@
 using Microsoft.Extensions.Logging;
 using NativeSpec.Backends;
 using NativeSpec.Backends.Cuda;
+using NativeSpec.Backends.Cuda.Driver;
 using NativeSpec.Engine;
 using NativeSpec.Model;
 using NativeSpec.Tensors;

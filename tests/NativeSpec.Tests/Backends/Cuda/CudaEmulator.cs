@@ -1,6 +1,5 @@
 using System.Runtime.InteropServices;
 using System.Text;
-using NativeSpec.Backends;
 using NativeSpec.Backends.Cuda;
 
 namespace NativeSpec.Tests.Backends.Cuda;

@@ -1,5 +1,6 @@
 using NativeSpec.Backends;
 using NativeSpec.Backends.Cuda;
+using NativeSpec.Backends.Cuda.Driver;
 using NativeSpec.Engine;
 using NativeSpec.Model;
 using NativeSpec.Speculation;

@@ -1,7 +1,7 @@
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.RegularExpressions;
-using NativeSpec.Backends.Cuda;
+using NativeSpec.Backends.Cuda.Driver;
 
 namespace NativeSpec.Tests.Backends.Cuda;
 

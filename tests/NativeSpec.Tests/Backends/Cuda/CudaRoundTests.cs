@@ -1,6 +1,10 @@
 using NativeSpec.Backends.Cuda;
+using NativeSpec.Backends.Native;
+using NativeSpec.Engine;
+using NativeSpec.Loading.Llama;
 using NativeSpec.Model;
 using NativeSpec.Tensors;
+using NativeSpec.Tests.Engine;
 using NativeSpec.Tests.Model;
 
 namespace NativeSpec.Tests.Backends.Cuda;
@@ -98,6 +102,46 @@ public sealed class CudaRoundTests
         }
 
         Assert.That(backend.MemoryInfo().Free, Is.Positive);
+    }
+
+    [Test]
+    public void Need_OfAModel_IsWhatTheDeviceGivesUp([Values(WeightFormat.AsStored, WeightFormat.Q8)] WeightFormat format)
+    {
+        using var folder = new TestFolder(dtype: DType.BF16, shape: TestConfigs.Tiny with { HiddenSize = 128, IntermediateSize = 384, HeadDim = 32, VocabSize = 1000 });
+        using var checkpoint = LlamaCheckpoint.Open(folder.Path);
+        if (format != WeightFormat.AsStored && NativeOptions.ExpectedLevel is null)
+        {
+            Assert.Ignore("the native library is not built, which packs weights");
+        }
+
+        var options = new EngineOptions { Device = 0, Weights = format, MaxContext = 256, KvTokens = 512, MaxSequences = 1 };
+        var need = DeviceNeed.For(checkpoint, options);
+        using var backend = CudaEmulator.Create(new CudaOptions { Weights = format });
+        var before = backend.MemoryInfo().Free;
+        using var model = new LlamaModel(checkpoint.Config, checkpoint.Tensors, backend, InferenceEngine.Limits(options, 256));
+        using var cache = model.CreateCache(InferenceEngine.CacheTokens(options, 512));
+        var taken = before - backend.MemoryInfo().Free;
+
+        Assert.That(need.Need.Total, Is.InRange(taken, taken * 13 / 10), "buffers, which are most of so small a model, are counted from above");
+        Assert.That((need.Device, need.Fits), Is.EqualTo(("emulated sm_90", true)));
+    }
+
+    [Test]
+    public void Measure_OfAForward_HasEveryKernelWithTheWeightsThatItReads()
+    {
+        using var weights = new SyntheticModel(TestConfigs.Tiny, DType.BF16, 3);
+        var backend = CudaEmulator.Create();
+        using var run = new ModelRun(backend, weights.Config, weights.Tensors);
+        run.Append(run.Open(), [1]);
+
+        var kernels = ((CudaProgram)run.Model.Program).Measure(1).ToDictionary(kernel => kernel.Name);
+
+        Assert.That(kernels.Values.Select(kernel => kernel.Seconds), Has.All.Positive);
+        Assert.That(kernels["matmul_bf16_8"].Launches, Is.EqualTo((4 * 3) + 1));
+        Assert.That(kernels["tree_attention_64"].Launches, Is.EqualTo(3));
+        Assert.That(kernels["matmul_bf16_8"].WeightBytes, Is.EqualTo((3 * ((1 + 1 + 2) * 16384L)) + (3 * 2 * 16384L) + (3 * 16384L)), "slabs of 128 outputs by stages of 64 columns");
+        Assert.That(kernels["rms_norm"].WeightBytes, Is.Zero);
+        Assert.That(backend.MeasureCopying(1 << 20), Is.Positive);
     }
 
     [Test]

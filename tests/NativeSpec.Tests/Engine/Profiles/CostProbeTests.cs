@@ -1,5 +1,4 @@
 using NativeSpec.Backends.Cpu;
-using NativeSpec.Engine;
 using NativeSpec.Engine.Profiles;
 using NativeSpec.Model;
 using NativeSpec.Tensors;

@@ -98,5 +98,5 @@ public sealed class SteadyTimesTests
         return nodes => random.Next(4) == 0 ? Truth(nodes) : (Truth(nodes) * (1.5 + random.NextDouble())) + (random.Next(3) == 0 ? 3e-3 : 0);
     }
 
-    private static IEnumerable<double> FastestOfThree(Func<int, double> time) => Sizes.Select(n => Enumerable.Range(0, 3).Min(_ => time(n))).ToArray();
+    private static double[] FastestOfThree(Func<int, double> time) => [.. Sizes.Select(n => Enumerable.Range(0, 3).Min(_ => time(n)))];
 }

@@ -1,3 +1,4 @@
+using NativeSpec.Sampling;
 using NativeSpec.Speculation;
 using NativeSpec.Speculation.Recycling;
 using NativeSpec.Tests.Speculation.Verification;
@@ -37,8 +38,8 @@ internal sealed class TokenRecyclingDrafterTests
         // Each token is followed by the next one, but the first draft knows only the wrong way 3 → 20, 20 → 21 from before.
         var target = new ScriptedTarget(Vocab, text => (text[^1] + 1) % Vocab);
         var table = new SuccessorTable(k: 1);
-        table.Learn(3, OneHot(20));
-        table.Learn(20, OneHot(40));
+        Teach(table, 3, OneHot(20));
+        Teach(table, 20, OneHot(40));
         using var session = new SharedSession(table);
 
         new DrafterHarness { Computes = (_, node) => node < 2 }.Run(session, target, prompt: [2], newTokens: 10);
@@ -54,7 +55,7 @@ internal sealed class TokenRecyclingDrafterTests
         var table = new SuccessorTable(k: 3);
         for (var token = 0; token < 32; token++)
         {
-            table.Learn(token, [.. Enumerable.Range(0, Vocab).Select(i => i > token ? -(float)i : -1000)]);
+            Teach(table, token, [.. Enumerable.Range(0, Vocab).Select(i => i > token ? -(float)i : -1000)]);
         }
 
         using var session = new TokenRecyclingSession(table, maxDepth: 4);
@@ -71,7 +72,7 @@ internal sealed class TokenRecyclingDrafterTests
     public void Propose_MaxDepth_IsKept()
     {
         var table = new SuccessorTable(k: 1);
-        table.Learn(7, OneHot(7));
+        Teach(table, 7, OneHot(7));
         using var session = new TokenRecyclingSession(table, maxDepth: 3);
 
         Assert.That(DraftRound.Paths(DraftRound.Propose(session, [7])), Is.EqualTo(new[] { "7 7 7" }));
@@ -81,7 +82,7 @@ internal sealed class TokenRecyclingDrafterTests
     public void Trust_ChoicesSeen_MovesFromThePriorToTheirShare()
     {
         var table = new SuccessorTable(k: 2);
-        table.Learn(1, [0, 0, 2, 1]);
+        Teach(table, 1, [0, 0, 2, 1]);
         var before = (table.Trust(0), table.Trust(1));
 
         for (var i = 0; i < 3000; i++)
@@ -108,10 +109,10 @@ internal sealed class TokenRecyclingDrafterTests
     public void Learn_OtherVocabulary_Throws()
     {
         var table = new SuccessorTable(k: 2);
-        table.Learn(1, new float[10]);
+        Teach(table, 1, new float[10]);
 
         Assert.That(
-            () => table.Learn(1, new float[11]),
+            () => Teach(table, 1, new float[11]),
             Throws.InvalidOperationException.With.Message.Contains("10 tokens").And.Message.Contains("11 logits"));
     }
 
@@ -123,6 +124,12 @@ internal sealed class TokenRecyclingDrafterTests
         Assert.That(
             () => new TokenRecyclingDrafter(new() { K = k, MaxDepth = maxDepth }),
             Throws.InstanceOf<ArgumentException>().With.Message.StartsWith($"{option} is "));
+    }
+
+    private static void Teach(SuccessorTable table, int token, float[] logits)
+    {
+        table.Require(logits.Length);
+        TopTokens.Select(logits, table.Learn(token));
     }
 
     private static float[] OneHot(int token) => [.. Enumerable.Range(0, Vocab).Select(i => i == token ? 1f : float.NegativeInfinity)];

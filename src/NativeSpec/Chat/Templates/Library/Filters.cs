@@ -38,6 +38,7 @@ internal static class Filters
         ["float"] = (r, of, args) =>
         {
             var otherwise = args.Bind(r, "float", 0, "default")[0] ?? new FloatValue(0);
+            r.RequireDefined(of);
             return ValueEquality.Number(of) is { } number ? new FloatValue(number)
                 : of is StringValue text && Numbers.ParseFloat(text.Text) is { } parsed ? new FloatValue(parsed) : otherwise;
         },
@@ -97,7 +98,7 @@ internal static class Filters
         },
         ["unique"] = Sorting.Unique,
         ["upper"] = (r, of, args) => Mapped(r, of, args, "upper", text => text.ToUpperInvariant()),
-        ["wordcount"] = (r, of, args) => Value.Of(Texts.Split(r, Printing.Text(r, With(args.Bind(r, "wordcount", 0), of)), null, -1, fromRight: false).Count),
+        ["wordcount"] = (r, of, args) => Value.Of(Texts.CountWords(Printing.Text(r, With(args.Bind(r, "wordcount", 0), of)).Text)),
     };
 
     public static bool IsKnown(string name) => All.ContainsKey(name);
@@ -198,7 +199,8 @@ internal static class Filters
     private static StringValue Indent(Rendering rendering, Value of, CallArguments arguments)
     {
         var bound = arguments.Bind(rendering, "indent", 0, "width", "first", "blank");
-        var text = AsText(rendering, of);
+        rendering.RequireDefined(of);
+        var text = of as StringValue ?? throw rendering.Error($"indent takes text, and not a value of type {of.TypeName}");
         var indention = bound[0] is StringValue given ? given.Marked
             : ((StringValue)Texts.Repeat(rendering, StringValue.OfTemplate(" "), bound[0] is null ? 4 : Texts.RequireWhole(rendering, bound[0]!))).Marked;
         var lines = Texts.Split(rendering, text.Marked, "\n", -1, fromRight: false);
@@ -226,6 +228,7 @@ internal static class Filters
     {
         var bound = arguments.Bind(rendering, "int", 0, "default", "base");
         var otherwise = bound[0] ?? Value.Of(0);
+        rendering.RequireDefined(of);
         if (bound[1] is { } radix && Texts.RequireWhole(rendering, radix) != 10)
         {
             throw rendering.Error("int of another base than 10 is not supported");
@@ -256,7 +259,7 @@ internal static class Filters
         return new StringValue(Texts.Join(between, parts));
     }
 
-    private static FloatValue Round(Rendering rendering, Value of, CallArguments arguments)
+    private static Value Round(Rendering rendering, Value of, CallArguments arguments)
     {
         var bound = arguments.Bind(rendering, "round", 0, "precision", "method");
         var precision = bound[0] is null ? 0 : Texts.RequireWhole(rendering, bound[0]!);
@@ -269,6 +272,7 @@ internal static class Filters
         var power = Math.Pow(10, (int)precision);
         return (bound[1] as StringValue)?.Text switch
         {
+            null or "common" when of is not FloatValue => new IntValue(ValueEquality.Whole(of)),
             null or "common" => new FloatValue(Math.Round(number, (int)precision, MidpointRounding.ToEven)),
             "ceil" => new FloatValue(Math.Ceiling(number * power) / power),
             "floor" => new FloatValue(Math.Floor(number * power) / power),

@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Numerics;
 using NativeSpec.Chat.Templates.Syntax;
 
@@ -14,6 +15,8 @@ internal static class Methods
         "format", "format_map", "encode", "translate", "maketrans", "expandtabs", "casefold", "swapcase", "isidentifier", "isprintable", "isascii",
         "isdecimal", "isnumeric", "istitle", "isalnum", "fromkeys",
     ];
+
+    private static readonly SearchValues<char> LineEnds = SearchValues.Create("\n\r\v\f\u001c\u001d\u001e\u0085\u2028\u2029");
 
     private static readonly Dictionary<string, Method> OfText = new(StringComparer.Ordinal)
     {
@@ -58,9 +61,9 @@ internal static class Methods
         ["isspace"] = (r, self, args) => All(r, self, args, "isspace", TemplateLexer.IsSpace),
         ["isupper"] = (r, self, args) => Case(r, self, args, "isupper", char.IsUpper, char.IsLower),
         ["islower"] = (r, self, args) => Case(r, self, args, "islower", char.IsLower, char.IsUpper),
-        ["ljust"] = (r, self, args) => Pad(r, self, args, "ljust", missing => (0, missing)),
-        ["rjust"] = (r, self, args) => Pad(r, self, args, "rjust", missing => (missing, 0)),
-        ["center"] = (r, self, args) => Pad(r, self, args, "center", missing => (missing / 2, missing - (missing / 2))),
+        ["ljust"] = (r, self, args) => Pad(r, self, args, "ljust", (_, _) => 0),
+        ["rjust"] = (r, self, args) => Pad(r, self, args, "rjust", (missing, _) => missing),
+        ["center"] = (r, self, args) => Pad(r, self, args, "center", (missing, width) => (missing / 2) + (missing & width & 1)),
         ["zfill"] = ZeroFill,
     };
 
@@ -156,7 +159,7 @@ internal static class Methods
         List<Value> lines = [];
         for (var at = 0; at < text.Length;)
         {
-            var end = text.Text.AsSpan(at).IndexOfAny("\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029");
+            var end = text.Text.AsSpan(at).IndexOfAny(LineEnds);
             end = end < 0 ? text.Length : at + end;
             var next = Math.Min(end + (end + 1 < text.Length && text.Text[end] == '\r' && text.Text[end + 1] == '\n' ? 2 : 1), text.Length);
             rendering.Charge(2 * Rendering.ElementRoom);
@@ -224,13 +227,14 @@ internal static class Methods
         return Value.Of(Text(self).Any(wanted) && !Text(self).Any(other));
     }
 
-    private static StringValue Pad(Rendering rendering, Value self, CallArguments arguments, string name, Func<int, (int Left, int Right)> place)
+    private static StringValue Pad(Rendering rendering, Value self, CallArguments arguments, string name, Func<int, int, int> leftOf)
     {
         var bound = arguments.Bind(rendering, name + "()", 1, "width", "fillchar");
         var fill = bound[1] is null ? MarkedText.OfTemplate(" ") : Marked(RequireText(rendering, bound[1]!));
-        var missing = BigInteger.Max(Texts.RequireWhole(rendering, bound[0]!) - Texts.Count(Text(self)), 0);
+        var width = Texts.RequireWhole(rendering, bound[0]!);
+        var missing = BigInteger.Max(width - Texts.Count(Text(self)), 0);
         var padding = (StringValue)Texts.Repeat(rendering, new StringValue(fill), missing);
-        var (left, _) = place((int)missing);
+        var left = missing.IsZero ? 0 : leftOf((int)missing, (int)width);
         return new StringValue(Texts.Join(MarkedText.Empty, [padding.Marked.Slice(0, left * fill.Length), Marked(self), padding.Marked.Slice(left * fill.Length, padding.Marked.Length - (left * fill.Length))]));
     }
 

@@ -57,7 +57,9 @@ internal static class Printing
         {
             case StringValue text:
                 rendering.Charge(text.Marked.Length);
+                Write(rendering, to, text.IsMarkup ? "Markup(" : "");
                 WriteQuoted(rendering, to, text.Marked);
+                Write(rendering, to, text.IsMarkup ? ")" : "");
                 break;
             case ListValue { Kind: ListKind.Range } range:
                 Write(rendering, to, range.RangeText!);
@@ -92,7 +94,7 @@ internal static class Printing
                     BoolValue => value.IsTrue ? "True" : "False",
                     IntValue number => number.Number.ToString(CultureInfo.InvariantCulture),
                     FloatValue number => Numbers.Print(number.Number),
-                    FunctionValue function => $"<{function.TypeName} {function.Name}>",
+                    FunctionValue function => $"<{function.TypeName} '{function.Name}'>",
                     _ => $"<{value.TypeName}>",
                 });
                 break;

@@ -26,7 +26,7 @@ internal static class Selection
 
         var rest = new CallArguments(arguments.Positional[used..], arguments.Named);
         List<Value> selected = [];
-        foreach (var item in rendering.Items(of))
+        foreach (var item in ItemsOfTrue(rendering, of))
         {
             rendering.Step();
             var value = Attribute(rendering, item, attribute);
@@ -68,7 +68,7 @@ internal static class Selection
             map = item => Filters.Apply(rendering, filter, item, rest);
         }
 
-        var items = rendering.Items(of);
+        var items = ItemsOfTrue(rendering, of);
         rendering.Charge(Rendering.ElementRoom * (long)items.Length);
         return new GeneratorValue([.. items.Select(item =>
         {
@@ -76,6 +76,9 @@ internal static class Selection
             return map(item);
         })]);
     }
+
+    // Jinja looks whether there is anything to go through before it asks for it: none and 0 are nothing here.
+    private static Value[] ItemsOfTrue(Rendering rendering, Value of) => of.IsTrue ? rendering.Items(of) : [];
 
     /// <summary>An attribute of a value, by a path such as <c>a.b.0</c>; the value itself where there is no path.</summary>
     public static Value Attribute(Rendering rendering, Value of, Value? path)

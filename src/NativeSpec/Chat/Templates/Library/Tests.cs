@@ -20,12 +20,12 @@ internal static class Tests
         ["mapping"] = Of(value => value is DictValue),
         ["sequence"] = Of(value => value is StringValue or ListValue or DictValue or UndefinedValue),
         ["iterable"] = Of(value => value is StringValue or ListValue or DictValue or GeneratorValue or LoopValue or UndefinedValue),
-        ["callable"] = Of(value => value is FunctionValue or LoopValue),
+        ["callable"] = Of(value => value is FunctionValue or LoopValue or UndefinedValue),
         ["escaped"] = Of(value => value is StringValue { IsMarkup: true }),
         ["lower"] = (r, value, args) => Cased(r, value, args, char.IsLower, char.IsUpper),
         ["upper"] = (r, value, args) => Cased(r, value, args, char.IsUpper, char.IsLower),
-        ["odd"] = (r, value, args) => Remainder(r, value, With(r, args, "odd"), 2) == 1,
-        ["even"] = (r, value, args) => Remainder(r, value, With(r, args, "even"), 2) == 0,
+        ["odd"] = (r, value, args) => IsRemainder(r, value, args, "odd", 1),
+        ["even"] = (r, value, args) => IsRemainder(r, value, args, "even", 0),
         ["divisibleby"] = (r, value, args) => r.Calculate("%", value, One(r, args, "divisibleby")) is var rest && !rest.IsTrue,
         ["eq"] = Equal,
         ["equalto"] = Equal,
@@ -67,8 +67,11 @@ internal static class Tests
 
     private static Test Compared(string op, Func<int, bool> holds) => (rendering, value, arguments) => holds(rendering.Compare(op, value, One(rendering, arguments, op)));
 
-    private static int Remainder(Rendering rendering, Value value, int arguments, int by) =>
-        (int)ValueEquality.Number(rendering.Calculate("%", value, Value.Of(by + arguments)))!;
+    private static bool IsRemainder(Rendering rendering, Value value, CallArguments arguments, string name, int rest)
+    {
+        With(rendering, arguments, name);
+        return ValueEquality.Instance.Equals(rendering.Calculate("%", value, Value.Of(2)), Value.Of(rest));
+    }
 
     private static bool Cased(Rendering rendering, Value value, CallArguments arguments, Func<char, bool> wanted, Func<char, bool> other)
     {

@@ -1,5 +1,4 @@
 using System.Numerics;
-using System.Text;
 using NativeSpec.Chat.Templates.Syntax;
 
 namespace NativeSpec.Chat.Templates.Library;
@@ -33,6 +32,20 @@ internal static class Texts
         }
 
         return count;
+    }
+
+    /// <summary>Number of runs of letters, digits and underscores.</summary>
+    public static int CountWords(string text)
+    {
+        var count = 0;
+        for (var i = 0; i < text.Length; i++)
+        {
+            count += IsInWord(i) && (i == 0 || !IsInWord(i - 1)) ? 1 : 0;
+        }
+
+        return count;
+
+        bool IsInWord(int at) => text[at] == '_' || char.IsLetterOrDigit(text, at);
     }
 
     /// <summary>The place of an index, where a negative one counts from the end; null where there is none.</summary>

@@ -1,5 +1,4 @@
 using System.Runtime.CompilerServices;
-using NativeSpec.Chat.Templates.Library;
 
 namespace NativeSpec.Chat.Templates.Syntax;
 

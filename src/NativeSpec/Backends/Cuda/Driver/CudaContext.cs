@@ -1,6 +1,6 @@
 using System.Collections.Concurrent;
 
-namespace NativeSpec.Backends.Cuda;
+namespace NativeSpec.Backends.Cuda.Driver;
 
 /// <summary>A device's primary context, a stream of its own, and all that was taken there. An engine is loaded on one thread, computes on another and
 /// is disposed on a third, so no thread owns the context: whoever wants something takes a turn (<see cref="Enter"/>), in which it is current, and

@@ -1,6 +1,6 @@
 using System.Runtime.InteropServices;
 
-namespace NativeSpec.Backends.Cuda;
+namespace NativeSpec.Backends.Cuda.Driver;
 
 /// <summary>The part of the CUDA driver's interface that is used, by its own names; every argument is a number or an address. A call returns 0 or
 /// an error's number (<see cref="CudaErrors"/>). Called from <see cref="CudaTurn"/> and nowhere else, once a device is there.</summary>

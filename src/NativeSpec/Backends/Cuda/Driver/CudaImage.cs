@@ -1,6 +1,6 @@
 using System.IO.Compression;
 
-namespace NativeSpec.Backends.Cuda;
+namespace NativeSpec.Backends.Cuda.Driver;
 
 /// <summary>The kernels as PTX, which any driver that is new enough compiles for its device: kernels/cuda/ptx, compressed, in this assembly.</summary>
 internal static class CudaImage

@@ -1,6 +1,6 @@
 using System.Text;
 
-namespace NativeSpec.Backends.Cuda;
+namespace NativeSpec.Backends.Cuda.Driver;
 
 /// <summary>What a device is.</summary>
 /// <param name="Number">Its place in the driver's list.</param>

@@ -1,6 +1,6 @@
 using System.Text;
 
-namespace NativeSpec.Backends.Cuda;
+namespace NativeSpec.Backends.Cuda.Driver;
 
 /// <summary>A turn of a thread at a <see cref="CudaContext"/>: all that can be asked of the driver. Work goes to the context's stream, in order, and is
 /// done when <see cref="Synchronize"/> has returned.</summary>
@@ -223,4 +223,6 @@ internal sealed record CudaKernel(string Name, nint Function);
 /// <param name="SharedBytes">Dynamic shared memory of a block.</param>
 /// <param name="Arguments">The kernel's one argument, in memory that lasts until the launch was given to the stream.</param>
 /// <param name="IsDependent">It may begin before the kernel in front has ended (programmatic dependent launch).</param>
-internal readonly record struct KernelLaunch(CudaKernel Kernel, int GridX, int GridY, int Threads, int SharedBytes, nint Arguments, bool IsDependent);
+/// <param name="WeightBytes">Weights that it reads.</param>
+internal readonly record struct KernelLaunch(
+    CudaKernel Kernel, int GridX, int GridY, int Threads, int SharedBytes, nint Arguments, bool IsDependent, long WeightBytes = 0);

@@ -1,6 +1,6 @@
 using System.Runtime.InteropServices;
 
-namespace NativeSpec.Backends.Cuda;
+namespace NativeSpec.Backends.Cuda.Driver;
 
 /// <summary>Finds the CUDA driver's library once per process: the file that NATIVESPEC_CUDA_LIBRARY names, or else the system's. Where there is none
 /// that costs a failed search and no more.</summary>

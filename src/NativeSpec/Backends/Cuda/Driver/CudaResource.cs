@@ -1,4 +1,4 @@
-namespace NativeSpec.Backends.Cuda;
+namespace NativeSpec.Backends.Cuda.Driver;
 
 /// <summary>What the driver gives and wants back.</summary>
 internal enum ResourceKind

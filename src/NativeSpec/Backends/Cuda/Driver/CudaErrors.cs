@@ -1,6 +1,6 @@
 using System.Runtime.InteropServices;
 
-namespace NativeSpec.Backends.Cuda;
+namespace NativeSpec.Backends.Cuda.Driver;
 
 /// <summary>A call of the driver failed, and the device goes on: there was no memory, or an argument was wrong.</summary>
 internal sealed class CudaException(int code, string message) : InvalidOperationException(message)

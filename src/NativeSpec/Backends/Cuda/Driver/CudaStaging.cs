@@ -1,4 +1,4 @@
-namespace NativeSpec.Backends.Cuda;
+namespace NativeSpec.Backends.Cuda.Driver;
 
 /// <summary>Puts bytes of the host into pinned memory, piece by piece.</summary>
 /// <param name="to">Where.</param>

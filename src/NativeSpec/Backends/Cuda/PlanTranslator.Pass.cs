@@ -1,0 +1,342 @@
+using NativeSpec.Backends.Cuda.Driver;
+
+namespace NativeSpec.Backends.Cuda;
+
+internal sealed partial class PlanTranslator
+{
+    private const float Log2E = 1.4426950408889634f;
+
+    /// <summary>F16 holds what SwiGLU makes when it is this much smaller.</summary>
+    private const float SwiGluScaleF16 = 0.0625f;
+
+    /// <summary>One translation. Between two steps at most one value waits for partial sums to be added to it.</summary>
+    private ref struct Pass(PlanTranslator plan, CudaTurn turn, CudaStaging staging, LaunchList launches, int rows, int logitRows)
+    {
+        private readonly PlanTranslator _of = plan;
+        private readonly CudaTurn _turn = turn;
+        private readonly CudaStaging _staging = staging;
+        private readonly LaunchList _launches = launches;
+        private readonly int _rows = rows;
+        private readonly int _logitRows = logitRows;
+        private readonly RoundLayout _round = new(rows, logitRows, plan._rotaryDim);
+        private readonly CudaKernels _kernels = plan._backend.Kernels;
+        private readonly Dictionary<Rows, (ulong Address, float Scale)> _packed = [];
+        private Rows? _waiting;
+        private int _segments; // of the partial sums that wait
+        private ulong _bias;   // for the rotation alone
+
+        public void Translate()
+        {
+            if (_of._kv is { } kv)
+            {
+                Move(kv);
+            }
+
+            for (var i = 0; i < _of._steps.Length; i++)
+            {
+                var step = _of._steps[i];
+                if ((step.Writes ?? step.Reads)?.Of == RowSet.Logits && _logitRows == 0)
+                {
+                    continue;
+                }
+
+                switch (step)
+                {
+                    case EmbedStep embed:
+                        Embed(embed);
+                        break;
+                    case NormStep norm:
+                        Flush(norm.X);
+                        Finish(norm.X, norm.Into, norm.Norm, source: 0, partials: 0, segments: 0, bias: 0, Epilogue.Store, x: Value(norm.X));
+                        break;
+                    case ProjectStep project:
+                        Project(project);
+                        break;
+                    case RopeStep rope:
+                        Rope(rope);
+                        break;
+                    case AttendStep attend:
+                        Attend(attend, i);
+                        break;
+                    case GatherStep gather:
+                        i += Gather(gather, i);
+                        break;
+                    default:
+                        throw new InvalidOperationException($"the CUDA kernels know no {step.GetType().Name}");
+                }
+            }
+
+            if (_waiting is { } last && _of._plan.IsKept(last))
+            {
+                Flush(last);
+            }
+
+            if (_of._plan.Asked is { } asked && _logitRows > 0)
+            {
+                Choose(asked);
+            }
+        }
+
+        private readonly int RowsOf(Rows value) => value.Of == RowSet.All ? _rows : _logitRows;
+
+        private readonly ulong Value(Rows value) => _of.Value(_turn, value);
+
+        private readonly ulong Upload(int offset) => _of._buffers[BufferUse.Upload, 0] + (ulong)offset;
+
+        private readonly ulong Partials() => _of._buffers.Get(_turn, BufferUse.Partials, 0, _of.PartialBytes());
+
+        private static ulong GainOf(RmsGain? norm) => norm is { } gain ? ((CudaVector)gain.Gain).Memory.Handle : 0;
+
+        private readonly void Move(CudaKv kv) => _launches.Add(_kernels["move_kv_rows"], 2 * kv.Shape.Layers, 1, 256, 0, new MoveKvRowsArguments
+        {
+            Planes = kv.Planes,
+            From = Upload(_round.MoveFrom),
+            To = Upload(_round.MoveTo),
+            Count = Upload(_round.MoveCount),
+            KvHeads = kv.Shape.KvHeads,
+            Width = CudaLayout.HeadWidth(kv.Shape.HeadDim),
+        });
+
+        private readonly void Embed(EmbedStep step)
+        {
+            var (table, format) = ((CudaWeight)step.Table).Table(_turn, _staging);
+            _launches.Add(_kernels["embed"], _rows, 1, 256, 0, new EmbedArguments
+            {
+                Table = table.Handle,
+                Tokens = Upload(_round.Tokens),
+                X = Value(step.Into),
+                Width = step.Table.InFeatures,
+                Format = (int)format,
+                Scale = step.Multiplier,
+            });
+        }
+
+        /// <summary>Adds the partial sums that a value waits for, if it does.</summary>
+        private void Flush(Rows value)
+        {
+            if (_waiting == value)
+            {
+                _waiting = null;
+                Finish(value, value, null, source: 0, Partials(), _segments, bias: 0, Epilogue.Add, x: Value(value));
+            }
+        }
+
+        private readonly void Finish(Rows from, Rows into, RmsGain? norm, ulong source, ulong partials, int segments, ulong bias, Epilogue epilogue, ulong x)
+            => _launches.Add(_kernels["finish_rows"], RowsOf(into), 1, CudaKernels.NormThreads(into.Width), CudaKernels.NormBytes(into.Width), new FinishRowsArguments
+            {
+                X = x,
+                Partials = partials,
+                Bias = bias,
+                Gain = GainOf(norm),
+                Source = source,
+                Y = Value(into),
+                Segments = segments,
+                Bucket = RowsOf(from),
+                Width = into.Width,
+                Epilogue = (int)epilogue,
+                Epsilon = norm?.Epsilon ?? 0,
+            });
+
+        /// <summary>Takes the wanted rows out, with what they wait for, and norms them in the same go where a norm follows. Returns how many further steps that was.</summary>
+        private int Gather(GatherStep step, int at)
+        {
+            var isLast = !_of._plan.IsKept(step.X) && !_of._steps.Skip(at + 1).Any(later => later.Reads == step.X || later.Writes == step.X);
+            if (!isLast)
+            {
+                Flush(step.X);
+            }
+
+            var norm = at + 1 < _of._steps.Length && _of._steps[at + 1] is NormStep next && next.X == step.Into && next.Into == step.Into ? next.Norm : (RmsGain?)null;
+            var waits = _waiting == step.X;
+            _waiting = waits ? null : _waiting;
+            Finish(step.X, step.Into, norm, Upload(_round.LogitRows), waits ? Partials() : 0, waits ? _segments : 0, bias: 0, Epilogue.Store, Value(step.X));
+            return norm is null ? 0 : 1;
+        }
+
+        private void Project(ProjectStep step)
+        {
+            var weight = (CudaWeight)step.Weight;
+            var ending = _of.EndingOf(step);
+            var (operand, scale) = Operand(step, CudaLayout.TakesBF16(weight.Format));
+            var matrix = weight.Matrix(_turn, _staging, inTurns: ending == Ending.Packed);
+            var multiplier = step.Multiplier / scale;
+            switch (ending)
+            {
+                case Ending.Direct:
+                    Multiply(matrix, step, operand, Value(step.Into), segments: 1, multiplier);
+                    break;
+                case Ending.Packed:
+                    var swiGluScale = CudaLayout.TakesBF16(weight.Format) ? 1 : SwiGluScaleF16;
+                    var packed = PackedValue(step.Into);
+                    Multiply(matrix, step, operand, packed, segments: 1, multiplier, swiGluScale);
+                    _packed[step.Into] = (packed, swiGluScale);
+                    break;
+                default:
+                    if (_waiting is { } waiting)
+                    {
+                        Flush(waiting); // the room for partial sums is taken anew
+                    }
+
+                    var segments = CudaLayout.Segments(matrix.Out, matrix.Stages);
+                    Multiply(matrix, step, operand, Partials(), segments, multiplier);
+                    var bias = weight.Bias(_turn, _staging, step.Multiplier)?.Handle ?? 0;
+                    if (ending == Ending.Partial)
+                    {
+                        (_waiting, _segments, _bias) = (step.Into, segments, bias);
+                    }
+                    else
+                    {
+                        var adds = step.Epilogue is Epilogue.Add or Epilogue.AddSilu;
+                        Finish(step.X, step.Into, null, source: 0, Partials(), segments, bias, step.Epilogue, adds ? Value(step.Into) : 0);
+                    }
+
+                    break;
+            }
+        }
+
+        /// <summary>The rows that a product reads: as they were packed by whoever made them, or packed now, with the norm and what they wait for.</summary>
+        private (ulong Address, float Scale) Operand(ProjectStep step, bool bf16)
+        {
+            var x = step.X;
+            if (step.Norm is null && _packed.TryGetValue(x, out var packed))
+            {
+                return packed;
+            }
+
+            var operand = _of._buffers.Get(_turn, BufferUse.Operand, CudaLayout.FilledColumns(x.Width), CudaLayout.ActivationBytes(x.Width, CudaLayout.MostRows));
+            var waits = _waiting == x;
+            _waiting = waits ? null : _waiting;
+            _launches.Add(_kernels["rms_norm"], RowsOf(x), 1, CudaKernels.NormThreads(x.Width), CudaKernels.NormBytes(x.Width), new RmsNormArguments
+            {
+                X = Value(x),
+                Partials = waits ? Partials() : 0,
+                Gain = GainOf(step.Norm),
+                Y = operand,
+                Segments = waits ? _segments : 0,
+                Bucket = RowsOf(x),
+                YTiles = RowsOf(x) / 8,
+                Width = x.Width,
+                IsBF16 = bf16 ? 1 : 0,
+                Epsilon = step.Norm?.Epsilon ?? 0,
+            });
+            return (operand, 1);
+        }
+
+        private readonly void Multiply(CudaMatrix matrix, ProjectStep step, ulong x, ulong y, int segments, float scale, float swiGluScale = 0)
+        {
+            var bucket = RowsOf(step.X);
+            var device = _of._backend.Device;
+            var (ring, bytes) = CudaLayout.Ring(matrix.Format, bucket, device.SharedBytes);
+            var slabs = CudaLayout.Slabs(matrix.Out);
+            _launches.Add(_kernels[CudaKernels.MatMulName(matrix.Format, bucket)], Math.Min(slabs * segments, 2 * device.Multiprocessors), 1, CudaKernels.MatMulThreads, bytes, new MatMulArguments
+            {
+                Weights = matrix.Memory.Handle,
+                X = x,
+                Y = y,
+                Stages = matrix.Stages,
+                Segments = segments,
+                Slabs = slabs,
+                Out = matrix.Out,
+                Ring = ring,
+                SwiGlu = swiGluScale != 0 ? 1 : 0,
+                Scale = scale,
+                SwiGluScale = swiGluScale,
+            }, matrix.Memory.Bytes);
+        }
+
+        private readonly ulong PackedValue(Rows value) => _of._buffers.Get(
+            _turn, BufferUse.Packed, CudaLayout.FilledColumns(value.Width) + (1_000_000 * _of._layout.BufferOf(value)), CudaLayout.ActivationBytes(value.Width, CudaLayout.MostRows));
+
+        private void Rope(RopeStep step)
+        {
+            var (a, kv) = (step.Attention, _of._kv!);
+            var waits = _waiting == step.Qkv;
+            _waiting = waits ? null : _waiting;
+            _launches.Add(_kernels["rope_append"], _rows, (a.Heads + (2 * a.KvHeads) + 3) / 4, 128, 4 * 128 * sizeof(float), new RopeAppendArguments
+            {
+                Partials = waits ? Partials() : Value(step.Qkv),
+                Bias = waits ? _bias : 0,
+                QGain = GainOf(a.QNorm),
+                KGain = GainOf(a.KNorm),
+                Cos = Upload(_round.Cos),
+                Sin = Upload(_round.Sin),
+                KvRows = Upload(_round.KvRows),
+                Q = Queries(a),
+                Keys = kv.Keys(a.Layer),
+                Values = kv.Values(a.Layer),
+                Segments = waits ? _segments : 1,
+                Bucket = _rows,
+                Heads = a.Heads,
+                KvHeads = a.KvHeads,
+                HeadWidth = a.HeadDim,
+                Width = CudaLayout.HeadWidth(a.HeadDim),
+                Rotated = a.RotaryDim,
+                Epsilon = a.Epsilon,
+            });
+        }
+
+        private readonly ulong Queries(AttentionPlan a)
+            => _of._buffers.Get(_turn, BufferUse.Queries, 0, (long)CudaLayout.MostRows * a.Heads * CudaLayout.HeadWidth(a.HeadDim) * 2);
+
+        private readonly void Attend(AttendStep step, int at)
+        {
+            var (a, kv) = (step.Attention, _of._kv!);
+            if (at == 0 || _of._steps[at - 1] is not RopeStep rope || rope.Qkv != step.Qkv || _of.PackedFor(step.Into) is not { } bf16)
+            {
+                throw new ArgumentException("the CUDA kernels attend right after the rotation, for a product", nameof(step));
+            }
+
+            var (width, units) = (CudaLayout.HeadWidth(a.HeadDim), CudaLayout.UnitOf(_of._maxContext - 1) + 1);
+            var pairs = (long)units * CudaLayout.MostRows * a.Heads;
+            var maximaSums = _of._buffers.Get(_turn, BufferUse.MaximaSums, 0, pairs * 8);
+            var weighted = _of._buffers.Get(_turn, BufferUse.Weighted, 0, pairs * width * sizeof(float));
+            var block = Upload(0);
+            _launches.Add(_kernels[$"tree_attention_{width}"], 2 * _of._backend.Device.Multiprocessors, 1, 128, CudaLayout.AttentionBytes(width), new TreeAttentionArguments
+            {
+                Q = Queries(a),
+                Keys = kv.Keys(a.Layer),
+                Values = kv.Values(a.Layer),
+                MaximaSums = maximaSums,
+                Weighted = weighted,
+                Positions = Upload(_round.Positions),
+                Trunk = Upload(_round.Trunk),
+                PageStart = Upload(_round.PageStart),
+                Pages = block, // pages and path rows are found by their places in the whole block
+                PathStart = Upload(_round.PathStart),
+                PathRows = block,
+                Items = Upload(_round.Items),
+                ItemCount = Upload(_round.ItemCount),
+                MostItems = _of._mostItems,
+                Bucket = _rows,
+                Heads = a.Heads,
+                KvHeads = a.KvHeads,
+                Window = a.Window,
+                Scale = a.Scale * Log2E,
+            });
+            var packed = PackedValue(step.Into);
+            _launches.Add(_kernels["attention_fold"], _rows, (a.Heads + 3) / 4, 128, 0, new AttentionFoldArguments
+            {
+                MaximaSums = maximaSums,
+                Weighted = weighted,
+                Positions = Upload(_round.Positions),
+                Y = packed,
+                Bucket = _rows,
+                Heads = a.Heads,
+                HeadWidth = a.HeadDim,
+                Width = width,
+                Window = a.Window,
+                YTiles = _rows / 8,
+                IsBF16 = bf16 ? 1 : 0,
+            });
+            _packed[step.Into] = (packed, 1);
+        }
+
+        private readonly void Choose(Rows logits) => _launches.Add(_kernels["choose"], _logitRows, 1, CudaKernels.ChooseThreads(logits.Width), CudaKernels.ChooseBytes, new ChooseArguments
+        {
+            Logits = Value(logits),
+            Rules = Upload(_round.Rules),
+            Answers = _of._buffers.Get(_turn, BufferUse.Answers, 0, CudaLayout.MostRows * 16),
+            Vocabulary = logits.Width,
+        });
+    }
+}

@@ -1,0 +1,94 @@
+namespace NativeSpec.Backends.Cuda;
+
+/// <summary>Rows of a batch that a pass takes, and to how many it is filled up.</summary>
+internal readonly record struct PassRows(int First, int Count, int Bucket);
+
+/// <summary>Writes what goes up for a pass (<see cref="RoundLayout"/>).</summary>
+/// <param name="kv">The cache; null where nothing is attended to.</param>
+/// <param name="work">Cuts attention into items; null where there is none.</param>
+/// <param name="rotaryDim">Rotated numbers of a head.</param>
+/// <param name="maxContext">Positions of a sequence at most.</param>
+internal sealed unsafe class RoundUpload(CudaKv? kv, AttentionWork? work, int rotaryDim, int maxContext)
+{
+    /// <summary>Fills the block: a bucket's rows, of which those past the batch's have no position and a cache row that nobody reads.</summary>
+    /// <param name="block">Pinned memory.</param>
+    /// <param name="batch">The batch.</param>
+    /// <param name="rows">Its rows of this pass.</param>
+    /// <param name="logits">Of the rows with logits, those that lie among them.</param>
+    /// <param name="rules">How rows with logits are chosen from; empty where nothing is asked.</param>
+    /// <returns>Bytes.</returns>
+    public int Fill(byte* block, RowBatch batch, in PassRows rows, in PassRows logits, ReadOnlySpan<ChoiceRule> rules)
+    {
+        var layout = new RoundLayout(rows.Bucket, logits.Bucket, rotaryDim);
+        Put(block + layout.Tokens, batch.Tokens, rows, filling: 0);
+        Put(block + layout.Positions, batch.Positions, rows, filling: -1);
+        for (var i = 0; i < logits.Bucket; i++)
+        {
+            ((int*)(block + layout.LogitRows))[i] = i < logits.Count ? batch.LogitRows[logits.First + i] - rows.First : 0;
+        }
+
+        if (!rules.IsEmpty)
+        {
+            var asked = new Span<ChoiceRule>(block + layout.Rules, logits.Bucket);
+            rules.Slice(logits.First, logits.Count).CopyTo(asked);
+            asked[logits.Count..].Clear();
+        }
+
+        if (kv is null)
+        {
+            return layout.Items;
+        }
+
+        PutCache(block, layout, batch, rows, kv);
+        return work is null ? layout.Items : PutSight(block, layout, batch, rows, work);
+    }
+
+    private static void Put(byte* to, int[] values, in PassRows rows, int filling)
+    {
+        var target = new Span<int>(to, rows.Bucket);
+        values.AsSpan(rows.First, rows.Count).CopyTo(target);
+        target[rows.Count..].Fill(filling);
+    }
+
+    private void PutCache(byte* block, in RoundLayout layout, RowBatch batch, in PassRows rows, CudaKv cache)
+    {
+        var half = rotaryDim / 2;
+        Put(block + layout.KvRows, batch.KvRows, rows, filling: 0);
+        for (var i = rows.Count; i < rows.Bucket; i++)
+        {
+            ((int*)(block + layout.KvRows))[i] = cache.DeadRow + (i % RowBatch.PageSize);
+        }
+
+        batch.Cos.AsSpan(rows.First * half, rows.Count * half).CopyTo(new Span<float>(block + layout.Cos, rows.Count * half));
+        batch.Sin.AsSpan(rows.First * half, rows.Count * half).CopyTo(new Span<float>(block + layout.Sin, rows.Count * half));
+        *(int*)(block + layout.MoveCount) = cache.Moves;
+        cache.From.AsSpan(0, cache.Moves).CopyTo(new Span<int>(block + layout.MoveFrom, CudaKv.MostMoves));
+        cache.To.AsSpan(0, cache.Moves).CopyTo(new Span<int>(block + layout.MoveTo, CudaKv.MostMoves));
+    }
+
+    /// <summary>What rows see. Pages lie behind the items, and path rows behind them: indices count from the block's begin.</summary>
+    private int PutSight(byte* block, in RoundLayout layout, RowBatch batch, in PassRows rows, AttentionWork cut)
+    {
+        var items = new Span<AttentionItem>(block + layout.Items, AttentionWork.Most(maxContext, CudaLayout.MostRows));
+        var count = cut.Plan(batch, rows.First, rows.Count, items);
+        var pages = layout.Items + (count * sizeof(AttentionItem));
+        var paths = pages + (batch.PageCount * sizeof(int));
+        foreach (ref var item in items[..count])
+        {
+            item.Pages += pages / sizeof(int);
+        }
+
+        *(int*)(block + layout.ItemCount) = count;
+        batch.Pages.AsSpan(0, batch.PageCount).CopyTo(new Span<int>(block + pages, batch.PageCount));
+        batch.PathRows.AsSpan(0, batch.PathCount).CopyTo(new Span<int>(block + paths, batch.PathCount));
+        Put(block + layout.Trunk, batch.Trunk, rows, filling: 1);
+        var (pageStart, pathStart) = ((nint)(block + layout.PageStart), (nint)(block + layout.PathStart));
+        for (var i = 0; i < rows.Bucket; i++)
+        {
+            ((int*)pageStart)[i] = (pages / sizeof(int)) + (i < rows.Count ? batch.PageStart[rows.First + i] : 0);
+            ((int*)pathStart)[i] = (paths / sizeof(int)) + (i < rows.Count ? batch.PathStart[rows.First + i] : 0);
+        }
+
+        return paths + (batch.PathCount * sizeof(int));
+    }
+}
