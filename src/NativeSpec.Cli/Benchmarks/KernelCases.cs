@@ -68,6 +68,7 @@ internal sealed class KernelCases : IDisposable
         int layers = c.NumHiddenLayers, hidden = c.HiddenSize, inner = c.IntermediateSize;
         int query = c.NumAttentionHeads * c.HeadDim, key = c.NumKeyValueHeads * c.HeadDim, qkv = query + (2 * key);
         var seen = (rows * (double)_context) + (rows * (rows + 1.0) / 2);
+        var kvRow = (double)_model.Backend.KvBytesPerRow(_kv.Shape with { Layers = 1, Rows = 1 }); // a key and a value
         yield return Project("matmul q·k·v", rows, _qkv, layer => [layer.QProj, layer.KProj, layer.VProj]);
         yield return Project("matmul o", rows, _o, layer => [layer.OProj]);
         yield return Project("matmul gate·up", rows, _gateUp, layer => [layer.GateProj, layer.UpProj]);
@@ -75,9 +76,9 @@ internal sealed class KernelCases : IDisposable
         yield return Project("matmul down", rows, _down, layer => [layer.DownProj]);
         yield return Case("matmul head", rows, 1, _model.Tensors.LmHead.ByteLength + Floats(rows * ((double)hidden + c.VocabSize)), (double)rows * hidden * c.VocabSize,
             hidden, (plan, x, _) => plan.Project(x, _head));
-        yield return Case("tree attention", rows, layers, Floats((2.0 * key * (_context + rows)) + (2.0 * query * rows)), 2 * seen * query, qkv,
+        yield return Case("tree attention", rows, layers, (kvRow * (_context + rows)) + Floats(2.0 * query * rows), 2 * seen * query, qkv,
             (plan, x, layer) => plan.Attend(x, Attention(layer)));
-        yield return Case("rope", rows, layers, Floats(rows * ((2.0 * (query + key)) + (2.0 * key))), 2.0 * rows * (query + key), qkv,
+        yield return Case("rope", rows, layers, (kvRow * rows) + Floats(2.0 * rows * (query + key)), 2.0 * rows * (query + key), qkv,
             (plan, x, layer) => plan.RopeAppend(x, Attention(layer)));
         yield return Case("rms norm", rows, layers, Floats(2.0 * rows * hidden), 2.0 * rows * hidden, hidden, (plan, x, _) => plan.Normalize(x, new RmsGain(_gain, 1e-5f)));
         yield return Case("embed", rows, layers, rows * hidden * 6.0, 0, hidden, (plan, _, _) => plan.Embed(_table));

@@ -113,7 +113,7 @@ public sealed record EngineOptions
     public WeightFormat Weights { get; init; }
 
     /// <summary>How keys and values are held. Null takes what each backend is best with: F32 on the processor, BF16 on a CUDA device, which has nothing else.
-    /// BF16 takes half the memory, and long texts are read faster.</summary>
+    /// BF16 takes half the memory: twice the text. On the processor attention takes somewhat longer with it, because numbers are widened when they are read.</summary>
     public KvFormat? KvFormat { get; init; }
 
     /// <summary>Told while the weights are loaded, which takes a while only where they are packed, the share that is done, from 0 to 1.</summary>

@@ -208,9 +208,15 @@ internal sealed class Sequence : ITextWriter, IDisposable
         }
     }
 
-    /// <summary>Ends the request with an error, which its caller's enumeration throws.</summary>
+    /// <summary>Ends the request with an error, which its caller's enumeration throws. The first one stands: a caller that has seen it goes, and its going is no
+    /// other one.</summary>
     public void Fail(Exception error)
     {
+        if (Error is not null)
+        {
+            return;
+        }
+
         Error = error is BackendFaultedException ? new EngineFaultedException(error) : error;
         _pieces.End(Error);
     }

@@ -38,6 +38,20 @@ public sealed class EngineBackendTests
     }
 
     [Test]
+    public void Create_KeysAndValuesAsBF16_TakeHalfTheMemoryWhereTheyAreAskedFor([Values(BackendKind.Cpu, BackendKind.Native)] BackendKind kind)
+    {
+        Assume.That(kind == BackendKind.Cpu || NativeLibraryLoader.WhyMissing is null);
+        using IBackend usual = EngineBackend.Create(new EngineOptions { Backend = kind }), rounded = EngineBackend.Create(new EngineOptions { Backend = kind, KvFormat = KvFormat.BF16 });
+        var shape = new KvShape(Layers: 2, Rows: 64, Heads: 4, KvHeads: 2, HeadDim: 8);
+        Assert.That((usual.KvBytesPerRow(shape), rounded.KvBytesPerRow(shape)), Is.EqualTo((shape.Length * 4, shape.Length * 2)));
+        Assert.That(rounded.Description, Does.Contain("BF16 keys and values"), "a profile of another format is another profile");
+    }
+
+    [Test]
+    public void Create_KeysAndValuesThatADeviceDoesNotHold_AreRefused()
+        => Assert.That(() => EngineBackend.Create(new EngineOptions { Backend = BackendKind.Cuda, KvFormat = KvFormat.F32 }), Throws.ArgumentException.With.Message.Contains("BF16"));
+
+    [Test]
     public void Create_PackedWeightsWithoutTheNativeKernels_IsRefused()
     {
         var error = Assert.Throws<ArgumentException>(() => EngineBackend.Create(new EngineOptions { Backend = BackendKind.Cpu, Weights = WeightFormat.Q8 }))!;

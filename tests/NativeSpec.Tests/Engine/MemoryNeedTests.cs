@@ -38,6 +38,7 @@ public sealed class MemoryNeedTests
         // The text, a round's candidates and the rest of a page, in whole pages.
         Assert.That(one.KeyValues, Is.EqualTo(320 * checkpoint.KvBytesPerToken(DType.F32)));
         Assert.That(two.KeyValues, Is.EqualTo(576 * checkpoint.KvBytesPerToken(DType.F32)));
+        Assert.That(MemoryNeed.For(checkpoint, new EngineOptions { MaxSequences = 1, MaxContext = 128, KvFormat = KvFormat.BF16 }).KeyValues, Is.EqualTo(one.KeyValues / 2));
         Assert.That(one.Total, Is.EqualTo(one.Weights + one.KeyValues + one.Buffers));
     }
 

@@ -8,8 +8,8 @@ internal static partial class EngineLog
     [LoggerMessage(EventId = 10, Level = LogLevel.Error, Message = "a request of {PromptTokens} tokens failed after {OutputTokens} more")]
     public static partial void RequestFailed(ILogger logger, int promptTokens, int outputTokens, Exception error);
 
-    [LoggerMessage(EventId = 11, Level = LogLevel.Debug, Message = "a request ended: {PromptTokens} tokens and {OutputTokens} more, the first after {FirstTokenMs} ms, the end after {Ms} ms: {Outcome}")]
-    public static partial void Ended(ILogger logger, int promptTokens, int outputTokens, double? firstTokenMs, double ms, string outcome);
+    [LoggerMessage(EventId = 11, Level = LogLevel.Debug, Message = "a request ended: {PromptTokens} tokens and {OutputTokens} more, the first after {FirstToken}, the end after {Duration}: {Outcome}")]
+    public static partial void Ended(ILogger logger, int promptTokens, int outputTokens, TimeSpan? firstToken, TimeSpan duration, string outcome);
 
     [LoggerMessage(EventId = 12, Level = LogLevel.Debug, Message = "a request was refused: {Reason}")]
     public static partial void Refused(ILogger logger, string reason);

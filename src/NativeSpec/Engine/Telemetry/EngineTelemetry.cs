@@ -141,8 +141,8 @@ internal sealed class EngineTelemetry : IDisposable
         Stop(activity, end.Error);
         if (_logger is { } logger && logger.IsEnabled(LogLevel.Debug))
         {
-            var reason = end.Error?.GetType().Name ?? end.FinishReason.ToString()!;
-            EngineLog.Ended(logger, end.PromptTokens, end.OutputTokens, end.FirstToken?.TotalMilliseconds, end.Duration.TotalMilliseconds, reason);
+            var outcome = end.Error?.GetType().Name ?? end.FinishReason.ToString()!;
+            EngineLog.Ended(logger, end.PromptTokens, end.OutputTokens, end.FirstToken, end.Duration, outcome);
         }
     }
 

@@ -4,6 +4,7 @@ using NativeSpec.Engine;
 using NativeSpec.Engine.Telemetry;
 using NativeSpec.Sampling;
 using NativeSpec.Speculation;
+using NativeSpec.Speculation.Planning;
 using NativeSpec.Speculation.Rounds;
 
 namespace NativeSpec.Tests.Engine.Telemetry;
@@ -62,6 +63,17 @@ public sealed class EngineMetricsTests
         Assert.That(metered.Of("gen_ai.server.request.duration", ("gen_ai.request.model", "other")), Has.Length.EqualTo(1));
         Assert.That(metered.Of("nativespec.output.tokens", ("gen_ai.request.model", "other")), Is.EqualTo(new[] { 1d }));
         Assert.That(metered.Of("gen_ai.server.time_per_output_token", ("gen_ai.request.model", "other")), Is.Empty, "one token has no time between tokens");
+    }
+
+    /// <summary>A caller that has read of a failure goes, often before the engine has looked: the request has failed all the same, and was not cancelled.</summary>
+    [Test]
+    public void End_AfterAFailureWhoseCallerHasGone_NamesTheFailure()
+    {
+        var core = new SpeculationCore([], new CostCurve([1], [1]), vocabSize: 300, maxNodes: 4, TimeProvider.System);
+        using var sequence = new TestSequence(core, new Chooser(300), [1], Greedy);
+        sequence.Sequence.Fail(new NonFiniteLogitsException(0, float.NaN));
+        sequence.Sequence.Fail(new OperationCanceledException());
+        Assert.That(sequence.Sequence.End().Error, Is.TypeOf<NonFiniteLogitsException>());
     }
 
     /// <summary>What results say of drafters, summed, is what the counters say.</summary>
