@@ -29,15 +29,16 @@ internal static partial class EngineBackend
             throw new ArgumentException($"{nameof(EngineOptions.NativeLevel)} is '{level}', which the {(options.Backend == BackendKind.Cpu ? "managed" : "CUDA")} kernels do not have", nameof(options));
         }
 
-        if (options.Backend == BackendKind.Cuda && options.KvFormat == KvFormat.F32)
+        if (options.KvFormat == KvFormat.F32 && (options.Backend == BackendKind.Cuda || (options.Backend is null && options.Device is not null)))
         {
             throw new ArgumentException($"{nameof(EngineOptions.KvFormat)} is F32; the CUDA kernels hold keys and values as BF16", nameof(options));
         }
 
         var kvFormat = options.KvFormat ?? KvFormat.F32;
 
-        // Who names a level or threads of the processor's kernels wants the processor.
-        if (options.Backend == BackendKind.Cuda || (options.Backend is null && options.NativeLevel is null && options.Threads is null && options.KvFormat != KvFormat.F32))
+        // Who names a level or threads of the processor's kernels wants the processor, and who names a device wants that.
+        var wantsProcessor = options.Device is null && (options.NativeLevel is not null || options.Threads is not null || options.KvFormat == KvFormat.F32);
+        if (options.Backend == BackendKind.Cuda || (options.Backend is null && !wantsProcessor))
         {
             if (CudaBackend.TryCreate(new CudaOptions { Device = options.Device, Weights = options.Weights }, out var none) is { } cuda)
             {
