@@ -188,6 +188,11 @@ switch ($Verb) {
         Invoke-DotNet pack NativeSpec.sln -c Release --verbosity quiet -o artifacts/packages
         Get-ChildItem artifacts/packages -Name
     }
+    'gpu' {
+        if (-not $IsLinux) { throw 'artifacts/gpu is made and runs on Linux: call ./build.sh gpu there, or in WSL' }
+        & native/gpu.sh
+        if ($LASTEXITCODE -ne 0) { exit $LASTEXITCODE }
+    }
     default {
         Write-Host @'
 usage: ./build.ps1 [verb] [arguments]
@@ -203,6 +208,7 @@ usage: ./build.ps1 [verb] [arguments]
                      operations instead runs tests/NativeSpec.Benchmarks
   format [--check]   format the source; with --check only say whether it is
   pack               put the packages into artifacts/packages
+  gpu                on Linux, make artifacts/gpu, a folder that checks and measures the CUDA back end on a machine with nothing but a driver
 '@
         if ($Verb -ne 'help') { exit 2 }
     }

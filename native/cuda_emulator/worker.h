@@ -19,6 +19,9 @@
 
 namespace nativespec::emulator {
 
+inline constexpr size_t kStackBytes = 256 << 10, kMostShared = 256 << 10;
+inline constexpr int kMostThreads = 1024;
+
 struct Copy {
   void* shared;
   const void* global;
@@ -84,6 +87,12 @@ struct Worker {
 
 /// The worker of this thread while it runs a kernel, else null.
 extern thread_local Worker* worker __attribute__((tls_model("initial-exec")));
+
+/// Runs a block from its start to its end, or to its first fault.
+void RunBlock(Worker& w, int x, int y, int grid_x, int threads, uint8_t* shared, size_t shared_bytes);
+
+/// Ends the program with a line that says why.
+[[noreturn]] void EndProgram(const char* what);
 
 /// Gives up the processor until somebody makes this thread ready.
 void Block();
