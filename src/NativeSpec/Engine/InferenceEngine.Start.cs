@@ -1,6 +1,7 @@
 using Microsoft.Extensions.Logging;
 using NativeSpec.Backends;
 using NativeSpec.Engine.Profiles;
+using NativeSpec.Engine.Telemetry;
 using NativeSpec.Loading;
 using NativeSpec.Loading.Llama;
 using NativeSpec.Speculation.Planning;
@@ -29,6 +30,7 @@ public sealed partial class InferenceEngine
     private static InferenceEngine Load(string path, EngineOptions options, LoadSteps steps)
     {
         options.Validate();
+        options = GuardedLogger.In(options);
         LlamaCheckpoint? checkpoint = null;
         IBackend? backend = null;
         InferenceEngine? engine = null;

@@ -140,7 +140,7 @@ internal sealed class Scheduler : IDisposable
 
         foreach (var sequence in _seats.Active.Concat(_seats.Waiting))
         {
-            End(sequence, Gone());
+            EndGone(sequence);
         }
 
         FailSubmitted();
@@ -338,7 +338,22 @@ internal sealed class Scheduler : IDisposable
     {
         while (_submitted.TryDequeue(out var sequence))
         {
+            EndGone(sequence);
+        }
+    }
+
+    /// <summary>Ends a request that no round will come for. Every one of them is told, whatever goes wrong with another.</summary>
+    private void EndGone(Sequence sequence)
+    {
+        try
+        {
             End(sequence, Gone());
+        }
+#pragma warning disable CA1031 // Nobody is left to tell, and the process is not to end for it.
+        catch (Exception)
+#pragma warning restore CA1031
+        {
+            // Its caller has its error: that comes first.
         }
     }
 

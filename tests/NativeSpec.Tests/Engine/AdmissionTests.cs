@@ -170,30 +170,41 @@ public sealed class AdmissionTests
         Assert.That(engine.Snapshot().IsFaulted, Is.False, "the next round may do");
     }
 
-    /// <summary>What breaks between two rounds, here a logger that throws, ends the engine: nobody waits for rounds that will not come.</summary>
+    /// <summary>What breaks between two rounds, here because a request is submitted twice, ends the engine: nobody waits for rounds that will not come.</summary>
     [Test]
     public void GenerateAsync_WhenTheEngineHasFailed_SaysSoAtOnce()
     {
-        using var engine = Open(new EngineOptions { Logger = new BrokenLogger(), MaxSequences = 1 });
+        using var engine = Open(new EngineOptions { MaxSequences = 1 });
         using var gate = new ManualResetEventSlim();
         using var inRound = new ManualResetEventSlim();
-        var fails = new CallbackDrafter
-        {
-            OnPropose = () =>
-            {
-                inRound.Set();
-                gate.Wait();
-                throw new FormatException("mine");
-            },
-        };
-        var failing = engine.CompleteAsync("hello", Greedy with { Speculation = fails.Alone });
+        using var cancellation = new CancellationTokenSource();
+        var served = engine.CompleteAsync("hello", Greedy with { Speculation = Held(gate, inRound) });
         inRound.Wait();
         var waiting = engine.CompleteAsync("hello", Greedy);
+        var twice = new Sequence(new SequenceRequest([1], Greedy, 1, 1, [], 1), () => throw new NotSupportedException(), 16, new PieceQueue(1), cancellation);
+        engine.Scheduler.Submit(twice);
+        engine.Scheduler.Submit(twice);
         gate.Set();
-        Assert.That(async () => await failing, Throws.InstanceOf<FormatException>());
-        Assert.That(async () => await waiting, Throws.InstanceOf<EngineFaultedException>().With.InnerException.InstanceOf<NotSupportedException>());
+        foreach (var request in new[] { served, waiting })
+        {
+            Assert.That(async () => await request, Throws.InstanceOf<EngineFaultedException>().With.InnerException.InstanceOf<ArgumentException>());
+        }
+
         Assert.That(() => engine.GenerateAsync("hello", Greedy), Throws.InstanceOf<EngineFaultedException>());
         Assert.That(engine.Snapshot().IsFaulted);
+    }
+
+    /// <summary>It throws whatever it is asked, at the load, for a request that fails and for one that does not.</summary>
+    [Test]
+    public async Task Logger_ThatThrows_HarmsNobody([Values] bool isEnabled)
+    {
+        var logger = new BrokenLogger(isEnabled);
+        using var engine = Open(new EngineOptions { Logger = logger });
+        var fails = new CallbackDrafter { OnPropose = () => throw new FormatException("mine") };
+        Assert.That(async () => await engine.CompleteAsync("hello", Greedy with { Speculation = fails.Alone }), Throws.InstanceOf<FormatException>());
+        Assert.That((await engine.CompleteAsync("hello", Greedy)).Ids, Has.Count.EqualTo(40));
+        Assert.That(engine.Snapshot().IsFaulted, Is.False);
+        Assert.That(logger.Calls, Is.Positive);
     }
 
     private static void InterlockedMax(ref int most, int value)
@@ -217,20 +228,24 @@ public sealed class AdmissionTests
     private InferenceEngine Open(EngineOptions options)
         => InferenceEngine.Load(_folder.Path, options with { CreateBackend = _ => CpuBackend.Create(new CpuOptions { Threads = 2 }) });
 
-    private sealed class BrokenLogger : ILogger
+    private sealed class BrokenLogger(bool isEnabled) : ILogger
     {
+        public int Calls { get; private set; }
+
         public IDisposable? BeginScope<TState>(TState state)
             where TState : notnull
-            => null;
+            => throw new NotSupportedException();
 
-        public bool IsEnabled(LogLevel logLevel) => logLevel == LogLevel.Error;
+        public bool IsEnabled(LogLevel logLevel)
+        {
+            Calls++;
+            return isEnabled ? true : throw new NotSupportedException("no level is known");
+        }
 
         public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
         {
-            if (logLevel == LogLevel.Error)
-            {
-                throw new NotSupportedException("the disk is full");
-            }
+            Calls++;
+            throw new NotSupportedException("the disk is full");
         }
     }
 }
