@@ -111,7 +111,8 @@ internal sealed class CostCurve
         }
 
         var next = SegmentEnd(_contexts, context);
-        var (before, after) = (AtMeasured(next - 1, nodes), AtMeasured(next, nodes));
+        var before = AtMeasured(next - 1, nodes);
+        var after = Math.Max(AtMeasured(next, nodes), before); // past the last number of nodes the lines of two contexts may cross
         return before + ((after - before) / (_contexts[next] - _contexts[next - 1]) * (context - _contexts[next - 1]));
     }
 
@@ -123,7 +124,6 @@ internal sealed class CostCurve
             return;
         }
 
-        Rounds++;
         Span<(int Point, double Weight)> seen = stackalloc (int, double)[4];
         seen = seen[..PointsOf(nodes, context, seen)];
         var (points, total) = (_logs.Length, RoundNoise * RoundNoise);
@@ -143,6 +143,12 @@ internal sealed class CostCurve
 
         var usual = Math.Sqrt(total);
         var error = Math.Clamp(Math.Log(seconds / At(nodes, context)), -MostFaster * usual, MostSlower * usual);
+        if (!double.IsFinite(error))
+        {
+            return; // what is not finite would make the whole curve so, for good
+        }
+
+        Rounds++;
         for (var i = 0; i < points; i++)
         {
             var gain = _pull[i] / total;

@@ -2,6 +2,7 @@ using NativeSpec.Backends.Cpu;
 using NativeSpec.Engine;
 using NativeSpec.Engine.Profiles;
 using NativeSpec.Loading.Llama;
+using NativeSpec.Speculation;
 using NativeSpec.Speculation.Planning;
 using NativeSpec.Speculation.Rounds;
 using NativeSpec.Tests.Speculation.Planning;
@@ -12,6 +13,36 @@ namespace NativeSpec.Tests.Engine.Profiles;
 public sealed class ProfileKeeperTests
 {
     private const string Key = "a machine and a model";
+
+    /// <summary>A drafter whose name cannot be asked any more.</summary>
+    [Test]
+    public void Finish_WhatCannotBeLearnt_IsNotWrittenAndNotThrown()
+    {
+        using var folder = new TestFolder();
+        var directory = Directory.CreateTempSubdirectory("nativespec-profile-").FullName;
+        try
+        {
+            using var checkpoint = LlamaCheckpoint.Open(folder.Path);
+            using var backend = CpuBackend.Create(new CpuOptions { Threads = 1 });
+            var profile = MachineProfile.Open(directory, Key);
+            var drafter = new Nameless();
+            using var drafters = new DrafterSet(checkpoint, Tokenizer.Load(folder.Path), backend, new EngineOptions { Drafters = [drafter] }, profile, new MemoryPlan(64, 64), 1 << 20);
+            var clock = new SimulatedClock();
+            var core = new SpeculationCore(drafters.All, new CostCurve([1, 2], [1, 1.2]), 16, 8, clock);
+            var keeper = new ProfileKeeper(profile, core, drafters);
+            clock.Pass(61);
+            core.ObserveRound(1, 0, 2, 2, 1);
+            drafter.IsGone = true;
+
+            Assert.That(keeper.AfterRound, Throws.Nothing);
+            Assert.That(keeper.Finish, Throws.Nothing);
+            Assert.That(Directory.GetFiles(directory), Is.Empty);
+        }
+        finally
+        {
+            Directory.Delete(directory, recursive: true);
+        }
+    }
 
     /// <summary>Rounds for a minute, and one more: the file then has what they taught, though the engine still runs.</summary>
     [Test]
@@ -55,5 +86,18 @@ public sealed class ProfileKeeperTests
         }
 
         long Rounds() => ProfileJson.Read(Directory.GetFiles(directory, "*.json").Single()).Cost!.Rounds;
+    }
+
+    private sealed class Nameless : IDrafterSource
+    {
+        public bool IsGone { get; set; }
+
+        public string Name => IsGone ? throw new ObjectDisposedException("mine") : "nameless";
+
+        public IDrafter Start(ReadOnlyMemory<int> prompt) => throw new NotSupportedException();
+
+        public void Dispose()
+        {
+        }
     }
 }

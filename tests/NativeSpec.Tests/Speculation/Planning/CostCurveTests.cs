@@ -113,6 +113,22 @@ public sealed class CostCurveTests
         Assert.That(curve.Rounds, Is.EqualTo(24));
     }
 
+    /// <summary>Eight texts at once where two nodes were measured, and their lines cross: the longer context would cost less than nothing.</summary>
+    [Test]
+    public void Observe_FarBeyondPointsThatContradictEachOther_StaysPositiveAndFinite()
+    {
+        var curve = new CostCurve([1, 2], [32, 1984], [0.001, 1, 1, 1]);
+        Assert.That(curve.At(8, 4096), Is.EqualTo(curve.At(8, 32)));
+        for (var i = 0; i < 10; i++)
+        {
+            curve.Observe(8, 4096, 2);
+        }
+
+        Assert.That(curve.Seconds.ToArray(), Has.All.Positive.And.All.Matches<double>(double.IsFinite));
+        Assert.That(curve.At(8, 4096), Is.Positive);
+        Assert.That(curve.Rounds, Is.EqualTo(10));
+    }
+
     [Test]
     public void Constructor_WithoutATimeForEachPoint_IsRefused()
     {
