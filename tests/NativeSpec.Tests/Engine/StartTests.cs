@@ -67,6 +67,14 @@ public sealed class StartTests
         await Task.CompletedTask;
     }
 
+    /// <summary>A round has 24 rows, fewer than the context after which forwards are timed.</summary>
+    [Test]
+    public async Task Load_SmallRounds_MeasuresWithinThem()
+    {
+        using var engine = InferenceEngine.Load(_folder.Path, Options() with { PrefillChunk = 16, MaxTreeNodes = 8, MaxSequences = 8 });
+        Assert.That((await engine.CompleteAsync("Once upon", Greedy)).Ids, Has.Count.EqualTo(24));
+    }
+
     /// <summary>The text of a request is that of an engine that was not warmed up, drafters that remember included, and what was learnt from
     /// made-up texts is no merit of anybody.</summary>
     [Test]

@@ -48,7 +48,7 @@ internal sealed class CostProbe
     private CostProbe(LlamaModel model, KvSequence sequence, int maxNodes, CancellationToken cancellationToken)
     {
         (_model, _sequence, _cancellationToken) = (model, sequence, cancellationToken);
-        _mostNodes = Math.Min(maxNodes, Math.Min(sequence.Capacity / 2, model.Limits.MaxLogitRows));
+        _mostNodes = Math.Min(Math.Min(maxNodes, sequence.Capacity / 2), Math.Min(model.Limits.MaxLogitRows, model.Limits.MaxRows));
         _tree = new TokenTree(Math.Max(ShortContext, maxNodes));
     }
 
@@ -65,7 +65,7 @@ internal sealed class CostProbe
 
     private CostCurve Measure()
     {
-        var (shortest, longest) = (Math.Min(ShortContext, _sequence.Capacity / 2), _sequence.Capacity - _mostNodes);
+        var (shortest, longest) = (Math.Min(ShortContext, Math.Min(_sequence.Capacity / 2, _model.Limits.MaxRows)), _sequence.Capacity - _mostNodes);
         Compute(shortest);
         _sequence.CommitChain(shortest);
         List<int> sizes = [];
