@@ -33,6 +33,12 @@ internal sealed class WalkResult(PlannedTree planned) : RoundOutcome, IHiddenRow
 
     public override ReadOnlySpan<float> Logits(int node) => Rows.Logits(RowOf(node));
 
+    public override void Likeliest(int node, Span<int> ids)
+    {
+        var count = Rows.Top(RowOf(node), ids);
+        ids[count..].Fill(-1);
+    }
+
     public override ReadOnlySpan<float> Hidden(int node) => HiddenRow(node).Values;
 
     /// <summary>The hidden state of a computed node, where it lies.</summary>

@@ -36,7 +36,13 @@ internal sealed class TableRows : IForwardResult
 
     public int Top(int row, Span<TokenLogProb> into) => throw new NotSupportedException("walks ask for logits");
 
-    public int Top(int row, Span<int> into) => throw new NotSupportedException("walks ask for logits");
+    public int Top(int row, Span<int> into)
+    {
+        var logits = Logits(row).ToArray();
+        int[] ids = [.. Enumerable.Range(0, logits.Length).Where(id => logits[id] > float.NegativeInfinity).OrderByDescending(id => logits[id]).Take(into.Length)];
+        ids.CopyTo(into);
+        return ids.Length;
+    }
 
     public float LogProb(int row, int token) => throw new NotSupportedException("walks ask for logits");
 
