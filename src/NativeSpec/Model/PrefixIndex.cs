@@ -1,6 +1,5 @@
 using System.Runtime.InteropServices;
 using System.Security.Cryptography;
-using System.Text;
 using NativeSpec.Backends;
 
 namespace NativeSpec.Model;
@@ -47,9 +46,9 @@ internal sealed class PrefixIndex
     public int Unheld { get; private set; }
 
     /// <summary>The root of the texts with a salt: 63 bits of an HMAC under a random key, so that it says nothing of the salt, and no other
-    /// salt can be found that has it.</summary>
+    /// salt can be found that has it. Of the characters as they are: half of a surrogate pair has no UTF-8, and all such would be one.</summary>
     public long RootOf(string? salt) => salt is null ? NoSalt
-        : BitConverter.ToInt64(HMACSHA256.HashData(_saltKey, Encoding.UTF8.GetBytes(salt))) | long.MinValue; // negative: pages' numbers are not
+        : BitConverter.ToInt64(HMACSHA256.HashData(_saltKey, MemoryMarshal.AsBytes(salt.AsSpan()))) | long.MinValue; // negative: pages' numbers are not
 
     /// <summary>The number of a page; 0 where it has none.</summary>
     public long NumberOf(int page) => _numbers[page];

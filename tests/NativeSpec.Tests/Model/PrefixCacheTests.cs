@@ -119,6 +119,15 @@ public sealed class PrefixCacheTests
     }
 
     [Test]
+    public void RootOf_SaltsThatDiffer_AreDifferentRoots()
+    {
+        var index = new PrefixIndex(1);
+        string?[] salts = [null, "", "a", "b", "\uD800", "\uD801", "\uFFFD"];
+        Assert.That(salts.Select(index.RootOf), Is.Unique);
+        Assert.That(index.RootOf("a"), Is.EqualTo(index.RootOf(new string('a', 1))));
+    }
+
+    [Test]
     public void RowToWrite_InASharedPage_IsRefused()
     {
         using var sequence = Computed(Text(1, 2), spare: 4);
