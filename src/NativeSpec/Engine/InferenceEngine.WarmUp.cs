@@ -19,7 +19,8 @@ public sealed partial class InferenceEngine
     /// the program was compiled ahead of time.</summary>
     /// <remarks>The texts go the ways that requests go: a prompt in one piece, decoding, all drafters in one tree, planned and not, greedy and
     /// sampled with filters and penalties, alone and two together. What they teach about acceptance is forgotten; what they teach about the time of
-    /// forwards is not. Telemetry counts them as the requests that they are.</remarks>
+    /// forwards is not. Telemetry counts them as the requests that they are. An engine that has all the requests that it takes is not kept from them: then
+    /// warming up ends.</remarks>
     /// <param name="cancellationToken">Ends it; the engine serves requests all the same.</param>
     /// <exception cref="OperationCanceledException">It was ended.</exception>
     public async Task WarmUpAsync(CancellationToken cancellationToken = default)
@@ -34,7 +35,15 @@ public sealed partial class InferenceEngine
         while (slower < 2 || Stopwatch.GetElapsedTime(began) < least)
         {
             var pass = Stopwatch.GetTimestamp();
-            text = await PassAsync(core, text, tokens, cancellationToken).ConfigureAwait(false);
+            try
+            {
+                text = await PassAsync(core, text, tokens, cancellationToken).ConfigureAwait(false);
+            }
+            catch (EngineBusyException)
+            {
+                return; // those who keep it busy warm it up
+            }
+
             var took = Stopwatch.GetElapsedTime(pass);
             slower = took < best * 0.95 ? 0 : slower + 1;
             best = took < best ? took : best;
@@ -59,7 +68,11 @@ public sealed partial class InferenceEngine
         await WriteAsync(core, own, everything, cancellationToken).ConfigureAwait(false);
         await WriteAsync(core, own, greedy, cancellationToken).ConfigureAwait(false);
         await WriteAsync(core, own, greedy with { Speculation = SpeculationOptions.Off }, cancellationToken).ConfigureAwait(false);
-        await Task.WhenAll(WriteAsync(core, own, everything, cancellationToken), WriteAsync(core, ids, everything, cancellationToken)).ConfigureAwait(false);
+        if (_options.MaxSequences > 1)
+        {
+            await Task.WhenAll(WriteAsync(core, own, everything, cancellationToken), WriteAsync(core, ids, everything, cancellationToken)).ConfigureAwait(false);
+        }
+
         return ids;
     }
 

@@ -96,6 +96,7 @@ internal sealed class Scheduler : IDisposable
         }
 
         sequence.Arrival = _admission.Enter(sequence.PromptTokens);
+        sequence.IsCounted = true;
         _submitted.Enqueue(sequence);
         if (_stop.IsCancellationRequested || Volatile.Read(ref _fault) is not null)
         {
@@ -306,6 +307,11 @@ internal sealed class Scheduler : IDisposable
                 continue;
             }
 
+            if (sequence.IsFinished)
+            {
+                CountOut(sequence); // before its reader knows, who may ask for the next text at once
+            }
+
             Deliver(sequence);
             if (sequence.IsFinished)
             {
@@ -357,8 +363,18 @@ internal sealed class Scheduler : IDisposable
         }
     }
 
+    private void CountOut(Sequence sequence)
+    {
+        if (sequence.IsCounted)
+        {
+            sequence.IsCounted = false;
+            _admission.Leave(sequence.PromptTokens, sequence.HasBegun);
+        }
+    }
+
     private void End(Sequence sequence, Exception error)
     {
+        CountOut(sequence);
         sequence.Fail(error);
         Leave(sequence);
     }
@@ -377,7 +393,7 @@ internal sealed class Scheduler : IDisposable
             failure ??= error;
         }
 
-        _admission.Leave(sequence.PromptTokens, sequence.HasBegun);
+        CountOut(sequence);
         _telemetry.End(sequence.End(), sequence.Activity);
         if (_logger is not null && _fault is null && failure is not (null or OperationCanceledException or ObjectDisposedException))
         {

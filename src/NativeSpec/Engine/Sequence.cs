@@ -73,6 +73,9 @@ internal sealed class Sequence : ITextWriter, IDisposable
     /// <summary>Its place in the order of arrival.</summary>
     public long Arrival { get; set; }
 
+    /// <summary>Whether it counts as one of the engine's requests (<see cref="Admission"/>).</summary>
+    public bool IsCounted { get; set; }
+
     /// <summary>Whether it has been served at all.</summary>
     public bool HasBegun => _tools is not null;
 

@@ -128,6 +128,41 @@ public sealed class StartTests
         Assert.That((await engine.CompleteAsync(new[] { 1, 2 }, Greedy)).Ids, Has.Count.EqualTo(4));
     }
 
+    /// <summary>One text at a time and nobody who waits: the next may come as soon as the last piece of the one before is there.</summary>
+    [Test]
+    public async Task WarmUpAsync_WhereNobodyMayWait_WritesOneTextAfterAnother()
+    {
+        var asked = 0;
+        using var engine = InferenceEngine.Load(_folder.Path, Options() with { MaxSequences = 1, MaxWaiting = 0, Drafters = [new CallbackDrafter { OnPropose = () => asked++ }] });
+        await engine.WarmUpAsync();
+        Assert.That(asked, Is.Positive);
+        for (var i = 0; i < 50; i++)
+        {
+            Assert.That((await engine.CompleteAsync("Once upon", Greedy with { MaxTokens = 1 })).Ids, Has.Count.EqualTo(1));
+        }
+    }
+
+    [Test]
+    public async Task WarmUpAsync_OfAnEngineThatIsBusy_EndsAtOnce()
+    {
+        using var gate = new ManualResetEventSlim();
+        using var inRound = new ManualResetEventSlim();
+        using var engine = InferenceEngine.Load(_folder.Path, Options() with { MaxSequences = 1, MaxWaiting = 0 });
+        var held = new CallbackDrafter
+        {
+            OnPropose = () =>
+            {
+                inRound.Set();
+                gate.Wait();
+            },
+        };
+        var served = engine.CompleteAsync("Once upon", Greedy with { Speculation = held.Alone });
+        inRound.Wait();
+        await engine.WarmUpAsync();
+        gate.Set();
+        Assert.That((await served).Ids, Has.Count.EqualTo(24));
+    }
+
     private static EngineOptions Options() => new() { CreateBackend = _ => CpuBackend.Create(new CpuOptions { Threads = 1 }) };
 
     private sealed class Watcher(Action<LoadProgress>? also = null) : IProgress<LoadProgress>
