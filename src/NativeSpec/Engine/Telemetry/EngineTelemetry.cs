@@ -34,30 +34,25 @@ internal sealed class EngineTelemetry : IDisposable
     public void Show(Func<EngineSnapshot> snapshot)
     {
         _snapshot = snapshot;
-        EngineMeter.Add(this);
+        Guard(static (self, _) => EngineMeter.Add(self), 0); // with the first engine listeners are told of the instruments
     }
 
-    /// <summary>Begins the activity of a request, a child of the caller's; null where nobody listens.</summary>
+    /// <summary>Begins the activity of a request, a child of the caller's; null where nobody listens, or who listens fails.</summary>
     public Activity? Begin(SequenceRequest request)
     {
-        if (!EngineMeter.Activities.HasListeners())
+        var current = Activity.Current;
+        try
         {
+            return EngineMeter.Activities.HasListeners() ? Start(request, request.Options) : null;
+        }
+#pragma warning disable CA1031 // A listener may throw anything.
+        catch (Exception error)
+#pragma warning restore CA1031
+        {
+            Activity.Current = current;
+            LogFailure(error);
             return null;
         }
-
-        var options = request.Options;
-        return EngineMeter.Activities.StartActivity($"{EngineMeter.OperationName} {Name}", ActivityKind.Internal, parentContext: default, tags:
-        [
-            new(EngineMeter.Operation, EngineMeter.OperationName),
-            new(EngineMeter.Provider, EngineMeter.ProviderName),
-            _model,
-            new("gen_ai.usage.input_tokens", request.Prompt.Length),
-            new("gen_ai.request.max_tokens", request.MaxTokens),
-            new("gen_ai.request.temperature", options.Temperature),
-            new("gen_ai.request.top_p", options.TopP),
-            new("gen_ai.request.top_k", options.TopK),
-            new("gen_ai.request.seed", request.Seed),
-        ]);
     }
 
     /// <summary>Counts a request that was refused.</summary>
@@ -73,26 +68,21 @@ internal sealed class EngineTelemetry : IDisposable
 
     /// <summary>Counts a round.</summary>
     /// <param name="times">What it took.</param>
-    public void Round(in RoundTimes times)
+    public void Round(in RoundTimes times) => Guard(static (self, times) =>
     {
-        if (!EngineMeter.Rounds.Enabled && !EngineMeter.RoundTime.Enabled)
-        {
-            return;
-        }
-
-        Guard(static (self, times) =>
+        if (EngineMeter.Rounds.Enabled || EngineMeter.RoundTime.Enabled)
         {
             EngineMeter.Rounds.Add(1, self._model);
             EngineMeter.RoundTime.Add(times.Forward.TotalSeconds, self._model, new("part", "forward"));
             EngineMeter.RoundTime.Add((times.Whole - times.Forward).TotalSeconds, self._model, new("part", "outside"));
-        }, times);
-    }
+        }
+    }, times);
 
     /// <summary>Counts a request that has ended, however it did, and ends its activity.</summary>
     public void End(in RequestEnd end, Activity? activity) => Guard(static (self, ended) => self.Count(ended.End, ended.Activity), (End: end, Activity: activity));
 
     /// <summary>The engine is gone.</summary>
-    public void Dispose() => EngineMeter.Remove(this);
+    public void Dispose() => Guard(static (self, _) => EngineMeter.Remove(self), 0);
 
     /// <summary>For the gauge of requests.</summary>
     public IEnumerable<Measurement<long>> Requests()
@@ -110,6 +100,20 @@ internal sealed class EngineTelemetry : IDisposable
 
     /// <summary>For the counter of preemptions.</summary>
     public IEnumerable<Measurement<long>> Preemptions() => [new(_snapshot().Preemptions, _model)];
+
+    private Activity? Start(SequenceRequest request, GenerationOptions options)
+        => EngineMeter.Activities.StartActivity($"{EngineMeter.OperationName} {Name}", ActivityKind.Internal, parentContext: default, tags:
+        [
+            new(EngineMeter.Operation, EngineMeter.OperationName),
+            new(EngineMeter.Provider, EngineMeter.ProviderName),
+            _model,
+            new("gen_ai.usage.input_tokens", request.Prompt.Length),
+            new("gen_ai.request.max_tokens", request.MaxTokens),
+            new("gen_ai.request.temperature", options.Temperature),
+            new("gen_ai.request.top_p", options.TopP),
+            new("gen_ai.request.top_k", options.TopK),
+            new("gen_ai.request.seed", request.Seed),
+        ]);
 
     private Measurement<long> State(long value, string state) => new(value, _model, new("state", state));
 
@@ -224,10 +228,15 @@ internal sealed class EngineTelemetry : IDisposable
         catch (Exception error)
 #pragma warning restore CA1031
         {
-            if (_logger is { } logger)
-            {
-                EngineLog.ListenerFailed(logger, error);
-            }
+            LogFailure(error);
+        }
+    }
+
+    private void LogFailure(Exception error)
+    {
+        if (_logger is { } logger)
+        {
+            EngineLog.ListenerFailed(logger, error);
         }
     }
 }

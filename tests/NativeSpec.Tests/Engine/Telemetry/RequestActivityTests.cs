@@ -60,4 +60,39 @@ public sealed class RequestActivityTests
         Assert.That((failed.Status, failed.GetTagItem("error.type")), Is.EqualTo((ActivityStatusCode.Error, (object)typeof(NonFiniteLogitsException).FullName!)));
         Assert.That((left.Status, left.GetTagItem("error.type")), Is.EqualTo((ActivityStatusCode.Error, (object)typeof(OperationCanceledException).FullName!)));
     }
+
+    /// <summary>Whoever listens may fail where an activity is asked for, begun or ended.</summary>
+    [Test]
+    public async Task Requests_WhereTheListenerThrows_AreServed([Values("sample", "started", "stopped")] string where)
+    {
+        using var folder = new TestFolder();
+        var thrown = 0;
+        using var listener = new ActivityListener
+        {
+            ShouldListenTo = source => source.Name == InferenceEngine.TelemetryName,
+            Sample = (ref ActivityCreationOptions<ActivityContext> _) => Throw("sample", ActivitySamplingResult.AllDataAndRecorded),
+            ActivityStarted = _ => Throw("started", 0),
+            ActivityStopped = _ => Throw("stopped", 0),
+        };
+        ActivitySource.AddActivityListener(listener);
+        using (var engine = InferenceEngine.Load(folder.Path, new EngineOptions { CreateBackend = _ => CpuBackend.Create(new CpuOptions { Threads = 1 }) }))
+        {
+            Assert.That((await engine.CompleteAsync("abc", Greedy)).Ids, Has.Count.EqualTo(12));
+            Assert.That((await engine.CompleteAsync("abc", Greedy)).Ids, Has.Count.EqualTo(12));
+        }
+
+        Assert.That(thrown, Is.EqualTo(2));
+        Assert.That(Activity.Current, Is.Null);
+
+        T Throw<T>(string here, T otherwise)
+        {
+            if (here != where)
+            {
+                return otherwise;
+            }
+
+            Interlocked.Increment(ref thrown);
+            throw new FormatException("mine");
+        }
+    }
 }
