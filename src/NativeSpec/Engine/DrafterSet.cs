@@ -67,15 +67,7 @@ internal sealed class DrafterSet : IDisposable
     /// <summary>The name under which a profile knows a drafter: a model's says where it is, since any may be called draft.</summary>
     public string IdentityOf(string name) => _identities.GetValueOrDefault(name, name);
 
-    public void Dispose()
-    {
-        foreach (var source in All)
-        {
-            source.Dispose();
-        }
-
-        _medusa?.Dispose();
-    }
+    public void Dispose() => Disposal.OfAll([.. All, _medusa]);
 
     private static string Identity(string kind, string path) => $"{kind} {Path.TrimEndingDirectorySeparator(Path.GetFullPath(path))}";
 }

@@ -23,7 +23,7 @@ public sealed partial class InferenceEngine
     public IAsyncEnumerable<GenerationPiece> ChatAsync(
         IReadOnlyList<ChatTurn> turns, GenerationOptions? options = null, ChatFormat? format = null, CancellationToken cancellationToken = default)
     {
-        ObjectDisposedException.ThrowIf(_disposed, this);
+        ObjectDisposedException.ThrowIf(IsDisposed, this);
         options ??= new GenerationOptions();
         var prompt = ChatTemplates.Render(turns, format, cancellationToken).Encode(Tokenizer);
         if (!options.IgnoreEndOfText)

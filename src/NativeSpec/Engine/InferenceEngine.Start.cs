@@ -99,14 +99,6 @@ public sealed partial class InferenceEngine
         return measured.Curve;
     }
 
-    /// <summary>Frees the model and its users, as far as they are there.</summary>
-    private void FreeModel()
-    {
-        _drafters?.Dispose();
-        _cache?.Dispose();
-        _model?.Dispose();
-    }
-
     [LoggerMessage(Level = LogLevel.Information, Message = "loaded {Path}: {Parameters} parameters, {Tokenizer}, {Backend}, context {Context}")]
     private static partial void LogLoaded(ILogger logger, string path, long parameters, string tokenizer, string backend, int context);
 
@@ -125,7 +117,7 @@ public sealed partial class InferenceEngine
         {
             if (!IsWhole)
             {
-                engine.FreeModel();
+                Disposal.OfAll(engine._drafters, engine._cache, engine._model);
             }
         }
     }

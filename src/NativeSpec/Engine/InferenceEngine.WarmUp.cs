@@ -25,7 +25,7 @@ public sealed partial class InferenceEngine
     /// <exception cref="OperationCanceledException">It was ended.</exception>
     public async Task WarmUpAsync(CancellationToken cancellationToken = default)
     {
-        ObjectDisposedException.ThrowIf(_disposed, this);
+        ObjectDisposedException.ThrowIf(IsDisposed, this);
         var core = new SpeculationCore(_drafters.All, _speculation.Cost, Config.VocabSize, _speculation.MaxNodes) { NotWorthwhile = _speculation.NotWorthwhile };
         var room = Math.Clamp((MaxContext / 3) - 1, 1, 48);
         var tokens = Math.Clamp((int)(0.1 / _speculation.Cost.At(1, 0)), Math.Min(8, room), room);

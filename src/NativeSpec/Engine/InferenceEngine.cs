@@ -38,7 +38,7 @@ public sealed partial class InferenceEngine : IDisposable
     private readonly Chooser _chooser;
     private readonly SamplingOptions _defaults;
     private readonly EngineOptions _options;
-    private bool _disposed;
+    private int _disposed; // 1 once somebody has begun to dispose it
 
     private InferenceEngine(string name, string path, LlamaCheckpoint checkpoint, Tokenizer tokenizer, IBackend backend, EngineOptions options, LoadSteps steps)
     {
@@ -128,7 +128,7 @@ public sealed partial class InferenceEngine : IDisposable
     public IAsyncEnumerable<GenerationPiece> GenerateAsync(
         IReadOnlyList<int> promptIds, GenerationOptions? options = null, CancellationToken cancellationToken = default)
     {
-        ObjectDisposedException.ThrowIf(_disposed, this);
+        ObjectDisposedException.ThrowIf(IsDisposed, this);
         var request = Prepare(promptIds, options ?? new GenerationOptions());
         try
         {
@@ -194,11 +194,12 @@ public sealed partial class InferenceEngine : IDisposable
         return _profile.Save();
     }
 
-    /// <summary>Ends all requests and frees the model. Requests under way throw <see cref="ObjectDisposedException"/>.</summary>
+    /// <summary>Ends all requests and frees the model. Requests under way throw <see cref="ObjectDisposedException"/>. What a drafter's source throws when
+    /// it is disposed is thrown when all the rest is free.</summary>
     /// <exception cref="InvalidOperationException">The call comes from a drafter or a trace, which the engine is waiting for.</exception>
     public void Dispose()
     {
-        if (_disposed)
+        if (IsDisposed)
         {
             return;
         }
@@ -208,13 +209,15 @@ public sealed partial class InferenceEngine : IDisposable
             throw new InvalidOperationException("an engine cannot be disposed by a drafter or a trace while it calls it: dispose it from another thread");
         }
 
-        _disposed = true;
+        if (Interlocked.Exchange(ref _disposed, 1) != 0)
+        {
+            return;
+        }
+
         _telemetry.Dispose();
         _scheduler.Dispose();
         _keeper.Finish();
-        FreeModel();
-        _backend.Dispose();
-        _checkpoint.Dispose();
+        Disposal.OfAll(_drafters, _cache, _model, _backend, _checkpoint);
     }
 
     /// <summary>The most that a round computes: every sequence's next token and a chunk of a prompt.</summary>
@@ -227,6 +230,8 @@ public sealed partial class InferenceEngine : IDisposable
 
     /// <summary>Most nodes of all trees in a round: at least one per sequence.</summary>
     private static int MaxNodes(EngineOptions options) => Math.Max(options.MaxTreeNodes, options.MaxSequences);
+
+    private bool IsDisposed => Volatile.Read(ref _disposed) != 0;
 
     /// <summary>The pages of all requests.</summary>
     internal KvCache Cache => _cache;
@@ -306,7 +311,7 @@ public sealed partial class InferenceEngine : IDisposable
     private async IAsyncEnumerable<GenerationPiece> Stream(
         SequenceRequest request, SpeculationCore speculation, [EnumeratorCancellation] CancellationToken cancellationToken)
     {
-        ObjectDisposedException.ThrowIf(_disposed, this);
+        ObjectDisposedException.ThrowIf(IsDisposed, this);
         cancellationToken.ThrowIfCancellationRequested();
         using var cancellation = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, _scheduler.Stopping);
         var pieces = new PieceQueue(_options.MaxUnreadPieces);

@@ -16,7 +16,7 @@ public sealed class UserCodeTests
         LogitBias = new Dictionary<int, float> { [TestFolder.PoisonedToken] = -100, [TestFolder.TokenizersEndOfText] = -100 },
     };
 
-    private static readonly Call[] Calls = [.. Enum.GetValues<Call>().Except([Call.None])];
+    private static readonly Call[] Calls = [.. Enum.GetValues<Call>().Except([Call.None, Call.DisposeSource])];
 
     private TestFolder _folder = null!;
     private InferenceEngine _engine = null!;
@@ -34,6 +34,7 @@ public sealed class UserCodeTests
         Observe,
         ObserveLater,
         Dispose,
+        DisposeSource,
         Owed,
         Read,
     }
@@ -116,12 +117,28 @@ public sealed class UserCodeTests
         Assert.That(keeper.Probes, Is.Positive);
     }
 
+    /// <summary>The source of the first drafter throws; the second one, the files and the memory are free all the same, and the call after the first does nothing.</summary>
+    [Test]
+    [Platform("Linux")]
+    public void Dispose_ASourceThatThrows_FreesAllTheRest()
+    {
+        using var folder = new TestFolder();
+        Drafter first = new(Call.DisposeSource), second = new(Call.None);
+        var engine = InferenceEngine.Load(folder.Path, new EngineOptions { CreateBackend = _ => CpuBackend.Create(new CpuOptions { Threads = 1 }), Drafters = [first, second] });
+        Assert.That(engine.Dispose, Throws.InstanceOf<DivideByZeroException>());
+        Assert.That(engine.Dispose, Throws.Nothing);
+        Assert.That((first.Disposed, second.Disposed), Is.EqualTo((1, 1)));
+        Assert.That(File.ReadAllText("/proc/self/maps"), Does.Not.Contain(folder.Path));
+    }
+
     /// <summary>A drafter that throws where it is told to.</summary>
     private sealed class Drafter(Call call) : IDrafterSource
     {
         private int _open;
 
         public int Open => Volatile.Read(ref _open);
+
+        public int Disposed { get; private set; }
 
         public string Name => $"throws-{call}";
 
@@ -136,6 +153,8 @@ public sealed class UserCodeTests
 
         public void Dispose()
         {
+            Disposed++;
+            Throw(call == Call.DisposeSource);
         }
     }
 
