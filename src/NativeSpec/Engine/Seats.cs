@@ -94,8 +94,9 @@ internal sealed class Seats(KvCache cache, int maxSequences)
                     continue;
                 }
 
-                var last = Turn[^1];
-                Turn.RemoveAt(Turn.Count - 1);
+                // Not of those whose turn it is: one after them may have been behind when turns were taken, and have read since.
+                var last = Active[^1];
+                Turn.Remove(last);
                 GiveBack(last);
                 Preemptions++;
                 if (logger is not null)

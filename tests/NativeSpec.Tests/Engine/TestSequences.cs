@@ -14,11 +14,12 @@ internal sealed class TestSequence : IDisposable
 
     private static readonly Lazy<Tokenizer> Bytes = new(LoadBytes);
 
-    private readonly PieceQueue _pieces = new(most: int.MaxValue);
+    private readonly PieceQueue _pieces;
     private readonly CancellationTokenSource _cancellation = new();
 
-    public TestSequence(SpeculationCore core, Chooser chooser, int[] prompt, GenerationOptions options, int prefillChunk = 64, IChance? chance = null)
+    public TestSequence(SpeculationCore core, Chooser chooser, int[] prompt, GenerationOptions options, int prefillChunk = 64, IChance? chance = null, int mostUnread = int.MaxValue)
     {
+        _pieces = new PieceQueue(mostUnread);
         var seed = options.Seed ?? 1;
         var request = new SequenceRequest(prompt, options, seed, options.MaxTokens ?? 100_000, [.. options.StopIds], core.MaxNodesOf(options.Speculation));
         Sequence = new Sequence(request, Begin, prefillChunk, _pieces, _cancellation);
