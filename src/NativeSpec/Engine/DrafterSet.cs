@@ -16,6 +16,7 @@ namespace NativeSpec.Engine;
 /// <summary>The drafters of an engine, made from its options, with the files that they read.</summary>
 internal sealed class DrafterSet : IDisposable
 {
+    private readonly IReadOnlyList<IDrafterSource> _given;
     private readonly MedusaCheckpoint? _medusa;
     private readonly Dictionary<string, string> _identities = [];
 
@@ -32,6 +33,7 @@ internal sealed class DrafterSet : IDisposable
     {
         List<IDrafterSource> all = [];
         All = all;
+        _given = options.Drafters ?? [];
         try
         {
             all.AddRange(options.Drafters
@@ -54,7 +56,7 @@ internal sealed class DrafterSet : IDisposable
         }
         catch
         {
-            Dispose();
+            Abandon();
             throw;
         }
 
@@ -66,6 +68,10 @@ internal sealed class DrafterSet : IDisposable
 
     /// <summary>The name under which a profile knows a drafter: a model's says where it is, since any may be called draft.</summary>
     public string IdentityOf(string name) => _identities.GetValueOrDefault(name, name);
+
+    /// <summary>Frees what was made here, for an engine that came to nothing: what the options gave stays the caller's, who may load once more, as the engine itself does
+    /// on the processor where a device cannot be used.</summary>
+    public void Abandon() => Disposal.OfAll([.. All.Except(_given), _medusa]);
 
     public void Dispose() => Disposal.OfAll([.. All, _medusa]);
 

@@ -77,7 +77,7 @@ public sealed record EngineOptions
     public LookaheadOptions LookaheadOptions { get; init; } = new();
 
     /// <summary>The drafters that requests may use; null takes those that need no model of their own: prompt lookup, token recycling and
-    /// lookahead. The engine owns and disposes them.</summary>
+    /// lookahead. The engine owns and disposes them; where it cannot be loaded they stay the caller's.</summary>
     public IReadOnlyList<IDrafterSource>? Drafters { get; init; }
 
     /// <summary>Where the command <c>nativespec</c> keeps its profiles: the environment variable NATIVESPEC_PROFILE_DIR, or else the folder

@@ -117,7 +117,8 @@ public sealed partial class InferenceEngine
         {
             if (!IsWhole)
             {
-                Disposal.OfAll(engine._drafters, engine._cache, engine._model);
+                engine._drafters?.Abandon();
+                Disposal.OfAll(engine._cache, engine._model);
             }
         }
     }

@@ -13,6 +13,9 @@ internal sealed class CallbackDrafter : IDrafterSource, IDrafter
 
     public string Name => "callback";
 
+    /// <summary>How often it was disposed, as a source or as a request's drafter.</summary>
+    public int Disposals { get; private set; }
+
     /// <summary>For a request that uses this drafter and no other, in every round.</summary>
     public SpeculationOptions Alone => new() { Drafters = [], Sources = [this], Unplanned = true };
 
@@ -26,7 +29,5 @@ internal sealed class CallbackDrafter : IDrafterSource, IDrafter
 
     public void Observe(RoundOutcome outcome) => OnObserve();
 
-    public void Dispose()
-    {
-    }
+    public void Dispose() => Disposals++;
 }

@@ -1,6 +1,7 @@
 using NativeSpec.Backends.Cpu;
 using NativeSpec.Engine;
 using NativeSpec.Sampling;
+using NativeSpec.Speculation;
 
 namespace NativeSpec.Tests.Engine;
 
@@ -56,6 +57,30 @@ public sealed class StartTests
 
         Assert.That(watcher.All[^1].Stage, Is.EqualTo(stage), "nothing was begun afterwards");
         Assert.That(File.ReadAllText("/proc/self/maps"), Does.Not.Contain(folder.Path));
+    }
+
+    /// <summary>Two loads with the same drafters, as the engine itself does it where a device cannot be used: the first ends when they are there.</summary>
+    [Test]
+    public async Task LoadAsync_Ended_LeavesTheCallersDraftersToTheNext()
+    {
+        using var cancellation = new CancellationTokenSource();
+        var drafter = new CallbackDrafter();
+        var options = Options() with { Drafters = [drafter] };
+        var watcher = new Watcher(step =>
+        {
+            if (step.Stage == LoadStage.Measuring)
+            {
+                cancellation.Cancel();
+            }
+        });
+        Assert.That(async () => await InferenceEngine.LoadAsync(_folder.Path, options, watcher, cancellation.Token), Throws.InstanceOf<OperationCanceledException>());
+        Assert.That(drafter.Disposals, Is.Zero);
+        using (var engine = InferenceEngine.Load(_folder.Path, options))
+        {
+            await engine.CompleteAsync("Once upon", Greedy with { Speculation = SpeculationOptions.Off });
+        }
+
+        Assert.That(drafter.Disposals, Is.EqualTo(1));
     }
 
     [Test]
