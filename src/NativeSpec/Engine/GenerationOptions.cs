@@ -32,7 +32,8 @@ public sealed record GenerationOptions : SamplingOptions
     public bool AddSpecial { get; init; } = true;
 
     /// <summary>Requests of a higher priority are served before those of a lower one; among equals whoever came first. A request that is being
-    /// served goes on beside later ones of higher priority, unless they need its keys' and values' room.</summary>
+    /// served goes on beside later ones of higher priority: one that waits never takes its keys' and values' room. Where those that are served need more than
+    /// there is, the last of them in this order gives its own back.</summary>
     public int Priority { get; init; }
 
     /// <summary>How long the first token may take, from the beginning of the enumeration on; then the request ends with

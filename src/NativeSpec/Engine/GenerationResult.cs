@@ -60,7 +60,7 @@ public sealed record GenerationResult
 }
 
 /// <summary>Where a request's time went.</summary>
-/// <param name="Queue">From the call until the engine began with it.</param>
+/// <param name="Queue">From the first read until the engine began with it.</param>
 /// <param name="Prompt">From then until the first token.</param>
 /// <param name="Decode">From the first token until the last.</param>
 /// <param name="Rounds">Forwards that computed its tokens after the prompt.</param>

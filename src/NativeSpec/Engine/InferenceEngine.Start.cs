@@ -16,7 +16,7 @@ public sealed partial class InferenceEngine
     /// <param name="path">A checkpoint folder.</param>
     /// <param name="options">How the engine is built; null for the defaults.</param>
     /// <param name="progress">Told what is being done, on the thread that loads; null tells nobody.</param>
-    /// <param name="cancellationToken">Ends the load within one weight matrix or one forward. Nothing is left behind: no thread, no mapped file, no memory.</param>
+    /// <param name="cancellationToken">Ends the load after the layer, the drafters or the forward that it is at. Nothing is left behind: no thread, no mapped file, no memory.</param>
     /// <exception cref="ModelFormatException">The folder is not a model this engine runs; the message says why.</exception>
     /// <exception cref="ArgumentException">An option cannot be met.</exception>
     /// <exception cref="OperationCanceledException">The load was ended.</exception>

@@ -29,13 +29,13 @@ internal static class EngineMeter
 
     public static ActivitySource Activities { get; } = new(Name, Version);
 
-    public static Histogram<double> RequestDuration { get; } = Seconds("gen_ai.server.request.duration", "From the call to the end of a request, with error.type where it failed or was cancelled", RequestSeconds);
+    public static Histogram<double> RequestDuration { get; } = Seconds("gen_ai.server.request.duration", "From the first read to the end of a request, with error.type where it failed or was cancelled", RequestSeconds);
 
-    public static Histogram<double> TimeToFirstToken { get; } = Seconds("gen_ai.server.time_to_first_token", "From the call to the first token", FirstTokenSeconds);
+    public static Histogram<double> TimeToFirstToken { get; } = Seconds("gen_ai.server.time_to_first_token", "From the first read to the first token", FirstTokenSeconds);
 
     public static Histogram<double> TimePerOutputToken { get; } = Seconds("gen_ai.server.time_per_output_token", "Between tokens after the first, the mean of a request", TokenSeconds);
 
-    public static Histogram<double> QueueTime { get; } = Seconds("nativespec.request.queue_time", "From the call until the engine began with a request", FirstTokenSeconds);
+    public static Histogram<double> QueueTime { get; } = Seconds("nativespec.request.queue_time", "From the first read until the engine began with a request", FirstTokenSeconds);
 
     public static Counter<long> Refused { get; } = Meter.CreateCounter<long>("nativespec.requests.refused", "{request}", "Requests that were refused, with error.type");
 
