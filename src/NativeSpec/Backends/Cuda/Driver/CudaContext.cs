@@ -6,7 +6,7 @@ namespace NativeSpec.Backends.Cuda.Driver;
 /// is disposed on a third, so no thread owns the context: whoever wants something takes a turn (<see cref="Enter"/>), in which it is current, and
 /// two turns at once are refused. Work and memory are had by methods of <see cref="CudaTurn"/>, which cannot leave its stack frame: so there is
 /// no such call without a turn, and none in a finalizer.</summary>
-/// <remarks>The first sticky error (<see cref="CudaErrors.IsSticky"/>), any error of a wait, and any of a round that was begun, is the end: the context is
+/// <remarks>The first sticky error (<see cref="CudaErrors.IsSticky"/>), any error of a wait for the stream, and any of a round that was begun, is the end: the context is
 /// faulted and every later turn is refused with that error.</remarks>
 internal sealed unsafe class CudaContext : IDisposable
 {
