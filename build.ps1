@@ -204,7 +204,7 @@ usage: ./build.ps1 [verb] [arguments]
                      other arguments go to the test programs, such as --filter Name~MatMul, and leave the native tests out
   run [-- ARGS]      build, then run nativespec with ARGS; without any, nativespec demo: one text written plainly and with speculation
   bench [NAME] [ARGS]
-                     build, then run nativespec bench NAME (decode, forward, kernels, speculation; by default decode) with ARGS;
+                     build, then run nativespec bench NAME (decode, forward, kernels, load, speculation; by default decode) with ARGS;
                      operations instead runs tests/NativeSpec.Benchmarks
   format [--check]   format the source; with --check only say whether it is
   pack               put the packages into artifacts/packages

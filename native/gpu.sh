@@ -20,7 +20,7 @@ rm -f "$out"/bin/*.dbg "$out"/bin/*.pdb "$out"/bin/*.xml
 # .NET's hashes come from OpenSSL, which a bare machine need not have.
 mkdir -p "$out/lib"
 for library in libssl.so.3 libcrypto.so.3; do
-  path=$(ldconfig -p | awk -v name="$library" '$1 == name && /x86-64/ { print $NF; exit }')
+  path=$({ PATH=$PATH:/sbin:/usr/sbin ldconfig -p || true; } | awk -v name="$library" '$1 == name && /x86-64/ && !n++ { print $NF }')
   [ -z "$path" ] || cp -L "$path" "$out/lib"
 done
 strip "$out/cuda_check" 2>/dev/null || true

@@ -17,25 +17,25 @@ internal sealed class DeviceKernels
     /// <summary>Measures.</summary>
     /// <param name="model">Weights on a CUDA device.</param>
     /// <param name="context">Tokens before the nodes.</param>
-    /// <param name="nodes">Numbers of nodes.</param>
+    /// <param name="nodes">Numbers of nodes, 1 to 64 each.</param>
     /// <param name="repeats">Launches of a kernel, and forwards, of which the median counts.</param>
     /// <param name="cancellationToken">Looked at between forwards.</param>
     public DeviceKernels(BenchModel model, int context, int[] nodes, int repeats, CancellationToken cancellationToken)
     {
         (_model, _context) = (model, context);
         CopiedGBPerSecond = model.MeasureReading();
-        var most = Math.Max(nodes[^1], CudaLayout.MostRows);
-        using var llama = new LlamaModel(model.Config, model.Tensors, model.Backend, new ForwardLimits(most, most, 1, context + most));
-        using var cache = llama.CreateCache(context + most + RowBatch.PageSize);
-        using var sequence = cache.TryOpen(context + most)!;
+        const int Most = CudaLayout.MostRows;
+        using var llama = new LlamaModel(model.Config, model.Tensors, model.Backend, new ForwardLimits(Most, Most, 1, context + Most));
+        using var cache = llama.CreateCache(context + Most + RowBatch.PageSize);
+        using var sequence = cache.TryOpen(context + Most)!;
         var forest = new Forest(1);
-        for (var at = 0; at < context; at += most)
+        for (var at = 0; at < context; at += Most)
         {
-            Forward(Math.Min(most, context - at));
-            sequence.CommitChain(Math.Min(most, context - at));
+            Forward(Math.Min(Most, context - at));
+            sequence.CommitChain(Math.Min(Most, context - at));
         }
 
-        foreach (var n in nodes.Where(n => n <= CudaLayout.MostRows))
+        foreach (var n in nodes)
         {
             Forward(n);
             Forward(n); // from here on a graph

@@ -85,7 +85,8 @@ public sealed class ChatTemplates
     /// <param name="turns">The turns.</param>
     /// <param name="format">How; null for the defaults.</param>
     /// <param name="cancellationToken">Ends the rendering.</param>
-    /// <exception cref="ChatTemplateException">The template refuses the conversation, or there is no such template.</exception>
+    /// <exception cref="ChatTemplateException">The template refuses the conversation or cannot render it.</exception>
+    /// <exception cref="InvalidOperationException">There is no such template: the message says which there are.</exception>
     public RenderedChat Render(IReadOnlyList<ChatTurn> turns, ChatFormat? format = null, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(turns);

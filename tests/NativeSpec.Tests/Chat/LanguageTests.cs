@@ -27,4 +27,32 @@ public sealed class LanguageTests
         => Assert.That(
             () => ChatTemplate.Parse(template).Render(new Dictionary<string, JsonElement>()),
             Throws.TypeOf<ChatTemplateException>().With.Property(nameof(ChatTemplateException.Fault)).EqualTo(ChatTemplateFault.Rendering));
+
+    /// <summary>Ways into depth, size and time that no print and no text goes through.</summary>
+    [TestCase("{% set ns = namespace(t=()) %}{% for i in range(50000) %}{% set ns.t = (ns.t,) %}{% endfor %}{{ {ns.t: 1} }}")]
+    [TestCase("{% set ns = namespace(t=()) %}{% for i in range(50000) %}{% set ns.t = (ns.t,) %}{% endfor %}{{ [ns.t, ns.t]|unique|list|length == 1 and ns.t == (1,) and ns.t < ((),) }}{{ ns.t }}")]
+    [TestCase("{% set ns = namespace(x=[]) %}{% for i in range(20000) %}{% set ns.x = [ns.x] %}{% endfor %}{{ ns.x|map(*(['map'] * 20000))|list }}")]
+    [TestCase("{% set ns = namespace(a=[], b=[]) %}{% for i in range(60) %}{% set ns.a = [ns.a, ns.a] %}{% set ns.b = [ns.b, ns.b] %}{% endfor %}{{ ns.a == ns.b }}")]
+    [TestCase("{% set s = 'ab' * 400000 %}{% for i in range(99999) %}{% set x = 'zz' in s %}{% endfor %}")]
+    [TestCase("{% set s = 'ab' * 400000 %}{% for i in range(99999) %}{% set x = s|length %}{% endfor %}")]
+    public void Render_WhatWouldTakeForEver_EndsAtALimit(string template)
+        => Assert.That(
+            () => ChatTemplate.Parse(template).Render(new Dictionary<string, JsonElement>()),
+            Throws.TypeOf<ChatTemplateException>().With.Property(nameof(ChatTemplateException.Fault)).EqualTo(ChatTemplateFault.Limit));
+
+    [Test]
+    public void Render_KeysThatCannotBeSorted_IsRefusedAsItIs()
+        => Assert.That(
+            () => ChatTemplate.Parse("{{ {1: 1, 'a': 2}|tojson(sort_keys=true) }}").Render(new Dictionary<string, JsonElement>()),
+            Throws.TypeOf<ChatTemplateException>().With.Message.Contains("'<' does not compare"));
+
+    [Test]
+    public void Render_DataThatLiesTooDeep_IsRefused()
+    {
+        var deep = JsonSerializer.Deserialize<JsonElement>(new string('[', 150) + new string(']', 150), new JsonSerializerOptions { MaxDepth = 200 });
+
+        Assert.That(
+            () => ChatTemplate.Parse("x").Render(new Dictionary<string, JsonElement> { ["x"] = deep }),
+            Throws.TypeOf<ChatTemplateException>().With.Property(nameof(ChatTemplateException.Fault)).EqualTo(ChatTemplateFault.Limit));
+    }
 }

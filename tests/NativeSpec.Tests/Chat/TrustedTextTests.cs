@@ -34,6 +34,24 @@ public sealed class TrustedTextTests
         }
     }
 
+    [TestCase("{% for k, v in dict(**d).items() %}{{ k }}{% endfor %}")]
+    [TestCase("{% macro f() %}{{ kwargs }}{% endmacro %}{{ f(**d) }}")]
+    [TestCase("{{ d.keys()|first }}")]
+    [TestCase("{{ strftime_now(d.keys()|first) }}")]
+    [TestCase("{{ [1, 2]|tojson(separators=(d.keys()|first, ':')) }}")]
+    [TestCase("{{ [1]|tojson(indent=d.keys()|first) }}")]
+    [TestCase("{{ 'x\ny'|indent(d.keys()|first) }}")]
+    [TestCase("{{ 'x'.center(9, d.keys()|first|first) }}{{ d.keys()|first }}")]
+    [TestCase("{{ ['a', 'b']|join(d.keys()|first) }}")]
+    public void Render_KeysAndArguments_AreDataWhereverTheyComeOut(string template)
+    {
+        var rendered = ChatTemplate.Parse(template).Render(new Dictionary<string, JsonElement> { ["d"] = JsonSerializer.Deserialize<JsonElement>("""{"<s>": 1}""") });
+
+        var at = rendered.Text.IndexOf("<s>", StringComparison.Ordinal);
+        Assert.That(at, Is.GreaterThanOrEqualTo(0), rendered.Text);
+        Assert.That(rendered.IsOfTemplate(at, at + 3), Is.False, rendered.Text);
+    }
+
     [Test]
     public void Render_ATokenPutTogetherFromBoth_IsNotTheTemplates()
     {

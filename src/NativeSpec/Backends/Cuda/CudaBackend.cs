@@ -13,7 +13,8 @@ internal sealed unsafe class CudaBackend : IBackend
     private NativeBackend? _packer;
     private CudaStaging? _staging;
 
-    private CudaBackend(CudaDevice device, CudaOptions options)
+    /// <summary>Starts it on a device that was found.</summary>
+    internal CudaBackend(CudaDevice device, CudaOptions options)
     {
         Device = device;
         _options = options;
@@ -193,8 +194,8 @@ internal sealed unsafe class CudaBackend : IBackend
     /// <inheritdoc/>
     public void Dispose()
     {
+        Context.Dispose(); // which refuses in another's turn: then all stays as it is
         Kernels.Dispose();
-        Context.Dispose();
         _packer?.Dispose();
     }
 
@@ -220,7 +221,10 @@ internal sealed unsafe class CudaBackend : IBackend
 
     /// <summary>Packs a matrix on the device.</summary>
     internal void Pack(CudaTurn turn, PackWeightsArguments arguments, CudaFormat format)
-        => turn.Launch(new KernelLaunch(Kernels[CudaKernels.PackName(format)], 4 * Device.Multiprocessors, 1, 256, 0, (nint)(&arguments), IsDependent: false));
+    {
+        var kernel = Kernels[CudaKernels.PackName(format)];
+        turn.Launch(new KernelLaunch(kernel, 4 * Device.Multiprocessors, 1, kernel.Threads, 0, (nint)(&arguments), IsDependent: false));
+    }
 
     private static float[] Floats(TensorView vector)
     {
@@ -237,14 +241,15 @@ internal sealed unsafe class CudaBackend : IBackend
         }
     }
 
-    private static void RequireHeads(int heads, int kvHeads, int headDim)
+    private void RequireHeads(int heads, int kvHeads, int headDim)
     {
         const int MostHeadsOfOne = 16; // a tree's rows share products of 16 pairs
-        if (headDim > CudaLayout.WideHead || headDim % 4 != 0 || heads / kvHeads > MostHeadsOfOne)
+        var widest = CudaLayout.HeadWidths(Device.BlockSharedBytes)[^1];
+        if (headDim > widest || headDim % 4 != 0 || heads / kvHeads > MostHeadsOfOne)
         {
             const int NotSupported = 801;
             throw new CudaException(
-                NotSupported, $"{heads} query and {kvHeads} key-value heads of {headDim}; the CUDA kernels take heads of a multiple of 4 to {CudaLayout.WideHead}, to {MostHeadsOfOne} query heads for each key-value head. Use the native or the managed back end");
+                NotSupported, $"{heads} query and {kvHeads} key-value heads of {headDim}; the CUDA kernels take heads of a multiple of 4 to {widest}{(widest < CudaLayout.WideHead ? $" on a device that gives a block {Device.BlockSharedBytes} bytes of shared memory ({CudaLayout.AttentionBytes(CudaLayout.WideHead)} for heads to {CudaLayout.WideHead})" : "")}, to {MostHeadsOfOne} query heads for each key-value head. Use the native or the managed back end");
         }
     }
 
@@ -291,7 +296,8 @@ internal sealed unsafe class CudaBackend : IBackend
             KvHeads = kv.Shape.KvHeads,
             Width = CudaLayout.HeadWidth(kv.Shape.HeadDim),
         };
-        turn.Launch(new KernelLaunch(Kernels["move_kv_rows"], 2 * kv.Shape.Layers, 1, 256, 0, (nint)(&arguments), IsDependent: false));
+        var kernel = Kernels["move_kv_rows"];
+        turn.Launch(new KernelLaunch(kernel, 2 * kv.Shape.Layers, 1, kernel.Threads, 0, (nint)(&arguments), IsDependent: false));
         kv.Moves = 0;
         turn.Synchronize("rows are moved", "move_kv_rows");
     }

@@ -5,14 +5,16 @@ namespace NativeSpec.Backends.Cuda;
 /// <summary>The kernels, loaded for a device, by name.</summary>
 internal sealed class CudaKernels : IDisposable
 {
-    private const int MostNormThreads = 1024;
-    public const int MatMulThreads = 288;
+    /// <summary>The least shared memory that a device must give a block: what norms of the widest rows take, and all else but attention over wide heads,
+    /// which is loaded where it fits.</summary>
+    public const int LeastSharedBytes = MostNormBytes;
+
     public const int ChooseBytes = 1024;
-    public const int TopKThreads = 1024;
     public const int TopKBytes = (1024 * 8) + (2 * 256 * 4) + 16;
+    private const int MostNormThreads = 1024;
+    private const int MostChooseThreads = 512;
     private const int MostNormBytes = 96 << 10; // rows of 24,000 floats
 
-    private static readonly string[] Plain = ["embed", "rope_append", "attention_fold", "choose", "top_k", "move_kv_rows"];
     private static readonly CudaFormat[] Formats = [CudaFormat.BF16, CudaFormat.F16, CudaFormat.F32, CudaFormat.Q8, CudaFormat.Q4];
 
     private readonly CudaResource _module;
@@ -21,9 +23,9 @@ internal sealed class CudaKernels : IDisposable
     public CudaKernels(CudaTurn turn, CudaDevice device)
     {
         _module = turn.LoadModule(CudaImage.For(device.Capability));
-        foreach (var (name, sharedBytes) in Names(device))
+        foreach (var (name, threads, sharedBytes) in All(device))
         {
-            _kernels.Add(name, turn.Kernel(_module, name, sharedBytes));
+            _kernels.Add(name, turn.Kernel(_module, name, threads, sharedBytes));
         }
     }
 
@@ -41,10 +43,7 @@ internal sealed class CudaKernels : IDisposable
 
     /// <summary>Threads that choose from a row.</summary>
     public static int ChooseThreads(int vocabulary)
-    {
-        const int Most = 1024;
-        return vocabulary > 8 * Most ? Most : (vocabulary + 255) / 256 * 32;
-    }
+        => vocabulary > 8 * MostChooseThreads ? MostChooseThreads : (vocabulary + 255) / 256 * 32;
 
     public static string MatMulName(CudaFormat format, int rows) => $"matmul_{Name(format)}_{rows}";
 
@@ -52,17 +51,21 @@ internal sealed class CudaKernels : IDisposable
 
     public void Dispose() => _module.Dispose();
 
-    /// <summary>All kernels, and the most shared memory that each is given.</summary>
-    private static IEnumerable<(string Name, int SharedBytes)> Names(CudaDevice device)
+    /// <summary>All kernels that a device takes: the threads of a block that each was compiled for, and the most shared memory that it is given.</summary>
+    internal static IEnumerable<(string Name, int Threads, int SharedBytes)> All(CudaDevice device)
         =>
         [
-            .. Plain.Select(name => (name, 0)),
-            .. Formats.Select(format => (PackName(format), 0)),
-            .. Formats.SelectMany(format => CudaLayout.Buckets.Select(rows => (MatMulName(format, rows), CudaLayout.Ring(format, rows, device.SharedBytes).Bytes))),
-            ("rms_norm", MostNormBytes),
-            ("finish_rows", MostNormBytes),
-            ("tree_attention_64", CudaLayout.AttentionBytes(CudaLayout.NarrowHead)),
-            ("tree_attention_128", CudaLayout.AttentionBytes(CudaLayout.WideHead)),
+            ("embed", 256, 0),
+            ("rope_append", 128, 0),
+            ("attention_fold", 128, 0),
+            ("choose", MostChooseThreads, 0),
+            ("top_k", 1024, 0),
+            ("move_kv_rows", 256, 0),
+            .. Formats.Select(format => (PackName(format), 256, 0)),
+            .. Formats.SelectMany(format => CudaLayout.Buckets.Select(rows => (MatMulName(format, rows), 288, CudaLayout.Ring(format, rows, device.SharedBytes).Bytes))),
+            ("rms_norm", MostNormThreads, MostNormBytes),
+            ("finish_rows", MostNormThreads, MostNormBytes),
+            .. CudaLayout.HeadWidths(device.BlockSharedBytes).Select(width => ($"tree_attention_{width}", 128, CudaLayout.AttentionBytes(width))),
         ];
 
     private static string Name(CudaFormat format) => format.ToString().ToLowerInvariant();

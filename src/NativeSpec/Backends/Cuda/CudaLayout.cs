@@ -27,8 +27,8 @@ internal static class CudaLayout
     public const int NarrowHead = 64;
     public const int WideHead = 128;
 
-    /// <summary>The most that a kernel takes whatever the device: attention over wide heads.</summary>
-    public static int MostSharedBytes { get; } = AttentionBytes(WideHead);
+    /// <summary>The head widths over which a block with so much shared memory attends.</summary>
+    public static int[] HeadWidths(int blockSharedBytes) => blockSharedBytes < AttentionBytes(WideHead) ? [NarrowHead] : [NarrowHead, WideHead];
 
     public static int StageColumns(CudaFormat format) => format switch
     {

@@ -24,6 +24,7 @@ internal sealed unsafe class CudaProgram : IForwardProgram, IRowAnswers
     private CudaKv? _kv;
     private CudaResource? _staging;  // what goes up, and answers that come down
     private int _uploadBytes;
+    private int _mostItems;
     private int _rotaryDim;
     private RoundUpload? _upload;
     private bool _isWhole;           // the last run was one pass: its rows lie where they were computed
@@ -49,7 +50,7 @@ internal sealed unsafe class CudaProgram : IForwardProgram, IRowAnswers
         if (!_attends && !plan.Steps.Any(step => step is RopeStep))
         {
             using var turn = backend.Context.Enter();
-            Bind(turn, null, 0, 2, plan.MaxRows);
+            Rebind(turn, null, 0, 2, plan.MaxRows);
         }
     }
 
@@ -66,33 +67,14 @@ internal sealed unsafe class CudaProgram : IForwardProgram, IRowAnswers
     /// <inheritdoc/>
     public void Run(RowBatch batch, BackendKv? kv = null, CancellationToken cancellationToken = default)
     {
-        ArgumentNullException.ThrowIfNull(batch);
-        ObjectDisposedException.ThrowIf(_disposed, this);
-        _check.Require(batch, kv);
-        ObjectDisposedException.ThrowIf(kv is CudaKv { IsDisposed: true }, kv!);
-        cancellationToken.ThrowIfCancellationRequested();
-        using var turn = _backend.Context.Enter();
-        RequireBound(turn, (CudaKv?)kv, batch);
-        foreach (var kept in _kept)
+        try
         {
-            kept.Forget();
+            Compute(batch, kv, cancellationToken);
         }
-
-        _top?.Forget();
-        Array.Fill(_answers, new RowAnswer { Chosen = -1 });
-        _isWhole = batch.Count <= CudaLayout.MostRows;
-        _logitRows = 0;
-        for (var first = 0; first < batch.Count; first += CudaLayout.MostRows)
+        finally
         {
-            // Nothing is left half done: a row whose keys were written and that nobody commits is forgotten.
-            cancellationToken.ThrowIfCancellationRequested();
-            var rows = Math.Min(CudaLayout.MostRows, batch.Count - first);
-            var wanted = LogitRowsOf(batch, first, rows, _logitRows);
-            RunPass(turn, batch, first, rows, _logitRows, wanted);
-            _logitRows += wanted;
+            Array.Clear(_rules); // questions are for this run, whatever became of it
         }
-
-        Array.Clear(_rules);
     }
 
     /// <inheritdoc/>
@@ -232,21 +214,50 @@ internal sealed unsafe class CudaProgram : IForwardProgram, IRowAnswers
     /// <summary>Sizes all memory for a cache and a batch, unless that is done.</summary>
     private void RequireBound(CudaTurn turn, CudaKv? kv, RowBatch batch)
     {
+        var variableInts = batch.Pages.Length + batch.PathRows.Length;
         if (_translator is null || !ReferenceEquals(kv, _kv) || (_attends && batch.RotaryDim != _rotaryDim))
         {
-            Unbind();
-            Bind(turn, kv, batch.Pages.Length + batch.PathRows.Length, batch.RotaryDim, batch.MaxRows);
+            Rebind(turn, kv, variableInts, batch.RotaryDim, batch.MaxRows);
+        }
+        else if (_kv is not null && UploadBytes(variableInts, batch.MaxRows) is var bytes && bytes > _uploadBytes)
+        {
+            throw new ArgumentException($"a batch of up to {batch.MaxRows} rows and {batch.Pages.Length} pages, {bytes:N0} bytes to upload; this program was bound with one of {_uploadBytes:N0}", nameof(batch));
         }
     }
+
+    /// <summary>Binds it anew. What it had goes first, so that there need not be room for both; where there is not enough, it is left without any.</summary>
+    private void Rebind(CudaTurn turn, CudaKv? kv, int variableInts, int rotaryDim, int maxRows)
+    {
+        turn.Synchronize("a program is bound to another cache");
+        Unbind();
+        turn.Collect();
+        try
+        {
+            Bind(turn, kv, variableInts, rotaryDim, maxRows);
+        }
+        catch
+        {
+            Unbind();
+            throw;
+        }
+    }
+
+    /// <summary>Bytes of the largest upload of a batch that has room for so many page numbers and path rows, and rows.</summary>
+    private int UploadBytes(int variableInts, int maxRows)
+    {
+        var (rows, logitRows) = LargestBuckets(maxRows);
+        return checked(new RoundLayout(rows, logitRows, _rotaryDim).Items + (_mostItems * sizeof(AttentionItem)) + (variableInts * sizeof(int)) + 16);
+    }
+
+    private (int Rows, int LogitRows) LargestBuckets(int maxRows)
+        => (CudaLayout.BucketOf(Math.Min(maxRows, _plan.MaxRows)), _plan.MaxLogitRows == 0 ? 0 : CudaLayout.BucketOf(_plan.MaxLogitRows));
 
     private void Bind(CudaTurn turn, CudaKv? kv, int variableInts, int rotaryDim, int maxRows)
     {
         (_kv, _rotaryDim) = (kv, rotaryDim);
         var maxContext = kv is null ? 1 : _plan.MaxContext > 0 ? Math.Min(_plan.MaxContext, kv.Shape.Rows) : kv.Shape.Rows;
-        var mostItems = _attends ? AttentionWork.Most(maxContext, CudaLayout.MostRows) : 0;
-        var (most, mostLogits) = (CudaLayout.BucketOf(Math.Min(maxRows, _plan.MaxRows)), _plan.MaxLogitRows == 0 ? 0 : CudaLayout.BucketOf(_plan.MaxLogitRows));
-        var largest = new RoundLayout(most, mostLogits, rotaryDim);
-        _uploadBytes = checked(largest.Items + (mostItems * sizeof(AttentionItem)) + (variableInts * sizeof(int)) + 16);
+        _mostItems = _attends ? AttentionWork.Most(maxContext, CudaLayout.MostRows) : 0;
+        _uploadBytes = UploadBytes(variableInts, maxRows);
         _buffers.Get(turn, BufferUse.Upload, 0, _uploadBytes);
         _staging = turn.AllocatePinned(_uploadBytes + (CudaLayout.MostRows * sizeof(RowAnswer)) + 16);
         NativeMemory.Clear(_staging.Host, (nuint)_staging.Bytes);
@@ -256,7 +267,8 @@ internal sealed unsafe class CudaProgram : IForwardProgram, IRowAnswers
         }
 
         _upload = new RoundUpload(kv, _work, rotaryDim, maxContext);
-        _translator = new PlanTranslator(_plan, _backend, kv, _buffers, maxContext, mostItems, rotaryDim);
+        _translator = new PlanTranslator(_plan, _backend, kv, _buffers, maxContext, _mostItems, rotaryDim);
+        var (most, mostLogits) = LargestBuckets(maxRows);
         _launches[IndexOf(most, mostLogits)] = _translator.Translate(turn, _backend.Staging(turn), most, mostLogits); // loads weights, and makes all buffers
         foreach (var kept in _plan.MaxRows > CudaLayout.MostRows ? _kept : [])
         {
@@ -283,6 +295,35 @@ internal sealed unsafe class CudaProgram : IForwardProgram, IRowAnswers
         _last = null;
     }
 
+    private void Compute(RowBatch batch, BackendKv? kv, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(batch);
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        _check.Require(batch, kv);
+        ObjectDisposedException.ThrowIf(kv is CudaKv { IsDisposed: true }, kv!);
+        cancellationToken.ThrowIfCancellationRequested();
+        using var turn = _backend.Context.Enter();
+        RequireBound(turn, (CudaKv?)kv, batch);
+        foreach (var kept in _kept)
+        {
+            kept.Forget();
+        }
+
+        _top?.Forget();
+        Array.Fill(_answers, new RowAnswer { Chosen = -1 });
+        _isWhole = batch.Count <= CudaLayout.MostRows;
+        _logitRows = 0;
+        for (var first = 0; first < batch.Count; first += CudaLayout.MostRows)
+        {
+            // Nothing is left half done: a row whose keys were written and that nobody commits is forgotten.
+            cancellationToken.ThrowIfCancellationRequested();
+            var rows = Math.Min(CudaLayout.MostRows, batch.Count - first);
+            var wanted = LogitRowsOf(batch, first, rows, _logitRows);
+            RunPass(turn, batch, first, rows, _logitRows, wanted);
+            _logitRows += wanted;
+        }
+    }
+
     /// <summary>How many of the wanted rows lie in a pass; they stand in the order of the rows where there is more than one.</summary>
     private static int LogitRowsOf(RowBatch batch, int first, int rows, int logits)
     {
@@ -304,9 +345,9 @@ internal sealed unsafe class CudaProgram : IForwardProgram, IRowAnswers
     {
         var (bucket, logitBucket) = (CudaLayout.BucketOf(rows), logitRows == 0 ? 0 : CudaLayout.BucketOf(logitRows));
         var launches = _launches[IndexOf(rows, logitRows)] ??= _translator!.Translate(turn, _backend.Staging(turn), bucket, logitBucket);
-        if (launches.HasRun && launches.Graph is null && !_backend.IsSynchronous)
+        if (!_backend.IsSynchronous)
         {
-            launches.Graph = turn.Record(launches.All);
+            launches.Record(turn);
         }
 
         _last = launches;

@@ -56,5 +56,6 @@ internal sealed class DeviceBuffers : IDisposable
         }
 
         _buffers.Clear();
+        Bytes = 0;
     }
 }

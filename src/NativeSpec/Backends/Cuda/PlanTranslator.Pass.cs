@@ -87,7 +87,7 @@ internal sealed partial class PlanTranslator
 
         private static ulong GainOf(RmsGain? norm) => norm is { } gain ? ((CudaVector)gain.Gain).Memory.Handle : 0;
 
-        private readonly void Move(CudaKv kv) => _launches.Add(_kernels["move_kv_rows"], 2 * kv.Shape.Layers, 1, 256, 0, new MoveKvRowsArguments
+        private readonly void Move(CudaKv kv) => _launches.Add(_kernels["move_kv_rows"], 2 * kv.Shape.Layers, 1, 0, new MoveKvRowsArguments
         {
             Planes = kv.Planes,
             From = Upload(_round.MoveFrom),
@@ -100,7 +100,7 @@ internal sealed partial class PlanTranslator
         private readonly void Embed(EmbedStep step)
         {
             var (table, format) = ((CudaWeight)step.Table).Table(_turn, _staging);
-            _launches.Add(_kernels["embed"], _rows, 1, 256, 0, new EmbedArguments
+            _launches.Add(_kernels["embed"], _rows, 1, 0, new EmbedArguments
             {
                 Table = table.Handle,
                 Tokens = Upload(_round.Tokens),
@@ -122,7 +122,7 @@ internal sealed partial class PlanTranslator
         }
 
         private readonly void Finish(Rows from, Rows into, RmsGain? norm, ulong source, ulong partials, int segments, ulong bias, Epilogue epilogue, ulong x)
-            => _launches.Add(_kernels["finish_rows"], RowsOf(into), 1, CudaKernels.NormThreads(into.Width), CudaKernels.NormBytes(into.Width), new FinishRowsArguments
+            => _launches.Add(_kernels["finish_rows"], RowsOf(into), 1, CudaKernels.NormBytes(into.Width), new FinishRowsArguments
             {
                 X = x,
                 Partials = partials,
@@ -135,7 +135,7 @@ internal sealed partial class PlanTranslator
                 Width = into.Width,
                 Epilogue = (int)epilogue,
                 Epsilon = norm?.Epsilon ?? 0,
-            });
+            }, threads: CudaKernels.NormThreads(into.Width));
 
         /// <summary>Takes the wanted rows out, with what they wait for, and norms them in the same go where a norm follows. Returns how many further steps that was.</summary>
         private int Gather(GatherStep step, int at)
@@ -206,7 +206,7 @@ internal sealed partial class PlanTranslator
             var operand = _of._buffers.Get(_turn, BufferUse.Operand, CudaLayout.FilledColumns(x.Width), CudaLayout.ActivationBytes(x.Width, CudaLayout.MostRows));
             var waits = _waiting == x;
             _waiting = waits ? null : _waiting;
-            _launches.Add(_kernels["rms_norm"], RowsOf(x), 1, CudaKernels.NormThreads(x.Width), CudaKernels.NormBytes(x.Width), new RmsNormArguments
+            _launches.Add(_kernels["rms_norm"], RowsOf(x), 1, CudaKernels.NormBytes(x.Width), new RmsNormArguments
             {
                 X = Value(x),
                 Partials = waits ? Partials() : 0,
@@ -218,7 +218,7 @@ internal sealed partial class PlanTranslator
                 Width = x.Width,
                 IsBF16 = bf16 ? 1 : 0,
                 Epsilon = step.Norm?.Epsilon ?? 0,
-            });
+            }, threads: CudaKernels.NormThreads(x.Width));
             return (operand, 1);
         }
 
@@ -228,7 +228,7 @@ internal sealed partial class PlanTranslator
             var device = _of._backend.Device;
             var (ring, bytes) = CudaLayout.Ring(matrix.Format, bucket, device.SharedBytes);
             var slabs = CudaLayout.Slabs(matrix.Out);
-            _launches.Add(_kernels[CudaKernels.MatMulName(matrix.Format, bucket)], Math.Min(slabs * segments, 2 * device.Multiprocessors), 1, CudaKernels.MatMulThreads, bytes, new MatMulArguments
+            _launches.Add(_kernels[CudaKernels.MatMulName(matrix.Format, bucket)], Math.Min(slabs * segments, 2 * device.Multiprocessors), 1, bytes, new MatMulArguments
             {
                 Weights = matrix.Memory.Handle,
                 X = x,
@@ -241,7 +241,7 @@ internal sealed partial class PlanTranslator
                 SwiGlu = swiGluScale != 0 ? 1 : 0,
                 Scale = scale,
                 SwiGluScale = swiGluScale,
-            }, matrix.Memory.Bytes);
+            }, weightBytes: matrix.Memory.Bytes);
         }
 
         private readonly ulong PackedValue(Rows value) => _of._buffers.Get(
@@ -252,7 +252,7 @@ internal sealed partial class PlanTranslator
             var (a, kv) = (step.Attention, _of._kv!);
             var waits = _waiting == step.Qkv;
             _waiting = waits ? null : _waiting;
-            _launches.Add(_kernels["rope_append"], _rows, (a.Heads + (2 * a.KvHeads) + 3) / 4, 128, 4 * 128 * sizeof(float), new RopeAppendArguments
+            _launches.Add(_kernels["rope_append"], _rows, (a.Heads + (2 * a.KvHeads) + 3) / 4, 4 * 128 * sizeof(float), new RopeAppendArguments
             {
                 Partials = waits ? Partials() : Value(step.Qkv),
                 Bias = waits ? _bias : 0,
@@ -291,7 +291,7 @@ internal sealed partial class PlanTranslator
             var maximaSums = _of._buffers.Get(_turn, BufferUse.MaximaSums, 0, pairs * 8);
             var weighted = _of._buffers.Get(_turn, BufferUse.Weighted, 0, pairs * width * sizeof(float));
             var block = Upload(0);
-            _launches.Add(_kernels[$"tree_attention_{width}"], 2 * _of._backend.Device.Multiprocessors, 1, 128, CudaLayout.AttentionBytes(width), new TreeAttentionArguments
+            _launches.Add(_kernels[$"tree_attention_{width}"], 2 * _of._backend.Device.Multiprocessors, 1, CudaLayout.AttentionBytes(width), new TreeAttentionArguments
             {
                 Q = Queries(a),
                 Keys = kv.Keys(a.Layer),
@@ -314,7 +314,7 @@ internal sealed partial class PlanTranslator
                 Scale = a.Scale * Log2E,
             });
             var packed = PackedValue(step.Into);
-            _launches.Add(_kernels["attention_fold"], _rows, (a.Heads + 3) / 4, 128, 0, new AttentionFoldArguments
+            _launches.Add(_kernels["attention_fold"], _rows, (a.Heads + 3) / 4, 0, new AttentionFoldArguments
             {
                 MaximaSums = maximaSums,
                 Weighted = weighted,
@@ -331,12 +331,12 @@ internal sealed partial class PlanTranslator
             _packed[step.Into] = (packed, 1);
         }
 
-        private readonly void Choose(Rows logits) => _launches.Add(_kernels["choose"], _logitRows, 1, CudaKernels.ChooseThreads(logits.Width), CudaKernels.ChooseBytes, new ChooseArguments
+        private readonly void Choose(Rows logits) => _launches.Add(_kernels["choose"], _logitRows, 1, CudaKernels.ChooseBytes, new ChooseArguments
         {
             Logits = Value(logits),
             Rules = Upload(_round.Rules),
             Answers = _of._buffers.Get(_turn, BufferUse.Answers, 0, CudaLayout.MostRows * 16),
             Vocabulary = logits.Width,
-        });
+        }, threads: CudaKernels.ChooseThreads(logits.Width));
     }
 }

@@ -76,7 +76,8 @@ internal sealed unsafe class TopRows(int vocabulary, int rows)
             Vocabulary = vocabulary,
             K = _most,
         };
-        turn.Launch(new KernelLaunch(backend.Kernels["top_k"], count, 1, CudaKernels.TopKThreads, CudaKernels.TopKBytes, (nint)(&arguments), IsDependent: false));
+        var kernel = backend.Kernels["top_k"];
+        turn.Launch(new KernelLaunch(kernel, count, 1, kernel.Threads, CudaKernels.TopKBytes, (nint)(&arguments), IsDependent: false));
         var bytes = (long)count * _most * sizeof(int);
         turn.Download(_host!.Host, buffers[BufferUse.TopIds, 0], bytes);
         turn.Download(_host.Host + ((long)rows * Most * sizeof(int)), buffers[BufferUse.TopValues, 0], bytes);

@@ -5,7 +5,7 @@ namespace NativeSpec.Chat.Templates;
 /// <summary>The arguments of a call, evaluated.</summary>
 /// <param name="Positional">By their place.</param>
 /// <param name="Named">By their names, in order.</param>
-internal sealed record CallArguments(Value[] Positional, KeyValuePair<string, Value>[] Named)
+internal sealed record CallArguments(Value[] Positional, NamedArgument[] Named)
 {
     public int Count => Positional.Length;
 
@@ -46,4 +46,20 @@ internal sealed record CallArguments(Value[] Positional, KeyValuePair<string, Va
 
         return bound;
     }
+}
+
+/// <summary>An argument that is given by its name.</summary>
+/// <param name="Key">The name.</param>
+/// <param name="Value">The argument.</param>
+internal readonly record struct NamedArgument(string Key, Value Value)
+{
+    private readonly MarkedText? _text;
+
+    private NamedArgument(MarkedText text, Value value)
+        : this(text.Text, value) => _text = text;
+
+    /// <summary>The name as text that knows where it comes from: <c>**x</c> hands over the keys of data.</summary>
+    public StringValue Text => new(_text ?? MarkedText.OfTemplate(Key));
+
+    public static NamedArgument Of(MarkedText text, Value value) => new(text, value);
 }

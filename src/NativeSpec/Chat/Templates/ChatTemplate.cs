@@ -39,7 +39,7 @@ public sealed class ChatTemplate
     {
         ArgumentNullException.ThrowIfNull(data);
         var frame = new Frame(null);
-        var values = new JsonValues();
+        var values = new JsonValues(_source);
         foreach (var (name, text) in tokens ?? new Dictionary<string, string>())
         {
             frame.Set(name, StringValue.OfTemplate(text));

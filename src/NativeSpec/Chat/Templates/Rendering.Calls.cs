@@ -37,10 +37,11 @@ internal sealed partial class Rendering
             throw Error($"the macro '{name}' takes at most {names.Length} arguments; {arguments.Count} are given");
         }
 
-        var more = new DictValue();
+        var more = new DictValue(Equality);
         Dictionary<string, Value> named = new(StringComparer.Ordinal);
-        foreach (var (key, value) in arguments.Named)
+        foreach (var argument in arguments.Named)
         {
+            var (key, value) = argument;
             if (key == "caller")
             {
                 frame.Set(key, value);
@@ -51,7 +52,7 @@ internal sealed partial class Rendering
             }
             else if (signature.TakesMoreNamed)
             {
-                more.Set(StringValue.OfTemplate(key), value);
+                more.Set(argument.Text, value);
             }
             else
             {

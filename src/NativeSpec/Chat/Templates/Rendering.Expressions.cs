@@ -29,17 +29,17 @@ internal sealed partial class Rendering
     }
 
     /// <summary>Which of two values is less.</summary>
-    public int Compare(string op, Value x, Value y) => ValueEquality.Compare(x, y)
+    public int Compare(string op, Value x, Value y) => Equality.Compare(x, y)
         ?? throw Error(Undefinedness(x) ?? Undefinedness(y) ?? $"'{op}' does not compare {x.TypeName} with {y.TypeName}");
 
     /// <summary>Whether a text, a list or a dictionary holds a value.</summary>
     public bool Contains(Value container, Value value) => container switch
     {
         StringValue text => value is StringValue part
-            ? text.Text.Contains(part.Text, StringComparison.Ordinal)
+            ? Texts.Contains(this, text.Text, part.Text)
             : throw Error(Undefinedness(value) ?? $"'in' looks for text in text, and not for {value.TypeName}"),
         DictValue dict => dict.Find(value) is not null,
-        ListValue or GeneratorValue or UndefinedValue => Items(container).Any(item => ValueEquality.Instance.Equals(item, value)),
+        ListValue or GeneratorValue or UndefinedValue => Items(container).Any(item => Equality.Equals(item, value)),
         _ => throw Error($"'in' does not look into a value of type {container.TypeName}"),
     };
 
@@ -203,8 +203,8 @@ internal sealed partial class Rendering
             _at = compare.Position;
             var holds = op switch
             {
-                "==" => ValueEquality.Instance.Equals(left, right),
-                "!=" => !ValueEquality.Instance.Equals(left, right),
+                "==" => Equality.Equals(left, right),
+                "!=" => !Equality.Equals(left, right),
                 "in" => Contains(right, left),
                 "not in" => !Contains(right, left),
                 "<" => Compare(op, left, right) < 0,
@@ -238,7 +238,7 @@ internal sealed partial class Rendering
 
     private DictValue Dict(DictExpression expression, Frame frame)
     {
-        var dict = new DictValue();
+        var dict = new DictValue(Equality);
         foreach (var (key, value) in expression.Entries)
         {
             Charge(4 * ElementRoom);
@@ -258,7 +258,7 @@ internal sealed partial class Rendering
         var arguments = Arguments(call.Arguments, frame);
         if (caller is not null)
         {
-            arguments = arguments with { Named = [.. arguments.Named, new("caller", caller)] };
+            arguments = arguments with { Named = [.. arguments.Named, new NamedArgument("caller", caller)] };
         }
 
         _at = call.Position;
@@ -273,7 +273,7 @@ internal sealed partial class Rendering
         }
 
         List<Value> positional = [.. list.Positional.Select(argument => Evaluate(argument, frame))];
-        List<KeyValuePair<string, Value>> named = [.. list.Named.Select(argument => KeyValuePair.Create(argument.Name, Evaluate(argument.Value, frame)))];
+        List<NamedArgument> named = [.. list.Named.Select(argument => new NamedArgument(argument.Name, Evaluate(argument.Value, frame)))];
         if (list.List is not null)
         {
             positional.AddRange(Items(Evaluate(list.List, frame)));
@@ -282,7 +282,7 @@ internal sealed partial class Rendering
         if (list.Dict is not null)
         {
             var dict = Evaluate(list.Dict, frame) as DictValue ?? throw Error("'**' takes a dictionary");
-            named.AddRange(dict.Entries.Select(entry => KeyValuePair.Create(Printing.Text(this, entry.Key).Text, entry.Value)));
+            named.AddRange(dict.Entries.Select(entry => NamedArgument.Of(Printing.Text(this, entry.Key), entry.Value)));
         }
 
         return new CallArguments([.. positional], [.. named]);

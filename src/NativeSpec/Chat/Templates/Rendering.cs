@@ -16,6 +16,8 @@ internal sealed partial class Rendering
     /// <summary>Macros and recursive loops that may be under way inside one another.</summary>
     private const int MaxCalls = 100;
 
+    private const int CharactersAStep = 64;
+
     private readonly TemplateSource _source;
     private readonly TimeProvider _clock;
     private readonly CancellationToken _cancellation;
@@ -32,6 +34,7 @@ internal sealed partial class Rendering
     public Rendering(TemplateSource source, long dataSize, TimeProvider clock, CancellationToken cancellation)
     {
         (_source, _clock, _cancellation) = (source, clock, cancellation);
+        Equality = new ValueEquality(this);
         _steps = 400_000 + (50 * dataSize);
         _room = 2_000_000 + (20 * dataSize);
     }
@@ -42,6 +45,9 @@ internal sealed partial class Rendering
         Continues,
         Breaks,
     }
+
+    /// <summary>How values are compared, in steps of this rendering.</summary>
+    public ValueEquality Equality { get; }
 
     /// <summary>The time, for strftime_now.</summary>
     public DateTimeOffset Now => _clock.GetLocalNow();
@@ -71,7 +77,7 @@ internal sealed partial class Rendering
     [DoesNotReturn]
     public void Raise(string message) => throw _source.Error(ChatTemplateFault.Raised, message, _at);
 
-    /// <summary>Counts an operation.</summary>
+    /// <summary>Counts an operation, and looks whether the stack has room for another: every way into depth goes through here.</summary>
     public void Step()
     {
         if (--_steps < 0)
@@ -79,10 +85,22 @@ internal sealed partial class Rendering
             throw OverLimit("more steps than such a conversation can need");
         }
 
-        if ((_steps & 0xfff) == 0)
+        if ((_steps & 0x3ff) == 0)
         {
             _cancellation.ThrowIfCancellationRequested();
         }
+
+        if (!RuntimeHelpers.TryEnsureSufficientExecutionStack())
+        {
+            throw OverLimit("more nesting than the stack holds");
+        }
+    }
+
+    /// <summary>Counts the reading of a text, many characters a step.</summary>
+    public void StepOver(int characters)
+    {
+        _steps -= characters / CharactersAStep;
+        Step();
     }
 
     /// <summary>Counts characters that are about to be made; before they are, so that no template can ask for more memory than that.</summary>
@@ -260,9 +278,5 @@ internal sealed partial class Rendering
     {
         _at = position;
         Step();
-        if (!RuntimeHelpers.TryEnsureSufficientExecutionStack())
-        {
-            throw OverLimit("more nesting than the stack holds");
-        }
     }
 }

@@ -33,6 +33,13 @@ public sealed class CudaAbsenceTests
         Assert.That(CudaLibrary.Open(""), Does.Contain("is empty"));
     }
 
+    [Test]
+    public void Open_ALibraryThatIsNoDriver_SaysSo()
+    {
+        var library = OperatingSystem.IsWindows() ? "kernel32.dll" : OperatingSystem.IsMacOS() ? "libSystem.B.dylib" : "libc.so.6";
+        Assert.That(CudaLibrary.Open(library), Is.EqualTo($"'{library}' ({CudaLibrary.PathVariable}) is no CUDA driver: it has no cuInit"));
+    }
+
     [TestCase("DEVICES", "0", "finds no device")]
     [TestCase("VERSION", "11040", "for CUDA 11.4; the kernels need one for 12.0")]
     public void Create_ADriverThatCannotServe_SaysWhyAndTheProcessorServes(string setting, string value, string why)
@@ -100,6 +107,28 @@ public sealed class CudaAbsenceTests
         Assert.That(
             () => new LlamaModel(weights.Config, weights.Tensors, backend, new ForwardLimits(8, 8, 1, 64)),
             Throws.TypeOf<CudaException>().With.Message.Contains("heads of 160"));
+    }
+
+    /// <summary>sm_86, sm_89 and sm_120 give a block 99 KB.</summary>
+    [Test]
+    public void Load_OnADeviceWithLittleSharedMemory_ComputesNarrowHeadsAndRefusesWideOnes()
+    {
+        CudaEmulator.Require();
+        var whole = CudaDevice.Find(0, out _)!;
+        var small = whole with { SharedBytes = 100 << 10, BlockSharedBytes = 99 << 10 };
+        using var narrow = new SyntheticModel(TestConfigs.Tiny with { NumHiddenLayers = 1 }, DType.BF16, 1);
+        using var wide = new SyntheticModel(TestConfigs.Tiny with { HeadDim = 128, NumHiddenLayers = 1 }, DType.BF16, 1);
+        var logits = new[] { whole, small }.Select(device =>
+        {
+            using var run = new ModelRun(new CudaBackend(device, new CudaOptions()), narrow.Config, narrow.Tensors);
+            return run.Append(run.Open(), [1, 2, 3], chunk: 3);
+        }).ToArray();
+
+        Assert.That(logits[1], Is.EqualTo(logits[0]));
+        using var backend = new CudaBackend(small, new CudaOptions());
+        Assert.That(
+            () => new LlamaModel(wide.Config, wide.Tensors, backend, new ForwardLimits(8, 8, 1, 64)),
+            Throws.TypeOf<CudaException>().With.Message.Contains("a multiple of 4 to 64 on a device that gives a block 101376 bytes").And.Message.Contains("108928 for heads to 128"));
     }
 
     private sealed class Lines : ILogger

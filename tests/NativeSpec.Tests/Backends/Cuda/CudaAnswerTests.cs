@@ -1,3 +1,4 @@
+using NativeSpec.Backends;
 using NativeSpec.Model;
 using NativeSpec.Sampling;
 using NativeSpec.Tensors;
@@ -43,6 +44,40 @@ public sealed class CudaAnswerTests
         }
     }
 
+    /// <summary>The kernel has more threads the larger the vocabulary, to a most.</summary>
+    [Test]
+    public void Choose_FromALargeVocabulary_TakesTheHostsToken()
+    {
+        const int Vocabulary = 8200;
+        using var weights = new SyntheticModel(TestConfigs.Tiny with { VocabSize = Vocabulary, NumHiddenLayers = 1 }, DType.BF16, 3);
+        using var run = new ModelRun(CudaEmulator.Create(), weights.Config, weights.Tensors);
+        var (tree, chooser) = (ModelRun.Chain(1, 8199, 3), new Chooser(Vocabulary));
+        var choices = new Choices(new SamplingRule(new SamplingOptions { Temperature = 1 }, 3, Vocabulary), tree, before: 0);
+        var rows = Forward(run, tree, choices);
+
+        for (var node = 0; node < tree.Count; node++)
+        {
+            Assert.That(((IRowAnswers)run.Model.Program).Answer(node).Chosen, Is.EqualTo(chooser.Choose(rows.Logits(node), choices.Describe(node))), $"node {node}");
+        }
+    }
+
+    [Test]
+    public void Answer_AfterAForwardThatWasCancelled_HasNoTokenThatOnlyThatOneAskedFor()
+    {
+        var tree = ModelRun.Chain(1, 2, 3);
+        var choices = new Choices(new SamplingRule(new SamplingOptions { Temperature = 1 }, 9, 300), tree, before: 0);
+        var (forest, answers) = (new Forest(1), (IRowAnswers)_run.Model.Program);
+        var sequence = _run.Open(64);
+        forest.Add(sequence, tree, 0, choices: choices);
+        Assert.That(() => _run.Model.Forward(forest, new CancellationToken(canceled: true)), Throws.InstanceOf<OperationCanceledException>());
+
+        forest.Clear();
+        forest.Add(sequence, tree, 0);
+        _run.Model.Forward(forest);
+
+        Assert.That(Enumerable.Range(0, 3).Select(row => answers.Answer(row).Chosen), Is.All.EqualTo(-1));
+    }
+
     [Test]
     public void Choose_RulesThatOnlyTheHostKnows_AreChosenThere()
     {
@@ -83,11 +118,13 @@ public sealed class CudaAnswerTests
         }
     }
 
-    private IForwardResult Forward(TokenTree tree, IRowChoices? choices)
+    private IForwardResult Forward(TokenTree tree, IRowChoices? choices) => Forward(_run, tree, choices);
+
+    private static IForwardResult Forward(ModelRun run, TokenTree tree, IRowChoices? choices)
     {
         var forest = new Forest(1);
-        forest.Add(_run.Open(64), tree, 0, choices: choices);
-        return _run.Model.Forward(forest);
+        forest.Add(run.Open(64), tree, 0, choices: choices);
+        return run.Model.Forward(forest);
     }
 
     private sealed class Choices(SamplingRule rule, TokenTree tree, long before) : IRowChoices

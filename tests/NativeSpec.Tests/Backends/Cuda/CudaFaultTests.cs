@@ -95,6 +95,28 @@ public sealed class CudaFaultTests
         Assert.That(() => run.Append(sequence, [1]), Throws.TypeOf<BackendFaultedException>().With.Message.Contains("matmul_bf16_8"));
     }
 
+    [TestCase("cuStreamBeginCapture_v2")]
+    [TestCase("cuLaunchKernel")]
+    [TestCase("cuLaunchKernelEx")]
+    [TestCase("cuGraphInstantiateWithFlags")]
+    public void Run_AGraphThatTheDriverRefuses_IsLaunchedKernelByKernelFromThenOn(string call)
+    {
+        using var weights = new SyntheticModel(TestConfigs.Tiny with { NumHiddenLayers = 1 }, DType.BF16, 3);
+        using var run = new ModelRun(CudaEmulator.Create(), weights.Config, weights.Tensors);
+        var (straight, refused) = (run.Open(), run.Open());
+        var faults = CudaEmulator.Count("faults");
+        var logits = run.Append(refused, [1]); // kernel by kernel, as the first time always
+        CudaEmulator.Set("FAIL", $"{call},1,2");
+        var graphs = CudaEmulator.Count("graph_launches");
+        logits.AddRange(run.Append(refused, [2, 3, 4]));
+
+        Assert.That(CudaEmulator.Count("faults") - faults, Is.EqualTo(1));
+        Assert.That(CudaEmulator.Count("graph_launches") - graphs, Is.Zero, "it is not tried again");
+        Assert.That(run.Append(straight, [1, 2, 3, 4]), Is.EqualTo(logits));
+        run.Append(straight, [.. Enumerable.Range(5, 18)], chunk: 9);
+        Assert.That(CudaEmulator.Count("graph_launches") - graphs, Is.EqualTo(1), "other buckets have theirs");
+    }
+
     private static GenerationOptions Options => new() { MaxTokens = 40, Temperature = 0, Speculation = SpeculationOptions.Off };
 
     internal static InferenceEngine Open(TestFolder folder) => InferenceEngine.Load(folder.Path, new EngineOptions

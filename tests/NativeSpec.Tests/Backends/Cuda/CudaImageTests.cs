@@ -1,6 +1,8 @@
+using System.Globalization;
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.RegularExpressions;
+using NativeSpec.Backends.Cuda;
 using NativeSpec.Backends.Cuda.Driver;
 
 namespace NativeSpec.Tests.Backends.Cuda;
@@ -42,6 +44,28 @@ public sealed partial class CudaImageTests
             .SelectMany(name => name.Contains('#') ? Formats.Select(format => name.Replace("##name##", format).Replace("##name", format)) : [name]);
         Assert.That(Entries().Matches(text).Select(match => match.Groups[1].Value), Is.EquivalentTo(kernels));
     }
+
+    /// <summary>A kernel launched with more threads than it was compiled for does not start, on any device.</summary>
+    [Test]
+    public void EveryKernel_IsLaunchedWithTheThreadsItWasCompiledFor([Values(80, 90, 120)] int capability)
+    {
+        var bounds = Bounds().Matches(Encoding.UTF8.GetString(CudaImage.For(capability))).ToDictionary(match => match.Groups[1].Value, match => int.Parse(match.Groups[2].Value, CultureInfo.InvariantCulture));
+        var device = new CudaDevice(0, 0, "", capability, 1L << 30, 8, 164 << 10, 163 << 10);
+
+        Assert.That(CudaKernels.All(device).Select(kernel => (kernel.Name, kernel.Threads)), Is.EquivalentTo(bounds.Select(bound => (bound.Key, bound.Value))));
+        foreach (var vocabulary in new[] { 1, 300, 4096, 4097, 8192, 8193, 128_256, 262_144 })
+        {
+            Assert.That(CudaKernels.ChooseThreads(vocabulary), Is.InRange(32, bounds["choose"]), $"a vocabulary of {vocabulary}");
+        }
+
+        foreach (var width in new[] { 4, 4096, 4100, 24_000 })
+        {
+            Assert.That(CudaKernels.NormThreads(width), Is.InRange(32, Math.Min(bounds["rms_norm"], bounds["finish_rows"])), $"rows of {width}");
+        }
+    }
+
+    [GeneratedRegex(@"\.entry (\w+)\([^)]*\)\s*\.maxntid (\d+), 1, 1")]
+    private static partial Regex Bounds();
 
     [GeneratedRegex(@"\.entry (\w+)\(")]
     private static partial Regex Entries();

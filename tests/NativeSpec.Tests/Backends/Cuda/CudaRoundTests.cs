@@ -1,3 +1,4 @@
+using NativeSpec.Backends;
 using NativeSpec.Backends.Cuda;
 using NativeSpec.Backends.Native;
 using NativeSpec.Engine;
@@ -102,6 +103,66 @@ public sealed class CudaRoundTests
         }
 
         Assert.That(backend.MemoryInfo().Free, Is.Positive);
+    }
+
+    [Test]
+    public void Dispose_WithinATurn_IsRefusedAndLeavesTheKernelsLoaded()
+    {
+        using var weights = new SyntheticModel(TestConfigs.Tiny with { NumHiddenLayers = 1 }, DType.BF16, 3);
+        var backend = CudaEmulator.Create();
+        using var run = new ModelRun(backend, weights.Config, weights.Tensors);
+        using (backend.Context.Enter())
+        {
+            Assert.That(backend.Dispose, Throws.InvalidOperationException.With.Message.Contains("while a thread uses it"));
+        }
+
+        Assert.That(run.Append(run.Open(), [1])[0], Has.All.Not.NaN);
+    }
+
+    [Test]
+    public void Scratch_Larger_GivesTheSmallerBackFirst()
+    {
+        using var backend = CudaEmulator.Create();
+        using var turn = backend.Context.Enter();
+        var staging = backend.Staging(turn);
+        var before = turn.MemoryInfo().Free;
+        staging.Scratch(turn, 1 << 20);
+        staging.Scratch(turn, 2 << 20);
+
+        Assert.That(before - turn.MemoryInfo().Free, Is.InRange(2 << 20, (3 << 20) - 1));
+        staging.ReleaseScratch(turn);
+        Assert.That(turn.MemoryInfo().Free, Is.EqualTo(before));
+    }
+
+    /// <summary>There is room for one program's buffers, not for two.</summary>
+    [Test]
+    public void Forward_InAnotherCache_GivesTheBuffersBackBeforeItMakesThemAnew()
+    {
+        using var weights = new SyntheticModel(TestConfigs.Tiny with { NumHiddenLayers = 1 }, DType.BF16, 3);
+        var backend = CudaEmulator.Create();
+        using var run = new ModelRun(backend, weights.Config, weights.Tensors);
+        var (bytes, sequence) = (run.Model.Program.BufferBytes, run.Open());
+        var expected = run.Append(sequence, [1, 2]);
+        using var other = run.Model.CreateCache(4096);
+        Assert.That(run.Model.Program.BufferBytes, Is.EqualTo(bytes));
+        using (var turn = backend.Context.Enter())
+        {
+            var rest = turn.Allocate(turn.MemoryInfo().Free - (bytes / 2));
+            GC.KeepAlive(rest);
+        }
+
+        using var second = run.Open();
+        Assert.That(run.Append(second, [1, 2]), Is.EqualTo(expected));
+    }
+
+    [Test]
+    public void Prepare_ALargerBatchThanTheProgramWasBoundWith_IsRefused()
+    {
+        using var weights = new SyntheticModel(TestConfigs.Tiny with { NumHiddenLayers = 1 }, DType.BF16, 3);
+        using var run = new ModelRun(CudaEmulator.Create(), weights.Config, weights.Tensors);
+        var large = new RowBatch(128, 100_000, TestConfigs.Tiny.HeadDim);
+
+        Assert.That(() => run.Model.Program.Prepare(run.Cache.Storage, large), Throws.ArgumentException.With.Message.Contains("100000 pages").And.Message.Contains("this program was bound with"));
     }
 
     [Test]

@@ -4,9 +4,9 @@ namespace NativeSpec.Backends.Cuda.Driver;
 
 /// <summary>A device's primary context, a stream of its own, and all that was taken there. An engine is loaded on one thread, computes on another and
 /// is disposed on a third, so no thread owns the context: whoever wants something takes a turn (<see cref="Enter"/>), in which it is current, and
-/// two turns at once are refused. All calls of the driver are methods of <see cref="CudaTurn"/>, which cannot leave its stack frame: so there are
-/// none without a turn, and none in a finalizer.</summary>
-/// <remarks>The first sticky error (<see cref="CudaErrors.IsSticky"/>), and any error once work was given to the device, is the end: the context is
+/// two turns at once are refused. Work and memory are had by methods of <see cref="CudaTurn"/>, which cannot leave its stack frame: so there is
+/// no such call without a turn, and none in a finalizer.</summary>
+/// <remarks>The first sticky error (<see cref="CudaErrors.IsSticky"/>), any error of a wait for the stream, and any of a round that was begun, is the end: the context is
 /// faulted and every later turn is refused with that error.</remarks>
 internal sealed unsafe class CudaContext : IDisposable
 {
@@ -64,11 +64,7 @@ internal sealed unsafe class CudaContext : IDisposable
             }
 
             Check(CudaMethods.CtxSetCurrent(_context), "the device's context cannot be made current");
-            while (_dead.TryDequeue(out var dead))
-            {
-                GiveBack(dead);
-            }
-
+            Collect();
             return turn;
         }
         catch
@@ -111,6 +107,15 @@ internal sealed unsafe class CudaContext : IDisposable
         _ = Again(() => CudaMethods.StreamDestroy(Stream));
         _ = CudaMethods.CtxSetCurrent(0);
         _ = Again(() => CudaMethods.DevicePrimaryCtxRelease(Device.Handle));
+    }
+
+    /// <summary>Gives back what is noted. Within a turn.</summary>
+    internal void Collect()
+    {
+        while (_dead.TryDequeue(out var dead))
+        {
+            GiveBack(dead);
+        }
     }
 
     internal void Leave() => Volatile.Write(ref _inTurn, 0);

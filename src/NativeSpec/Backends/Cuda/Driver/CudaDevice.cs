@@ -77,8 +77,8 @@ internal sealed record CudaDevice(int Number, int Handle, string Name, int Capab
 
         reason = found!.Capability < LeastCapability
             ? $"the CUDA device {place}, {found.Name}, has compute capability {found.Capability / 10}.{found.Capability % 10}; the kernels need {LeastCapability / 10}.{LeastCapability % 10}"
-            : found.BlockSharedBytes < CudaLayout.MostSharedBytes
-            ? $"the CUDA device {place}, {found.Name}, gives a block {found.BlockSharedBytes} bytes of shared memory; the kernels need {CudaLayout.MostSharedBytes}"
+            : found.BlockSharedBytes < CudaKernels.LeastSharedBytes
+            ? $"the CUDA device {place}, {found.Name}, gives a block {found.BlockSharedBytes} bytes of shared memory; the kernels need {CudaKernels.LeastSharedBytes}"
             : null;
         return reason is null ? found : null;
 

@@ -48,6 +48,12 @@ internal static unsafe class CudaLibrary
             return path is null ? $"no CUDA driver is installed: there is no {name}" : $"no CUDA driver could be loaded from '{path}' ({PathVariable})";
         }
 
+        if (!NativeLibrary.TryGetExport(library, "cuInit", out _))
+        {
+            NativeLibrary.Free(library);
+            return path is null ? $"{name} is no CUDA driver: it has no cuInit" : $"'{path}' ({PathVariable}) is no CUDA driver: it has no cuInit";
+        }
+
         NativeImports.Provide(CudaMethods.Library, library);
         if (CudaMethods.Init(0) is var code and not 0)
         {

@@ -3,7 +3,8 @@ using System.Runtime.InteropServices;
 namespace NativeSpec.Backends.Cuda.Driver;
 
 /// <summary>The part of the CUDA driver's interface that is used, by its own names; every argument is a number or an address. A call returns 0 or
-/// an error's number (<see cref="CudaErrors"/>). Called from <see cref="CudaTurn"/> and nowhere else, once a device is there.</summary>
+/// an error's number (<see cref="CudaErrors"/>). Called from <see cref="CudaTurn"/> once there is
+/// a context; <see cref="CudaLibrary"/> and <see cref="CudaDevice"/> ask what there is, <see cref="CudaContext"/> takes the context and gives back.</summary>
 internal static unsafe partial class CudaMethods
 {
     /// <summary>The name under which <see cref="CudaLibrary"/> hands over the library it has found.</summary>

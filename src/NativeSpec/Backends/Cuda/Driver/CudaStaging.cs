@@ -46,6 +46,7 @@ internal sealed unsafe class CudaStaging : IDisposable
             turn.Synchronize("weights are packed");
             _scratch?.Dispose();
             _scratch = null;
+            turn.Collect(); // or there would have to be room for both
             _scratch = turn.Allocate(bytes);
         }
 
@@ -58,6 +59,7 @@ internal sealed unsafe class CudaStaging : IDisposable
         turn.Synchronize("weights are packed");
         _scratch?.Dispose();
         _scratch = null;
+        turn.Collect();
     }
 
     public void Dispose()

@@ -7,9 +7,13 @@ namespace NativeSpec.Backends.Cuda.Driver;
 internal readonly unsafe ref struct CudaTurn(CudaContext context)
 {
     private const uint DependentLaunch = LaunchAttribute.ProgrammaticStreamSerialization;
+    private const int CaptureInvalidated = 901;
 
     /// <summary>Ends the turn.</summary>
     public void Dispose() => context.Leave();
+
+    /// <summary>Gives back now what was disposed in this turn, whose work is done, so that its memory can be had anew.</summary>
+    public void Collect() => context.Collect();
 
     /// <summary>Device memory, of any content.</summary>
     /// <exception cref="CudaException">There is none; the message says how much was asked for and how much is free.</exception>
@@ -99,6 +103,7 @@ internal readonly unsafe ref struct CudaTurn(CudaContext context)
     }
 
     /// <summary>Records launches as a graph.</summary>
+    /// <exception cref="CudaException">They cannot be recorded; the stream takes them one by one as before.</exception>
     public CudaResource Record(ReadOnlySpan<KernelLaunch> launches)
     {
         const int OfThisThread = 1;
@@ -119,17 +124,16 @@ internal readonly unsafe ref struct CudaTurn(CudaContext context)
         }
 
         EndCapture(&graph);
-        var code = CudaMethods.GraphInstantiate(&executable, graph, flags: 0);
+        var code = graph == 0 ? CaptureInvalidated : CudaMethods.GraphInstantiate(&executable, graph, flags: 0);
         Destroy(graph);
-        context.Check(graph == 0 && code == 0 ? 901 : code, "a graph cannot be made ready");
+        context.Check(code, "a graph cannot be made ready");
         return context.Take(ResourceKind.Graph, (ulong)executable);
     }
 
     /// <summary>A stream that goes on recording is of no more use.</summary>
     private void EndCapture(nint* graph)
     {
-        const int Invalidated = 901;
-        if (CudaMethods.StreamEndCapture(context.Stream, graph) is var code and not (0 or Invalidated))
+        if (CudaMethods.StreamEndCapture(context.Stream, graph) is var code and not (0 or CaptureInvalidated))
         {
             throw context.Lose(code, "a graph cannot be recorded to its end");
         }
@@ -193,8 +197,8 @@ internal readonly unsafe ref struct CudaTurn(CudaContext context)
         static string Log(byte[] log) => Encoding.UTF8.GetString(log.AsSpan(0, Math.Max(Array.IndexOf(log, (byte)0), 0))).ReplaceLineEndings(" ");
     }
 
-    /// <summary>A kernel of a module, which may take so much dynamic shared memory.</summary>
-    public CudaKernel Kernel(CudaResource module, string name, int sharedBytes)
+    /// <summary>A kernel of a module, which may take so many threads and so much dynamic shared memory.</summary>
+    public CudaKernel Kernel(CudaResource module, string name, int threads, int sharedBytes)
     {
         const int MaxDynamicSharedBytes = 8, Always = 48 << 10;
         nint function;
@@ -208,18 +212,21 @@ internal readonly unsafe ref struct CudaTurn(CudaContext context)
             context.Check(CudaMethods.FuncSetAttribute(function, MaxDynamicSharedBytes, sharedBytes), $"the kernel {name} cannot have {sharedBytes} bytes of shared memory");
         }
 
-        return new CudaKernel(name, function);
+        return new CudaKernel(name, function, threads);
     }
 }
 
 /// <summary>A kernel that is loaded.</summary>
-internal sealed record CudaKernel(string Name, nint Function);
+/// <param name="Name">Its name.</param>
+/// <param name="Function">The driver's handle.</param>
+/// <param name="Threads">Threads of a block: most are launched with so many, and none with more.</param>
+internal sealed record CudaKernel(string Name, nint Function, int Threads);
 
 /// <summary>One launch.</summary>
 /// <param name="Kernel">The kernel.</param>
 /// <param name="GridX">Blocks, by</param>
 /// <param name="GridY">so many.</param>
-/// <param name="Threads">Threads of a block.</param>
+/// <param name="Threads">Threads of a block, <see cref="CudaKernel.Threads"/> or fewer.</param>
 /// <param name="SharedBytes">Dynamic shared memory of a block.</param>
 /// <param name="Arguments">The kernel's one argument, in memory that lasts until the launch was given to the stream.</param>
 /// <param name="IsDependent">It may begin before the kernel in front has ended (programmatic dependent launch).</param>

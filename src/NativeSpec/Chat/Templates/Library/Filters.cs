@@ -174,7 +174,7 @@ internal static class Filters
         arguments.Bind(rendering, "length", 0);
         return of switch
         {
-            StringValue text => Value.Of(Texts.Count(text.Text)),
+            StringValue text => Value.Of(Texts.Count(rendering, text.Text)),
             ListValue list => Value.Of(list.Items.Length),
             DictValue dict => Value.Of(dict.Entries.Count),
             UndefinedValue => Value.Of(0),
@@ -286,14 +286,14 @@ internal static class Filters
         var indent = bound[1] switch
         {
             null or NoneValue => null,
-            StringValue text => text.Text,
-            var width => ((StringValue)Texts.Repeat(rendering, StringValue.OfTemplate(" "), Texts.RequireWhole(rendering, width))).Text,
+            StringValue text => text.Marked,
+            var width => ((StringValue)Texts.Repeat(rendering, StringValue.OfTemplate(" "), Texts.RequireWhole(rendering, width))).Marked,
         };
-        var (comma, colon) = (indent is null ? ", " : ",", ": ");
+        var (comma, colon) = (MarkedText.OfTemplate(indent is null ? ", " : ","), MarkedText.OfTemplate(": "));
         if (bound[2] is { } separators and not NoneValue)
         {
             (comma, colon) = rendering.Items(separators) is [StringValue first, StringValue second]
-                ? (first.Text, second.Text)
+                ? (first.Marked, second.Marked)
                 : throw rendering.Error("tojson takes two texts as separators");
         }
 

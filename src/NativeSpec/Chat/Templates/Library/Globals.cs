@@ -24,7 +24,8 @@ internal static class Globals
         {
             var format = arguments.Bind(rendering, "strftime_now()", 1, "format")[0] as StringValue ?? throw rendering.Error("strftime_now() takes a format as text");
             rendering.Charge(16L * format.Marked.Length);
-            return StringValue.OfTemplate(TimeFormat.Format(rendering, rendering.Now, format.Text));
+            var time = TimeFormat.Format(rendering, rendering.Now, format.Text);
+            return new StringValue(format.Marked.IsOfTemplate(0, format.Marked.Length) ? MarkedText.OfTemplate(time) : MarkedText.OfData(time));
         }),
     }.ToDictionary(function => function.Name, Value (function) => function, StringComparer.Ordinal);
 
@@ -74,7 +75,7 @@ internal static class Globals
 
     private static DictValue Dict(Rendering rendering, CallArguments arguments)
     {
-        var dict = new DictValue();
+        var dict = new DictValue(rendering.Equality);
         if (arguments.Count > 1)
         {
             throw rendering.Error("dict() takes one dictionary or list of pairs, and names");
@@ -91,10 +92,10 @@ internal static class Globals
             }
         }
 
-        foreach (var (name, value) in arguments.Named)
+        foreach (var argument in arguments.Named)
         {
             rendering.Charge(4 * Rendering.ElementRoom);
-            dict.Set(StringValue.OfTemplate(name), value);
+            dict.Set(argument.Text, argument.Value);
         }
 
         return dict;

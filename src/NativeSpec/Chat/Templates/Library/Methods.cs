@@ -86,10 +86,10 @@ internal static class Methods
 
     private static readonly Dictionary<string, Method> OfList = new(StringComparer.Ordinal)
     {
-        ["index"] = (r, self, args) => Array.FindIndex(((ListValue)self).Items, item => ValueEquality.Instance.Equals(item, args.Bind(r, "index()", 1, "value")[0]!)) is var place and >= 0
+        ["index"] = (r, self, args) => Array.FindIndex(((ListValue)self).Items, item => r.Equality.Equals(item, args.Bind(r, "index()", 1, "value")[0]!)) is var place and >= 0
             ? Value.Of(place)
             : throw r.Error("the value that index() looks for is not in the list"),
-        ["count"] = (r, self, args) => Value.Of(((ListValue)self).Items.Count(item => ValueEquality.Instance.Equals(item, args.Bind(r, "count()", 1, "value")[0]!))),
+        ["count"] = (r, self, args) => Value.Of(((ListValue)self).Items.Count(item => r.Equality.Equals(item, args.Bind(r, "count()", 1, "value")[0]!))),
         ["copy"] = (r, self, args) =>
         {
             args.Bind(r, "copy()", 0);
@@ -194,6 +194,7 @@ internal static class Methods
     private static int Find(Rendering rendering, Value self, CallArguments arguments, string name, bool last)
     {
         var (text, part) = (Text(self), Text(RequireText(rendering, arguments.Bind(rendering, name + "()", 1, "sub")[0]!)));
+        rendering.StepOver(text.Length);
         var place = last ? text.LastIndexOf(part, StringComparison.Ordinal) : text.IndexOf(part, StringComparison.Ordinal);
         return place < 0 ? -1 : Texts.Count(text[..place]);
     }

@@ -7,7 +7,7 @@ namespace NativeSpec.Chat.Templates.Library;
 internal static class Printing
 {
     /// <summary>How deep values may lie in one another to be printed.</summary>
-    private const int MaxDepth = 100;
+    public const int MaxDepth = 100;
 
     /// <summary>str(x)</summary>
     public static MarkedText Text(Rendering rendering, Value value)
@@ -38,6 +38,12 @@ internal static class Printing
     {
         rendering.Charge(text.Length);
         to.Append(text, ofTemplate: true);
+    }
+
+    private static void Write(Rendering rendering, MarkedText.Builder to, MarkedText text)
+    {
+        rendering.Charge(text.Length);
+        to.Append(text);
     }
 
     private static void Enter(Rendering rendering, int depth)
@@ -172,7 +178,7 @@ internal static class Printing
     }
 
     private static IReadOnlyList<KeyValuePair<Value, Value>> Sorted(Rendering rendering, DictValue dict) =>
-        [.. dict.Entries.Order(Comparer<KeyValuePair<Value, Value>>.Create((a, b) => rendering.Compare("<", a.Key, b.Key)))];
+        Sorting.Order(dict.Entries, entry => entry.Key, Comparer<Value>.Create((a, b) => rendering.Compare("<", a, b)));
 
     private static string? JsonWord(Value value) => value switch
     {
@@ -192,7 +198,7 @@ internal static class Printing
         Write(rendering, to, open.ToString());
         for (var i = 0; i < count; i++)
         {
-            Write(rendering, to, i > 0 ? style.Comma : "");
+            Write(rendering, to, i > 0 ? style.Comma : MarkedText.Empty);
             WriteLine(depth + 1);
             write(i);
         }
@@ -215,7 +221,7 @@ internal static class Printing
             to.Append('\n', ofTemplate: true);
             for (; level > 0; level--)
             {
-                to.Append(indent, ofTemplate: true);
+                to.Append(indent);
             }
         }
     }
@@ -247,4 +253,4 @@ internal static class Printing
 /// <param name="Colon">What stands between key and value.</param>
 /// <param name="SortKeys">Whether keys are sorted.</param>
 /// <param name="EnsureAscii">Whether other characters than ASCII are escaped.</param>
-internal sealed record JsonStyle(string? Indent, string Comma, string Colon, bool SortKeys, bool EnsureAscii);
+internal sealed record JsonStyle(MarkedText? Indent, MarkedText Comma, MarkedText Colon, bool SortKeys, bool EnsureAscii);

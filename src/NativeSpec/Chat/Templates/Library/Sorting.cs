@@ -1,3 +1,5 @@
+using System.Runtime.ExceptionServices;
+
 namespace NativeSpec.Chat.Templates.Library;
 
 /// <summary>The filters that put values in order.</summary>
@@ -46,7 +48,7 @@ internal static class Sorting
     public static Value Unique(Rendering rendering, Value of, CallArguments arguments)
     {
         var bound = arguments.Bind(rendering, "unique", 0, "case_sensitive", "attribute");
-        HashSet<Value> seen = new(ValueEquality.Instance);
+        HashSet<Value> seen = new(rendering.Equality);
         var items = rendering.Items(of);
         rendering.Charge(Rendering.ElementRoom * (long)items.Length);
         return new GeneratorValue([.. items.Where(item =>
@@ -65,13 +67,20 @@ internal static class Sorting
             var order = a is UndefinedValue && b is UndefinedValue || a is NoneValue && b is NoneValue ? 0 : rendering.Compare("<", a, b);
             return reverse ? -order : order;
         });
+        return Order(items, key, comparer);
+    }
+
+    /// <summary>Orders, stably; what the comparer throws is thrown as it is, which .NET's sorting wraps.</summary>
+    public static T[] Order<T, TKey>(IEnumerable<T> items, Func<T, TKey> key, IComparer<TKey> comparer)
+    {
         try
         {
             return [.. items.OrderBy(key, comparer)];
         }
-        catch (InvalidOperationException error) when (error.InnerException is ChatTemplateException inner)
+        catch (InvalidOperationException error) when (error.InnerException is { } inner)
         {
-            throw inner;
+            ExceptionDispatchInfo.Throw(inner);
+            throw;
         }
     }
 

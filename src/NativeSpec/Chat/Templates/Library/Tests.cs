@@ -44,7 +44,7 @@ internal static class Tests
         [">="] = Compared(">=", order => order >= 0),
         ["in"] = (r, value, args) => r.Contains(One(r, args, "in"), value),
         ["sameas"] = (r, value, args) => One(r, args, "sameas") is var other
-            && (ReferenceEquals(value, other) || (value.TypeName == other.TypeName && value is StringValue or IntValue or FloatValue && ValueEquality.Instance.Equals(value, other))),
+            && (ReferenceEquals(value, other) || (value.TypeName == other.TypeName && value is StringValue or IntValue or FloatValue && r.Equality.Equals(value, other))),
         ["filter"] = Of(value => value is StringValue name && (Filters.IsKnown(name.Text) || Filters.IsJinjas(name.Text))),
         ["test"] = Of(value => value is StringValue name && IsKnown(name.Text)),
     };
@@ -63,14 +63,14 @@ internal static class Tests
 
     private static Value One(Rendering rendering, CallArguments arguments, string name) => arguments.Bind(rendering, name, 1, "other")[0]!;
 
-    private static bool Equal(Rendering rendering, Value value, CallArguments arguments) => ValueEquality.Instance.Equals(value, One(rendering, arguments, "eq"));
+    private static bool Equal(Rendering rendering, Value value, CallArguments arguments) => rendering.Equality.Equals(value, One(rendering, arguments, "eq"));
 
     private static Test Compared(string op, Func<int, bool> holds) => (rendering, value, arguments) => holds(rendering.Compare(op, value, One(rendering, arguments, op)));
 
     private static bool IsRemainder(Rendering rendering, Value value, CallArguments arguments, string name, int rest)
     {
         With(rendering, arguments, name);
-        return ValueEquality.Instance.Equals(rendering.Calculate("%", value, Value.Of(2)), Value.Of(rest));
+        return rendering.Equality.Equals(rendering.Calculate("%", value, Value.Of(2)), Value.Of(rest));
     }
 
     private static bool Cased(Rendering rendering, Value value, CallArguments arguments, Func<char, bool> wanted, Func<char, bool> other)

@@ -18,6 +18,20 @@ internal static class Texts
         }
     }
 
+    /// <summary>Whether a text holds another.</summary>
+    public static bool Contains(Rendering rendering, string text, string part)
+    {
+        rendering.StepOver(text.Length);
+        return text.Contains(part, StringComparison.Ordinal);
+    }
+
+    /// <summary>Number of code points, in steps of a rendering.</summary>
+    public static int Count(Rendering rendering, string text)
+    {
+        rendering.StepOver(text.Length);
+        return Count(text);
+    }
+
     /// <summary>Number of code points.</summary>
     public static int Count(string text)
     {

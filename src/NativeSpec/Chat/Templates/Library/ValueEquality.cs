@@ -5,26 +5,28 @@ namespace NativeSpec.Chat.Templates.Library;
 
 /// <summary>Equality and order as Python has them: 1, 1.0 and true are equal, texts are compared by their code points, and where text comes from
 /// makes no difference.</summary>
-internal sealed class ValueEquality : IEqualityComparer<Value>
+/// <param name="rendering">Whose steps comparisons are: values may share parts, so that few of them are much to compare. Null for the keys of data, which
+/// are texts.</param>
+internal sealed class ValueEquality(Rendering? rendering) : IEqualityComparer<Value>
 {
-    public static readonly ValueEquality Instance = new();
+    /// <summary>That of the keys of data.</summary>
+    public static readonly ValueEquality OfData = new(null);
 
     private const int MaxDepth = 100;
 
+    /// <summary>How deep a list counts for its hash.</summary>
+    private const int HashedDepth = 4;
+
     public bool Equals(Value? x, Value? y) => x is not null && y is not null && AreEqual(x, y, 0);
 
-    public int GetHashCode([DisallowNull] Value obj) => obj switch
-    {
-        StringValue text => string.GetHashCode(text.Text, StringComparison.Ordinal),
-        ListValue list => list.Items.Length == 0 ? 1 : HashCode.Combine(list.Items.Length, GetHashCode(list.Items[0])),
-        _ => Number(obj)?.GetHashCode() ?? obj.TypeName.GetHashCode(StringComparison.Ordinal),
-    };
+    public int GetHashCode([DisallowNull] Value obj) => Hash(obj, HashedDepth);
 
     /// <summary>Which of two values is less: negative for the first; null where they cannot be compared.</summary>
-    public static int? Compare(Value x, Value y)
+    public int? Compare(Value x, Value y)
     {
         if (x is StringValue a && y is StringValue b)
         {
+            rendering?.StepOver(Math.Min(a.Text.Length, b.Text.Length));
             return CompareText(a.Text, b.Text);
         }
 
@@ -32,7 +34,7 @@ internal sealed class ValueEquality : IEqualityComparer<Value>
         {
             for (var i = 0; i < Math.Min(first.Items.Length, second.Items.Length); i++)
             {
-                if (!Instance.Equals(first.Items[i], second.Items[i]))
+                if (!Equals(first.Items[i], second.Items[i]))
                 {
                     return Compare(first.Items[i], second.Items[i]);
                 }
@@ -60,12 +62,21 @@ internal sealed class ValueEquality : IEqualityComparer<Value>
         _ => null,
     };
 
-    private static bool AreEqual(Value x, Value y, int depth)
+    private static int Hash(Value value, int depth) => value switch
+    {
+        StringValue text => string.GetHashCode(text.Text, StringComparison.Ordinal),
+        ListValue list => list.Items.Length == 0 || depth == 0 ? list.Items.Length : HashCode.Combine(list.Items.Length, Hash(list.Items[0], depth - 1)),
+        _ => Number(value)?.GetHashCode() ?? value.TypeName.GetHashCode(StringComparison.Ordinal),
+    };
+
+    private bool AreEqual(Value x, Value y, int depth)
     {
         if (ReferenceEquals(x, y))
         {
             return true;
         }
+
+        rendering?.Step();
 
         if (depth > MaxDepth)
         {
@@ -75,12 +86,18 @@ internal sealed class ValueEquality : IEqualityComparer<Value>
         return (x, y) switch
         {
             (UndefinedValue, UndefinedValue) => true,
-            (StringValue a, StringValue b) => a.Text == b.Text,
+            (StringValue a, StringValue b) => a.Text.Length == b.Text.Length && AreSame(a.Text, b.Text),
             (IntValue or BoolValue, IntValue or BoolValue) => Whole(x) == Whole(y),
             (ListValue a, ListValue b) => a.Kind == b.Kind && a.Items.Length == b.Items.Length && a.Items.Zip(b.Items).All(pair => AreEqual(pair.First, pair.Second, depth + 1)),
             (DictValue a, DictValue b) => a.Entries.Count == b.Entries.Count && a.Entries.All(entry => b.Find(entry.Key) is { } other && AreEqual(entry.Value, other, depth + 1)),
             _ => Number(x) is { } left && Number(y) is { } right && left == right,
         };
+    }
+
+    private bool AreSame(string a, string b)
+    {
+        rendering?.StepOver(a.Length);
+        return a == b;
     }
 
     private static int CompareText(string a, string b)

@@ -142,9 +142,10 @@ internal sealed class GeneratorValue(Value[] items, string typeName = "generator
 }
 
 /// <summary>Keys and values, in the order in which the keys came.</summary>
-internal sealed class DictValue : Value
+/// <param name="equality">How its keys are compared.</param>
+internal sealed class DictValue(ValueEquality equality) : Value
 {
-    private readonly Dictionary<Value, int> _places = new(ValueEquality.Instance);
+    private readonly Dictionary<Value, int> _places = new(equality);
     private readonly List<KeyValuePair<Value, Value>> _entries = [];
 
     public IReadOnlyList<KeyValuePair<Value, Value>> Entries => _entries;
@@ -220,13 +221,13 @@ internal sealed class LoopValue(Value[] items, int depth, Func<Value, Value>? re
         "cycle" => new FunctionValue(name, (rendering, arguments) => arguments.Count > 0
             ? arguments[Index % arguments.Count]
             : throw rendering.Error("loop.cycle() takes values to choose from")),
-        "changed" => new FunctionValue(name, (_, arguments) => Of(Changed(arguments.Positional))),
+        "changed" => new FunctionValue(name, (rendering, arguments) => Of(Changed(arguments.Positional, rendering.Equality))),
         _ => null,
     };
 
-    private bool Changed(Value[] values)
+    private bool Changed(Value[] values, ValueEquality equality)
     {
-        var changed = _changed is null || !_changed.SequenceEqual(values, ValueEquality.Instance);
+        var changed = _changed is null || !_changed.SequenceEqual(values, equality);
         _changed = values;
         return changed;
     }
