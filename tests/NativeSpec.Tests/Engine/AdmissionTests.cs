@@ -40,6 +40,26 @@ public sealed class AdmissionTests
         Assert.That((await engine.CompleteAsync(new int[200], Greedy)).Ids, Has.Count.EqualTo(40), "nothing is counted twice");
     }
 
+    /// <summary>The last piece is there, and the engine still frees what the request had: it counts no more.</summary>
+    [Test]
+    public async Task GenerateAsync_AtTheLastPieceOfAnother_IsTaken()
+    {
+        using var engine = Open(new EngineOptions { MaxSequences = 1, MaxWaiting = 0 });
+        using var gate = new ManualResetEventSlim();
+        var first = await engine.CompleteAsync("hello", Greedy with { Speculation = new CallbackDrafter { OnDispose = gate.Wait }.Alone });
+        Task<GenerationResult> next;
+        try
+        {
+            next = engine.CompleteAsync("hello", Greedy);
+        }
+        finally
+        {
+            gate.Set();
+        }
+
+        Assert.That((await next).Ids, Is.EqualTo(first.Ids));
+    }
+
     [Test]
     public void Enter_ManyAtOnce_NeverLetsInMoreThanTheLimits()
     {

@@ -11,6 +11,8 @@ internal sealed class CallbackDrafter : IDrafterSource, IDrafter
 
     public Action OnObserve { get; init; } = () => { };
 
+    public Action OnDispose { get; init; } = () => { };
+
     public string Name => "callback";
 
     /// <summary>How often it was disposed, as a source or as a request's drafter.</summary>
@@ -29,5 +31,9 @@ internal sealed class CallbackDrafter : IDrafterSource, IDrafter
 
     public void Observe(RoundOutcome outcome) => OnObserve();
 
-    public void Dispose() => Disposals++;
+    public void Dispose()
+    {
+        Disposals++;
+        OnDispose();
+    }
 }
