@@ -49,10 +49,10 @@ public sealed class LanguageTests
     [Test]
     public void Render_DataThatLiesTooDeep_IsRefused()
     {
-        var deep = JsonSerializer.Deserialize<JsonElement>(new string('[', 150) + new string(']', 150), new JsonSerializerOptions { MaxDepth = 200 });
+        using var deep = JsonDocument.Parse(new string('[', 150) + new string(']', 150), new JsonDocumentOptions { MaxDepth = 200 });
 
         Assert.That(
-            () => ChatTemplate.Parse("x").Render(new Dictionary<string, JsonElement> { ["x"] = deep }),
+            () => ChatTemplate.Parse("x").Render(new Dictionary<string, JsonElement> { ["x"] = deep.RootElement }),
             Throws.TypeOf<ChatTemplateException>().With.Property(nameof(ChatTemplateException.Fault)).EqualTo(ChatTemplateFault.Limit));
     }
 }

@@ -163,7 +163,7 @@ internal static class Printing
                 WriteItems(rendering, to, style, depth, '[', ']', list.Items.Length, i => WriteJson(rendering, to, list.Items[i], style, depth + 1));
                 break;
             case DictValue dict:
-                var entries = style.SortKeys ? Sorted(rendering, dict) : dict.Entries;
+                IReadOnlyList<KeyValuePair<Value, Value>> entries = style.SortKeys ? Sorted(rendering, dict) : dict.Entries;
                 WriteItems(rendering, to, style, depth, '{', '}', entries.Count, i =>
                 {
                     WriteJsonString(rendering, to, JsonKey(rendering, entries[i].Key), style);
@@ -177,7 +177,7 @@ internal static class Printing
         }
     }
 
-    private static IReadOnlyList<KeyValuePair<Value, Value>> Sorted(Rendering rendering, DictValue dict) =>
+    private static KeyValuePair<Value, Value>[] Sorted(Rendering rendering, DictValue dict) =>
         Sorting.Order(dict.Entries, entry => entry.Key, Comparer<Value>.Create((a, b) => rendering.Compare("<", a, b)));
 
     private static string? JsonWord(Value value) => value switch
