@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using NativeSpec.Chat;
 
 namespace NativeSpec.Engine;
@@ -6,6 +7,7 @@ namespace NativeSpec.Engine;
 public sealed partial class InferenceEngine
 {
     private readonly Lazy<ChatTemplates> _chatTemplates;
+    private readonly ConcurrentDictionary<(string? Template, bool HasTools), IReadOnlyList<int>> _endTokens = new(); // finding one renders a conversation
 
     /// <summary>The chat templates of the model, or the one that <see cref="EngineOptions.ChatTemplate"/> names. Read when it is first asked for.</summary>
     /// <exception cref="Loading.ModelFormatException">A template in the model's files is broken or uses what is not supported.</exception>
@@ -25,12 +27,13 @@ public sealed partial class InferenceEngine
     {
         ObjectDisposedException.ThrowIf(IsDisposed, this);
         options ??= new GenerationOptions();
+        format ??= new ChatFormat();
         var prompt = ChatTemplates.Render(turns, format, cancellationToken).Encode(Tokenizer);
         if (!options.IgnoreEndOfText)
         {
             options = options with
             {
-                StopIds = [.. options.StopIds, .. ChatTemplates.EndTokens(Tokenizer, format)],
+                StopIds = [.. options.StopIds, .. EndTokens(format)],
                 StopStrings = [.. options.StopStrings, .. ChatTemplates.StopStrings],
             };
         }
@@ -42,6 +45,9 @@ public sealed partial class InferenceEngine
     public Task<GenerationResult> CompleteChatAsync(
         IReadOnlyList<ChatTurn> turns, GenerationOptions? options = null, ChatFormat? format = null, CancellationToken cancellationToken = default)
         => LastAsync(ChatAsync(turns, options, format, cancellationToken));
+
+    private IReadOnlyList<int> EndTokens(ChatFormat format)
+        => _endTokens.GetOrAdd((format.Template, format.Tools.Count > 0), _ => ChatTemplates.EndTokens(Tokenizer, format));
 
     private static ChatTemplates ReadChatTemplates(string path, EngineOptions options)
     {

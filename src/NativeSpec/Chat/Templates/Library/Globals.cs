@@ -5,7 +5,7 @@ namespace NativeSpec.Chat.Templates.Library;
 /// <summary>The names that every template knows.</summary>
 internal static class Globals
 {
-    /// <summary>Most elements of a range: as many as Jinja's sandbox allows.</summary>
+    /// <summary>Most elements of a range: as many as Jinja allows to templates of others.</summary>
     private const int MaxRange = 100_000;
 
     private static readonly string[] Unsupported = ["lipsum", "cycler", "joiner"];
