@@ -8,6 +8,9 @@ namespace NativeSpec.Extensions.AI;
 /// <summary>Messages as turns.</summary>
 internal static class ConversationMapping
 {
+    // Values of every kind that tools return, without reflection where the program was compiled ahead of time; on one line, as models saw JSON.
+    private static readonly JsonSerializerOptions Json = new(AIJsonUtilities.DefaultOptions) { WriteIndented = false };
+
     /// <summary>The turns of a conversation. Each result of a tool becomes one of its own.</summary>
     /// <param name="messages">The messages.</param>
     /// <param name="instructions">A system's turn before all others; null for none.</param>
@@ -67,7 +70,7 @@ internal static class ConversationMapping
     }
 
     private static JsonElement Arguments(FunctionCallContent call)
-        => JsonSerializer.SerializeToElement(call.Arguments ?? new Dictionary<string, object?>(), AIJsonUtilities.DefaultOptions.GetTypeInfo(typeof(IDictionary<string, object?>)));
+        => JsonSerializer.SerializeToElement(call.Arguments ?? new Dictionary<string, object?>(), Json.GetTypeInfo(typeof(IDictionary<string, object?>)));
 
     private static string Text(FunctionResultContent result) => result.Result switch
     {
@@ -76,6 +79,6 @@ internal static class ConversationMapping
         JsonElement { ValueKind: JsonValueKind.String } json => json.GetString()!,
         JsonElement json => json.GetRawText(),
         null when result.Exception is { } error => $"Error: {error.Message}",
-        var value => JsonSerializer.Serialize(value, AIJsonUtilities.DefaultOptions.GetTypeInfo(typeof(object))),
+        var value => JsonSerializer.Serialize(value, Json.GetTypeInfo(typeof(object))),
     };
 }
