@@ -61,12 +61,13 @@ internal sealed class ChatAnswer(ChatRequest request, string modelId)
         _ => null,
     };
 
+    // Without its arguments a tool would do something else than was asked for: the pipeline is told not to invoke it.
     private static FunctionCallContent Content(ToolCallPart part)
     {
         var call = part.Call;
         return part.Fault is null
             ? new FunctionCallContent(call.Id!, call.Name, call.Arguments.EnumerateObject().ToDictionary(member => member.Name, object? (member) => member.Value, StringComparer.Ordinal))
-            : new FunctionCallContent(call.Id!, call.Name) { Exception = new JsonException(part.Fault), RawRepresentation = call.Arguments };
+            : new FunctionCallContent(call.Id!, call.Name) { Exception = new JsonException(part.Fault), InformationalOnly = true, RawRepresentation = call.Arguments };
     }
 
     private ChatResponseUpdate Update(object raw)

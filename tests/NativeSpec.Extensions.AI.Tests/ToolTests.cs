@@ -98,6 +98,19 @@ public sealed class ToolTests
         Assert.That(response.Usage!.OutputTokenCount, Is.EqualTo(3 + 2), "both calls of the model, each with the token that ends it");
     }
 
+    [Test]
+    public async Task UseFunctionInvocation_WithArgumentsThatCannotBeRead_DoesNotCallTheTool()
+    {
+        using var scripted = new Scripted([ScriptedFolder.Answer, Broken], [ScriptedFolder.AfterTool, Sunny]);
+        using var client = scripted.Client.AsBuilder().UseFunctionInvocation().Build();
+        var calls = 0;
+
+        var response = await client.GetResponseAsync("weather?", new() { Tools = [AIFunctionFactory.Create((string city = "everywhere") => ++calls, "get_weather")] });
+
+        Assert.That(calls, Is.Zero, "without its arguments it would do something else than was asked for");
+        Assert.That(response.Messages.SelectMany(message => message.Contents).OfType<FunctionCallContent>().Single().Exception, Is.Not.Null);
+    }
+
     [TestCase(false)]
     [TestCase(true)]
     public async Task Schemas_OfManyKindsOfParameters_AreAccepted(bool streams)
