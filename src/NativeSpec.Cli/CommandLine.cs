@@ -6,6 +6,7 @@ using NativeSpec.Cli.Chatting;
 using NativeSpec.Cli.Generation;
 using NativeSpec.Cli.Inspection;
 using NativeSpec.Cli.Profiles;
+using NativeSpec.Cli.Serving;
 using NativeSpec.Cli.Training;
 using NativeSpec.Cli.Trees;
 using NativeSpec.Cli.Tuning;
@@ -79,6 +80,7 @@ internal static class CommandLine
             new DemoCommand(terminal),
             new GenerateCommand(terminal),
             new ChatCommand(terminal),
+            new ServeCommand(terminal),
             new InspectCommand(terminal),
             new TokenizeCommand(terminal),
             new EvalCommand(terminal),

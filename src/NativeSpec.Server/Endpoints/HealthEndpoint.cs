@@ -1,0 +1,32 @@
+using Microsoft.AspNetCore.Http;
+using NativeSpec.Server.Answers;
+using NativeSpec.Server.Errors;
+using NativeSpec.Server.Hosting;
+
+namespace NativeSpec.Server.Endpoints;
+
+/// <summary><c>/health/live</c>: the process answers. <c>/health/ready</c>, and <c>/health</c> as llama.cpp names it: it takes requests.</summary>
+internal sealed class HealthEndpoint(EngineHost host, NativeSpecServerOptions options)
+{
+    /// <summary>A round that takes longer is no round any more.</summary>
+    private static readonly TimeSpan StuckAfter = TimeSpan.FromSeconds(30);
+
+    public static Task LiveAsync(HttpContext context) => JsonAnswer.WriteAsync(context.Response, new Health("ok"), ServerJson.Default.Health);
+
+    public Task ReadyAsync(HttpContext context) => WhyNot() is { } reason
+        ? JsonAnswer.WriteAsync(context.Response, reason, options.RetryAfter)
+        : JsonAnswer.WriteAsync(context.Response, new Health("ok"), ServerJson.Default.Health);
+
+    private ApiException? WhyNot() => host.State switch
+    {
+        EngineHostState.Loading => ApiException.Unavailable("model_loading", "the model is being loaded"),
+        EngineHostState.Draining => ApiException.Unavailable("draining", "the server is shutting down"),
+        EngineHostState.Failed => ApiException.Unavailable("model_failed", "the model could not be loaded: the server's log says why"),
+        _ => host.Engine!.Snapshot() switch
+        {
+            { IsFaulted: true } => ApiException.Unavailable("engine_faulted", "the engine has failed"),
+            { Active: > 0 } snapshot when snapshot.SinceLastRound > StuckAfter => ApiException.Unavailable("engine_stuck", $"the engine has computed nothing for {snapshot.SinceLastRound.TotalSeconds:0} s"),
+            _ => null,
+        },
+    };
+}
