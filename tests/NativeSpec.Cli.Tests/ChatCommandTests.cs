@@ -96,6 +96,17 @@ public sealed class ChatCommandTests
         Assert.That(terminal.Interrupts.Raise(), Is.False, "it is the command's again");
     }
 
+    [Test]
+    public async Task AThought_IsShownApart_AndGivenBackAsOne()
+    {
+        // The prompt opens a thought, which this model never closes: all of its answer is one.
+        const string Template = "{% for m in messages %}{{ m.role }}:{% if m.reasoning_content %}<think>{{ m.reasoning_content }}</think>{% endif %}{{ m.content }}\n{% endfor %}{% if add_generation_prompt %}assistant:<think>{% endif %}";
+        var run = await CliRun.WithInput("Hello\n/history\n", "chat", "--model", _folder.Path, "--template", Template, "--temperature", "0", "--max-tokens", "9");
+        Assert.That(run.Code, Is.Zero, run.Error);
+        Assert.That(run.Out.ReplaceLineEndings("\n"), Does.EndWith("\nuser: Hello\nassistant: \n"), "a thought is no text");
+        Assert.That(run.Out.Length, Is.GreaterThan("\nuser: Hello\nassistant: \n".Length));
+    }
+
     [TestCase("/set temperature 0,7", "temperature: '0,7' is no number")]
     [TestCase("/set temperature -1", "Temperature is -1")]
     [TestCase("/set speculate draft", "draft needs a draft model")]

@@ -1,5 +1,7 @@
 using System.Globalization;
+using System.Text;
 using NativeSpec.Chat;
+using NativeSpec.Chat.Replies;
 using NativeSpec.Chat.Templates;
 using NativeSpec.Cli.Generation;
 using NativeSpec.Engine;
@@ -67,11 +69,11 @@ internal sealed class ChatSession
     {
         var user = new ChatTurn("user", message);
         var answer = await WriteAsync([.. _turns, user], cancellationToken).ConfigureAwait(false);
-        _turns.AddRange([user, new ChatTurn("assistant", answer)]);
+        _turns.AddRange([user, answer]);
     }
 
     /// <summary>Streams the answer to a conversation. Ctrl+C ends it early; what was written by then counts as the answer.</summary>
-    private async Task<string> WriteAsync(List<ChatTurn> turns, CancellationToken cancellationToken)
+    private async Task<ChatTurn> WriteAsync(List<ChatTurn> turns, CancellationToken cancellationToken)
     {
         if (_settings.System is { } system)
         {
@@ -85,17 +87,21 @@ internal sealed class ChatSession
             options = options with { Speculation = options.Speculation with { Trace = origins.Trace } };
         }
 
+        var answer = new Answer(_engine.ReplyForm());
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         using var taking = _terminal.Interrupts.Take(stop);
-        var answer = new System.Text.StringBuilder();
         try
         {
             await foreach (var piece in _engine.ChatAsync(turns, options, cancellationToken: stop.Token).ConfigureAwait(false))
             {
                 _last = piece.Result ?? _last;
-                var text = answer.Length == 0 ? piece.Text.TrimStart() : piece.Text; // the blank between a template's colon and the first word
-                Show(piece, text, origins);
-                answer.Append(text);
+                var parts = answer.Add(piece.Text, isLast: piece.Result is not null);
+                foreach (var (text, style) in origins is null ? parts : origins.Split(piece.Ids, piece.Text).Select(part => (part.Text, TokenColours.Of(part.Drafter))))
+                {
+                    Show(text, style);
+                }
+
+                _terminal.Out.Flush();
             }
         }
         catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
@@ -108,27 +114,19 @@ internal sealed class ChatSession
             _terminal.Out.Flush();
         }
 
-        return answer.ToString().TrimEnd();
+        return answer.Turn();
     }
 
-    private void Show(GenerationPiece piece, string text, TokenOrigins? origins)
+    private void Show(string text, Style style)
     {
-        if (origins is null)
+        if (style == Style.Plain)
         {
             _terminal.Out.Write(text);
         }
         else
         {
-            var skipped = piece.Text.Length - text.Length;
-            foreach (var (part, drafter) in origins.Split(piece.Ids, piece.Text))
-            {
-                var rest = part[Math.Min(skipped, part.Length)..];
-                skipped -= part.Length - rest.Length;
-                _console.Write(new Text(rest, TokenColours.Of(drafter)));
-            }
+            _console.Write(new Text(text, style));
         }
-
-        _terminal.Out.Flush();
     }
 
     /// <summary>Does what a line that begins with a slash says.</summary>
@@ -168,7 +166,7 @@ internal sealed class ChatSession
                 break;
             case "/retry":
                 var asked = _turns.Count >= 2 ? _turns[..^1] : throw new UsageException("there is no message yet that could be answered again");
-                _turns = [.. asked, new ChatTurn("assistant", await WriteAsync([.. asked], cancellationToken).ConfigureAwait(false))];
+                _turns = [.. asked, await WriteAsync([.. asked], cancellationToken).ConfigureAwait(false)];
                 break;
             case "/undo":
                 _turns = _turns.Count >= 2 ? _turns[..^2] : throw new UsageException("there is no message yet");
@@ -213,5 +211,51 @@ internal sealed class ChatSession
         {
             _terminal.Out.WriteLine(line);
         }
+    }
+
+    /// <summary>An answer as it is written: its thoughts, where the model marks them, and its text.</summary>
+    private sealed class Answer(ReplyForm form)
+    {
+        private static readonly Style Thought = new(Color.Grey);
+
+        private readonly ReplyReader _reader = new(form);
+        private readonly StringBuilder _thought = new(), _text = new();
+
+        /// <summary>Takes a piece, and gives what is to be shown of it: without the blank between a template's colon and the first word.</summary>
+        public List<(string Text, Style Style)> Add(string piece, bool isLast)
+        {
+            List<(string Text, Style Style)> shown = [];
+            foreach (var part in isLast ? [.. _reader.Read(piece), .. _reader.End()] : _reader.Read(piece))
+            {
+                switch (part)
+                {
+                    case ReasoningPart thought:
+                        Append(_thought, thought.Text, Thought);
+                        break;
+                    case TextPart text:
+                        if (_text.Length == 0 && _thought.Length > 0)
+                        {
+                            shown.Add(("\n\n", Style.Plain));
+                        }
+
+                        Append(_text, text.Text, Style.Plain);
+                        break;
+                    default:
+                        throw new InvalidOperationException($"a {part.GetType().Name} in an answer that was offered no tools");
+                }
+            }
+
+            return shown;
+
+            void Append(StringBuilder all, string text, Style style)
+            {
+                text = all.Length == 0 ? text.TrimStart() : text;
+                all.Append(text);
+                shown.Add((text, style));
+            }
+        }
+
+        /// <summary>The turn that it is in a conversation.</summary>
+        public ChatTurn Turn() => new("assistant", _text.ToString().TrimEnd()) { Reasoning = _thought.Length > 0 ? _thought.ToString() : null };
     }
 }
