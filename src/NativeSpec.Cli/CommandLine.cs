@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.CommandLine.Help;
 using System.Reflection;
 using NativeSpec.Cli.Benchmarks;
+using NativeSpec.Cli.Chatting;
 using NativeSpec.Cli.Generation;
 using NativeSpec.Cli.Inspection;
 using NativeSpec.Cli.Profiles;
@@ -78,6 +79,7 @@ internal static class CommandLine
         {
             new DemoCommand(terminal),
             new GenerateCommand(terminal),
+            new ChatCommand(terminal),
             new ServeCommand(terminal),
             new InspectCommand(terminal),
             new TokenizeCommand(terminal),

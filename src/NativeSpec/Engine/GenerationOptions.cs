@@ -17,6 +17,9 @@ public sealed record GenerationOptions : SamplingOptions
     /// the text.</summary>
     public IReadOnlyList<int> StopIds { get; init; } = [];
 
+    /// <summary>Control tokens whose text is part of the output's, as that of all other tokens is: markers in an answer such as <c>[TOOL_CALLS]</c>.</summary>
+    public IReadOnlyList<int> ShownIds { get; init; } = [];
+
     /// <summary>Go on after the checkpoint's end-of-text ids (for measurements).</summary>
     public bool IgnoreEndOfText { get; init; }
 
@@ -60,6 +63,11 @@ public sealed record GenerationOptions : SamplingOptions
         foreach (var id in StopIds)
         {
             Require(id >= 0 && id < vocabSize, nameof(StopIds), id, $"a token id between 0 and {vocabSize - 1}");
+        }
+
+        foreach (var id in ShownIds)
+        {
+            Require(id >= 0 && id < vocabSize, nameof(ShownIds), id, $"a token id between 0 and {vocabSize - 1}");
         }
     }
 }

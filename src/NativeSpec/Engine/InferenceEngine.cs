@@ -370,7 +370,7 @@ public sealed partial class InferenceEngine : IDisposable
         {
             Typical = speculation.LossyTypicalAcceptance is { } typical ? new TypicalPath(Config.VocabSize, typical) : null,
         };
-        return new SequenceTools(new Drafting(core, speculation, request.Prompt, sampling, request.Options.CacheSalt), new TextStream(Tokenizer, request.Options.StopStrings));
+        return new SequenceTools(new Drafting(core, speculation, request.Prompt, sampling, request.Options.CacheSalt), new TextStream(Tokenizer, request.Options.StopStrings, request.Options.ShownIds));
     }
 
     [LoggerMessage(Level = LogLevel.Warning, Message = "the prompt begins with the beginning-of-text token {Id} twice: its text has one and the tokenizer puts one before it (GenerationOptions.AddSpecial = false leaves that out)")]
