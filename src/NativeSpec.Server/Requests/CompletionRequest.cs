@@ -46,7 +46,7 @@ internal sealed record CompletionRequest(TextRequest Text, IReadOnlyList<Prompt>
             throw ApiException.Unsupported("logprobs", "logprobs of a prompt are not computed: leave echo or logprobs out");
         }
 
-        var prompts = Prompts(body);
+        var prompts = PromptsOf(body);
         if (prompts.Count * text.Choices > server.MaxChoices)
         {
             throw ApiException.Invalid(text.Choices > 1 ? "n" : "prompt", $"{prompts.Count} prompts with {text.Choices} texts each are {prompts.Count * text.Choices}; at most {server.MaxChoices} are allowed");
@@ -56,7 +56,7 @@ internal sealed record CompletionRequest(TextRequest Text, IReadOnlyList<Prompt>
         return new CompletionRequest(text with { Options = options }, prompts, echo);
     }
 
-    private static IReadOnlyList<Prompt> Prompts(RequestObject body)
+    private static IReadOnlyList<Prompt> PromptsOf(RequestObject body)
     {
         if (!body.TryGet("prompt", out var prompt))
         {
