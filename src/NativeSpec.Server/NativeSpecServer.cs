@@ -6,6 +6,7 @@ using NativeSpec.Engine;
 using NativeSpec.Server.Access;
 using NativeSpec.Server.Endpoints;
 using NativeSpec.Server.Errors;
+using NativeSpec.Server.Hosting;
 using NativeSpec.Server.Metrics;
 
 namespace NativeSpec.Server;
@@ -33,7 +34,7 @@ public static class NativeSpecServer
         options.Validate();
         return services.AddSingleton(options)
             .AddSingleton<ServerMeter>().AddSingleton<MetricsCollector>().AddSingleton<RequestGate>().AddSingleton<ServedModel>()
-            .AddSingleton<ModelsEndpoint>().AddSingleton<ChatEndpoint>().AddSingleton<HealthEndpoint>();
+            .AddSingleton<ModelsEndpoint>().AddSingleton<ChatEndpoint>().AddSingleton<CompletionsEndpoint>().AddSingleton<ResponsesEndpoint>().AddSingleton<TokensEndpoint>().AddSingleton<HealthEndpoint>().AddHostedService<DrainService>();
     }
 
     /// <summary>Maps the endpoints: <c>/v1/models</c>, <c>/v1/chat/completions</c>, <c>/health</c>, <c>/metrics</c> and what docs/server.md lists besides.</summary>
@@ -52,6 +53,11 @@ public static class NativeSpecServer
         Get("/v1/models", models.ListAsync);
         Get("/v1/models/{*id}", models.OneAsync);
         Post("/v1/chat/completions", services.GetRequiredService<ChatEndpoint>().AnswerAsync);
+        Post("/v1/completions", services.GetRequiredService<CompletionsEndpoint>().AnswerAsync);
+        Post("/v1/responses", services.GetRequiredService<ResponsesEndpoint>().AnswerAsync);
+        var tokens = services.GetRequiredService<TokensEndpoint>();
+        Post("/tokenize", tokens.TokenizeAsync);
+        Post("/detokenize", tokens.DetokenizeAsync);
         group.MapGet("/health/live", HealthEndpoint.LiveAsync);
         group.MapGet("/health/ready", health.ReadyAsync);
         group.MapGet("/health", health.ReadyAsync);

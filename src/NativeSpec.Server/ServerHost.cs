@@ -4,6 +4,7 @@ using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using NativeSpec.Engine;
+using NativeSpec.Extensions.AI;
 using NativeSpec.Server.Hosting;
 
 namespace NativeSpec.Server;
@@ -40,7 +41,7 @@ public static class ServerHost
         builder.Services.AddRoutingCore();
         builder.Services.AddNativeSpecServer(configure);
         var options = (NativeSpecServerOptions)builder.Services.Last(service => service.ServiceType == typeof(NativeSpecServerOptions)).ImplementationInstance!;
-        builder.Services.AddSingleton(new EngineHost(cancellationToken => InferenceEngine.LoadAsync(modelPath, engine, progress: null, cancellationToken), options.DrainTimeout));
+        builder.Services.AddSingleton(services => new EngineHost(cancellationToken => InferenceEngine.LoadAsync(modelPath, engine, progress: null, cancellationToken), services.GetRequiredService<IHostApplicationLifetime>()));
         builder.Services.AddHostedService(services => services.GetRequiredService<EngineHost>());
         builder.Services.AddSingleton<IHostLifetime, SignalLifetime>();
         builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = options.DrainTimeout + TimeSpan.FromSeconds(5));

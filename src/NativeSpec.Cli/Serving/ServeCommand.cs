@@ -6,8 +6,8 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using NativeSpec.Engine;
+using NativeSpec.Extensions.AI;
 using NativeSpec.Server;
-using NativeSpec.Server.Hosting;
 
 namespace NativeSpec.Cli.Serving;
 

@@ -2,9 +2,9 @@ using System.Threading.RateLimiting;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Logging;
 using NativeSpec.Engine;
+using NativeSpec.Extensions.AI;
 using NativeSpec.Server.Answers;
 using NativeSpec.Server.Errors;
-using NativeSpec.Server.Hosting;
 using NativeSpec.Server.Metrics;
 
 namespace NativeSpec.Server.Access;
@@ -46,8 +46,8 @@ internal sealed partial class RequestGate : IDisposable
                 throw ApiException.Busy("too_many_requests", $"a caller may have {_options.MaxRequestsPerClient} requests at once: wait for one to end");
             }
 
-            using var entered = Enter();
-            counted.Status = await answer(context, _host.Engine!).ConfigureAwait(false);
+            using var lease = _host.Enter();
+            counted.Status = await answer(context, lease.Engine).ConfigureAwait(false);
         }
         catch (Exception error) when (context.RequestAborted.IsCancellationRequested)
         {
@@ -63,30 +63,6 @@ internal sealed partial class RequestGate : IDisposable
     }
 
     public void Dispose() => _clients.Dispose();
-
-    /// <summary>Counts the request as one of the engine's.</summary>
-    private IDisposable Enter()
-    {
-        try
-        {
-            var entered = _host.Enter();
-            if (_host.Engine is not null)
-            {
-                return entered;
-            }
-
-            using (entered)
-            {
-                throw _host.State == EngineHostState.Failed
-                    ? ApiException.Unavailable("model_failed", "the model could not be loaded: the server's log says why")
-                    : ApiException.Unavailable("model_loading", "the model is being loaded");
-            }
-        }
-        catch (EngineDrainingException)
-        {
-            throw ApiException.Unavailable("draining", "the server is shutting down");
-        }
-    }
 
     /// <summary>Answers with an error; one that comes in the middle of an answer can only break it off.</summary>
     /// <returns>The status.</returns>

@@ -10,6 +10,8 @@ namespace NativeSpec.Server.Answers;
 [JsonSerializable(typeof(ErrorBody))]
 [JsonSerializable(typeof(ChatCompletion))]
 [JsonSerializable(typeof(Completion))]
+[JsonSerializable(typeof(Response))]
+[JsonSerializable(typeof(ResponseEvent))]
 [JsonSerializable(typeof(ModelList))]
 [JsonSerializable(typeof(ModelCard))]
 [JsonSerializable(typeof(Health))]

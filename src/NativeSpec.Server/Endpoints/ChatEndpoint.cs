@@ -47,7 +47,7 @@ internal sealed class ChatEndpoint(NativeSpecServerOptions options, ServedModel 
     {
         try
         {
-            return ([.. Enumerable.Range(0, request.Text.Choices).Select(choice => engine.ChatAsync(request.Turns, request.Text.OptionsOf(choice), request.Format, cancellationToken))], ReplyForm.TextOnly);
+            return ([.. Enumerable.Range(0, request.Text.Choices).Select(choice => engine.ChatAsync(request.Turns, request.Text.OptionsOf(choice), request.Format, cancellationToken))], engine.ReplyForm(request.Format));
         }
         catch (Exception error) when (error is not ApiException)
         {

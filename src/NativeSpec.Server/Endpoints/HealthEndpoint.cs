@@ -1,7 +1,7 @@
 using Microsoft.AspNetCore.Http;
+using NativeSpec.Extensions.AI;
 using NativeSpec.Server.Answers;
 using NativeSpec.Server.Errors;
-using NativeSpec.Server.Hosting;
 
 namespace NativeSpec.Server.Endpoints;
 
@@ -19,9 +19,7 @@ internal sealed class HealthEndpoint(EngineHost host, NativeSpecServerOptions op
 
     private ApiException? WhyNot() => host.State switch
     {
-        EngineHostState.Loading => ApiException.Unavailable("model_loading", "the model is being loaded"),
-        EngineHostState.Draining => ApiException.Unavailable("draining", "the server is shutting down"),
-        EngineHostState.Failed => ApiException.Unavailable("model_failed", "the model could not be loaded: the server's log says why"),
+        not EngineHostState.Ready => ErrorMapping.OfState(host.State),
         _ => host.Engine!.Snapshot() switch
         {
             { IsFaulted: true } => ApiException.Unavailable("engine_faulted", "the engine has failed"),

@@ -1,6 +1,7 @@
 using Microsoft.AspNetCore.Http;
 using NativeSpec.Chat.Templates;
 using NativeSpec.Engine;
+using NativeSpec.Extensions.AI;
 using NativeSpec.Sampling;
 
 namespace NativeSpec.Server.Errors;
@@ -24,6 +25,7 @@ internal static class ErrorMapping
         [nameof(GenerationOptions.CacheSalt)] = "cache_salt",
         [nameof(GenerationOptions.StopIds)] = "stop_token_ids",
         [nameof(GenerationOptions.Prediction)] = "prediction",
+        ["Drafters"] = "speculation",
         ["stop"] = "stop",
         ["stops"] = "stop",
     };
@@ -45,6 +47,14 @@ internal static class ErrorMapping
         _ => Of(error),
     };
 
+    /// <summary>The answer where the engine takes no requests.</summary>
+    public static ApiException OfState(EngineHostState state) => state switch
+    {
+        EngineHostState.Loading => ApiException.Unavailable("model_loading", "the model is being loaded"),
+        EngineHostState.Failed => ApiException.Unavailable("model_failed", "the model could not be loaded: the server's log says why"),
+        _ => ApiException.Unavailable("draining", "the server is shutting down"),
+    };
+
     /// <summary>The answer to a request that ends without its text.</summary>
     public static ApiException Of(Exception error) => error switch
     {
@@ -53,7 +63,8 @@ internal static class ErrorMapping
         EngineBusyException => ApiException.Busy("engine_busy", error.Message),
         FirstTokenTimeoutException => ApiException.Unavailable("first_token_timeout", error.Message),
         SlowReaderException => ApiException.Unavailable("slow_reader", error.Message),
-        ObjectDisposedException => ApiException.Unavailable("draining", "the server is shutting down"),
+        EngineUnavailableException unavailable => OfState(unavailable.State),
+        ObjectDisposedException => OfState(EngineHostState.Draining),
         NonFiniteLogitsException => ApiException.Failed($"the model gave no usable numbers: {error.Message}", error),
         EngineException => ApiException.Failed(error.Message, error),
         BadHttpRequestException bad => ApiException.Invalid(null, bad.Message, "bad_request", bad),

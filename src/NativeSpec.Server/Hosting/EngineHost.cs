@@ -2,67 +2,74 @@
 using Microsoft.Extensions.Hosting;
 using NativeSpec.Engine;
 
-namespace NativeSpec.Server.Hosting;
+namespace NativeSpec.Extensions.AI;
 
-/// <summary>How far an engine in a host is.</summary>
 public enum EngineHostState
 {
-    /// <summary>The model is being loaded.</summary>
     Loading,
-
-    /// <summary>Requests are served.</summary>
     Ready,
-
-    /// <summary>The process is ending: running requests go on, new ones are refused.</summary>
     Draining,
-
-    /// <summary>The model could not be loaded.</summary>
     Failed,
 }
 
-/// <summary>New requests are refused, because the host is ending.</summary>
-public sealed class EngineDrainingException() : Exception("the engine takes no more requests: its host is ending");
+public sealed class EngineUnavailableException(EngineHostState state) : InvalidOperationException
+{
+    public EngineHostState State => state;
+}
 
-/// <summary>An engine in a host: loads it in the background, counts its requests, and lets them end before it goes.</summary>
-public sealed class EngineHost(Func<CancellationToken, Task<InferenceEngine>> load, TimeSpan drainTimeout) : IHostedLifecycleService, IDisposable
+public sealed class EngineLease(EngineHost host, InferenceEngine engine) : IDisposable
+{
+    private EngineHost? _host = host;
+
+    public InferenceEngine Engine => engine;
+
+    public void Dispose() => Interlocked.Exchange(ref _host, null)?.Leave();
+}
+
+public sealed class EngineHost(Func<CancellationToken, Task<InferenceEngine>> load, IHostApplicationLifetime lifetime) : IHostedService, IDisposable
 {
     private readonly CancellationTokenSource _stop = new();
     private readonly TaskCompletionSource<InferenceEngine> _loaded = new(TaskCreationOptions.RunContinuationsAsynchronously);
-    private readonly TaskCompletionSource _idle = new(TaskCreationOptions.RunContinuationsAsynchronously);
-    private int _running = 1; // one more than the requests, until it drains
-    private volatile bool _drains;
+    private readonly Lock _gate = new();
+    private int _running;
 
-    public InferenceEngine? Engine => _loaded.Task.IsCompletedSuccessfully ? _loaded.Task.Result : null;
+    public InferenceEngine? Engine { get; private set; }
 
-    public Exception? Failure => _loaded.Task.Exception?.InnerException;
+    public EngineHostState State { get; private set; }
 
-    public EngineHostState State => _drains ? EngineHostState.Draining : _loaded.Task.IsCompletedSuccessfully ? EngineHostState.Ready : _loaded.Task.IsCompleted ? EngineHostState.Failed : EngineHostState.Loading;
+    public int Running => Volatile.Read(ref _running);
 
     public Task<InferenceEngine> LoadedAsync(CancellationToken cancellationToken) => _loaded.Task.WaitAsync(cancellationToken);
 
-    public IDisposable Enter()
+    public EngineLease Enter()
     {
-        Interlocked.Increment(ref _running);
-        if (_drains)
+        lock (_gate)
         {
-            Leave();
-            throw new EngineDrainingException();
-        }
+            if (State != EngineHostState.Ready)
+            {
+                throw new EngineUnavailableException(State);
+            }
 
-        return new Ticket(this);
+            _running++;
+            return new EngineLease(this, Engine!);
+        }
     }
 
     public Task StartAsync(CancellationToken cancellationToken)
     {
+        lifetime.ApplicationStopping.Register(Drain);
         _ = Task.Run(
             async () =>
             {
                 try
                 {
-                    _loaded.SetResult(await load(_stop.Token).ConfigureAwait(false));
+                    Engine = await load(_stop.Token).ConfigureAwait(false);
+                    State = EngineHostState.Ready;
+                    _loaded.SetResult(Engine);
                 }
                 catch (Exception error)
                 {
+                    State = EngineHostState.Failed;
                     _loaded.SetException(error);
                 }
             },
@@ -70,51 +77,31 @@ public sealed class EngineHost(Func<CancellationToken, Task<InferenceEngine>> lo
         return Task.CompletedTask;
     }
 
-    public async Task StoppingAsync(CancellationToken cancellationToken)
+    public void Drain()
     {
-        if (_drains)
+        lock (_gate)
         {
-            return;
+            State = EngineHostState.Draining;
         }
-
-        _drains = true;
-        await _stop.CancelAsync().ConfigureAwait(false);
-        Leave();
-        await Task.WhenAny(_idle.Task, Task.Delay(drainTimeout, cancellationToken)).ConfigureAwait(false);
     }
 
-    public Task StopAsync(CancellationToken cancellationToken) => StoppingAsync(cancellationToken);
-
-    public Task StartingAsync(CancellationToken cancellationToken) => Task.CompletedTask;
-
-    public Task StartedAsync(CancellationToken cancellationToken) => Task.CompletedTask;
-
-    public Task StoppedAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+    public Task StopAsync(CancellationToken cancellationToken)
+    {
+        Dispose();
+        return Task.CompletedTask;
+    }
 
     public void Dispose()
     {
+        Drain();
         Engine?.Dispose();
-        _stop.Dispose();
     }
 
-    private void Leave()
+    internal void Leave()
     {
-        if (Interlocked.Decrement(ref _running) == 0)
+        lock (_gate)
         {
-            _idle.TrySetResult();
-        }
-    }
-
-    private sealed class Ticket(EngineHost host) : IDisposable
-    {
-        private int _left;
-
-        public void Dispose()
-        {
-            if (Interlocked.Exchange(ref _left, 1) == 0)
-            {
-                host.Leave();
-            }
+            _running--;
         }
     }
 }

@@ -80,7 +80,8 @@ internal sealed record ChatRequest(TextRequest Text, IReadOnlyList<ChatTurn> Tur
         return tool.Json;
     }
 
-    private static string? Prediction(RequestObject body)
+    /// <summary>The text that the answer is expected to be like; null for none.</summary>
+    public static string? Prediction(RequestObject body)
     {
         if (body.Object("prediction") is not { } prediction)
         {
