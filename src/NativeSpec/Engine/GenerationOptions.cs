@@ -48,6 +48,11 @@ public sealed record GenerationOptions : SamplingOptions
     /// that. Null shares with all that have none.</summary>
     public string? CacheSalt { get; init; }
 
+    /// <summary>A text that the output is expected to be like, such as a file that is to be returned with a change: it is guessed from as prompt lookup guesses from
+    /// the prompt, from its beginning on. The output is the same with it and without, only sooner where much of it stands there. It has at most as many tokens as the
+    /// context; <see cref="SpeculationOptions.Off"/> leaves it unread. Null expects nothing.</summary>
+    public string? Prediction { get; init; }
+
     /// <inheritdoc/>
     public override void Validate(int vocabSize)
     {

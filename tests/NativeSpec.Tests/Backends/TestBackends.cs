@@ -12,13 +12,12 @@ public sealed class TestBackend : IEquatable<TestBackend>
 {
     private const int SmallestChunk = 32;
 
-    internal TestBackend(string name, Func<IBackend> create)
-    {
-        Name = name;
-        Create = create;
-    }
+    internal TestBackend(string name, int threads, Func<IBackend> create) => (Name, Threads, Create) = (name, threads, create);
 
     public string Name { get; }
+
+    /// <summary>Threads that compute.</summary>
+    public int Threads { get; }
 
     internal Func<IBackend> Create { get; }
 
@@ -31,7 +30,7 @@ public sealed class TestBackend : IEquatable<TestBackend>
             {
                 foreach (var threads in new[] { 1, 3 })
                 {
-                    yield return new TestBackend($"cpu {level} {threads}", () => CpuBackend.Create(new CpuOptions { Level = level, Threads = threads, SmallestChunk = SmallestChunk }));
+                    yield return new TestBackend($"cpu {level} {threads}", threads, () => CpuBackend.Create(new CpuOptions { Level = level, Threads = threads, SmallestChunk = SmallestChunk }));
                 }
             }
 
@@ -45,18 +44,21 @@ public sealed class TestBackend : IEquatable<TestBackend>
         }
     }
 
-    /// <summary>Those, and the ones that round weights or keys and values: what they compute is another number, but as invariant.</summary>
-    public static IEnumerable<TestBackend> AllFormats
-        => All.Concat(RoundedKv.Where(backend => backend.Name.StartsWith("cpu", StringComparison.Ordinal))).Concat(NativeOptions.AvailableLevels.SelectMany(level => new[]
+    /// <summary>The ones that round weights or keys and values: what they compute is another number, but as invariant.</summary>
+    public static IEnumerable<TestBackend> Formats
+        => RoundedKv.Where(backend => backend.Name.StartsWith("cpu", StringComparison.Ordinal)).Concat(NativeOptions.AvailableLevels.SelectMany(level => new[]
         {
             Native(new NativeOptions { Level = level, Threads = 3, Weights = WeightFormat.Q8 }),
             Native(new NativeOptions { Level = level, Threads = 2, Weights = WeightFormat.Q4, KvFormat = KvFormat.BF16 }),
         }));
 
+    /// <summary>All, whatever they round.</summary>
+    public static IEnumerable<TestBackend> AllFormats => All.Concat(Formats);
+
     /// <summary>Backends that round keys and values to BF16, one of each level.</summary>
     public static IEnumerable<TestBackend> RoundedKv
         => SimdLevels.Available.Select(level => new TestBackend(
-                $"cpu {level} 2 BF16 keys and values", () => CpuBackend.Create(new CpuOptions { Level = level, Threads = 2, SmallestChunk = SmallestChunk, KvFormat = KvFormat.BF16 })))
+                $"cpu {level} 2 BF16 keys and values", 2, () => CpuBackend.Create(new CpuOptions { Level = level, Threads = 2, SmallestChunk = SmallestChunk, KvFormat = KvFormat.BF16 })))
             .Concat(NativeOptions.AvailableLevels.Select(level => Native(new NativeOptions { Level = level, Threads = 2, KvFormat = KvFormat.BF16 })));
 
     /// <summary>Whether keys and values are rounded to BF16.</summary>
@@ -64,14 +66,17 @@ public sealed class TestBackend : IEquatable<TestBackend>
 
     /// <summary>The CUDA back end on the emulated driver, where that is built. It computes with rounded rows and BF16 keys and values, and it is slow: suites
     /// take a small share of it.</summary>
-    public static IEnumerable<TestBackend> Cuda => CudaEmulator.IsBuilt ? [new TestBackend("cuda", () => CudaEmulator.Create())] : [];
+    public static IEnumerable<TestBackend> Cuda => CudaEmulator.IsBuilt ? [new TestBackend("cuda", 1, () => CudaEmulator.Create())] : [];
+
+    /// <summary>Whether an emulated device computes.</summary>
+    public bool IsEmulated => Name.StartsWith("cuda", StringComparison.Ordinal);
 
     /// <summary>The error that a backend adds to a matmul with such weights, relative to the largest output: the BF16 dot products of one
     /// level round the activations to 2^-9, which counts for more where the products nearly cancel.</summary>
     public double MatMulError(DType dtype) => dtype == DType.BF16 && Name.Contains("bf16", StringComparison.Ordinal) ? 0.06 : 0;
 
     /// <summary>How far logits may be from those of exact products, relative to the highest: 0 where only the order of sums differs.</summary>
-    public double LogitError => Name.StartsWith("cuda", StringComparison.Ordinal) || RoundsKv ? 0.01 : 0;
+    public double LogitError => IsEmulated || RoundsKv ? 0.01 : 0;
 
     public bool Equals(TestBackend? other) => Name == other?.Name;
 
@@ -83,5 +88,6 @@ public sealed class TestBackend : IEquatable<TestBackend>
 
     private static TestBackend Native(NativeOptions options) => new(
         $"native {options.Level} {options.Weights} {options.Threads}{(options.KvFormat == KvFormat.BF16 ? " BF16 keys and values" : "")}",
+        options.Threads ?? 1,
         () => NativeBackend.TryCreate(options with { SmallestChunk = SmallestChunk }, out var reason) ?? throw new InvalidOperationException(reason));
 }
