@@ -52,8 +52,8 @@ public sealed class TestBackend : IEquatable<TestBackend>
             Native(new NativeOptions { Level = level, Threads = 2, Weights = WeightFormat.Q4, KvFormat = KvFormat.BF16 }),
         }));
 
-    /// <summary>All, whatever they round.</summary>
-    public static IEnumerable<TestBackend> AllFormats => All.Concat(Formats);
+    /// <summary>Of those one for each level, with several threads: for what computes long, and says nothing of threads.</summary>
+    public static IEnumerable<TestBackend> Levels => All.Where(backend => backend.Threads > 1);
 
     /// <summary>Backends that round keys and values to BF16, one of each level.</summary>
     public static IEnumerable<TestBackend> RoundedKv

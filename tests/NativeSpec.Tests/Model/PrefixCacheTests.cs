@@ -237,7 +237,7 @@ public sealed class PrefixCacheTests
 [TestFixtureSource(nameof(Cases))]
 public sealed class PrefixCacheBitsTests(TestBackend backend)
 {
-    private static IEnumerable<TestBackend> Cases() => TestBackend.AllFormats;
+    private static IEnumerable<TestBackend> Cases() => TestBackend.Levels.Concat(TestBackend.Formats);
 
     [Test]
     public void Forward_AfterSharedPages_HasTheBitsOfAFreshPrefill([Range(0, 2)] int seed)
