@@ -26,7 +26,7 @@ public sealed class TestBackend : IEquatable<TestBackend>
     {
         get
         {
-            foreach (var level in SimdLevels.Available)
+            foreach (var level in ManagedLevels)
             {
                 foreach (var threads in new[] { 1, 3 })
                 {
@@ -57,7 +57,7 @@ public sealed class TestBackend : IEquatable<TestBackend>
 
     /// <summary>Backends that round keys and values to BF16, one of each level.</summary>
     public static IEnumerable<TestBackend> RoundedKv
-        => SimdLevels.Available.Select(level => new TestBackend(
+        => ManagedLevels.Select(level => new TestBackend(
                 $"cpu {level} 2 BF16 keys and values", 2, () => CpuBackend.Create(new CpuOptions { Level = level, Threads = 2, SmallestChunk = SmallestChunk, KvFormat = KvFormat.BF16 })))
             .Concat(NativeOptions.AvailableLevels.Select(level => Native(new NativeOptions { Level = level, Threads = 2, KvFormat = KvFormat.BF16 })));
 
@@ -85,6 +85,13 @@ public sealed class TestBackend : IEquatable<TestBackend>
     public override int GetHashCode() => Name.GetHashCode(StringComparison.Ordinal);
 
     public override string ToString() => Name;
+
+    /// <summary>Whether instructions are switched off to test what is left (build.sh test --levels): then the best managed kernels that are left are of
+    /// interest, and what was tested with all instructions is not tested again.</summary>
+    internal static bool AreOnlyBest { get; } = Environment.GetEnvironmentVariable("NATIVESPEC_TEST_LEVELS") == "best";
+
+    private static IEnumerable<SimdLevel> ManagedLevels
+        => AreOnlyBest ? [SimdLevels.Best] : SimdLevels.Available;
 
     private static TestBackend Native(NativeOptions options) => new(
         $"native {options.Level} {options.Weights} {options.Threads}{(options.KvFormat == KvFormat.BF16 ? " BF16 keys and values" : "")}",

@@ -19,7 +19,7 @@ public sealed class CudaTextTests
     private static readonly GenerationOptions Plain = new()
     {
         LogitBias = new Dictionary<int, float> { [TestFolder.PoisonedToken] = -100 },
-        MaxTokens = 20,
+        MaxTokens = 12,
         Seed = 7,
         Temperature = 0,
         TopLogProbs = 1,
