@@ -8,7 +8,7 @@ public sealed class MatMulTests(TestBackend backend) : OperationFixture(backend)
 {
     private static readonly DType[] WeightTypes = [DType.F32, DType.F16, DType.BF16];
 
-    [Test]
+    [Test, Pairwise]
     public void MatMul_EveryShapeAndType_AgreesWithFloat64(
         [ValueSource(nameof(WeightTypes))] DType dtype,
         [Values(1, 2, 3, 4, 7, 33)] int rows,

@@ -7,8 +7,8 @@ internal readonly record struct PassRows(int First, int Count, int Bucket);
 /// <param name="kv">The cache; null where nothing is attended to.</param>
 /// <param name="work">Cuts attention into items; null where there is none.</param>
 /// <param name="rotaryDim">Rotated numbers of a head.</param>
-/// <param name="maxContext">Positions of a sequence at most.</param>
-internal sealed unsafe class RoundUpload(CudaKv? kv, AttentionWork? work, int rotaryDim, int maxContext)
+/// <param name="mostItems">Items of attention's work that there is room for.</param>
+internal sealed unsafe class RoundUpload(CudaKv? kv, AttentionWork? work, int rotaryDim, int mostItems)
 {
     /// <summary>Fills the block: a bucket's rows, of which those past the batch's have no position and a cache row that nobody reads.</summary>
     /// <param name="block">Pinned memory.</param>
@@ -69,7 +69,7 @@ internal sealed unsafe class RoundUpload(CudaKv? kv, AttentionWork? work, int ro
     /// <summary>What rows see. Pages lie behind the items, and path rows behind them: indices count from the block's begin.</summary>
     private int PutSight(byte* block, in RoundLayout layout, RowBatch batch, in PassRows rows, AttentionWork cut)
     {
-        var items = new Span<AttentionItem>(block + layout.Items, AttentionWork.Most(maxContext, CudaLayout.MostRows));
+        var items = new Span<AttentionItem>(block + layout.Items, mostItems);
         var count = cut.Plan(batch, rows.First, rows.Count, items);
         var pages = layout.Items + (count * sizeof(AttentionItem));
         var paths = pages + (batch.PageCount * sizeof(int));
