@@ -12,9 +12,15 @@ public sealed partial class TestBackend
     /// <summary>With weights as they are, for <c>[TestFixtureSource]</c>.</summary>
     public static IEnumerable<TestBackend> All => [Of(WeightFormat.AsStored, KvFormat.F32)];
 
-    /// <summary>Those, and the ones that round weights or keys and values.</summary>
-    public static IEnumerable<TestBackend> AllFormats
-        => All.Concat(NativeLibraryLoader.WhyMissing is null ? [Of(WeightFormat.Q8, KvFormat.F32), Of(WeightFormat.Q4, KvFormat.BF16)] : RoundedKv);
+    /// <summary>The same: this accelerator has no levels of instructions.</summary>
+    public static IEnumerable<TestBackend> Levels => All;
+
+    /// <summary>The ones that round weights or keys and values.</summary>
+    public static IEnumerable<TestBackend> Formats
+        => NativeLibraryLoader.WhyMissing is null ? [Of(WeightFormat.Q8, KvFormat.F32), Of(WeightFormat.Q4, KvFormat.BF16)] : RoundedKv;
+
+    /// <summary>All, whatever they round.</summary>
+    public static IEnumerable<TestBackend> AllFormats => All.Concat(Formats);
 
     /// <summary>With BF16 keys and values.</summary>
     public static IEnumerable<TestBackend> RoundedKv => [Of(WeightFormat.AsStored, KvFormat.BF16)];
