@@ -20,7 +20,7 @@ public sealed partial class TestBackend
             {
                 foreach (var threads in new[] { 1, 3 })
                 {
-                    yield return new TestBackend($"cpu {level} {threads}", () => CpuBackend.Create(new CpuOptions { Level = level, Threads = threads, SmallestChunk = SmallestChunk }));
+                    yield return new TestBackend($"cpu {level} {threads}", threads, () => CpuBackend.Create(new CpuOptions { Level = level, Threads = threads, SmallestChunk = SmallestChunk }));
                 }
             }
 
@@ -34,25 +34,29 @@ public sealed partial class TestBackend
         }
     }
 
-    /// <summary>Those, and the ones that round weights or keys and values: what they compute is another number, but as invariant.</summary>
-    public static IEnumerable<TestBackend> AllFormats
-        => All.Concat(RoundedKv.Where(backend => backend.Name.StartsWith("cpu", StringComparison.Ordinal))).Concat(NativeOptions.AvailableLevels.SelectMany(level => new[]
+    /// <summary>The ones that round weights or keys and values: what they compute is another number, but as invariant.</summary>
+    public static IEnumerable<TestBackend> Formats
+        => RoundedKv.Where(backend => backend.Name.StartsWith("cpu", StringComparison.Ordinal)).Concat(NativeOptions.AvailableLevels.SelectMany(level => new[]
         {
             Native(new NativeOptions { Level = level, Threads = 3, Weights = WeightFormat.Q8 }),
             Native(new NativeOptions { Level = level, Threads = 2, Weights = WeightFormat.Q4, KvFormat = KvFormat.BF16 }),
         }));
 
+    /// <summary>All, whatever they round.</summary>
+    public static IEnumerable<TestBackend> AllFormats => All.Concat(Formats);
+
     /// <summary>Backends that round keys and values to BF16, one of each level.</summary>
     public static IEnumerable<TestBackend> RoundedKv
         => SimdLevels.Available.Select(level => new TestBackend(
-                $"cpu {level} 2 BF16 keys and values", () => CpuBackend.Create(new CpuOptions { Level = level, Threads = 2, SmallestChunk = SmallestChunk, KvFormat = KvFormat.BF16 })))
+                $"cpu {level} 2 BF16 keys and values", 2, () => CpuBackend.Create(new CpuOptions { Level = level, Threads = 2, SmallestChunk = SmallestChunk, KvFormat = KvFormat.BF16 })))
             .Concat(NativeOptions.AvailableLevels.Select(level => Native(new NativeOptions { Level = level, Threads = 2, KvFormat = KvFormat.BF16 })));
 
     /// <summary>The CUDA back end on the emulated driver, where that is built. It computes with rounded rows and BF16 keys and values, and it is slow: suites
     /// take a small share of it.</summary>
-    public static IEnumerable<TestBackend> Cuda => CudaEmulator.IsBuilt ? [new TestBackend("cuda", () => CudaEmulator.Create())] : [];
+    public static IEnumerable<TestBackend> Cuda => CudaEmulator.IsBuilt ? [new TestBackend("cuda", 1, () => CudaEmulator.Create())] : [];
 
     private static TestBackend Native(NativeOptions options) => new(
         $"native {options.Level} {options.Weights} {options.Threads}{(options.KvFormat == KvFormat.BF16 ? " BF16 keys and values" : "")}",
+        options.Threads ?? 1,
         () => NativeBackend.TryCreate(options with { SmallestChunk = SmallestChunk }, out var reason) ?? throw new InvalidOperationException(reason));
 }
