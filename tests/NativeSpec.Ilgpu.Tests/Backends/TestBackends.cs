@@ -15,9 +15,8 @@ public sealed partial class TestBackend
     /// <summary>The same: this accelerator has no levels of instructions.</summary>
     public static IEnumerable<TestBackend> Levels => All;
 
-    /// <summary>The ones that round weights or keys and values.</summary>
-    public static IEnumerable<TestBackend> Formats
-        => NativeLibraryLoader.WhyMissing is null ? [Of(WeightFormat.Q8, KvFormat.F32), Of(WeightFormat.Q4, KvFormat.BF16)] : RoundedKv;
+    /// <summary>The one that rounds most: weights of 4 bits where the native library packs them, keys and values of BF16.</summary>
+    public static IEnumerable<TestBackend> Formats => [Of(NativeLibraryLoader.WhyMissing is null ? WeightFormat.Q4 : WeightFormat.AsStored, KvFormat.BF16)];
 
     /// <summary>All, whatever they round.</summary>
     public static IEnumerable<TestBackend> AllFormats => All.Concat(Formats);
