@@ -7,6 +7,7 @@ using NativeSpec.Speculation.DraftModels;
 using NativeSpec.Speculation.Lookahead;
 using NativeSpec.Speculation.Medusa;
 using NativeSpec.Tensors;
+using NativeSpec.Tokenization;
 
 namespace NativeSpec.Engine;
 
@@ -126,6 +127,10 @@ public sealed record EngineOptions
     /// <summary>Makes another backend than <see cref="Backend"/> and <see cref="Weights"/> say. The engine owns and disposes what this
     /// returns.</summary>
     internal Func<EngineOptions, IBackend>? CreateBackend { get; init; }
+
+    /// <summary>The tokenizer, for a model whose folder has none or for a service that has one already; null reads the folder's own. It must be the
+    /// model's: see <see cref="Tokenization.Tokenizer.Create"/> for one from elsewhere.</summary>
+    public Tokenizer? Tokenizer { get; init; }
 
     /// <summary>The chat template, for a model whose files have none or another one: the name of one that comes with the library
     /// (<see cref="Chat.ChatTemplates.BuiltInNames"/>), or the text of a template. Null takes the model's own.</summary>
