@@ -21,15 +21,12 @@ public sealed partial class TestBackend : IEquatable<TestBackend>
     /// <summary>Whether keys and values are rounded to BF16.</summary>
     public bool RoundsKv => Name.EndsWith("BF16 keys and values", StringComparison.Ordinal);
 
-    /// <summary>Whether an emulated device computes.</summary>
-    public bool IsEmulated => Name.StartsWith("cuda", StringComparison.Ordinal);
-
     /// <summary>The error that a backend adds to a matmul with such weights, relative to the largest output: the BF16 dot products of one
     /// level round the activations to 2^-9, which counts for more where the products nearly cancel.</summary>
     public double MatMulError(DType dtype) => dtype == DType.BF16 && Name.Contains("bf16", StringComparison.Ordinal) ? 0.06 : 0;
 
     /// <summary>How far logits may be from those of exact products, relative to the highest: 0 where only the order of sums differs.</summary>
-    public double LogitError => IsEmulated || RoundsKv ? 0.01 : 0;
+    public double LogitError => Name.StartsWith("cuda", StringComparison.Ordinal) || RoundsKv ? 0.01 : 0;
 
     public bool Equals(TestBackend? other) => Name == other?.Name;
 
