@@ -81,7 +81,11 @@ public sealed partial class PtxTests
             var said = process.StandardError.ReadToEnd() + process.StandardOutput.ReadToEnd();
             process.WaitForExit();
             Assert.That(process.ExitCode, Is.Zero, said);
-            Assert.That(said, Does.Contain("0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads"), "what inline PTX writes must end in registers");
+            Assert.That(said, Does.Contain("0 bytes spill stores, 0 bytes spill loads"));
+            if (name.StartsWith("MatMul", StringComparison.Ordinal))
+            {
+                Assert.That(said, Does.Contain("0 bytes stack frame"), "what inline PTX writes goes through memory in ILGPU's text; in products it must end in registers");
+            }
         }
         finally
         {
