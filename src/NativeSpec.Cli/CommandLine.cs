@@ -2,9 +2,11 @@ using System.CommandLine;
 using System.CommandLine.Help;
 using System.Reflection;
 using NativeSpec.Cli.Benchmarks;
+using NativeSpec.Cli.Chatting;
 using NativeSpec.Cli.Generation;
 using NativeSpec.Cli.Inspection;
 using NativeSpec.Cli.Profiles;
+using NativeSpec.Cli.Serving;
 using NativeSpec.Cli.Training;
 using NativeSpec.Cli.Trees;
 using NativeSpec.Cli.Tuning;
@@ -77,6 +79,8 @@ internal static class CommandLine
         {
             new DemoCommand(terminal),
             new GenerateCommand(terminal),
+            new ChatCommand(terminal),
+            new ServeCommand(terminal),
             new InspectCommand(terminal),
             new TokenizeCommand(terminal),
             new EvalCommand(terminal),

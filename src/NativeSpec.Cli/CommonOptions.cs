@@ -25,6 +25,12 @@ internal static class CommonOptions
         HelpName = "N",
     };
 
+    public static Option<string?> ChatTemplate() => new("--template")
+    {
+        Description = $"The chat template, for a model whose files have none or another: {string.Join(", ", NativeSpec.Chat.ChatTemplates.BuiltInNames)}, or the text of one",
+        HelpName = "NAME",
+    };
+
     public static Option<int?> Context(string description) => new("--context") { Description = description, HelpName = "N" };
 
     /// <summary>Reads <c>1,2,3</c>.</summary>

@@ -23,8 +23,13 @@ internal sealed class ComputeFlags
     private readonly Terminal _terminal;
 
     private readonly Option<string?> _backend = Choice(
-        "--backend", "cpu are the managed kernels, native the C++ ones, cuda those of a CUDA device; by default cuda where a device is, else native where its library is", ["cpu", "native", "cuda"]);
-    private readonly Option<int?> _device = new("--device") { Description = "The CUDA device, by its number; by default NATIVESPEC_CUDA_DEVICE, or else the first", HelpName = "N" };
+        "--backend", "cpu are the managed kernels, native the C++ ones, cuda those of a CUDA device, ilgpu those of ILGPU on any device; by default cuda where a device is, else native where its library is", ["cpu", "native", "cuda", "ilgpu"]);
+    private readonly Option<string?> _device = new("--device")
+    {
+        Description = "The CUDA device, by its number, by default NATIVESPEC_CUDA_DEVICE or else the first; with --backend ilgpu its number, its kind (cuda, opencl, cpu) or a part of its name",
+        HelpName = "DEVICE",
+    };
+
     private readonly Option<string?> _weights;
     private readonly Option<int?> _threads = CommonOptions.Threads();
     private readonly Option<string?> _level = Choice(
@@ -55,7 +60,8 @@ internal sealed class ComputeFlags
     {
         Threads = parsed.GetValue(_threads),
         Backend = parsed.GetValue(_backend) switch { "cpu" => BackendKind.Cpu, "native" => BackendKind.Native, "cuda" => BackendKind.Cuda, _ => null },
-        Device = parsed.GetValue(_device),
+        OtherBackend = UsesIlgpu(parsed) ? OtherBackends.Ilgpu(parsed.GetValue(_device)) : null,
+        Device = UsesIlgpu(parsed) ? null : CudaDevice(parsed.GetValue(_device)),
         NativeLevel = parsed.GetValue(_level),
         Weights = parsed.GetValue(_weights) is { } weights ? Formats[weights] : WeightFormat.AsStored,
         KvFormat = parsed.GetValue(_kv) switch { "f32" => KvFormat.F32, "bf16" => KvFormat.BF16, _ => null },
@@ -63,6 +69,14 @@ internal sealed class ComputeFlags
         LoadProgress = Progress(_terminal),
         ProfileDirectory = EngineOptions.UserProfileDirectory,
     };
+
+    private bool UsesIlgpu(ParseResult parsed) => parsed.GetValue(_backend) == "ilgpu";
+
+    private static int? CudaDevice(string? device) => device is null
+        ? null
+        : int.TryParse(device, NumberStyles.None, CultureInfo.InvariantCulture, out var number)
+            ? number
+            : throw new UsageException($"--device is '{device}'; expected a CUDA device's number. Names are for --backend ilgpu");
 
     /// <summary>Counts on standard error while weights are packed, where somebody looks.</summary>
     public static IProgress<double>? Progress(Terminal terminal) => terminal.IsErrorRedirected ? null : new Packing(terminal);

@@ -33,7 +33,7 @@ public abstract class OperationFixture(TestBackend backend)
         => [.. Enumerable.Range(0, count).Select(_ => ((float)Random.NextDouble() - 0.5f) * 2 * amplitude)];
 
     /// <summary>A width that the backend takes: the CUDA kernels take multiples of four.</summary>
-    protected int Width(int width) => Description.IsEmulated ? (width + 3) / 4 * 4 : width;
+    protected int Width(int width) => Description.IsCuda ? (width + 3) / 4 * 4 : width;
 
     /// <summary>A norm's gain.</summary>
     private protected RmsGain Gain(float[] values)
