@@ -44,17 +44,33 @@ internal sealed class ComputeFlags
     public static ComputeFlags ForRandomWeights(Terminal terminal) => new(terminal, Choice("--weights", "How the weights are held (default bf16)", ["bf16", "q8", "q4"]));
 
     /// <summary>All of them.</summary>
-    public Option[] All => [_threads, _backend, _device, _level, _weights, _kv];
+    public Option[] All => [_backend, .. AllButBackend];
+
+    /// <summary>All but the one that names a single backend.</summary>
+    public Option[] AllButBackend => [_threads, _device, _level, _weights, _kv];
 
     /// <summary>Whether the command line asks for packed weights.</summary>
     public bool Packs(CommandResult result) => result.GetValue(_weights) is { } weights && Formats[weights] != WeightFormat.AsStored;
 
     /// <summary>The options with what the command line says, and the folder where the command keeps its profiles; an engine that takes the managed kernels for want of a native library, and
     /// one that packs weights for long, says so on standard error.</summary>
-    public EngineOptions Apply(ParseResult parsed, EngineOptions options) => options with
+    public EngineOptions Apply(ParseResult parsed, EngineOptions options) => On(parsed.GetValue(_backend), ApplyAllButBackend(parsed, options));
+
+    /// <summary>The options with the backend of this name; null leaves the choice to the engine.</summary>
+    /// <exception cref="InvalidOperationException">This command has none of this name.</exception>
+    public static EngineOptions On(string? backend, EngineOptions options) => backend switch
+    {
+        null => options,
+        "cpu" => options with { Backend = BackendKind.Cpu },
+        "native" => options with { Backend = BackendKind.Native },
+        "cuda" => options with { Backend = BackendKind.Cuda },
+        _ => throw new InvalidOperationException($"the backend {backend} is not part of this command, which has cpu, native and cuda"),
+    };
+
+    /// <summary>As <see cref="Apply"/>, with the choice of the backend left open.</summary>
+    public EngineOptions ApplyAllButBackend(ParseResult parsed, EngineOptions options) => options with
     {
         Threads = parsed.GetValue(_threads),
-        Backend = parsed.GetValue(_backend) switch { "cpu" => BackendKind.Cpu, "native" => BackendKind.Native, "cuda" => BackendKind.Cuda, _ => null },
         Device = parsed.GetValue(_device),
         NativeLevel = parsed.GetValue(_level),
         Weights = parsed.GetValue(_weights) is { } weights ? Formats[weights] : WeightFormat.AsStored,
