@@ -101,6 +101,10 @@ public sealed record EngineOptions
     /// managed one.</summary>
     public BackendKind? Backend { get; init; }
 
+    /// <summary>A back end that another package brings, such as <c>IlgpuBackends.On("cuda")</c> of NativeSpec.Ilgpu; null takes what <see cref="Backend"/> says. <see cref="Weights"/>,
+    /// <see cref="KvFormat"/> and <see cref="Threads"/> hold for it too; its device is named where it is made.</summary>
+    public BackendProvider? OtherBackend { get; init; }
+
     /// <summary>The CUDA device, by its number in the driver's list; null takes the environment variable NATIVESPEC_CUDA_DEVICE, or else the first.</summary>
     public int? Device { get; init; }
 
@@ -135,7 +139,9 @@ public sealed record EngineOptions
     /// <summary>Where the engine says what it loaded and which request failed; null says nothing.</summary>
     public ILogger? Logger { get; init; }
 
-    internal void Validate()
+    /// <summary>Checks every option against its allowed range; loading does so too.</summary>
+    /// <exception cref="ArgumentException">An option is out of its range; the message names it, its value and the range.</exception>
+    public void Validate()
     {
         Require(MaxSequences is >= 1 and <= 1024, nameof(MaxSequences), MaxSequences, "1 to 1024");
         Require(MaxWaiting is >= 0 and <= 65_536, nameof(MaxWaiting), MaxWaiting, "0 to 65536");
@@ -146,6 +152,7 @@ public sealed record EngineOptions
         Require(KvTokens is null or >= 2, nameof(KvTokens), KvTokens, "2 or more");
         Require(MaxTreeNodes is >= 1 and <= 1024, nameof(MaxTreeNodes), MaxTreeNodes, "1 to 1024");
         Require(Backend is null || Enum.IsDefined(Backend.Value), nameof(Backend), Backend, "Cpu, Native or Cuda");
+        Require(OtherBackend is null || (Backend is null && Device is null && NativeLevel is null), nameof(OtherBackend), OtherBackend?.Name, $"none beside {nameof(Backend)}, {nameof(Device)} and {nameof(NativeLevel)}");
         Require(Device is null or >= 0, nameof(Device), Device, "0 or more");
         Require(Enum.IsDefined(Weights), nameof(Weights), Weights, "AsStored, Q8 or Q4");
         Require(KvFormat is null || Enum.IsDefined(KvFormat.Value), nameof(KvFormat), KvFormat, "F32 or BF16");

@@ -56,7 +56,7 @@ internal sealed class BenchKernelsCommand : Command, IHasExamples
         }
 
         var plan = new LabPlan(shape, config, context, nodes, repeats);
-        using var lab = new KernelLab(plan, Backends(parsed.GetValue(_backends)), _compute.ApplyAllButBackend(parsed, new EngineOptions()), ComputeFlags.On);
+        using var lab = new KernelLab(plan, Backends(parsed.GetValue(_backends)), _compute.ApplyAllButBackend(parsed, new EngineOptions()), (name, options) => _compute.On(name, parsed, options));
         lab.Measure(cancellationToken);
         var devices = lab.Backends.Where(backend => backend.Model.Backend is CudaBackend).ToDictionary(
             backend => backend, backend => new DeviceKernels(backend.Model, context, nodes, repeats, cancellationToken));

@@ -41,7 +41,7 @@ internal sealed class KernelLab : IDisposable
                 {
                     Add(name, optionsOf(name, options));
                 }
-                catch (Exception e) when (names?.Length > 1 && e is InvalidOperationException or ArgumentException)
+                catch (Exception e) when (names?.Length > 1 && e is InvalidOperationException or ArgumentException or UsageException)
                 {
                     _missing.Add((name, e.Message));
                 }
@@ -97,9 +97,9 @@ internal sealed class KernelLab : IDisposable
         var model = new BenchModel(Plan.Shape, name is "native" or null ? options : options with { NativeLevel = null });
         try
         {
-            if (model.Backend is CudaBackend && Plan.Nodes[^1] > CudaLayout.MostRows)
+            if (model.Backend is CudaBackend && Plan.Nodes[^1] > CudaLayout.RoundRows)
             {
-                throw new UsageException($"--nodes goes to {Plan.Nodes[^1]}; on a CUDA device expected at most {CudaLayout.MostRows}, which one graph computes");
+                throw new UsageException($"--nodes goes to {Plan.Nodes[^1]}; on a CUDA device expected at most {CudaLayout.RoundRows}, which one graph computes");
             }
 
             _backends.Add(new LabBackend(name ?? model.Backend.Name, model, Plan.Context, Plan.Nodes, Environment.Threads));
