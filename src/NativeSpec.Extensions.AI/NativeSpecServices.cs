@@ -79,8 +79,10 @@ public static class NativeSpecServices
         var options = services.AddOptions<NativeSpecOptions>(name).ValidateOnStart();
         options.Configure<IServiceProvider>((value, provider) =>
         {
-            var section = provider.GetService<IConfiguration>()?.GetSection(name.Length == 0 ? NativeSpecOptions.Section : $"{NativeSpecOptions.Section}:{name}");
-            section?.Bind(value);
+            if (provider.GetService<IConfiguration>() is { } configuration)
+            {
+                configuration.GetSection(name.Length == 0 ? NativeSpecOptions.Section : $"{NativeSpecOptions.Section}:{name}").Bind(value); // in code that is generated for it
+            }
         });
         if (configure is not null)
         {
