@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.Extensions.DependencyInjection;
@@ -41,8 +42,13 @@ public static class ServerHost
         builder.Services.AddRoutingCore();
         builder.Services.AddNativeSpecServer(configure);
         var options = (NativeSpecServerOptions)builder.Services.Last(service => service.ServiceType == typeof(NativeSpecServerOptions)).ImplementationInstance!;
-        builder.Services.AddSingleton(services => new EngineHost(cancellationToken => InferenceEngine.LoadAsync(modelPath, engine, progress: null, cancellationToken), services.GetRequiredService<IHostApplicationLifetime>()));
-        builder.Services.AddHostedService(services => services.GetRequiredService<EngineHost>());
+        builder.Services.AddNativeSpec(model =>
+        {
+            model.ModelPath = modelPath;
+            model.ModelId = engine.Name;
+            model.WarmUp = RuntimeFeature.IsDynamicCodeCompiled; // code that was compiled ahead of time is warm
+            model.ConfigureEngine(made => engine with { Name = made.Name, Logger = engine.Logger ?? made.Logger });
+        });
         builder.Services.AddSingleton<IHostLifetime, SignalLifetime>();
         builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = options.DrainTimeout + TimeSpan.FromSeconds(5));
         builder.Services.AddLogging(logs => logging?.Invoke(logs));

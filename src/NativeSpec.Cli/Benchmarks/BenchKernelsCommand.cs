@@ -49,9 +49,9 @@ internal sealed class BenchKernelsCommand : Command, IHasExamples
         using var model = new BenchModel(config, options);
         if (model.Backend is CudaBackend)
         {
-            if (nodes[^1] > CudaLayout.MostRows)
+            if (nodes[^1] > CudaLayout.RoundRows)
             {
-                throw new UsageException($"--nodes goes to {nodes[^1]}; on a CUDA device expected at most {CudaLayout.MostRows}, which one graph computes");
+                throw new UsageException($"--nodes goes to {nodes[^1]}; on a CUDA device expected at most {CudaLayout.RoundRows}, which one graph computes");
             }
 
             var device = new DeviceKernels(model, context, nodes, repeats, cancellationToken);

@@ -24,7 +24,7 @@ internal sealed class DeviceKernels
     {
         (_model, _context) = (model, context);
         CopiedGBPerSecond = model.MeasureReading();
-        const int Most = CudaLayout.MostRows;
+        const int Most = CudaLayout.RoundRows;
         using var llama = new LlamaModel(model.Config, model.Tensors, model.Backend, new ForwardLimits(Most, Most, 1, context + Most));
         using var cache = llama.CreateCache(context + Most + RowBatch.PageSize);
         using var sequence = cache.TryOpen(context + Most)!;

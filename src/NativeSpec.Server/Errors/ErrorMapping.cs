@@ -40,7 +40,7 @@ internal static class ErrorMapping
         ChatTemplateException { Fault: ChatTemplateFault.Raised or ChatTemplateFault.Rendering or ChatTemplateFault.Limit } => ApiException.Invalid(prompt, error.Message, inner: error),
         ObjectDisposedException => Of(error),
         ArgumentException { ParamName: { } name } => ApiException.Invalid(
-            Parameters.GetValueOrDefault(name, prompt) is var known && known == "max_tokens" ? maxTokens : Parameters.GetValueOrDefault(name, prompt),
+            Parameters.GetValueOrDefault(name.Split('[')[0], prompt) is var known && known == "max_tokens" ? maxTokens : known, // LogitBias[5] is LogitBias
             error.Message.Replace($" (Parameter '{name}')", "", StringComparison.Ordinal),
             inner: error),
         ArgumentException or InvalidOperationException => ApiException.Invalid(prompt, error.Message, inner: error),

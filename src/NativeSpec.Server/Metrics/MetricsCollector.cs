@@ -9,9 +9,11 @@ internal sealed class MetricsCollector : IDisposable
     private readonly Lock _lock = new();
     private readonly MeterListener _listener = new();
     private readonly List<MetricFamily> _families = [];
+    private readonly ServerMeter _server;
 
-    public MetricsCollector()
+    public MetricsCollector(ServerMeter server)
     {
+        _server = server;
         _listener.InstrumentPublished = Listen;
         _listener.SetMeasurementEventCallback<long>((_, value, tags, state) => Take(state, value, tags));
         _listener.SetMeasurementEventCallback<double>((_, value, tags, state) => Take(state, value, tags));
@@ -37,7 +39,7 @@ internal sealed class MetricsCollector : IDisposable
 
     private void Listen(Instrument instrument, MeterListener listener)
     {
-        if (instrument.Meter.Name is not (InferenceEngine.TelemetryName or ServerMeter.Name))
+        if (instrument.Meter.Name != InferenceEngine.TelemetryName && !_server.Owns(instrument))
         {
             return;
         }

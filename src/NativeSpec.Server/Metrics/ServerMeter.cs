@@ -19,6 +19,9 @@ internal sealed class ServerMeter : IDisposable
         _running = _meter.CreateUpDownCounter<long>("nativespec.http.requests.running", "{request}", "HTTP requests that are being answered");
     }
 
+    /// <summary>Whether an instrument is this server's: there may be others in the process.</summary>
+    public bool Owns(Instrument instrument) => instrument.Meter == _meter;
+
     /// <summary>A request begins; it ends when the result is disposed.</summary>
     public Counted Begin(string endpoint)
     {

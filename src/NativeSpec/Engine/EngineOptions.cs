@@ -7,6 +7,7 @@ using NativeSpec.Speculation.DraftModels;
 using NativeSpec.Speculation.Lookahead;
 using NativeSpec.Speculation.Medusa;
 using NativeSpec.Tensors;
+using NativeSpec.Tokenization;
 
 namespace NativeSpec.Engine;
 
@@ -127,6 +128,10 @@ public sealed record EngineOptions
     /// returns.</summary>
     internal Func<EngineOptions, IBackend>? CreateBackend { get; init; }
 
+    /// <summary>The tokenizer, for a model whose folder has none or for a service that has one already; null reads the folder's own. It must be the
+    /// model's: see <see cref="Tokenization.Tokenizer.Create"/> for one from elsewhere.</summary>
+    public Tokenizer? Tokenizer { get; init; }
+
     /// <summary>The chat template, for a model whose files have none or another one: the name of one that comes with the library
     /// (<see cref="Chat.ChatTemplates.BuiltInNames"/>), or the text of a template. Null takes the model's own.</summary>
     public string? ChatTemplate { get; init; }
@@ -134,7 +139,9 @@ public sealed record EngineOptions
     /// <summary>Where the engine says what it loaded and which request failed; null says nothing.</summary>
     public ILogger? Logger { get; init; }
 
-    internal void Validate()
+    /// <summary>Checks every option against its allowed range; loading does so too.</summary>
+    /// <exception cref="ArgumentException">An option is out of its range; the message names it, its value and the range.</exception>
+    public void Validate()
     {
         Require(MaxSequences is >= 1 and <= 1024, nameof(MaxSequences), MaxSequences, "1 to 1024");
         Require(MaxWaiting is >= 0 and <= 65_536, nameof(MaxWaiting), MaxWaiting, "0 to 65536");

@@ -28,22 +28,6 @@ internal sealed class PromptCost(CostCurve curve)
     /// where all that is computed has become slower since the curve last learnt. It learns from forwards without prompts alone.</summary>
     public double Slowness => Math.Max(FactorOf(_lastRows), 1);
 
-    /// <summary>The most rows that a forward may have to take no longer than it should; 1 where that is none.</summary>
-    /// <param name="seconds">How long it may take.</param>
-    /// <param name="context">Tokens that its rows see, on average.</param>
-    /// <param name="most">Most rows that there are any.</param>
-    public int RowsWithin(double seconds, int context, int most)
-    {
-        var (fits, tooMany) = (1, most + 1);
-        while (tooMany - fits > 1)
-        {
-            var rows = (fits + tooMany) / 2;
-            (fits, tooMany) = Seconds(rows, context) <= seconds ? (rows, tooMany) : (fits, rows);
-        }
-
-        return fits;
-    }
-
     /// <summary>Learns from a forward that had rows of prompts. One that took many times longer than usual was disturbed, and counts as a
     /// slow one.</summary>
     public void Observe(int rows, int context, double seconds)

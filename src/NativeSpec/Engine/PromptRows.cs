@@ -13,7 +13,11 @@ internal readonly record struct TextRows(int Nodes, int Context, double Past, bo
 internal sealed class PromptRows(CostCurve plainCost, int maxSequences)
 {
     private readonly int[] _remaining = new int[maxSequences]; // [prompts] tokens left to compute
+    private readonly int[] _computed = new int[maxSequences];  // [prompts] tokens that their rows see
     private readonly int[] _shares = new int[maxSequences];    // [prompts] rows of this round
+    private int _prompts;
+    private Sequence? _oldest;
+    private double _owed; // rows that it has given up
 
     /// <summary>How long rows of prompts take.</summary>
     public PromptCost Cost { get; } = new(plainCost);
@@ -25,39 +29,61 @@ internal sealed class PromptRows(CostCurve plainCost, int maxSequences)
     /// <returns>[prompts] rows of each sequence that has a prompt to compute; until the next call.</returns>
     public ReadOnlySpan<int> Share(List<Sequence> active, int most, in TextRows texts)
     {
-        var prompts = 0;
+        most = (int)Math.Min(most, TakeIn(active));
+        if (_prompts == 0 || most < 1)
+        {
+            Array.Clear(_shares);
+            return _shares.AsSpan(0, _prompts);
+        }
+
+        var rows = RowsWithin(SecondsFor(texts), most, texts);
+        if (texts.Nodes > 0)
+        {
+            rows = RowsThatPay(rows, most, texts);
+        }
+
+        ShareOut(rows);
+        _owed = PromptSharing.OwedAfter(_owed, rows, _shares[0]);
+        return _shares.AsSpan(0, _prompts);
+    }
+
+    /// <summary>Notes the prompts; returns the tokens that are left to compute of all of them.</summary>
+    private long TakeIn(List<Sequence> active)
+    {
+        Sequence? oldest = null;
+        var total = 0L;
+        _prompts = 0;
         foreach (var sequence in active)
         {
             if (sequence.PromptRemaining > 0)
             {
-                _remaining[prompts++] = sequence.PromptRemaining;
+                oldest ??= sequence;
+                (_remaining[_prompts], _computed[_prompts]) = (sequence.PromptRemaining, sequence.Kv!.Length);
+                total += _remaining[_prompts++];
             }
         }
 
-        var remaining = _remaining.AsSpan(0, prompts);
-        PromptSharing.Share(remaining, most, _shares);
-        if (prompts > 0 && most > 1)
+        if (oldest != _oldest)
         {
-            var context = ContextOfShares(active);
-            var rows = Cost.RowsWithin(SecondsFor(remaining, context, texts), context, texts.Nodes + most) - texts.Nodes;
-            PromptSharing.Share(remaining, Math.Max(rows, 1), _shares);
+            (_oldest, _owed) = (oldest, 0);
         }
 
-        return _shares.AsSpan(0, prompts);
+        return total;
     }
 
     /// <summary>Seconds that the round's forward may take.</summary>
-    private double SecondsFor(ReadOnlySpan<int> remaining, int context, in TextRows texts)
+    private double SecondsFor(in TextRows texts)
     {
         if (texts.Nodes == 0)
         {
-            var shortest = remaining[0];
-            foreach (var left in remaining)
+            var shortest = 0;
+            for (var i = 1; i < _prompts; i++)
             {
-                shortest = Math.Min(shortest, left);
+                shortest = _remaining[i] < _remaining[shortest] ? i : shortest;
             }
 
-            return PromptSharing.OfPrompts(remaining.Length, plainCost.At(1, context) * Cost.Slowness, Cost.Seconds(shortest, context));
+            var context = _computed[shortest];
+            return PromptSharing.OfPrompts(_prompts, plainCost.At(1, context) * Cost.Slowness, Cost.Seconds(_remaining[shortest], context));
         }
 
         // What drafting took belongs to the round with or without prompts; what drafters have read is a prompt's affair.
@@ -65,19 +91,50 @@ internal sealed class PromptRows(CostCurve plainCost, int maxSequences)
         return PromptSharing.BesideTexts(texts.HasRead ? plain : plain + texts.Past) - texts.Past;
     }
 
-    /// <summary>Tokens that the rows see, on average, that were shared out last.</summary>
-    private int ContextOfShares(List<Sequence> active)
+    /// <summary>The most rows with which the forward takes no longer than it may; one in any case.</summary>
+    private int RowsWithin(double seconds, int most, in TextRows texts)
     {
-        var (seen, rows, prompt) = (0L, 0, 0);
-        foreach (var sequence in active)
+        var (fits, tooMany) = (1, most + 1);
+        while (tooMany - fits > 1)
         {
-            if (sequence.PromptRemaining > 0)
-            {
-                seen += (long)_shares[prompt] * sequence.Kv!.Length;
-                rows += _shares[prompt++];
-            }
+            var rows = (fits + tooMany) / 2;
+            (fits, tooMany) = Cost.Seconds(texts.Nodes + rows, ContextWith(rows, texts)) <= seconds ? (rows, tooMany) : (fits, rows);
         }
 
-        return (int)(seen / Math.Max(rows, 1));
+        return fits;
     }
+
+    /// <summary>The fewest rows with which prompts are nearly as fast as alone, or as many as there may be. Only the curve is asked, whose errors at two
+    /// numbers of rows are alike and cancel out.</summary>
+    /// <param name="rows">How many there may be.</param>
+    /// <param name="most">How many there could be if the prompts were alone.</param>
+    /// <param name="texts">What else the round computes.</param>
+    private int RowsThatPay(int rows, int most, in TextRows texts)
+    {
+        var (tooFew, enough) = (0, rows);
+        while (enough - tooFew > 1)
+        {
+            var some = (tooFew + enough) / 2;
+            var context = ContextWith(some, texts);
+            var alone = plainCost.At(most, context) / most * some;
+            (tooFew, enough) = alone >= PromptSharing.Efficiency * plainCost.At(texts.Nodes + some, context) ? (tooFew, some) : (some, enough);
+        }
+
+        return enough;
+    }
+
+    /// <summary>Tokens that the forward's rows see, on average, if it has so many of prompts.</summary>
+    private int ContextWith(int rows, in TextRows texts)
+    {
+        ShareOut(rows);
+        var seen = (long)texts.Nodes * texts.Context;
+        for (var i = 0; i < _prompts; i++)
+        {
+            seen += (long)_shares[i] * _computed[i];
+        }
+
+        return (int)(seen / (texts.Nodes + rows));
+    }
+
+    private void ShareOut(int rows) => PromptSharing.Share(_remaining.AsSpan(0, _prompts), rows, _owed, _shares.AsSpan(0, _prompts));
 }

@@ -12,6 +12,9 @@ public sealed partial class TestBackend
     /// <summary>With weights as they are, for <c>[TestFixtureSource]</c>.</summary>
     public static IEnumerable<TestBackend> All => [Of(WeightFormat.AsStored, KvFormat.F32)];
 
+    /// <summary>The same: this accelerator has no levels of instructions.</summary>
+    public static IEnumerable<TestBackend> Levels => All;
+
     /// <summary>The one that rounds most: weights of 4 bits where the native library packs them, keys and values of BF16.</summary>
     public static IEnumerable<TestBackend> Formats => [Of(NativeLibraryLoader.WhyMissing is null ? WeightFormat.Q4 : WeightFormat.AsStored, KvFormat.BF16)];
 

@@ -16,7 +16,7 @@ public sealed partial class TestBackend
     {
         get
         {
-            foreach (var level in SimdLevels.Available)
+            foreach (var level in ManagedLevels)
             {
                 foreach (var threads in new[] { 1, 3 })
                 {
@@ -42,18 +42,25 @@ public sealed partial class TestBackend
             Native(new NativeOptions { Level = level, Threads = 2, Weights = WeightFormat.Q4, KvFormat = KvFormat.BF16 }),
         }));
 
-    /// <summary>All, whatever they round.</summary>
-    public static IEnumerable<TestBackend> AllFormats => All.Concat(Formats);
+    /// <summary>Of those one for each level, with several threads: for what computes long, and says nothing of threads.</summary>
+    public static IEnumerable<TestBackend> Levels => All.Where(backend => backend.Threads > 1);
 
     /// <summary>Backends that round keys and values to BF16, one of each level.</summary>
     public static IEnumerable<TestBackend> RoundedKv
-        => SimdLevels.Available.Select(level => new TestBackend(
+        => ManagedLevels.Select(level => new TestBackend(
                 $"cpu {level} 2 BF16 keys and values", 2, () => CpuBackend.Create(new CpuOptions { Level = level, Threads = 2, SmallestChunk = SmallestChunk, KvFormat = KvFormat.BF16 })))
             .Concat(NativeOptions.AvailableLevels.Select(level => Native(new NativeOptions { Level = level, Threads = 2, KvFormat = KvFormat.BF16 })));
 
     /// <summary>The CUDA back end on the emulated driver, where that is built. It computes with rounded rows and BF16 keys and values, and it is slow: suites
     /// take a small share of it.</summary>
     public static IEnumerable<TestBackend> Cuda => CudaEmulator.IsBuilt ? [new TestBackend("cuda", 1, () => CudaEmulator.Create())] : [];
+
+    /// <summary>Whether instructions are switched off to test what is left (build.sh test --levels): then the best managed kernels that are left are of
+    /// interest, and what was tested with all instructions is not tested again.</summary>
+    internal static bool AreOnlyBest { get; } = Environment.GetEnvironmentVariable("NATIVESPEC_TEST_LEVELS") == "best";
+
+    private static IEnumerable<SimdLevel> ManagedLevels
+        => AreOnlyBest ? [SimdLevels.Best] : SimdLevels.Available;
 
     private static TestBackend Native(NativeOptions options) => new(
         $"native {options.Level} {options.Weights} {options.Threads}{(options.KvFormat == KvFormat.BF16 ? " BF16 keys and values" : "")}",

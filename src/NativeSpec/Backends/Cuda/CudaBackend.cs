@@ -164,6 +164,7 @@ internal sealed unsafe class CudaBackend : IBackend
         kv.Shape.RequireRows(from);
         kv.Shape.RequireRows(to);
         var cache = (CudaKv)kv;
+        ObjectDisposedException.ThrowIf(cache.IsDisposed, kv);
         for (var i = 0; i < from.Length; i++)
         {
             if (cache.Moves == CudaKv.MostMoves)

@@ -1,3 +1,7 @@
+using System.Buffers;
+using System.Text;
+using NativeSpec.Tokenization;
+
 namespace NativeSpec.Chat.Replies;
 
 /// <summary>How a model marks thoughts and calls of tools in the text of its answers, as far as its chat template shows it:
@@ -27,6 +31,58 @@ public sealed record ReplyForm
 
     /// <summary>The markers that are control tokens, whose text an answer has only where <see cref="Engine.GenerationOptions.ShownIds"/> says so.</summary>
     public IReadOnlyList<int> MarkerIds { get; init; } = [];
+
+    /// <summary>How many tokens of an answer are its thought, with the markers around it.</summary>
+    /// <param name="ids">The answer's tokens.</param>
+    /// <param name="tokenizer">The model's tokenizer.</param>
+    public int CountReasoning(IReadOnlyList<int> ids, Tokenizer tokenizer)
+    {
+        ArgumentNullException.ThrowIfNull(ids);
+        ArgumentNullException.ThrowIfNull(tokenizer);
+        if (Reasoning is not { Start: var start, End: { } end })
+        {
+            return 0;
+        }
+
+        // Token by token, because the last of a thought may be anywhere in a marker.
+        var detokenizer = tokenizer.CreateDetokenizer(skipSpecial: false);
+        var bytes = new ArrayBufferWriter<byte>();
+        var text = new StringBuilder();
+        var isOpen = BeginsInReasoning;
+        for (var i = 0; i < ids.Count; i++)
+        {
+            bytes.ResetWrittenCount();
+            if (ids[i] < tokenizer.VocabSize)
+            {
+                detokenizer.Append(ids[i], bytes);
+            }
+
+            text.Append(Encoding.UTF8.GetString(bytes.WrittenSpan));
+            if (!isOpen)
+            {
+                var begun = text.ToString().TrimStart();
+                isOpen = begun.StartsWith(start, StringComparison.Ordinal);
+                if (!isOpen && !start.StartsWith(begun, StringComparison.Ordinal))
+                {
+                    return 0;
+                }
+            }
+
+            if (isOpen && EndsIn(text, end, bytes.WrittenCount))
+            {
+                return i + 1;
+            }
+        }
+
+        return isOpen ? ids.Count : 0;
+    }
+
+    // Whether the marker ends within the characters that came last.
+    private static bool EndsIn(StringBuilder text, string marker, int last)
+    {
+        var from = Math.Max(0, text.Length - last - marker.Length);
+        return text.ToString(from, text.Length - from).Contains(marker, StringComparison.Ordinal);
+    }
 }
 
 /// <summary>What stands around a part of an answer.</summary>
