@@ -13,7 +13,7 @@ internal abstract class DeviceKv(in KvShape shape) : BackendKv(shape)
 
     /// <summary>Makes a cache.</summary>
     public static DeviceKv Create(IlgpuDevice device, in KvShape shape, KvFormat format)
-        => format == KvFormat.BF16 ? new DeviceKv<BF16Element, ushort>(device, shape) : new DeviceKv<F32Element, float>(device, shape);
+        => format == KvFormat.BF16 ? new DeviceKv<ushort>(device, shape, device.Kernels.BF16Kv) : new DeviceKv<float>(device, shape, device.Kernels.F32Kv);
 
     /// <summary>Rotates q and k; k and v go to the cache.</summary>
     public abstract void Append(AttentionPlan attention, DeviceRows qkv, DeviceRound round, int rows);
@@ -26,20 +26,14 @@ internal abstract class DeviceKv(in KvShape shape) : BackendKv(shape)
 }
 
 /// <summary>Those of one element type.</summary>
-internal sealed class DeviceKv<TElement, TStored> : DeviceKv
-    where TElement : struct, IElement<TStored>
+internal sealed class DeviceKv<TStored> : DeviceKv
     where TStored : unmanaged
 {
     private readonly DeviceBuffer<TStored> _keys;
     private readonly DeviceBuffer<TStored> _values;
-    private readonly Kernel<Rope.Arguments<TStored>> _rope;
-    private readonly Kernel<TreeAttention.Arguments<TStored>> _score;
-    private readonly Kernel<TreeAttention.Arguments<TStored>> _weigh;
-    private readonly Kernel<TreeAttention.Arguments<TStored>> _addValues;
-    private readonly Kernel<TreeAttention.Arguments<TStored>> _fold;
-    private readonly Kernel<MoveKvRows.Arguments<TStored>> _move;
+    private readonly KvKernels<TStored> _kernels;
 
-    public DeviceKv(IlgpuDevice device, in KvShape shape)
+    public DeviceKv(IlgpuDevice device, in KvShape shape, KvKernels<TStored> kernels)
         : base(shape)
     {
         if (shape.Rows % RowBatch.PageSize != 0)
@@ -49,12 +43,7 @@ internal sealed class DeviceKv<TElement, TStored> : DeviceKv
 
         _keys = device.Allocate<TStored>(shape.Length / 2);
         _values = device.Allocate<TStored>(shape.Length / 2);
-        _rope = device.Load<Rope.Arguments<TStored>>(Rope.Run<TElement, TStored>);
-        _score = device.Load<TreeAttention.Arguments<TStored>>(TreeAttention.Score<TElement, TStored>);
-        _weigh = device.Load<TreeAttention.Arguments<TStored>>(TreeAttention.Weigh);
-        _addValues = device.Load<TreeAttention.Arguments<TStored>>(TreeAttention.AddValues<TElement, TStored>);
-        _fold = device.Load<TreeAttention.Arguments<TStored>>(TreeAttention.Fold);
-        _move = device.Load<MoveKvRows.Arguments<TStored>>(MoveKvRows.Run);
+        _kernels = kernels;
     }
 
     /// <inheritdoc/>
@@ -62,7 +51,7 @@ internal sealed class DeviceKv<TElement, TStored> : DeviceKv
 
     /// <inheritdoc/>
     public override void Append(AttentionPlan attention, DeviceRows qkv, DeviceRound round, int rows)
-        => _rope.Launch((long)rows * attention.QkvWidth, new Rope.Arguments<TStored>
+        => _kernels.Rope.Launch((long)rows * attention.QkvWidth, new Rope.Arguments<TStored>
         {
             Qkv = qkv.View,
             Cos = round.Cos,
@@ -100,10 +89,10 @@ internal sealed class DeviceKv<TElement, TStored> : DeviceKv
                 StrideY = y.Stride,
             };
             var heads = (long)Math.Min(most, rows - first) * attention.Heads;
-            _score.Launch(heads * context, arguments);
-            _weigh.Launch(heads * (context / TreeAttention.Unit), arguments);
-            _addValues.Launch(heads * (context / TreeAttention.Part) * attention.HeadDim, arguments);
-            _fold.Launch(heads * attention.HeadDim, arguments);
+            _kernels.Score.Launch(heads * context, arguments);
+            _kernels.Weigh.Launch(heads * (context / TreeAttention.Unit), arguments);
+            _kernels.AddValues.Launch(heads * (context / TreeAttention.Part) * attention.HeadDim, arguments);
+            _kernels.Fold.Launch(heads * attention.HeadDim, arguments);
         }
     }
 
@@ -112,7 +101,7 @@ internal sealed class DeviceKv<TElement, TStored> : DeviceKv
     {
         for (var layer = 0; layer < Shape.Layers; layer++)
         {
-            _move.Launch(Shape.Width, new MoveKvRows.Arguments<TStored> { Kv = Layer(layer), From = from, To = to, Count = count });
+            _kernels.Move.Launch(Shape.Width, new MoveKvRows.Arguments<TStored> { Kv = Layer(layer), From = from, To = to, Count = count });
         }
     }
 

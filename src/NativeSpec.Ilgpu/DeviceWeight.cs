@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using NativeSpec.Backends;
 using NativeSpec.Backends.Native;
 using NativeSpec.Ilgpu.Kernels;
@@ -40,6 +39,7 @@ internal sealed class DeviceWeight : BackendWeight
             _ when parts.Any(part => part.DType != parts[0].DType) => MatrixFormat.F32,
             _ => FormatOf(parts[0].DType),
         };
+        UsesTiles = Format == MatrixFormat.BF16 && backend.Device.HasTensorCores;
         Chunks = (int)DeviceRows.Whole(InFeatures, MatMul.Columns) / MatMul.Columns;
         Outputs = (int)DeviceRows.Whole(OutFeatures, MatMul.Lanes);
         SegmentChunks = MatMul.SegmentChunks(Outputs, Chunks);
@@ -48,6 +48,12 @@ internal sealed class DeviceWeight : BackendWeight
 
     /// <summary>How the panels lie.</summary>
     public MatrixFormat Format { get; }
+
+    /// <summary>Whether tensor cores take the products: a matter of the device and the weights, never of the rows.</summary>
+    public bool UsesTiles { get; }
+
+    /// <summary>Steps of tensor cores over the columns.</summary>
+    public int Steps => (Chunks + 1) / 2;
 
     /// <summary>How a table lies.</summary>
     public MatrixFormat TableFormat => FormatOf(_parts[0].DType);
@@ -148,7 +154,8 @@ internal sealed class DeviceWeight : BackendWeight
     private DeviceBuffer<byte> PackPanels()
     {
         var (device, kernels) = (_backend.Device, _backend.Device.Kernels);
-        var panels = device.Allocate<byte>(checked((long)Outputs * Chunks * MatMul.Columns * (Format == MatrixFormat.F32 ? 4 : 2)));
+        var columns = UsesTiles ? Steps * MatMulTiles.Columns : Chunks * MatMul.Columns;
+        var panels = device.Allocate<byte>(checked((long)Outputs * columns * (Format == MatrixFormat.F32 ? 4 : 2)));
         var first = 0;
         foreach (var part in _parts)
         {
@@ -164,7 +171,15 @@ internal sealed class DeviceWeight : BackendWeight
             {
                 using var source = device.Allocate<byte>(part.ByteLength);
                 Upload(source, part.Data, part.ByteLength);
-                kernels.PackHalves.Launch((long)rows * Chunks, new PackWeights.Arguments<ushort> { Source = source.As<ushort>(), Fours = fours, First = first, In = InFeatures, Chunks = Chunks });
+                if (UsesTiles)
+                {
+                    kernels.PackTiles.Launch((long)rows * columns / 2, new MatMulTiles.PackArguments { Source = source.As<ushort>(), Words = panels.As<uint>(), First = first, In = InFeatures, Steps = Steps });
+                }
+                else
+                {
+                    kernels.PackHalves.Launch((long)rows * Chunks, new PackWeights.Arguments<ushort> { Source = source.As<ushort>(), Fours = fours, First = first, In = InFeatures, Chunks = Chunks });
+                }
+
                 device.Accelerator.Synchronize();
             }
 

@@ -1,7 +1,6 @@
 using System.Globalization;
 using System.Runtime.InteropServices;
 using ILGPU;
-using ILGPU.Algorithms;
 using ILGPU.Runtime;
 using ILGPU.Runtime.CPU;
 using ILGPU.Runtime.Cuda;
@@ -14,7 +13,6 @@ namespace NativeSpec.Ilgpu;
 /// <summary>A device that ILGPU computes on: its context, its accelerator, and the kernels that are compiled for it.</summary>
 internal sealed class IlgpuDevice : IDisposable
 {
-    private const int SmallestPage = 1;
     private readonly Context _context;
 
     private IlgpuDevice(Context context, Device device, bool tensorCores)
@@ -89,12 +87,7 @@ internal sealed class IlgpuDevice : IDisposable
     /// <summary>Memory on the device, cleared.</summary>
     public DeviceBuffer<T> Allocate<T>(long length)
         where T : unmanaged
-        => new(this, Math.Max(SmallestPage, length));
-
-    /// <summary>Loads a kernel.</summary>
-    public Kernel<TArguments> Load<TArguments>(Action<Index1D, Loop, TArguments> body)
-        where TArguments : struct
-        => new(this, body);
+        => new(this, Math.Max(1, length));
 
     /// <inheritdoc/>
     public void Dispose()

@@ -1,3 +1,5 @@
+using System.Reflection;
+using ILGPU;
 using NativeSpec.Ilgpu.Kernels;
 
 namespace NativeSpec.Ilgpu;
@@ -10,31 +12,42 @@ internal enum MatrixFormat
     BF16,
     Q8,
     Q4,
-    /// <summary>BF16 in the tiles of tensor cores.</summary>
-    Tiles,
 }
 
-/// <summary>The kernels of a device that know no cache; <see cref="DeviceKv{TElement,TStored}"/> has the others.</summary>
+/// <summary>The kernels of a device. They are compiled when they are first launched.</summary>
 internal sealed class IlgpuKernels
 {
-    private IlgpuKernels(IlgpuDevice device, Dictionary<MatrixFormat, Kernel<MatMul.Arguments>> products, Kernel<Choose.Arguments> weighChoices, Kernel<Choose.Arguments> answer)
+    private readonly IlgpuDevice _device;
+    private readonly List<MethodInfo> _methods = [];
+
+    private IlgpuKernels(
+        IlgpuDevice device, Dictionary<MatrixFormat, Action<Index1D, Loop, MatMul.Arguments>> products, Action<Index1D, Loop, Choose.Arguments> weighChoices,
+        Action<Index1D, Loop, Choose.Arguments> answer)
     {
-        (Products, WeighChoices, Answer) = (products, weighChoices, answer);
-        EmbedF32 = device.Load<Embed.Arguments<float>>(Embed.Run<F32Element, float>);
-        EmbedF16 = device.Load<Embed.Arguments<ushort>>(Embed.Run<F16Element, ushort>);
-        EmbedBF16 = device.Load<Embed.Arguments<ushort>>(Embed.Run<BF16Element, ushort>);
-        Gather = device.Load<Gather.Arguments>(Kernels.Gather.Run);
-        SumSquares = device.Load<RmsNorm.Arguments>(RmsNorm.SumSquares);
-        ScaleRows = device.Load<RmsNorm.Arguments>(RmsNorm.Scale);
-        NormHeads = device.Load<RmsNorm.HeadArguments>(RmsNorm.Heads);
-        Finish = device.Load<Finish.Arguments>(Kernels.Finish.Run);
-        SwiGlu = device.Load<Finish.Arguments>(Kernels.SwiGlu.Run);
-        AddSilu = device.Load<Finish.Arguments>(Kernels.AddSilu.Run);
-        PackHalves = device.Load<PackWeights.Arguments<ushort>>(PackWeights.Halves);
-        PackFloats = device.Load<PackWeights.Arguments<float>>(PackWeights.Floats);
-        FindHighest = device.Load<Choose.Arguments>(Choose.FindHighest);
-        CollectTop = device.Load<TopK.Arguments>(TopK.Collect);
-        PlaceTop = device.Load<TopK.Arguments>(TopK.Place);
+        _device = device;
+        EmbedF32 = Load<Embed.Arguments<float>>(Embed.Run<F32Element, float>);
+        EmbedF16 = Load<Embed.Arguments<ushort>>(Embed.Run<F16Element, ushort>);
+        EmbedBF16 = Load<Embed.Arguments<ushort>>(Embed.Run<BF16Element, ushort>);
+        Gather = Load<Gather.Arguments>(Kernels.Gather.Run);
+        SumSquares = Load<RmsNorm.Arguments>(RmsNorm.SumSquares);
+        ScaleRows = Load<RmsNorm.Arguments>(RmsNorm.Scale);
+        NormHeads = Load<RmsNorm.HeadArguments>(RmsNorm.Heads);
+        Products = products.ToDictionary(product => product.Key, product => Load(product.Value));
+        PackHalves = Load<PackWeights.Arguments<ushort>>(PackWeights.Halves);
+        PackFloats = Load<PackWeights.Arguments<float>>(PackWeights.Floats);
+        Tiles = Load<MatMulTiles.Arguments>(MatMulTiles.Run, MatMulTiles.GroupThreads);
+        PackTiles = Load<MatMulTiles.PackArguments>(MatMulTiles.Pack);
+        PackTileRows = Load<MatMulTiles.RowArguments>(MatMulTiles.PackRows);
+        Finish = Load<Finish.Arguments>(Kernels.Finish.Run);
+        SwiGlu = Load<Finish.Arguments>(Kernels.SwiGlu.Run);
+        AddSilu = Load<Finish.Arguments>(Kernels.AddSilu.Run);
+        F32Kv = LoadKv<F32Element, float>();
+        BF16Kv = LoadKv<BF16Element, ushort>();
+        FindHighest = Load<Choose.Arguments>(Choose.FindHighest);
+        WeighChoices = Load(weighChoices);
+        Answer = Load(answer);
+        CollectTop = Load<TopK.Arguments>(TopK.Collect);
+        PlaceTop = Load<TopK.Arguments>(TopK.Place);
     }
 
     public Kernel<Embed.Arguments<float>> EmbedF32 { get; }
@@ -52,7 +65,18 @@ internal sealed class IlgpuKernels
     public Kernel<RmsNorm.HeadArguments> NormHeads { get; }
 
     /// <summary>Products, by how the weights lie.</summary>
-    public IReadOnlyDictionary<MatrixFormat, Kernel<MatMul.Arguments>> Products { get; }
+    public Dictionary<MatrixFormat, Kernel<MatMul.Arguments>> Products { get; }
+
+    public Kernel<PackWeights.Arguments<ushort>> PackHalves { get; }
+
+    public Kernel<PackWeights.Arguments<float>> PackFloats { get; }
+
+    /// <summary>Products by tensor cores.</summary>
+    public Kernel<MatMulTiles.Arguments> Tiles { get; }
+
+    public Kernel<MatMulTiles.PackArguments> PackTiles { get; }
+
+    public Kernel<MatMulTiles.RowArguments> PackTileRows { get; }
 
     public Kernel<Finish.Arguments> Finish { get; }
 
@@ -60,9 +84,11 @@ internal sealed class IlgpuKernels
 
     public Kernel<Finish.Arguments> AddSilu { get; }
 
-    public Kernel<PackWeights.Arguments<ushort>> PackHalves { get; }
+    /// <summary>Those that know a cache of floats.</summary>
+    public KvKernels<float> F32Kv { get; set; }
 
-    public Kernel<PackWeights.Arguments<float>> PackFloats { get; }
+    /// <summary>Those that know a cache of BF16.</summary>
+    public KvKernels<ushort> BF16Kv { get; }
 
     public Kernel<Choose.Arguments> FindHighest { get; }
 
@@ -74,6 +100,9 @@ internal sealed class IlgpuKernels
 
     public Kernel<TopK.Arguments> PlaceTop { get; }
 
+    /// <summary>What is compiled for all of them.</summary>
+    public IReadOnlyList<MethodInfo> Methods => _methods;
+
     /// <summary>The kernels of a device with its arithmetic.</summary>
     public static IlgpuKernels Of<TArithmetic>(IlgpuDevice device)
         where TArithmetic : struct, IArithmetic
@@ -81,12 +110,36 @@ internal sealed class IlgpuKernels
             device,
             new()
             {
-                [MatrixFormat.F32] = device.Load<MatMul.Arguments>(MatMul.Run<F32Format, TArithmetic>),
-                [MatrixFormat.F16] = device.Load<MatMul.Arguments>(MatMul.Run<F16Format, TArithmetic>),
-                [MatrixFormat.BF16] = device.Load<MatMul.Arguments>(MatMul.Run<BF16Format, TArithmetic>),
-                [MatrixFormat.Q8] = device.Load<MatMul.Arguments>(MatMul.Run<Q8Format, TArithmetic>),
-                [MatrixFormat.Q4] = device.Load<MatMul.Arguments>(MatMul.Run<Q4Format, TArithmetic>),
+                [MatrixFormat.F32] = MatMul.Run<F32Format, TArithmetic>,
+                [MatrixFormat.F16] = MatMul.Run<F16Format, TArithmetic>,
+                [MatrixFormat.BF16] = MatMul.Run<BF16Format, TArithmetic>,
+                [MatrixFormat.Q8] = MatMul.Run<Q8Format, TArithmetic>,
+                [MatrixFormat.Q4] = MatMul.Run<Q4Format, TArithmetic>,
             },
-            device.Load<Choose.Arguments>(Choose.Weigh<TArithmetic>),
-            device.Load<Choose.Arguments>(Choose.Answer<TArithmetic>));
+            Choose.Weigh<TArithmetic>,
+            Choose.Answer<TArithmetic>);
+
+    private Kernel<TArguments> Load<TArguments>(Action<Index1D, Loop, TArguments> body, int? groupThreads = null)
+        where TArguments : struct
+    {
+        _methods.Add(body.Method);
+        return new Kernel<TArguments>(_device, body, groupThreads);
+    }
+
+    private KvKernels<TStored> LoadKv<TElement, TStored>()
+        where TElement : struct, IElement<TStored>
+        where TStored : unmanaged
+        => new(
+            Load<Rope.Arguments<TStored>>(Rope.Run<TElement, TStored>),
+            Load<TreeAttention.Arguments<TStored>>(TreeAttention.Score<TElement, TStored>),
+            Load<TreeAttention.Arguments<TStored>>(TreeAttention.Weigh),
+            Load<TreeAttention.Arguments<TStored>>(TreeAttention.AddValues<TElement, TStored>),
+            Load<TreeAttention.Arguments<TStored>>(TreeAttention.Fold),
+            Load<MoveKvRows.Arguments<TStored>>(MoveKvRows.Run));
 }
+
+/// <summary>The kernels that know how keys and values are held.</summary>
+internal sealed record KvKernels<TStored>(
+    Kernel<Rope.Arguments<TStored>> Rope, Kernel<TreeAttention.Arguments<TStored>> Score, Kernel<TreeAttention.Arguments<TStored>> Weigh,
+    Kernel<TreeAttention.Arguments<TStored>> AddValues, Kernel<TreeAttention.Arguments<TStored>> Fold, Kernel<MoveKvRows.Arguments<TStored>> Move)
+    where TStored : unmanaged;

@@ -16,6 +16,7 @@ internal sealed class IlgpuProgram : IForwardProgram, IRowAnswers
     private readonly Dictionary<int, DeviceRows> _normed; // [width]
     private readonly DeviceBuffer<float> _squares;
     private readonly DeviceBuffer<float> _partials;
+    private readonly DeviceBuffer<Word4>? _tileRows; // rows as tensor cores take them
     private readonly DeviceRound _round;
     private readonly RowAnswers? _answers;
     private readonly Dictionary<Rows, float[]?[]> _here; // rows of kept values that have come to the host
@@ -40,15 +41,20 @@ internal sealed class IlgpuProgram : IForwardProgram, IRowAnswers
         _buffers = [.. _layout.Buffers.Select(buffer => new DeviceRows(device, BufferLayout.RowCount(plan, buffer), buffer.Width))];
         _normed = plan.Steps.OfType<ProjectStep>().Where(step => step.Norm is not null).Select(step => step.X.Width).Distinct().ToDictionary(width => width, width => new DeviceRows(device, plan.MaxRows, width));
         _squares = device.Allocate<float>(checked((long)plan.MaxRows * RmsNorm.Slices));
-        var products = plan.Steps.OfType<ProjectStep>().Select(step => (Weight: (DeviceWeight)step.Weight, Rows: BufferLayout.RowCount(plan, step.X)));
-        _partials = device.Allocate<float>(products.Select(p => checked((long)p.Weight.Segments * p.Weight.Outputs * DeviceRows.Whole(p.Rows, MatMul.Rows))).DefaultIfEmpty(0).Max());
+        var products = plan.Steps.OfType<ProjectStep>().Select(step => (Weight: (DeviceWeight)step.Weight, Rows: DeviceRows.Whole(BufferLayout.RowCount(plan, step.X), MatMul.Rows))).ToArray();
+        _partials = device.Allocate<float>(products.Select(p => checked(p.Rows * p.Weight.Segments * p.Weight.Outputs)).DefaultIfEmpty(0).Max());
+        if (products.Any(p => p.Weight.UsesTiles))
+        {
+            _tileRows = device.Allocate<Word4>(products.Where(p => p.Weight.UsesTiles).Max(p => p.Rows / MatMul.Rows * p.Weight.Steps * MatMulTiles.Lanes));
+        }
+
         _round = new DeviceRound(device);
         _answers = plan.Asked is { } asked ? new RowAnswers(device, asked.Width, plan.MaxLogitRows) : null;
         _here = plan.Values.Where(plan.IsKept).ToDictionary(value => value, value => new float[]?[BufferLayout.RowCount(plan, value)]);
     }
 
     /// <inheritdoc/>
-    public long BufferBytes => _buffers.Concat(_normed.Values).Sum(rows => rows.Bytes) + _squares.Bytes + _partials.Bytes + (_attention?.Bytes ?? 0) + (_answers?.Bytes ?? 0);
+    public long BufferBytes => _buffers.Concat(_normed.Values).Sum(rows => rows.Bytes) + _squares.Bytes + _partials.Bytes + (_tileRows?.Bytes ?? 0) + (_attention?.Bytes ?? 0) + (_answers?.Bytes ?? 0);
 
     /// <inheritdoc/>
     public void Prepare(BackendKv kv, RowBatch batch)
@@ -148,6 +154,7 @@ internal sealed class IlgpuProgram : IForwardProgram, IRowAnswers
 
         _squares.Dispose();
         _partials.Dispose();
+        _tileRows?.Dispose();
         _round.Dispose();
         _answers?.Dispose();
         _attention?.Dispose();
@@ -265,17 +272,15 @@ internal sealed class IlgpuProgram : IForwardProgram, IRowAnswers
         }
 
         var roundedRows = (int)DeviceRows.Whole(rows, MatMul.Rows);
-        _device.Kernels.Products[weight.Format].Launch((long)roundedRows / MatMul.Rows * weight.Segments * weight.Outputs, new MatMul.Arguments
+        if (weight.UsesTiles)
         {
-            Weights = weight.Matrix(),
-            X = x.Fours,
-            Partials = _partials.View,
-            StrideX = x.Stride / 4,
-            SegmentChunks = weight.SegmentChunks,
-            Segments = weight.Segments,
-            Outputs = weight.Outputs,
-            Rows = roundedRows,
-        });
+            MultiplyTiles(weight, x, roundedRows);
+        }
+        else
+        {
+            Multiply(weight, x, roundedRows);
+        }
+
         var finish = step.Epilogue switch
         {
             Epilogue.SwiGlu => _device.Kernels.SwiGlu,
@@ -298,6 +303,36 @@ internal sealed class IlgpuProgram : IForwardProgram, IRowAnswers
             Width = step.Into.Width,
             Stride = y.Stride,
             Adds = step.Epilogue == Epilogue.Add ? 1 : 0,
+        });
+    }
+
+    private void Multiply(DeviceWeight weight, DeviceRows x, int rows)
+        => _device.Kernels.Products[weight.Format].Launch((long)rows / MatMul.Rows * weight.Segments * weight.Outputs, new MatMul.Arguments
+        {
+            Weights = weight.Matrix(),
+            X = x.Fours,
+            Partials = _partials.View,
+            StrideX = x.Stride / 4,
+            SegmentChunks = weight.SegmentChunks,
+            Segments = weight.Segments,
+            Outputs = weight.Outputs,
+            Rows = rows,
+        });
+
+    private void MultiplyTiles(DeviceWeight weight, DeviceRows x, int rows)
+    {
+        var eights = (long)rows / MatMul.Rows;
+        _device.Kernels.PackTileRows.Launch(eights * weight.Steps * MatMulTiles.Lanes, new MatMulTiles.RowArguments { X = x.View, Packed = _tileRows!.View, Stride = x.Stride, Steps = weight.Steps });
+        _device.Kernels.Tiles.Launch(eights * weight.Segments * (weight.Outputs / MatMulTiles.Outputs) * MatMulTiles.Lanes, new MatMulTiles.Arguments
+        {
+            Weights = weight.Panels().As<Word4>(),
+            X = _tileRows.View,
+            Partials = _partials.View,
+            Steps = weight.Steps,
+            SegmentSteps = weight.SegmentChunks * MatMul.Columns / MatMulTiles.Columns,
+            Segments = weight.Segments,
+            Outputs = weight.Outputs,
+            Rows = rows,
         });
     }
 

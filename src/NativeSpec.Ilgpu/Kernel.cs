@@ -7,7 +7,8 @@ namespace NativeSpec.Ilgpu;
 /// <summary>A kernel of a device: compiled when it is first launched.</summary>
 /// <param name="device">The device.</param>
 /// <param name="body">The method that is compiled.</param>
-internal sealed class Kernel<TArguments>(IlgpuDevice device, Action<Index1D, Loop, TArguments> body)
+/// <param name="groupThreads">Threads of a group; null takes what ILGPU finds best.</param>
+internal sealed class Kernel<TArguments>(IlgpuDevice device, Action<Index1D, Loop, TArguments> body, int? groupThreads = null)
     where TArguments : struct
 {
     private Action<Index1D, Loop, TArguments>? _launcher;
@@ -20,7 +21,9 @@ internal sealed class Kernel<TArguments>(IlgpuDevice device, Action<Index1D, Loo
             return;
         }
 
-        _launcher ??= device.Accelerator.LoadAutoGroupedStreamKernel(body);
+        _launcher ??= groupThreads is { } group
+            ? device.Accelerator.LoadImplicitlyGroupedStreamKernel(body, group)
+            : device.Accelerator.LoadAutoGroupedStreamKernel(body);
 
         // A thread of the processor accelerator costs more than an item: it has as many as compute. A graphics device has one for each.
         var threads = device.IsProcessor ? (int)Math.Min(items, device.Accelerator.MaxNumThreads) : checked((int)items);

@@ -7,6 +7,7 @@ using NativeSpec.Speculation.DraftModels;
 using NativeSpec.Speculation.Lookahead;
 using NativeSpec.Speculation.Medusa;
 using NativeSpec.Tensors;
+using NativeSpec.Tokenization;
 
 namespace NativeSpec.Engine;
 
@@ -112,8 +113,8 @@ public sealed record EngineOptions
     /// rounds them to BF16 where weights are BF16, and is faster on some processors.</summary>
     public string? NativeLevel { get; init; }
 
-    /// <summary>How matmul weights are held: as the checkpoint stores them, or packed to 8 or 4 bits while it is loaded, which only the native
-    /// backend computes with. A checkpoint that is packed already stays as it is.</summary>
+    /// <summary>How matmul weights are held: as the checkpoint stores them, or packed to 8 or 4 bits while it is loaded, which all but the managed
+    /// kernels compute with. A checkpoint that is packed already stays as it is.</summary>
     public WeightFormat Weights { get; init; }
 
     /// <summary>How keys and values are held. Null takes what each backend is best with: F32 on the processor, BF16 on a CUDA device, which has nothing else.
@@ -126,6 +127,10 @@ public sealed record EngineOptions
     /// <summary>Makes another backend than <see cref="Backend"/> and <see cref="Weights"/> say. The engine owns and disposes what this
     /// returns.</summary>
     internal Func<EngineOptions, IBackend>? CreateBackend { get; init; }
+
+    /// <summary>The tokenizer, for a model whose folder has none or for a service that has one already; null reads the folder's own. It must be the
+    /// model's: see <see cref="Tokenization.Tokenizer.Create"/> for one from elsewhere.</summary>
+    public Tokenizer? Tokenizer { get; init; }
 
     /// <summary>The chat template, for a model whose files have none or another one: the name of one that comes with the library
     /// (<see cref="Chat.ChatTemplates.BuiltInNames"/>), or the text of a template. Null takes the model's own.</summary>

@@ -26,6 +26,9 @@ public sealed class StreamingDetokenizer
         Reset();
     }
 
+    /// <summary>Whether the tokens so far end within a character, whose first bytes wait for the rest.</summary>
+    public bool IsWithinCharacter => _pendingCount > 0;
+
     /// <summary>Forgets what was appended, for use with another text.</summary>
     public void Reset()
     {

@@ -2,7 +2,7 @@ using NativeSpec.Backends;
 
 namespace NativeSpec.Tests.Backends;
 
-[TestFixtureSource(typeof(TestBackend), nameof(TestBackend.All))]
+[TestFixtureSource(typeof(TestBackend), nameof(TestBackend.AllAndCuda))]
 public sealed class TreeAttentionTests(TestBackend backend) : TreeAttentionFixture(backend)
 {
     /// <summary>Rope and attention together, as they run: keys and values are written by one and read by the other. A random tree after a

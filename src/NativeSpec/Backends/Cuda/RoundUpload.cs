@@ -72,14 +72,16 @@ internal sealed unsafe class RoundUpload(CudaKv? kv, AttentionWork? work, int ro
         var items = new Span<AttentionItem>(block + layout.Items, mostItems);
         var count = cut.Plan(batch, rows.First, rows.Count, items);
         var pages = layout.Items + (count * sizeof(AttentionItem));
-        var paths = pages + (batch.PageCount * sizeof(int));
+        var pageCount = Math.Max(1, batch.PageCount); // the kernel reads a page where all keys are gathered, too
+        var paths = pages + (pageCount * sizeof(int));
         foreach (ref var item in items[..count])
         {
             item.Pages += pages / sizeof(int);
         }
 
         *(int*)(block + layout.ItemCount) = count;
-        batch.Pages.AsSpan(0, batch.PageCount).CopyTo(new Span<int>(block + pages, batch.PageCount));
+        *(int*)(block + pages) = 0;
+        batch.Pages.AsSpan(0, batch.PageCount).CopyTo(new Span<int>(block + pages, pageCount));
         batch.PathRows.AsSpan(0, batch.PathCount).CopyTo(new Span<int>(block + paths, batch.PathCount));
         Put(block + layout.Trunk, batch.Trunk, rows, filling: 1);
         var (pageStart, pathStart) = ((nint)(block + layout.PageStart), (nint)(block + layout.PathStart));
