@@ -19,7 +19,7 @@ public sealed class TensorViewTests
         var view = checkpoint.Tensors["model.embed_tokens.weight"];
         var span = view.AsTensorSpan<float>();
         Assert.That(span.Lengths.ToArray(), Is.EqualTo(view.Shape.ToArray()));
-        var row = span[[2..3, ..]];
+        var row = span[2..3, ..];
         var expected = MemoryMarshal.Cast<byte, float>(view.Bytes).Slice(2 * (int)view.Shape[1], (int)view.Shape[1]).ToArray();
         Assert.That(row.FlattenedLength, Is.EqualTo((nint)expected.Length));
         Assert.That(Tensor.Sum(row), Is.EqualTo(TensorPrimitives.Sum<float>(expected)).Within(1e-5));
