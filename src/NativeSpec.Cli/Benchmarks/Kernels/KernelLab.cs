@@ -81,7 +81,7 @@ internal sealed class KernelLab : IDisposable
         {
             foreach (var backend in _backends)
             {
-                backend.Repeat(backend.Model.Backend is CudaBackend cuda ? () => cuda.MeasureCopying() : () => _everything.Measure(), counts: repeat >= 0, cancellationToken);
+                backend.Repeat(backend.HasOwnMemory ? () => backend.Model.MeasureReading() : () => _everything.Measure(), counts: repeat >= 0, cancellationToken);
             }
         }
     }

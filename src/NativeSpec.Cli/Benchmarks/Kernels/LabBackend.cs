@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using NativeSpec.Backends.Cuda;
 
 namespace NativeSpec.Cli.Benchmarks.Kernels;
 
@@ -36,7 +35,8 @@ internal sealed class LabBackend : IDisposable
         (Name, Model) = (name, model);
         _made = new KernelCases(model, context, nodes[^1]);
         _cases = [.. nodes.SelectMany(_made.Of)];
-        _peak = model.Backend is CudaBackend ? null : new PeakArithmetic(threads); // a device's arithmetic is not measured here
+        HasOwnMemory = model.Backend.MeasureCopying() is not null;
+        _peak = HasOwnMemory ? null : new PeakArithmetic(threads); // a device's arithmetic is not measured here
         _warm = [.. _cases.Select(_ => new List<double>())];
         _cold = [.. _cases.Select(_ => new List<double>())];
     }
@@ -46,6 +46,9 @@ internal sealed class LabBackend : IDisposable
 
     /// <summary>The weights, on the backend.</summary>
     public BenchModel Model { get; }
+
+    /// <summary>Whether it computes in a device's memory: then its caches are the device's as well.</summary>
+    public bool HasOwnMemory { get; }
 
     /// <summary>The operations that it does not compute alone, and why.</summary>
     public IReadOnlyDictionary<string, string> Refused => _made.Refused;
