@@ -137,8 +137,9 @@ run_tests() {
     test_once "all instructions" ${arguments[@]+"${arguments[@]}"}
     if [ "$levels" = 1 ]; then
         # The native library asks the processor, not .NET, and has been tested on all of its levels: these passes do without it. They are
-        # for the code that has a variant for each kind of vector; what only calls it would take the same path again.
-        export NATIVESPEC_NATIVE_LIBRARY=none
+        # for the code that has a variant for each kind of vector; what only calls it would take the same path again, and so would kernels
+        # of lower levels than the best that is left.
+        export NATIVESPEC_NATIVE_LIBRARY=none NATIVESPEC_TEST_LEVELS=best
         local vectorised="Tests.Backends. Tests.Golden. Tests.Model. Tests.Sampling. Training.Tests. RealCheckpointTests" filter
         filter="FullyQualifiedName~${vectorised// /|FullyQualifiedName~}"
         if [ "${#arguments[@]}" = 0 ]; then arguments=(--filter "$filter"); fi

@@ -9,6 +9,7 @@
   each(matmul_##name##_16, MatMulArguments) \
   each(matmul_##name##_32, MatMulArguments) \
   each(matmul_##name##_64, MatMulArguments) \
+  each(matmul_##name##_128, MatMulArguments) \
   each(pack_weights_##name, PackWeightsArguments)
 #define NS_FOR_EACH_KERNEL(each)                  \
   NS_FOR_EACH_FORMAT(each, bf16)                  \

@@ -1,8 +1,11 @@
-// The product of packed weights and 8 to 64 rows. Weights are the left operand, 16 outputs a warp; rows are its columns, eight to an
+// The product of packed weights and 8 rows or more. Weights are the left operand, 16 outputs a warp; rows are its columns, eight to an
 // instruction, so that one row costs what eight do and no row's sums depend on the others (docs/cuda.md).
 //
 // A block of eight warps takes slabs of 128 outputs by one segment of k, one after another as the grid's size says, and a ninth warp fills the ring
 // for them, across the ends of slabs. Which block computes a slab changes no bit.
+//
+// Rows of prompts are taken 128 at a time: a block computes a slab for some 128 of them, and blocks of one slab run side by side, so that its weights come
+// from memory once and from the second-level cache for the others.
 //
 // On parts that have them, products of four warps (wgmma) read the rows from shared memory by themselves; they give the bits of the products of
 // one warp (docs/performance-gpu.md).
@@ -19,16 +22,26 @@ namespace {
 
 constexpr int kConsumers = 8;
 
-/// The block's work: segments of slabs, and in each its stages.
+/// Tiles of eight rows from which on there may be several blocks of rows.
+constexpr int kPromptTiles = 16;
+
+/// The block's work: segments of slabs for blocks of N tiles of rows, and in each its stages.
+template <int N>
 struct MatMulWalk {
   const MatMulArguments& a;
-  int item, slab = 0, segment = 0, stage = 0, end = 0;
+  int item, slab = 0, segment = 0, block = 0, stage = 0, end = 0;
 
   NS_DEVICE explicit MatMulWalk(const MatMulArguments& arguments) : a(arguments), item(BlockIndex()) { Begin(); }
-  NS_DEVICE bool Done() const { return item >= a.slabs * a.segments; }
+  NS_DEVICE int RowBlocks() const { return N >= kPromptTiles ? a.row_blocks : 1; }
+  NS_DEVICE bool Done() const { return item >= a.slabs * a.segments * RowBlocks(); }
   NS_DEVICE void Begin() {
-    slab = item / a.segments;
-    segment = item % a.segments;
+    int pair = item;
+    if constexpr (N >= kPromptTiles) {
+      pair = item / a.row_blocks;
+      block = item % a.row_blocks;
+    }
+    slab = pair / a.segments;
+    segment = pair % a.segments;
     stage = SegmentBegin(segment, a.segments, a.stages);
     end = SegmentBegin(segment + 1, a.segments, a.stages);
   }
@@ -44,23 +57,32 @@ template <Format F, int N>
 NS_DEVICE void Fill(const MatMulArguments& a, const Ring& ring) {
   using L = WeightLayout<F>;
   constexpr int kRowBytes = L::kColumns / 32 * N * 512;
-  auto weights = [&](const MatMulWalk& walk, int slot) {
+  auto weights = [&](const MatMulWalk<N>& walk, int slot) {
     FillBegin(ring.Full(slot), L::kStageBytes + kRowBytes);
-    FillCopy<true>(ring.Stage(slot), a.weights + ((int64_t)walk.slab * a.stages + walk.stage) * L::kStageBytes, L::kStageBytes, ring.Full(slot));
+    FillCopy<(N < kPromptTiles)>(ring.Stage(slot), a.weights + ((int64_t)walk.slab * a.stages + walk.stage) * L::kStageBytes, L::kStageBytes, ring.Full(slot));
   };
-  auto rows = [&](const MatMulWalk& walk, int slot) {
-    FillCopy<false>(ring.Stage(slot) + L::kStageBytes, a.x + (int64_t)walk.stage * kRowBytes, kRowBytes, ring.Full(slot));
+  auto rows = [&](const MatMulWalk<N>& walk, int slot) {
+    uint8_t* stage = ring.Stage(slot) + L::kStageBytes;
+    if constexpr (N >= kPromptTiles) {  // other blocks' rows lie between
+      NS_UNROLL
+      for (int i = 0; i < L::kColumns / 32; ++i) {
+        const int64_t columns32 = (int64_t)walk.stage * (L::kColumns / 32) + i;
+        FillCopy<false>(stage + i * N * 512, a.x + (columns32 * a.row_blocks + walk.block) * (N * 512), N * 512, ring.Full(slot));
+      }
+    } else {
+      FillCopy<false>(stage, a.x + (int64_t)walk.stage * kRowBytes, kRowBytes, ring.Full(slot));
+    }
     FillEnd(ring.Full(slot));
   };
 
   // Weights are what they always were: they are under way before the kernel in front has ended.
-  MatMulWalk ahead(a);
+  MatMulWalk<N> ahead(a);
   int filled = 0;
   for (; filled < ring.stages && !ahead.Done(); ++filled, ahead.NextStage()) {
     weights(ahead, filled);
   }
   WaitForKernelInFront();
-  MatMulWalk walk(a);
+  MatMulWalk<N> walk(a);
   for (int slot = 0; slot < filled; ++slot, walk.NextStage()) {
     rows(walk, slot);
   }
@@ -122,6 +144,19 @@ NS_DEVICE void WideWarpSteps(float (&c)[N][4], StageTiles<F>& tiles, const uint8
   }
 }
 
+/// A step of four warps' products: 64 rows to an instruction at most.
+template <bool BF16, int N>
+NS_DEVICE void GroupStep(float (&c)[N][4], const uint32_t (&a)[4], uint64_t rows) {
+  if constexpr (N <= 8) {
+    GroupMultiplyAdd<BF16, N>(c, a, rows);
+  } else {
+    NS_UNROLL
+    for (int n = 0; n < N; n += 8) {
+      GroupMultiplyAdd<BF16, 8>(*(float (*)[8][4])c[n], a, GroupMatrixAt(rows, n * 512));
+    }
+  }
+}
+
 /// The same by products of four warps, two steps at a time. The operands of the two steps before are free once their products have ended; so is
 /// the stage before, which is given back after the first two.
 template <Format F, int N, int Step = 0>
@@ -132,8 +167,8 @@ NS_DEVICE void GroupSteps(float (&c)[N][4], StageTiles<F>& tiles, uint64_t rows,
     tiles.template Tile<Step>(a[Step % 4]);
     tiles.template Tile<Step + 1>(a[Step % 4 + 1]);
     GroupFence();
-    GroupMultiplyAdd<L::kBF16, N>(c, a[Step % 4], GroupMatrixAt(rows, kFirst / 2 * N * 512 + kFirst % 2 * 256));
-    GroupMultiplyAdd<L::kBF16, N>(c, a[Step % 4 + 1], GroupMatrixAt(rows, kSecond / 2 * N * 512 + kSecond % 2 * 256));
+    GroupStep<L::kBF16, N>(c, a[Step % 4], GroupMatrixAt(rows, kFirst / 2 * N * 512 + kFirst % 2 * 256));
+    GroupStep<L::kBF16, N>(c, a[Step % 4 + 1], GroupMatrixAt(rows, kSecond / 2 * N * 512 + kSecond % 2 * 256));
     GroupCommit();
     GroupWait<1>();
     if constexpr (Step == 0) {
@@ -146,9 +181,9 @@ NS_DEVICE void GroupSteps(float (&c)[N][4], StageTiles<F>& tiles, uint64_t rows,
 }
 
 template <int N>
-NS_DEVICE void StorePartial(const MatMulArguments& a, const float (&c)[N][4], int segment, int row) {
+NS_DEVICE void StorePartial(const MatMulArguments& a, const float (&c)[N][4], const MatMulWalk<N>& walk, int row) {
   const int first = Lane() % 4 * 2;
-  float* y = (float*)a.y + ((int64_t)segment * N * 8 + first) * a.out;
+  float* y = (float*)a.y + (((int64_t)walk.segment * walk.RowBlocks() + walk.block) * N * 8 + first) * a.out;
   NS_UNROLL
   for (int n = 0; n < N; ++n, y += (int64_t)8 * a.out) {
     NS_UNROLL
@@ -164,8 +199,8 @@ NS_DEVICE void StorePartial(const MatMulArguments& a, const float (&c)[N][4], in
 /// Rows g and g + 8 of the tile are gate and up of one column of y. Rows past the matrix give the zeros that fill y's columns; where slabs end in
 /// the middle of 128 columns the last one also fills the other half.
 template <bool BF16, int N>
-NS_DEVICE void StoreSwiGlu(const MatMulArguments& a, const float (&c)[N][4], int row) {
-  const int column = row / 2 + Lane() / 4;
+NS_DEVICE void StoreSwiGlu(const MatMulArguments& a, const float (&c)[N][4], const MatMulWalk<N>& walk, int row) {
+  const int column = row / 2 + Lane() / 4, tiles = N * walk.RowBlocks();
   const bool fill = row / kSlabRows == a.slabs - 1 && a.slabs % 2 != 0;
   NS_UNROLL
   for (int n = 0; n < N; ++n) {
@@ -175,10 +210,11 @@ NS_DEVICE void StoreSwiGlu(const MatMulArguments& a, const float (&c)[N][4], int
       const float silu = Divide(gate, Add(1.0f, Exp2(Multiply(gate, -1.4426950408889634f))));
       const float value = Multiply(Multiply(silu, up), a.swiglu_scale);
       const uint32_t packed = BF16 ? PackBF16(value, 0) : PackF16(value > 65504 ? 65504 : value < -65504 ? -65504 : value, 0);
-      uint16_t* piece = (uint16_t*)a.y + ActivationPiece(n * 8 + Lane() % 4 * 2 + i, column, N) * 8;
+      const int place = (walk.block * N + n) * 8 + Lane() % 4 * 2 + i;
+      uint16_t* piece = (uint16_t*)a.y + ActivationPiece(place, column, tiles) * 8;
       piece[column % 8] = (uint16_t)packed;
       if (fill) {
-        ((uint16_t*)a.y + ActivationPiece(n * 8 + Lane() % 4 * 2 + i, column + kSlabRows / 2, N) * 8)[column % 8] = 0;
+        ((uint16_t*)a.y + ActivationPiece(place, column + kSlabRows / 2, tiles) * 8)[column % 8] = 0;
       }
     }
   }
@@ -198,12 +234,13 @@ NS_DEVICE void MatMul(const MatMulArguments& a) {
   }
 
   RingPlace place;
-  for (MatMulWalk walk(a); !walk.Done();) {
-    const int segment = walk.segment, row = walk.slab * kSlabRows + warp * 16, item = walk.item;
+  for (MatMulWalk<N> walk(a); !walk.Done();) {
+    const MatMulWalk<N> its = walk;
+    const int row = walk.slab * kSlabRows + warp * 16;
     float c[N][4] = {};
     Barrier* before = nullptr;
     uint32_t operand[4][4] = {};
-    for (; walk.item == item; walk.NextStage(), place.Next(ring)) {
+    for (; walk.item == its.item; walk.NextStage(), place.Next(ring)) {
       BarrierWait(ring.Full(place.slot), place.round);
       const uint8_t* stage = ring.Stage(place.slot);
       StageTiles<F> tiles(stage, warp);
@@ -211,7 +248,7 @@ NS_DEVICE void MatMul(const MatMulArguments& a) {
         GroupSteps<F, N>(c, tiles, GroupMatrix(stage + L::kStageBytes), operand, before);
         before = ring.Empty(place.slot);
       } else {
-        if constexpr (N == 8) {
+        if constexpr (N >= 8) {
           WideWarpSteps<F, N>(c, tiles, stage + L::kStageBytes);
         } else {
           uint32_t b[N][4];
@@ -230,9 +267,9 @@ NS_DEVICE void MatMul(const MatMulArguments& a) {
       }
     }
     if (a.swiglu != 0) {
-      StoreSwiGlu<L::kBF16, N>(a, c, row);
+      StoreSwiGlu<L::kBF16, N>(a, c, its, row);
     } else {
-      StorePartial<N>(a, c, segment, row);
+      StorePartial<N>(a, c, its, row);
     }
   }
 }
@@ -240,15 +277,17 @@ NS_DEVICE void MatMul(const MatMulArguments& a) {
 }  // namespace
 }  // namespace nativespec::cuda
 
-#define NS_MATMUL(name, format, rows)                                                                              \
-  NS_KERNEL(nativespec::cuda::kMatMulThreads, 2) matmul_##name##_##rows(const nativespec::cuda::MatMulArguments a) { \
-    nativespec::cuda::MatMul<nativespec::cuda::Format::format, rows / 8>(a);                                      \
+// Two blocks a multiprocessor; one where a block takes 128 rows.
+#define NS_MATMUL(name, format, rows)                                                                                                          \
+  NS_KERNEL(nativespec::cuda::kMatMulThreads, rows < 128 ? 2 : 1) matmul_##name##_##rows(const nativespec::cuda::MatMulArguments a) { \
+    nativespec::cuda::MatMul<nativespec::cuda::Format::format, rows / 8>(a);                                                                  \
   }
 #define NS_MATMULS(name, format) \
   NS_MATMUL(name, format, 8)     \
   NS_MATMUL(name, format, 16)    \
   NS_MATMUL(name, format, 32)    \
-  NS_MATMUL(name, format, 64)
+  NS_MATMUL(name, format, 64)    \
+  NS_MATMUL(name, format, 128)
 
 NS_MATMULS(bf16, kBF16)
 NS_MATMULS(f16, kF16)

@@ -57,15 +57,17 @@ struct FinishRowsArguments {
 };
 inline constexpr int kStore = 0, kAdd = 1, kSwiGlu = 2, kAddSilu = 3;  // as src/NativeSpec/Backends/PlanStep.cs numbers them
 
-/// y = W x: partial sums of segments; or, for gate and up in turns, packed silu(gate) · up. A grid of any size, kMatMulThreads.
+/// y = W x: partial sums of segments; or, for gate and up in turns, packed silu(gate) · up. A grid of any size, kMatMulThreads. Rows are those of the
+/// kernel's name, tiles of eight; or, for the kernel of 128 rows, some times as many.
 struct MatMulArguments {
   const uint8_t* weights;
   const uint8_t* x;  // packed activations
-  uint8_t* y;        // float [segments][8 · tiles][out], or packed activations
+  uint8_t* y;        // float [segments][rows][out], or packed activations
   int32_t stages;    // of a slab
   int32_t segments;
   int32_t slabs;
   int32_t out;        // rows of the matrix
+  int32_t row_blocks;  // of 128 rows; 1 for the other kernels
   int32_t ring;       // stages that the shared memory holds
   int32_t swiglu;     // 1: one segment, y is packed, [out / 2] columns
   float scale;        // what the sums are multiplied by: a power of two

@@ -2,9 +2,11 @@ using System.CommandLine;
 using System.CommandLine.Help;
 using System.Reflection;
 using NativeSpec.Cli.Benchmarks;
+using NativeSpec.Cli.Chatting;
 using NativeSpec.Cli.Generation;
 using NativeSpec.Cli.Inspection;
 using NativeSpec.Cli.Profiles;
+using NativeSpec.Cli.Serving;
 using NativeSpec.Cli.Training;
 using NativeSpec.Cli.Trees;
 using NativeSpec.Cli.Tuning;
@@ -75,6 +77,8 @@ internal static class CommandLine
     [
         ("demo", terminal => new DemoCommand(terminal)),
         ("generate", terminal => new GenerateCommand(terminal)),
+        ("chat", terminal => new ChatCommand(terminal)),
+        ("serve", terminal => new ServeCommand(terminal)),
         ("inspect", terminal => new InspectCommand(terminal)),
         ("tokenize", terminal => new TokenizeCommand(terminal)),
         ("eval", terminal => new EvalCommand(terminal)),

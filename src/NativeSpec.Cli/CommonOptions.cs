@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Globalization;
+using NativeSpec.Chat;
 using NativeSpec.Loading;
 
 namespace NativeSpec.Cli;
@@ -24,6 +25,19 @@ internal static class CommonOptions
         Description = "Threads that compute; by default NATIVESPEC_THREADS, or else all that the process may use, but one where there are eight or more",
         HelpName = "N",
     };
+
+    public static Option<string?> ChatTemplate() => new("--chat-template")
+    {
+        Description = "A built-in chat template by name, or a file with one, where the model has none or another",
+        HelpName = "NAME|FILE",
+    };
+
+    /// <summary>What <see cref="ChatTemplate"/> says: a built-in template's name, or the text of a file.</summary>
+    /// <exception cref="UsageException">It is neither.</exception>
+    public static string? ReadChatTemplate(string? given, Terminal terminal)
+        => given is null || ChatTemplates.BuiltInNames.Contains(given) ? given
+            : File.Exists(given) ? ReadText(given, terminal)
+            : throw new UsageException($"--chat-template is '{given}': no file, and none of {string.Join(", ", ChatTemplates.BuiltInNames)}");
 
     public static Option<int?> Context(string description) => new("--context") { Description = description, HelpName = "N" };
 

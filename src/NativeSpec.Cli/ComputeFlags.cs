@@ -23,8 +23,13 @@ internal sealed class ComputeFlags
     private readonly Terminal _terminal;
 
     private readonly Option<string?> _backend = Choice(
-        "--backend", "cpu are the managed kernels, native the C++ ones, cuda those of a CUDA device; by default cuda where a device is, else native where its library is", ["cpu", "native", "cuda"]);
-    private readonly Option<int?> _device = new("--device") { Description = "The CUDA device, by its number; by default NATIVESPEC_CUDA_DEVICE, or else the first", HelpName = "N" };
+        "--backend", "cpu are the managed kernels, native the C++ ones, cuda those of a CUDA device, ilgpu those of ILGPU on any device; by default cuda where a device is, else native where its library is", ["cpu", "native", "cuda", "ilgpu"]);
+    private readonly Option<string?> _device = new("--device")
+    {
+        Description = "The CUDA device, by its number, by default NATIVESPEC_CUDA_DEVICE or else the first; with --backend ilgpu its number, its kind (cuda, opencl, cpu) or a part of its name",
+        HelpName = "DEVICE",
+    };
+
     private readonly Option<string?> _weights;
     private readonly Option<int?> _threads = CommonOptions.Threads();
     private readonly Option<string?> _level = Choice(
@@ -44,18 +49,33 @@ internal sealed class ComputeFlags
     public static ComputeFlags ForRandomWeights(Terminal terminal) => new(terminal, Choice("--weights", "How the weights are held (default bf16)", ["bf16", "q8", "q4"]));
 
     /// <summary>All of them.</summary>
-    public Option[] All => [_threads, _backend, _device, _level, _weights, _kv];
+    public Option[] All => [_backend, .. AllButBackend];
+
+    /// <summary>All but the one that names a single backend.</summary>
+    public Option[] AllButBackend => [_threads, _device, _level, _weights, _kv];
 
     /// <summary>Whether the command line asks for packed weights.</summary>
     public bool Packs(CommandResult result) => result.GetValue(_weights) is { } weights && Formats[weights] != WeightFormat.AsStored;
 
     /// <summary>The options with what the command line says, and the folder where the command keeps its profiles; an engine that takes the managed kernels for want of a native library, and
     /// one that packs weights for long, says so on standard error.</summary>
-    public EngineOptions Apply(ParseResult parsed, EngineOptions options) => options with
+    public EngineOptions Apply(ParseResult parsed, EngineOptions options) => On(parsed.GetValue(_backend), parsed, ApplyAllButBackend(parsed, options));
+
+    /// <summary>The options with the backend of this name, on the device that the command line names; null leaves the choice to the engine.</summary>
+    /// <exception cref="UsageException">This command has none of this name, or the device is none of it.</exception>
+    public EngineOptions On(string? backend, ParseResult parsed, EngineOptions options) => backend switch
+    {
+        "ilgpu" => options with { OtherBackend = OtherBackends.Ilgpu(parsed.GetValue(_device)) },
+        "cpu" => options with { Backend = BackendKind.Cpu, Device = CudaDevice(parsed) },
+        "native" => options with { Backend = BackendKind.Native, Device = CudaDevice(parsed) },
+        "cuda" => options with { Backend = BackendKind.Cuda, Device = CudaDevice(parsed) },
+        _ => options with { Device = CudaDevice(parsed) },
+    };
+
+    /// <summary>As <see cref="Apply"/>, with the choice of the backend and its device left open.</summary>
+    public EngineOptions ApplyAllButBackend(ParseResult parsed, EngineOptions options) => options with
     {
         Threads = parsed.GetValue(_threads),
-        Backend = parsed.GetValue(_backend) switch { "cpu" => BackendKind.Cpu, "native" => BackendKind.Native, "cuda" => BackendKind.Cuda, _ => null },
-        Device = parsed.GetValue(_device),
         NativeLevel = parsed.GetValue(_level),
         Weights = parsed.GetValue(_weights) is { } weights ? Formats[weights] : WeightFormat.AsStored,
         KvFormat = parsed.GetValue(_kv) switch { "f32" => KvFormat.F32, "bf16" => KvFormat.BF16, _ => null },
@@ -63,6 +83,12 @@ internal sealed class ComputeFlags
         LoadProgress = Progress(_terminal),
         ProfileDirectory = EngineOptions.UserProfileDirectory,
     };
+
+    private int? CudaDevice(ParseResult parsed) => parsed.GetValue(_device) is not { } device
+        ? null
+        : int.TryParse(device, NumberStyles.None, CultureInfo.InvariantCulture, out var number)
+            ? number
+            : throw new UsageException($"--device is '{device}'; expected a CUDA device's number. Names are for --backend ilgpu");
 
     /// <summary>Counts on standard error while weights are packed, where somebody looks.</summary>
     public static IProgress<double>? Progress(Terminal terminal) => terminal.IsErrorRedirected ? null : new Packing(terminal);

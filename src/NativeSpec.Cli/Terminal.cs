@@ -17,4 +17,16 @@ internal sealed record Terminal
 
     /// <summary>Nobody watches standard error: summaries and progress would only be in the way.</summary>
     public required bool IsErrorRedirected { get; init; }
+
+    /// <summary>Where a person types and sees it; null where input comes from a file or a pipe, or output goes there.</summary>
+    public Keyboard? Keyboard { get; init; }
+
+    /// <summary>Who takes Ctrl+C.</summary>
+    public Interrupts Interrupts { get; } = new();
 }
+
+/// <summary>A keyboard and the window above it.</summary>
+/// <param name="ReadKey">Waits for a key, which is not shown.</param>
+/// <param name="TakeControlC">Whether Ctrl+C is a key like others or a signal.</param>
+/// <param name="Columns">Columns of the window.</param>
+internal sealed record Keyboard(Func<ConsoleKeyInfo> ReadKey, Action<bool> TakeControlC, Func<int> Columns);

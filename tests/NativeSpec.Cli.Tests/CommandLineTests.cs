@@ -6,7 +6,7 @@ public sealed class CommandLineTests
     [Test]
     public void Commands_AreAskedForByTheirNames()
     {
-        var terminal = new Terminal { OpenInput = () => Stream.Null, Out = TextWriter.Null, Error = TextWriter.Null };
+        var terminal = new Terminal { OpenInput = () => Stream.Null, Out = TextWriter.Null, Error = TextWriter.Null, IsOutRedirected = true, IsErrorRedirected = true };
         Assert.That(CommandLine.Commands.Select(command => command.Make(terminal).Name), Is.EqualTo(CommandLine.Commands.Select(command => command.Name)));
     }
 

@@ -10,8 +10,8 @@ namespace nativespec::cuda {
 using MatMulKernelOf = KernelOf<MatMulArguments>;
 
 inline MatMulKernelOf MatMulKernel(Format format, int bucket) {
-  const int size = bucket == 8 ? 0 : bucket == 16 ? 1 : bucket == 32 ? 2 : 3;
-#define NS_BUCKETS(name) {matmul_##name##_8, matmul_##name##_16, matmul_##name##_32, matmul_##name##_64}
+  const int size = bucket == 8 ? 0 : bucket == 16 ? 1 : bucket == 32 ? 2 : bucket == 64 ? 3 : 4;
+#define NS_BUCKETS(name) {matmul_##name##_8, matmul_##name##_16, matmul_##name##_32, matmul_##name##_64, matmul_##name##_128}
   static const MatMulKernelOf bf16[] = NS_BUCKETS(bf16), f16[] = NS_BUCKETS(f16), f32[] = NS_BUCKETS(f32), q8[] = NS_BUCKETS(q8), q4[] = NS_BUCKETS(q4);
 #undef NS_BUCKETS
   switch (format) {
@@ -82,12 +82,13 @@ inline constexpr int kBesideMatMul = 24 << 10;
 /// y: partial sums, or packed activations for gate and up.
 inline void MatMul(const Weight& w, int bucket, const uint8_t* x, void* y, float swiglu_scale = 1) {
   const FormatSizes sizes = Sizes(w.format);
-  const int stage = sizes.stage_bytes + sizes.columns / 32 * (bucket / 8) * 512;
-  // Two blocks share the memory there is, but for what a norm takes that is to begin beside them.
-  const int ring = std::max(2, std::min(16, (SharedBytesPerMultiprocessor() - kBesideMatMul) / 2 / (stage + 16)));
-  const MatMulArguments a{w.packed.data(), x,        static_cast<uint8_t*>(y), w.stages, w.segments, Slabs(w.out), w.out, ring,
-                          w.gate_up,       w.scale, swiglu_scale};
-  const int grid = std::min(Slabs(w.out) * w.segments, 2 * Multiprocessors());
+  const int rows = std::min(bucket, 128), row_blocks = bucket / rows, blocks = rows < 128 ? 2 : 1;
+  const int stage = sizes.stage_bytes + sizes.columns / 32 * (rows / 8) * 512;
+  // So many blocks share the memory there is, but for what a norm takes that is to begin beside them.
+  const int ring = std::max(2, std::min(16, (SharedBytesPerMultiprocessor() - kBesideMatMul) / blocks / (stage + 16)));
+  const MatMulArguments a{w.packed.data(), x,    static_cast<uint8_t*>(y), w.stages, w.segments, Slabs(w.out), w.out,
+                          row_blocks,      ring, w.gate_up,                w.scale,  swiglu_scale};
+  const int grid = std::min(Slabs(w.out) * w.segments * row_blocks, blocks * Multiprocessors());
   Launch(MatMulKernel(w.format, bucket), grid, 1, kMatMulThreads, RingBytes(stage, ring), a);
 }
 

@@ -44,7 +44,7 @@ inline void MatMulConformance(Format format, int out, int in, Digest& digest) {
   struct Case {
     int row, bucket, place;
   };
-  for (const Case& c : {Case{0, 8, 0}, Case{63, 8, 3}, Case{17, 16, 9}, Case{30, 32, 31}, Case{5, 64, 62}}) {
+  for (const Case& c : {Case{0, 8, 0}, Case{63, 8, 3}, Case{17, 16, 9}, Case{30, 32, 31}, Case{5, 64, 62}, Case{9, 128, 127}, Case{40, 256, 130}}) {
     const std::vector<float> row(x.begin() + static_cast<int64_t>(c.row) * in, x.begin() + static_cast<int64_t>(c.row + 1) * in);
     const std::vector<float> among(all.begin() + static_cast<int64_t>(c.row) * out, all.begin() + static_cast<int64_t>(c.row + 1) * out);
     CHECK_SAME(what + ", row " + std::to_string(c.row) + " in a bucket of " + std::to_string(c.bucket), run(row, 1, c.bucket, c.place), among);
@@ -88,6 +88,17 @@ inline void SwiGluConformance(Format format, int hidden, int in, Digest& digest)
     }
   }
   CHECK_ERROR(what, actual, expected, 4e-3);
+
+  // Among those of a prompt.
+  constexpr int kPrompt = 256, kPlace = 140;
+  const DeviceArray<uint16_t> prompt(PackRows(x, kRows, in, kPrompt, kPlace, bf16));
+  const DeviceArray<uint8_t> its(static_cast<size_t>(ActivationBytes(hidden, kPrompt / 8)));
+  MatMul(weight, kPrompt, reinterpret_cast<const uint8_t*>(prompt.data()), its.data(), 0.25f);
+  Finish();
+  const auto many = its.Download();
+  for (const int row : {0, kRows - 1}) {
+    CHECK_SAME(what + " in a prompt, row " + std::to_string(row), UnpackRow(many, kPlace + row, hidden, kPrompt / 8, bf16), UnpackRow(bytes, row, hidden, kRows / 8, bf16));
+  }
 }
 
 }  // namespace nativespec::cuda

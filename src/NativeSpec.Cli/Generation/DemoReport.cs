@@ -10,25 +10,10 @@ internal static class DemoReport
 {
     private static readonly Style Prompt = new(Color.Grey);
 
-    private static readonly (string Name, Style Style, string Meaning)[] Sources =
-    [
-        ("draft", new(Color.Green), "the draft model"),
-        ("medusa", new(Color.Aqua), "the Medusa heads"),
-        ("lookup", new(Color.Yellow), "copied from this text"),
-        ("recycle", new(Color.Fuchsia), "token recycling"),
-        ("lookahead", new(Color.Blue), "lookahead (Jacobi)"),
-    ];
-
     /// <summary>For people. Where there are no colours the legend counts all the same.</summary>
     public static void Print(Terminal terminal, DemoModel model, string prompt, DemoRun run)
     {
-        var console = AnsiConsole.Create(new AnsiConsoleSettings
-        {
-            Ansi = terminal.IsOutRedirected ? AnsiSupport.No : AnsiSupport.Yes,
-            ColorSystem = terminal.IsOutRedirected || Environment.GetEnvironmentVariable("NO_COLOR") is { Length: > 0 } ? ColorSystemSupport.NoColors : ColorSystemSupport.Standard,
-            Out = new AnsiConsoleOutput(terminal.Out),
-        });
-        console.Profile.Width = int.MaxValue; // long lines are the terminal's to fold, so that they can be copied whole
+        var console = TokenColours.Console(terminal);
         Line(console, $"{CommonOptions.ModelName(model.Path)}: {Tables.Count(run.Parameters)} parameters; {run.Backend}");
 
         Line(console, $"\nPlain decoding, one forward for each token: {Middle(run.PlainSpeeds):0} tokens/s\n");
@@ -41,11 +26,11 @@ internal static class DemoReport
         var last = Array.FindLastIndex(run.Texts, text => !string.IsNullOrWhiteSpace(text));
         for (var i = 0; i <= last; i++)
         {
-            console.Write(new Text(i == last ? run.Texts[i].TrimEnd() : run.Texts[i], StyleOf(run.Sources[i])));
+            console.Write(new Text(i == last ? run.Texts[i].TrimEnd() : run.Texts[i], TokenColours.Of(run.Sources[i])));
         }
 
         Line(console, "\n");
-        foreach (var (name, style, meaning) in Sources.Where(source => run.Sources.Contains(source.Name)))
+        foreach (var (name, style, meaning) in TokenColours.All.Where(source => run.Sources.Contains(source.Name)))
         {
             console.Write(new Text("■ ", style));
             Line(console, $"{run.Sources.Count(source => source == name),4} tokens: {meaning}");
@@ -91,8 +76,6 @@ internal static class DemoReport
         json.WriteEndArray();
         SpeculationReport.Write(json, run.Speculative.Speculation);
     }
-
-    private static Style StyleOf(string? source) => Sources.FirstOrDefault(one => one.Name == source).Style ?? Style.Plain;
 
     private static double Middle(List<double> values) => Quartiles.Of(values).Median;
 

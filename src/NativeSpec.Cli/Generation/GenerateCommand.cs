@@ -15,16 +15,7 @@ internal sealed class GenerateCommand : Command, IHasExamples
     private readonly Option<string?> _promptFile = new("--prompt-file") { Description = "A file with the text to continue; - is standard input", HelpName = "F" };
     private readonly Option<string?> _ids = new("--ids") { Description = "The token ids to continue, taken as they are", HelpName = "1,2,3" };
     private readonly Option<bool> _parseSpecial = new("--parse-special") { Description = "Read the names of special tokens in the prompt as the tokens themselves" };
-    private readonly Option<int?> _maxTokens = new("--max-tokens") { Description = "Most tokens to write; by default until the text ends or the context is full", HelpName = "N" };
-    private readonly Option<float?> _temperature = new("--temperature") { Description = "0 is greedy; by default what the checkpoint recommends", HelpName = "T" };
-    private readonly Option<int?> _topK = new("--top-k") { Description = "Draw from the K most likely tokens; 0 is all", HelpName = "K" };
-    private readonly Option<float?> _topP = new("--top-p") { Description = "Draw from the most likely tokens that together have probability P", HelpName = "P" };
-    private readonly Option<float?> _minP = new("--min-p") { Description = "Draw from tokens at least P times as likely as the most likely one", HelpName = "P" };
-    private readonly Option<float?> _repetitionPenalty = new("--repetition-penalty") { Description = "Divides the logits of tokens seen before; 1 is none", HelpName = "R" };
-    private readonly Option<float> _presencePenalty = new("--presence-penalty") { Description = "Subtracted from the logits of tokens already written", HelpName = "A" };
-    private readonly Option<float> _frequencyPenalty = new("--frequency-penalty") { Description = "The same, once for each time a token was written", HelpName = "A" };
-    private readonly Option<string[]> _stop = new("--stop") { Description = "End where this text appears, without it; may be given several times", HelpName = "S" };
-    private readonly Option<ulong?> _seed = new("--seed") { Description = "The same seed gives the same text; by default a random one, which --json reports", HelpName = "S" };
+    private readonly SamplingFlags _sampling = new();
     private readonly Option<int?> _logProbs = new("--logprobs") { Description = "With --json, log-probabilities of each token and of the N most likely ones", HelpName = "N" };
     private readonly Option<int?> _context = CommonOptions.Context("Most tokens of prompt and output together; by default the model's limit");
     private readonly ComputeFlags _compute;
@@ -40,8 +31,7 @@ internal sealed class GenerateCommand : Command, IHasExamples
         _compute = new ComputeFlags(terminal);
         Option[] options =
         [
-            _model, _prompt, _promptFile, _ids, _parseSpecial, _maxTokens, _temperature, _topK, _topP, _minP, _repetitionPenalty, _presencePenalty,
-            _frequencyPenalty, _stop, _seed, _logProbs, _context, .. _compute.All, _ignoreEos, _quiet, _json,
+            _model, _prompt, _promptFile, _ids, _parseSpecial, .. _sampling.All, _logProbs, _context, .. _compute.All, _ignoreEos, _quiet, _json,
             .. _speculation.RequestOptions, .. _speculation.DrafterOptions,
         ];
         Array.ForEach(options, Add);
@@ -75,7 +65,13 @@ internal sealed class GenerateCommand : Command, IHasExamples
 
     private async Task<int> RunAsync(ParseResult parsed, CancellationToken cancellationToken)
     {
-        var options = Sampling(parsed) with { Speculation = _speculation.Request(parsed) };
+        var options = _sampling.Read(parsed, new GenerationOptions
+        {
+            TopLogProbs = parsed.GetValue(_logProbs),
+            IgnoreEndOfText = parsed.GetValue(_ignoreEos),
+            ParseSpecial = parsed.GetValue(_parseSpecial),
+            Speculation = _speculation.Request(parsed),
+        });
         var ids = parsed.GetValue(_ids) is { } list ? CommonOptions.ParseIds("--ids", list) : null;
         var text = parsed.GetValue(_prompt) ?? (parsed.GetValue(_promptFile) is { } file ? CommonOptions.ReadText(file, _terminal) : null);
 
@@ -125,35 +121,5 @@ internal sealed class GenerateCommand : Command, IHasExamples
         return string.Create(
             CultureInfo.InvariantCulture,
             $"[{result.Ids.Count} tokens, {speed.PredictedPerSecond:0.0} tokens/s; prompt {result.PromptTokens} tokens, {speed.PromptPerSecond:0.0} tokens/s; loaded in {load.TotalMilliseconds:0} ms]");
-    }
-
-    private GenerationOptions Sampling(ParseResult parsed)
-    {
-        var options = new GenerationOptions
-        {
-            MaxTokens = parsed.GetValue(_maxTokens),
-            Temperature = parsed.GetValue(_temperature),
-            TopK = parsed.GetValue(_topK),
-            TopP = parsed.GetValue(_topP),
-            MinP = parsed.GetValue(_minP),
-            RepetitionPenalty = parsed.GetValue(_repetitionPenalty),
-            PresencePenalty = parsed.GetValue(_presencePenalty),
-            FrequencyPenalty = parsed.GetValue(_frequencyPenalty),
-            StopStrings = parsed.GetValue(_stop) ?? [],
-            Seed = parsed.GetValue(_seed),
-            TopLogProbs = parsed.GetValue(_logProbs),
-            IgnoreEndOfText = parsed.GetValue(_ignoreEos),
-            ParseSpecial = parsed.GetValue(_parseSpecial),
-        };
-        try
-        {
-            options.Validate(int.MaxValue);
-        }
-        catch (ArgumentException error)
-        {
-            throw new UsageException(CommandLine.Message(error));
-        }
-
-        return options;
     }
 }

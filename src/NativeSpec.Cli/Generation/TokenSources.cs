@@ -15,14 +15,19 @@ internal static class TokenSources
         foreach (var line in Encoding.UTF8.GetString(trace).Split('\n', StringSplitOptions.RemoveEmptyEntries))
         {
             using var round = JsonDocument.Parse(line);
-            // The accepted nodes are the path, so they are the first of the round's tokens in this order; the last one is the model's.
-            var accepted = round.RootElement.GetProperty("nodes").EnumerateArray()
-                .Where(node => node.GetProperty("accepted").GetBoolean() && node.GetProperty("depth").GetInt32() > 0)
-                .Select(node => node.GetProperty("drafters")[0].GetProperty("name").GetString()).ToArray();
-            var emitted = round.RootElement.GetProperty("emitted").GetArrayLength();
-            sources.AddRange(Enumerable.Range(0, emitted).Select(i => i < accepted.Length ? accepted[i] : null));
+            sources.AddRange(OfRound(round.RootElement));
         }
 
         return [.. new string?[tokens - sources.Count], .. sources];
+    }
+
+    /// <summary>The same for the tokens of one round, a line of the trace.</summary>
+    public static IEnumerable<string?> OfRound(JsonElement round)
+    {
+        // The accepted nodes are the path, so they are the first of the round's tokens in this order; the last one is the model's.
+        var accepted = round.GetProperty("nodes").EnumerateArray()
+            .Where(node => node.GetProperty("accepted").GetBoolean() && node.GetProperty("depth").GetInt32() > 0)
+            .Select(node => node.GetProperty("drafters")[0].GetProperty("name").GetString()).ToArray();
+        return Enumerable.Range(0, round.GetProperty("emitted").GetArrayLength()).Select(i => i < accepted.Length ? accepted[i] : null).ToArray();
     }
 }

@@ -21,7 +21,7 @@ internal static class BuiltInTemplates
             {% for m in messages %}{% if m.role == 'system' %}{{ m.content }}
 
             {% elif m.role == 'user' %}User: {{ m.content }}
-            {% elif m.role == 'assistant' %}Assistant: {{ m.content }}
+            {% elif m.role == 'assistant' %}Assistant: {{ m.content if m.content is not none }}{% if m.tool_calls %}{% for c in m.tool_calls %}{{ {'name': c.function.name, 'arguments': c.function.arguments}|tojson }}{% endfor %}{% endif %}{{ '\n' }}{% elif m.role == 'tool' %}Tool: {{ m.content }}
             {% else %}
             """ + Refuse + """
             {% endif %}{% endfor %}{% if add_generation_prompt %}Assistant:{% endif %}

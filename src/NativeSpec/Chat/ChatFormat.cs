@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.Text.Json;
+using NativeSpec.Chat.Replies;
 
 namespace NativeSpec.Chat;
 
@@ -21,8 +22,11 @@ public sealed record ChatFormat
     /// <summary>What the template's clock shows; null for the system's.</summary>
     public TimeProvider? Clock { get; init; }
 
+    /// <summary>The names of the tools.</summary>
+    internal IReadOnlySet<string> ToolNames => Tools.Select(NameOf).OfType<string>().ToHashSet(StringComparer.Ordinal);
+
     /// <summary>The variables that a template is rendered with.</summary>
-    internal Dictionary<string, JsonElement> Data(IReadOnlyList<ChatTurn> turns)
+    internal Dictionary<string, JsonElement> Data(IReadOnlyList<ChatTurn> turns, CallTurnStyle style)
     {
         var buffer = new ArrayBufferWriter<byte>();
         using (var json = new Utf8JsonWriter(buffer))
@@ -31,7 +35,7 @@ public sealed record ChatFormat
             json.WriteStartArray("messages");
             foreach (var turn in turns)
             {
-                turn.Write(json);
+                turn.Write(json, style);
             }
 
             json.WriteEndArray();
@@ -64,5 +68,16 @@ public sealed record ChatFormat
         }
 
         return data;
+    }
+
+    private static string? NameOf(JsonElement tool)
+    {
+        if (tool.ValueKind != JsonValueKind.Object)
+        {
+            return null;
+        }
+
+        var function = tool.TryGetProperty("function", out var inner) && inner.ValueKind == JsonValueKind.Object ? inner : tool;
+        return function.TryGetProperty("name", out var name) && name.ValueKind == JsonValueKind.String ? name.GetString() : null;
     }
 }

@@ -1,5 +1,7 @@
+using System.Collections.Concurrent;
 using System.Text;
 using System.Text.Json;
+using NativeSpec.Chat.Replies;
 using NativeSpec.Chat.Templates;
 using NativeSpec.Loading;
 using NativeSpec.Tokenization;
@@ -22,6 +24,7 @@ public sealed class ChatTemplates
     private static readonly string[] TokenNames = ["bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token", "mask_token"];
 
     private readonly Dictionary<string, ChatTemplate> _templates;
+    private readonly ConcurrentDictionary<ChatTemplate, CallTurnStyle> _styles = new();
     private readonly string _where;
 
     private ChatTemplates(Dictionary<string, ChatTemplate> templates, Dictionary<string, string> tokens, string where) => (_templates, Tokens, _where) = (templates, tokens, where);
@@ -91,8 +94,27 @@ public sealed class ChatTemplates
     {
         ArgumentNullException.ThrowIfNull(turns);
         format ??= new ChatFormat();
-        return Select(format).Render(format.Data(turns), Tokens, format.Clock, cancellationToken);
+        var style = turns.Any(turn => turn.ToolCalls.Count > 0) ? _styles.GetOrAdd(Select(format), _ => ReplyProbe.FindStyle(this, format)) : default;
+        return RenderIn(style, turns, format, cancellationToken);
     }
+
+    /// <summary>Finds out how answers to conversations of a format mark thoughts and calls of tools. It renders a few conversations:
+    /// <see cref="Engine.InferenceEngine.ReplyForm"/> remembers what it finds.</summary>
+    /// <param name="format">How conversations are rendered; null for the defaults.</param>
+    /// <param name="tokenizer">The model's tokenizer, which tells which markers are control tokens; null where they all are text.</param>
+    /// <exception cref="InvalidOperationException">There is no such template: the message says which there are.</exception>
+    public ReplyForm ReplyForm(ChatFormat? format = null, Tokenizer? tokenizer = null)
+    {
+        format ??= new ChatFormat();
+        return ReplyProbe.Find(this, format, tokenizer) with { ToolNames = format.ToolNames };
+    }
+
+    /// <summary>Renders a conversation whose calls of tools are given in a style.</summary>
+    internal RenderedChat RenderIn(CallTurnStyle style, IReadOnlyList<ChatTurn> turns, ChatFormat format, CancellationToken cancellationToken)
+        => Select(format).Render(format.Data(turns, style), Tokens, format.Clock, cancellationToken);
+
+    /// <summary>Whether the template of a format has some words in its own text.</summary>
+    internal bool Mentions(ChatFormat format, string words) => Select(format).Mentions(words);
 
     /// <summary>The tokens with which the template ends an answer: what stands behind one in a conversation that goes on.</summary>
     /// <param name="tokenizer">The model's tokenizer.</param>

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using NativeSpec.Chat.Replies;
 
 namespace NativeSpec.Chat;
 
@@ -20,17 +21,19 @@ public sealed record ChatTurn(string Role, string? Content)
     public string? ToolCallId { get; init; }
 
     /// <summary>Writes the turn in the form that templates know, that of OpenAI's protocol.</summary>
-    internal void Write(Utf8JsonWriter json)
+    /// <param name="json">Where to.</param>
+    /// <param name="style">How calls of tools are given.</param>
+    internal void Write(Utf8JsonWriter json, CallTurnStyle style)
     {
         json.WriteStartObject();
         json.WriteString("role", Role);
-        if (Content is null)
+        if ((Content ?? (style.HasEmptyText && ToolCalls.Count > 0 ? "" : null)) is { } content)
         {
-            json.WriteNull("content");
+            json.WriteString("content", content);
         }
         else
         {
-            json.WriteString("content", Content);
+            json.WriteNull("content");
         }
 
         WriteOptional(json, "name", Name);
@@ -41,7 +44,7 @@ public sealed record ChatTurn(string Role, string? Content)
             json.WriteStartArray("tool_calls");
             foreach (var call in ToolCalls)
             {
-                call.Write(json);
+                call.Write(json, style);
             }
 
             json.WriteEndArray();
@@ -65,7 +68,7 @@ public sealed record ChatTurn(string Role, string? Content)
 /// <param name="Id">What its answer refers to.</param>
 public sealed record ChatToolCall(string Name, JsonElement Arguments, string? Id = null)
 {
-    internal void Write(Utf8JsonWriter json)
+    internal void Write(Utf8JsonWriter json, CallTurnStyle style)
     {
         json.WriteStartObject();
         if (Id is not null)
@@ -77,7 +80,15 @@ public sealed record ChatToolCall(string Name, JsonElement Arguments, string? Id
         json.WriteStartObject("function");
         json.WriteString("name", Name);
         json.WritePropertyName("arguments");
-        Arguments.WriteTo(json);
+        if (style.ArgumentsAsText)
+        {
+            json.WriteStringValue(Arguments.GetRawText());
+        }
+        else
+        {
+            Arguments.WriteTo(json);
+        }
+
         json.WriteEndObject();
         json.WriteEndObject();
     }

@@ -24,6 +24,11 @@ internal static partial class EngineBackend
             return create(options);
         }
 
+        if (options.OtherBackend is { } other)
+        {
+            return other.Create(options);
+        }
+
         if (options.NativeLevel is { } level && options.Backend is BackendKind.Cpu or BackendKind.Cuda)
         {
             throw new ArgumentException($"{nameof(EngineOptions.NativeLevel)} is '{level}', which the {(options.Backend == BackendKind.Cpu ? "managed" : "CUDA")} kernels do not have", nameof(options));

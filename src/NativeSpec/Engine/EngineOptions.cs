@@ -7,6 +7,7 @@ using NativeSpec.Speculation.DraftModels;
 using NativeSpec.Speculation.Lookahead;
 using NativeSpec.Speculation.Medusa;
 using NativeSpec.Tensors;
+using NativeSpec.Tokenization;
 
 namespace NativeSpec.Engine;
 
@@ -100,6 +101,10 @@ public sealed record EngineOptions
     /// managed one.</summary>
     public BackendKind? Backend { get; init; }
 
+    /// <summary>A back end that another package brings, such as <c>IlgpuBackends.On("cuda")</c> of NativeSpec.Ilgpu; null takes what <see cref="Backend"/> says. <see cref="Weights"/>,
+    /// <see cref="KvFormat"/> and <see cref="Threads"/> hold for it too; its device is named where it is made.</summary>
+    public BackendProvider? OtherBackend { get; init; }
+
     /// <summary>The CUDA device, by its number in the driver's list; null takes the environment variable NATIVESPEC_CUDA_DEVICE, or else the first.</summary>
     public int? Device { get; init; }
 
@@ -108,8 +113,8 @@ public sealed record EngineOptions
     /// rounds them to BF16 where weights are BF16, and is faster on some processors.</summary>
     public string? NativeLevel { get; init; }
 
-    /// <summary>How matmul weights are held: as the checkpoint stores them, or packed to 8 or 4 bits while it is loaded, which only the native
-    /// backend computes with. A checkpoint that is packed already stays as it is.</summary>
+    /// <summary>How matmul weights are held: as the checkpoint stores them, or packed to 8 or 4 bits while it is loaded, which all but the managed
+    /// kernels compute with. A checkpoint that is packed already stays as it is.</summary>
     public WeightFormat Weights { get; init; }
 
     /// <summary>How keys and values are held. Null takes what each backend is best with: F32 on the processor, BF16 on a CUDA device, which has nothing else.
@@ -123,6 +128,10 @@ public sealed record EngineOptions
     /// returns.</summary>
     internal Func<EngineOptions, IBackend>? CreateBackend { get; init; }
 
+    /// <summary>The tokenizer, for a model whose folder has none or for a service that has one already; null reads the folder's own. It must be the
+    /// model's: see <see cref="Tokenization.Tokenizer.Create"/> for one from elsewhere.</summary>
+    public Tokenizer? Tokenizer { get; init; }
+
     /// <summary>The chat template, for a model whose files have none or another one: the name of one that comes with the library
     /// (<see cref="Chat.ChatTemplates.BuiltInNames"/>), or the text of a template. Null takes the model's own.</summary>
     public string? ChatTemplate { get; init; }
@@ -130,7 +139,9 @@ public sealed record EngineOptions
     /// <summary>Where the engine says what it loaded and which request failed; null says nothing.</summary>
     public ILogger? Logger { get; init; }
 
-    internal void Validate()
+    /// <summary>Checks every option against its allowed range; loading does so too.</summary>
+    /// <exception cref="ArgumentException">An option is out of its range; the message names it, its value and the range.</exception>
+    public void Validate()
     {
         Require(MaxSequences is >= 1 and <= 1024, nameof(MaxSequences), MaxSequences, "1 to 1024");
         Require(MaxWaiting is >= 0 and <= 65_536, nameof(MaxWaiting), MaxWaiting, "0 to 65536");
@@ -141,6 +152,7 @@ public sealed record EngineOptions
         Require(KvTokens is null or >= 2, nameof(KvTokens), KvTokens, "2 or more");
         Require(MaxTreeNodes is >= 1 and <= 1024, nameof(MaxTreeNodes), MaxTreeNodes, "1 to 1024");
         Require(Backend is null || Enum.IsDefined(Backend.Value), nameof(Backend), Backend, "Cpu, Native or Cuda");
+        Require(OtherBackend is null || (Backend is null && Device is null && NativeLevel is null), nameof(OtherBackend), OtherBackend?.Name, $"none beside {nameof(Backend)}, {nameof(Device)} and {nameof(NativeLevel)}");
         Require(Device is null or >= 0, nameof(Device), Device, "0 or more");
         Require(Enum.IsDefined(Weights), nameof(Weights), Weights, "AsStored, Q8 or Q4");
         Require(KvFormat is null || Enum.IsDefined(KvFormat.Value), nameof(KvFormat), KvFormat, "F32 or BF16");

@@ -17,6 +17,9 @@ public sealed record GenerationOptions : SamplingOptions
     /// the text.</summary>
     public IReadOnlyList<int> StopIds { get; init; } = [];
 
+    /// <summary>Control tokens whose text is part of the output's, as that of all other tokens is: markers in an answer such as <c>[TOOL_CALLS]</c>.</summary>
+    public IReadOnlyList<int> ShownIds { get; init; } = [];
+
     /// <summary>Go on after the checkpoint's end-of-text ids (for measurements).</summary>
     public bool IgnoreEndOfText { get; init; }
 
@@ -45,6 +48,11 @@ public sealed record GenerationOptions : SamplingOptions
     /// that. Null shares with all that have none.</summary>
     public string? CacheSalt { get; init; }
 
+    /// <summary>A text that the output is expected to be like, such as a file that is to be returned with a change: it is guessed from as prompt lookup guesses from
+    /// the prompt, from its beginning on. The output is the same with it and without, only sooner where much of it stands there. It has at most as many tokens as the
+    /// context; <see cref="SpeculationOptions.Off"/> leaves it unread. Null expects nothing.</summary>
+    public string? Prediction { get; init; }
+
     /// <inheritdoc/>
     public override void Validate(int vocabSize)
     {
@@ -55,6 +63,11 @@ public sealed record GenerationOptions : SamplingOptions
         foreach (var id in StopIds)
         {
             Require(id >= 0 && id < vocabSize, nameof(StopIds), id, $"a token id between 0 and {vocabSize - 1}");
+        }
+
+        foreach (var id in ShownIds)
+        {
+            Require(id >= 0 && id < vocabSize, nameof(ShownIds), id, $"a token id between 0 and {vocabSize - 1}");
         }
     }
 }

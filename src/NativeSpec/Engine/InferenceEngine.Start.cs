@@ -5,7 +5,6 @@ using NativeSpec.Engine.Telemetry;
 using NativeSpec.Loading;
 using NativeSpec.Loading.Llama;
 using NativeSpec.Speculation.Planning;
-using NativeSpec.Tokenization;
 
 namespace NativeSpec.Engine;
 
@@ -38,7 +37,7 @@ public sealed partial class InferenceEngine
         {
             steps.Begin(LoadStage.Opening);
             checkpoint = LlamaCheckpoint.Open(path, options.Limits);
-            var tokenizer = Tokenizer.Load(path, options.Limits);
+            var tokenizer = EngineTokenizer.Of(path, checkpoint.Config, options);
             backend = EngineBackend.Create(options);
             var name = options.Name ?? NameOf(path);
             try

@@ -10,6 +10,7 @@ using NativeSpec.Loading.Llama;
 using NativeSpec.Model;
 using NativeSpec.Sampling;
 using NativeSpec.Speculation;
+using NativeSpec.Speculation.PromptLookup;
 using NativeSpec.Speculation.Rounds;
 using NativeSpec.Speculation.Verification;
 using NativeSpec.Tokenization;
@@ -294,6 +295,7 @@ public sealed partial class InferenceEngine : IDisposable
             }
         }
 
+        options = options with { Speculation = WithPrediction(options) };
         var endOfText = _checkpoint.EosTokenIds.Union(Tokenizer.EosIds.Where(id => id < Config.VocabSize));
         return new SequenceRequest(
             prompt,
@@ -302,6 +304,19 @@ public sealed partial class InferenceEngine : IDisposable
             Math.Min(options.MaxTokens ?? int.MaxValue, MaxContext - prompt.Length),
             [.. options.StopIds, .. options.IgnoreEndOfText ? [] : endOfText],
             _speculation.MaxNodesOf(options.Speculation));
+    }
+
+    private SpeculationOptions WithPrediction(GenerationOptions options)
+    {
+        if (options.Prediction is null || options.Speculation.IsOff)
+        {
+            return options.Speculation;
+        }
+
+        var ids = Tokenizer.Encode(options.Prediction, addSpecial: false);
+        return ids.Length <= MaxContext
+            ? options.Speculation with { Sources = [.. options.Speculation.Sources, new PredictionDrafter(ids)] }
+            : throw new ArgumentException($"the prediction has {ids.Length} tokens and the context holds {MaxContext}: give what the output may be", nameof(GenerationOptions.Prediction));
     }
 
     /// <summary>The pieces of a request.</summary>
@@ -355,7 +370,7 @@ public sealed partial class InferenceEngine : IDisposable
         {
             Typical = speculation.LossyTypicalAcceptance is { } typical ? new TypicalPath(Config.VocabSize, typical) : null,
         };
-        return new SequenceTools(new Drafting(core, speculation, request.Prompt, sampling, request.Options.CacheSalt), new TextStream(Tokenizer, request.Options.StopStrings));
+        return new SequenceTools(new Drafting(core, speculation, request.Prompt, sampling, request.Options.CacheSalt), new TextStream(Tokenizer, request.Options.StopStrings, request.Options.ShownIds));
     }
 
     [LoggerMessage(Level = LogLevel.Warning, Message = "the prompt begins with the beginning-of-text token {Id} twice: its text has one and the tokenizer puts one before it (GenerationOptions.AddSpecial = false leaves that out)")]

@@ -76,7 +76,7 @@ public sealed class TextEvaluation : IDisposable
         try
         {
             checkpoint = LlamaCheckpoint.Open(path, options.Limits);
-            var tokenizer = Tokenizer.Load(path, options.Limits);
+            var tokenizer = EngineTokenizer.Of(path, checkpoint.Config, options);
             backend = EngineBackend.Create(options);
             return new TextEvaluation(checkpoint, tokenizer, backend, options);
         }

@@ -6,7 +6,10 @@ namespace NativeSpec.Engine;
 
 /// <summary>From tokens to text that may be shown: whole characters only, and nothing that may yet become a stop string. Allocates nothing
 /// until text is taken out.</summary>
-internal sealed class TextStream(Tokenizer tokenizer, IReadOnlyList<string> stops)
+/// <param name="tokenizer">Whose tokens they are.</param>
+/// <param name="stops">The stop strings.</param>
+/// <param name="shown">Control tokens that have a text.</param>
+internal sealed class TextStream(Tokenizer tokenizer, IReadOnlyList<string> stops, IReadOnlyList<int> shown)
 {
     private readonly StreamingDetokenizer _detokenizer = tokenizer.CreateDetokenizer();
     private readonly StopMatcher _matcher = new(stops);
@@ -22,7 +25,7 @@ internal sealed class TextStream(Tokenizer tokenizer, IReadOnlyList<string> stop
         _decoded.ResetWrittenCount();
         if (id < tokenizer.VocabSize)
         {
-            _detokenizer.Append(id, _decoded);
+            _detokenizer.Append(id, shown.Contains(id), _decoded);
         }
 
         _released.Write(_matcher.Append(_decoded.WrittenSpan));

@@ -34,6 +34,9 @@ public sealed record SpeculationOptions
     /// <summary>Where each round's tree and what became of it is written; null for nowhere. Stays the caller's.</summary>
     public SpeculationTrace? Trace { get; init; }
 
+    /// <summary>Whether no drafter at all is asked.</summary>
+    internal bool IsOff => Drafters is { Count: 0 } && Sources.Count == 0;
+
     /// <summary>Checks the options.</summary>
     /// <exception cref="ArgumentException">An option is out of its range.</exception>
     internal void Validate(IReadOnlyCollection<string> known)
@@ -47,7 +50,7 @@ public sealed record SpeculationOptions
         {
             if (!known.Contains(name))
             {
-                throw new ArgumentException($"there is no drafter '{name}'; this engine has {(known.Count == 0 ? "none" : string.Join(", ", known))}");
+                throw new ArgumentException($"there is no drafter '{name}'; this engine has {(known.Count == 0 ? "none" : string.Join(", ", known))}", nameof(Drafters));
             }
         }
 

@@ -14,4 +14,8 @@ internal static class EndOfText
         string[] names = configured is null ? UsualNames : [configured];
         return [.. names.Where(tokens.Ids.ContainsKey).Select(name => tokens.Ids[name]).Where(id => configured is not null || tokens.IsSpecial(id))];
     }
+
+    /// <summary>Those control tokens that usually end a text.</summary>
+    /// <param name="special">The control tokens.</param>
+    public static int[] Find(IReadOnlyDictionary<string, int> special) => [.. UsualNames.Where(special.ContainsKey).Select(name => special[name])];
 }

@@ -26,6 +26,9 @@ public sealed class StreamingDetokenizer
         Reset();
     }
 
+    /// <summary>Whether the tokens so far end within a character, whose first bytes wait for the rest.</summary>
+    public bool IsWithinCharacter => _pendingCount > 0;
+
     /// <summary>Forgets what was appended, for use with another text.</summary>
     public void Reset()
     {
@@ -37,10 +40,13 @@ public sealed class StreamingDetokenizer
     /// <param name="id">The token.</param>
     /// <param name="output">Where complete UTF-8 sequences are written; a byte that can belong to none becomes U+FFFD.</param>
     /// <exception cref="ArgumentOutOfRangeException">The id is not in the vocabulary.</exception>
-    public void Append(int id, IBufferWriter<byte> output)
+    public void Append(int id, IBufferWriter<byte> output) => Append(id, includeSpecial: false, output);
+
+    /// <summary>Appends a token, with its text even where it is a control token that is otherwise skipped.</summary>
+    internal void Append(int id, bool includeSpecial, IBufferWriter<byte> output)
     {
         ArgumentNullException.ThrowIfNull(output);
-        var bytes = _tokenizer.TokenBytes(id, includeSpecial: !_skipSpecial);
+        var bytes = _tokenizer.TokenBytes(id, includeSpecial || !_skipSpecial);
         if (_mayStrip && !bytes.IsEmpty)
         {
             _mayStrip = false;

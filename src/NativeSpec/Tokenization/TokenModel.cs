@@ -12,4 +12,7 @@ internal abstract class PieceEncoder
 {
     /// <summary>Appends the ids of a piece.</summary>
     public abstract void Encode(ReadOnlySpan<char> piece, List<int> ids);
+
+    /// <summary>Appends a token that was found in the text as it stands.</summary>
+    public virtual void Add(int id, ReadOnlySpan<char> text, List<int> ids) => ids.Add(id);
 }

@@ -63,6 +63,17 @@ public sealed class Tokenizer
         return new(TokenizerFiles.Read(path, limits), limits);
     }
 
+    /// <summary>Makes a tokenizer of one from elsewhere, for <see cref="Engine.EngineOptions.Tokenizer"/>.</summary>
+    /// <param name="definition">Its tokens and how it encodes.</param>
+    /// <param name="limits">The most that it may ask for; null for <see cref="LoadLimits.Default"/>.</param>
+    /// <exception cref="ArgumentException">The definition contradicts itself: the message says in what.</exception>
+    public static Tokenizer Create(TokenizerDefinition definition, LoadLimits? limits = null)
+    {
+        ArgumentNullException.ThrowIfNull(definition);
+        limits ??= LoadLimits.Default;
+        return new(DefinedTokenizer.Parts(definition, limits), limits);
+    }
+
     /// <summary>The token ids of a text.</summary>
     /// <param name="text">The text. Lone surrogates, which have no UTF-8, count as U+FFFD.</param>
     /// <param name="addSpecial">Whether the tokens are added that the tokenizer puts around a text, such as the begin-of-text token.</param>
@@ -111,44 +122,60 @@ public sealed class Tokenizer
             : throw new ArgumentException($"the text has {text.Length} characters: the most is {_limits.MaxTextLength} (LoadLimits.MaxTextLength)");
     }
 
-    private int[] Encode(string text, bool addSpecial, SoughtTokens sought)
+    /// <summary>The tokens of a text and the characters that each stands for.</summary>
+    /// <param name="text">The text, as for <see cref="Encode(string, bool, bool)"/>.</param>
+    /// <param name="addSpecial">Whether the tokens are added that the tokenizer puts around a text.</param>
+    /// <param name="parseSpecial">Whether the text of a special token becomes that token.</param>
+    /// <param name="normalize">Whether the text is normalized; false for a text that has been.</param>
+    /// <param name="split">Whether the text is cut into words before anything merges. Without it tokens may cross words: models were not trained on that.</param>
+    /// <exception cref="ArgumentException">The text is longer than <see cref="LoadLimits.MaxTextLength"/>.</exception>
+    public EncodedText EncodeWithOffsets(string text, bool addSpecial = true, bool parseSpecial = false, bool normalize = true, bool split = true)
     {
-        text = Checked(text);
+        var spans = new SpanEncoder(_model.CreateEncoder(), _vocabulary);
+        Encode(Checked(text), addSpecial, parseSpecial ? SoughtTokens.All : SoughtTokens.Ordinary, spans, normalize, split);
+        return spans.Result(text);
+    }
+
+    private int[] Encode(string text, bool addSpecial, SoughtTokens sought) => Encode(Checked(text), addSpecial, sought, _model.CreateEncoder());
+
+    private int[] Encode(string text, bool addSpecial, SoughtTokens sought, PieceEncoder encoder, bool normalize = true, bool cut = true)
+    {
         var ids = new List<int>((text.Length / 4) + 8);
-        if (addSpecial)
+        foreach (var id in addSpecial ? _parts.Prefix : [])
         {
-            ids.AddRange(_parts.Prefix);
+            encoder.Add(id, "", ids);
         }
 
-        EncodeText(text, isStart: true, sought, _model.CreateEncoder(), ids);
-        if (addSpecial)
+        EncodeText(text, isStart: true, sought, encoder, ids, normalize, cut);
+        foreach (var id in addSpecial ? _parts.Suffix : [])
         {
-            ids.AddRange(_parts.Suffix);
+            encoder.Add(id, "", ids);
         }
 
         return [.. ids];
     }
 
-    private void EncodeText(string text, bool isStart, SoughtTokens sought, PieceEncoder encoder, List<int> ids)
+    private void EncodeText(string text, bool isStart, SoughtTokens sought, PieceEncoder encoder, List<int> ids, bool normalize = true, bool cut = true)
     {
         foreach (var segment in Split(_raw, text, sought))
         {
             if (segment.TokenId >= 0)
             {
-                ids.Add(segment.TokenId);
+                encoder.Add(segment.TokenId, text.AsSpan(segment.Start..segment.End), ids);
                 continue;
             }
 
-            var normalized = _parts.Normalizer.Apply(text[segment.Start..segment.End], isStart: isStart && segment.Start == 0);
+            var normalized = text[segment.Start..segment.End];
+            normalized = normalize ? _parts.Normalizer.Apply(normalized, isStart: isStart && segment.Start == 0) : normalized;
             foreach (var part in Split(_normalized, normalized, sought))
             {
                 if (part.TokenId >= 0)
                 {
-                    ids.Add(part.TokenId);
+                    encoder.Add(part.TokenId, normalized.AsSpan(part.Start..part.End), ids);
                     continue;
                 }
 
-                _parts.PreTokenizer.Encode(normalized.AsSpan(part.Start..part.End), isStart && segment.Start == 0 && part.Start == 0, encoder, ids);
+                _parts.PreTokenizer.Encode(normalized.AsSpan(part.Start..part.End), isStart && segment.Start == 0 && part.Start == 0, encoder, ids, cut);
             }
         }
     }

@@ -23,6 +23,26 @@ internal sealed class Vocabulary
     /// <summary>Whether it is a control token.</summary>
     public bool IsSpecial(int id) => _special[id];
 
+    /// <summary>A vocabulary of tokens by their bytes.</summary>
+    /// <param name="tokens">By id, the bytes that a token adds to a text; null or empty for a gap.</param>
+    /// <param name="isSpecial">Which are control tokens.</param>
+    public static Vocabulary Create(IReadOnlyList<byte[]?> tokens, Func<int, bool> isSpecial)
+    {
+        var offsets = new int[tokens.Count + 1];
+        for (var id = 0; id < tokens.Count; id++)
+        {
+            offsets[id + 1] = checked(offsets[id] + (tokens[id]?.Length ?? 0));
+        }
+
+        var all = new byte[offsets[^1]];
+        for (var id = 0; id < tokens.Count; id++)
+        {
+            tokens[id]?.CopyTo(all, offsets[id]);
+        }
+
+        return new(all, offsets, [.. Enumerable.Range(0, tokens.Count).Select(isSpecial)]);
+    }
+
     /// <summary>Collects the tokens of a file and checks them: no id and no text twice, ids and sizes within the limits.</summary>
     public sealed class Builder(string file, LoadLimits limits)
     {
@@ -107,15 +127,7 @@ internal sealed class Vocabulary
                 throw Bad("the vocabulary is empty");
             }
 
-            var offsets = new int[_bytes.Count + 1];
-            var all = new List<byte>((int)_size);
-            for (var id = 0; id < _bytes.Count; id++)
-            {
-                all.AddRange(_bytes[id] ?? []);
-                offsets[id + 1] = all.Count;
-            }
-
-            return new([.. all], offsets, [.. Enumerable.Range(0, _bytes.Count).Select(_special.Contains)]);
+            return Create(_bytes, _special.Contains);
         }
 
         private static string Show(string text) => $"'{(text.Length > 60 ? text[..60] + "…" : text)}'";

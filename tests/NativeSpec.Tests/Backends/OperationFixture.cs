@@ -32,6 +32,9 @@ public abstract class OperationFixture(TestBackend backend)
     protected float[] Floats(int count, float amplitude = 1)
         => [.. Enumerable.Range(0, count).Select(_ => ((float)Random.NextDouble() - 0.5f) * 2 * amplitude)];
 
+    /// <summary>A width that the backend takes: the CUDA kernels take multiples of four.</summary>
+    protected int Width(int width) => Description.IsCuda ? (width + 3) / 4 * 4 : width;
+
     /// <summary>A norm's gain.</summary>
     private protected RmsGain Gain(float[] values)
         => new(Own(Backend.ImportVector(Tensor(DType.F32, values, values.Length).View)), 1e-5f);
@@ -65,6 +68,11 @@ public abstract class OperationFixture(TestBackend backend)
         var values = Array.ConvertAll(inputs, input => plan.Input(input.Width));
         var result = plan.Keep(describe(plan, values));
         using var program = Backend.Compile(plan);
+        if (kv is not null)
+        {
+            program.Prepare(kv, batch);
+        }
+
         for (var i = 0; i < inputs.Length; i++)
         {
             for (var row = 0; row < batch.Count; row++)

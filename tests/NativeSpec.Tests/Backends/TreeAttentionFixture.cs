@@ -25,9 +25,10 @@ public abstract class TreeAttentionFixture(TestBackend backend) : OperationFixtu
         var all = Floats((prefix + nodes) * stride);
         int Row(int slot) => (pages[slot / RowBatch.PageSize] * RowBatch.PageSize) + (slot % RowBatch.PageSize);
 
-        for (var position = 0; position < prefix; position++)
+        if (prefix > 0)
         {
-            Compute(Batch([position], [-1], 0, pages, rotaryDim, Row, slots: position), kv, [(all[(position * stride)..((position + 1) * stride)], stride)], (plan, v) =>
+            int[] before = [.. Enumerable.Range(0, prefix)];
+            Compute(Batch(before, [.. before.Select(_ => -1)], 0, pages, rotaryDim, Row, slots: 0), kv, [(all[..(prefix * stride)], stride)], (plan, v) =>
             {
                 plan.RopeAppend(v[0], attention);
                 return v[0];
@@ -42,14 +43,15 @@ public abstract class TreeAttentionFixture(TestBackend backend) : OperationFixtu
         }
 
         var batch = Batch(positions, parents, prefix, pages, rotaryDim, Row, slots: prefix);
+        var identity = Identity(heads * headDim); // some back ends attend for a product alone
         var y = Compute(batch, kv, [(all[(prefix * stride)..], stride)], (plan, v) =>
         {
             plan.RopeAppend(v[0], attention);
-            return plan.Attend(v[0], attention);
+            return plan.Project(plan.Attend(v[0], attention), identity);
         });
 
         // A key that was turned or normed may be rounded up here and down there, where it lay between; one that was stored as it came is rounded alike.
-        var tolerance = Description.RoundsKv && (rotaryDim > 0 || norms) ? 2e-2 : 5e-6;
+        var tolerance = Description.IsCuda || (Description.RoundsKv && (rotaryDim > 0 || norms)) ? 2e-2 : 5e-6;
         AssertClose(y, Reference(all, stride, positions, parents, prefix, shape, attention, norms ? qGain : null, norms ? kGain : null), tolerance);
     }
 

@@ -2,17 +2,17 @@ using NativeSpec.Backends;
 
 namespace NativeSpec.Tests.Backends;
 
-[TestFixtureSource(typeof(TestBackend), nameof(TestBackend.All))]
+[TestFixtureSource(typeof(TestBackend), nameof(TestBackend.AllAndCuda))]
 public sealed class TreeAttentionTests(TestBackend backend) : TreeAttentionFixture(backend)
 {
     /// <summary>Rope and attention together, as they run: keys and values are written by one and read by the other. A random tree after a
     /// random prefix, on pages in random order, against float64 softmax over the node's own path.</summary>
-    [Test]
+    [Test, Pairwise]
     public void TreeAttention_RandomTreesAndPrefixes_AgreesWithFloat64OverThePath(
         [Values(0, 1, 31, 63, 130)] int prefix, [Values(1, 2, 9)] int nodes, [Values(8, 64, 80)] int headDim, [Values(1, 4)] int group)
         => Check(prefix, nodes, headDim, group, rotaryDim: headDim, window: 0, norms: false);
 
-    [Test]
+    [Test, Pairwise]
     public void TreeAttention_WithAWindow_SeesTheLastPositionsOfThePath(
         [Values(0, 40, 130)] int prefix, [Values(1, 9)] int nodes, [Values(1, 2, 31, 32, 33, 100, 500)] int window, [Values] bool norms)
         => Check(prefix, nodes, headDim: 24, group: 3, rotaryDim: 24, window, norms);

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using NativeSpec.Chat;
+using NativeSpec.Chat.Replies;
 using NativeSpec.Chat.Templates;
 using NativeSpec.Engine;
 using NativeSpec.Loading;
@@ -113,6 +114,26 @@ public sealed class ChatTemplatesTests
 
         Assert.That(written, Is.EqualTo(new[] { TestFolder.TokenizersEndOfText }));
         Assert.That(none.Concat(refused), Is.Empty);
+    }
+
+    [Test]
+    public async Task ChatAsync_AMarkerThatIsAControlToken_StandsInTheText()
+    {
+        using var probe = InferenceEngine.Load(_folder.Path, new() { ProfileDirectory = null, MaxContext = 256 });
+        var marker = probe.Tokenizer.TokenText(TestFolder.TokenizersEndOfText);
+        var template = "{% for m in messages %}{{ m.content }}{% if m.tool_calls %}" + marker + "{{ m.tool_calls[0].function|tojson }}{% endif %}{% endfor %}{{ tools|tojson }}";
+        using var engine = InferenceEngine.Load(_folder.Path, new() { ChatTemplate = template, ProfileDirectory = null, MaxContext = 512 });
+        var options = new GenerationOptions { MaxTokens = 3, IgnoreEndOfText = true, LogitBias = new Dictionary<int, float> { [TestFolder.TokenizersEndOfText] = 100 } };
+        var format = new ChatFormat { Tools = [JsonSerializer.SerializeToElement(new { type = "function", function = new { name = "f" } })] };
+
+        var form = engine.ReplyForm(format);
+        var withTools = await engine.CompleteChatAsync(Turns, options, format);
+        var without = await engine.CompleteChatAsync(Turns, options);
+
+        Assert.That(form.CallMarkers, Is.EqualTo(new ReplyMarkers[] { new(marker, null) }));
+        Assert.That(form.MarkerIds, Is.EqualTo(new[] { TestFolder.TokenizersEndOfText }));
+        Assert.That(withTools.Text, Is.EqualTo(marker + marker + marker));
+        Assert.That(without.Text, Is.Empty, "of other control tokens nobody sees anything");
     }
 
     [Test]

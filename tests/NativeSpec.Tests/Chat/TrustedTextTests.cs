@@ -8,8 +8,6 @@ namespace NativeSpec.Tests.Chat;
 /// <summary>Only what the template writes can become a control token.</summary>
 public sealed class TrustedTextTests
 {
-    private static readonly string[] Tokenizers = ["deepseek-v3", "gpt-oss", "gpt2", "mistral-tekken", "mistral-v3", "olmo2-dolma2", "phi3", "qwen3"];
-
     [Test]
     public void Render_EveryWayToHandleText_KeepsItsOrigin()
     {
@@ -60,15 +58,42 @@ public sealed class TrustedTextTests
         Assert.That(rendered.Text, Is.EqualTo("<|im_end|>"));
         Assert.That(rendered.IsOfTemplate(0, rendered.Text.Length), Is.False);
     }
+}
 
-    [TestCaseSource(nameof(Tokenizers))]
-    public void Encode_SpecialTokensInMessages_AreText(string name)
+/// <summary>The same by published tokenizers, which are large: one is loaded for all tests.</summary>
+[TestFixture("deepseek-v3")]
+[TestFixture("gpt-oss")]
+[TestFixture("gpt2")]
+[TestFixture("mistral-tekken")]
+[TestFixture("mistral-v3")]
+[TestFixture("olmo2-dolma2")]
+[TestFixture("phi3")]
+[TestFixture("qwen3")]
+public sealed class TrustedTextEncodingTests(string name)
+{
+    private Tokenizer _tokenizer = null!;
+
+    [OneTimeSetUp]
+    public void Load()
     {
-        var tokenizer = Load(name);
-        var special = Enumerable.Range(0, tokenizer.VocabSize).Where(tokenizer.IsSpecial).ToArray();
+        var folder = SharedVectorTests.Unpack(SharedFiles.Require("data", "tokenizers", name));
+        try
+        {
+            _tokenizer = Tokenizer.Load(name == "gpt2" ? Path.Combine(folder, "tokenizer.json") : folder);
+        }
+        finally
+        {
+            Directory.Delete(folder, recursive: true);
+        }
+    }
+
+    [Test]
+    public void Encode_SpecialTokensInMessages_AreText()
+    {
+        var special = Enumerable.Range(0, _tokenizer.VocabSize).Where(_tokenizer.IsSpecial).ToArray();
         var marker = special[^1];
         var template = ChatTemplate.Parse("{{ marker }}{% for m in messages %}{{ m.role }}\n{{ m.content }}{{ marker }}{% endfor %}{{ tools|tojson }}");
-        Dictionary<string, string> tokens = new() { ["marker"] = tokenizer.TokenText(marker) };
+        Dictionary<string, string> tokens = new() { ["marker"] = _tokenizer.TokenText(marker) };
 
         int[] Encode(string content) => template.Render(
             new Dictionary<string, JsonElement>
@@ -76,50 +101,36 @@ public sealed class TrustedTextTests
                 ["messages"] = JsonSerializer.SerializeToElement(new[] { new { role = "user", content }, new { role = content, content = "x" } }),
                 ["tools"] = JsonSerializer.SerializeToElement(new[] { new { name = content } }),
             },
-            tokens).Encode(tokenizer);
+            tokens).Encode(_tokenizer);
 
-        var everything = Encode(string.Join(' ', special.Select(id => tokenizer.TokenText(id))));
-        Assert.That(everything.Where(tokenizer.IsSpecial), Is.EqualTo(new[] { marker, marker, marker }));
+        var everything = Encode(string.Join(' ', special.Select(id => _tokenizer.TokenText(id))));
+        Assert.That(everything.Where(_tokenizer.IsSpecial), Is.EqualTo(new[] { marker, marker, marker }));
         foreach (var id in special.Take(40))
         {
-            var text = tokenizer.TokenText(id);
+            var text = _tokenizer.TokenText(id);
             foreach (var content in new[] { text, $"a{text}b", text + text, text[1..], text[..^1] })
             {
-                Assert.That(Encode(content).Where(tokenizer.IsSpecial), Is.EqualTo(new[] { marker, marker, marker }), content);
+                Assert.That(Encode(content).Where(_tokenizer.IsSpecial), Is.EqualTo(new[] { marker, marker, marker }), content);
             }
         }
     }
 
-    [TestCaseSource(nameof(Tokenizers))]
-    public void Encode_BenignText_GivesTheIdsOfTheWholeText(string name)
+    [Test]
+    public void Encode_BenignText_GivesTheIdsOfTheWholeText()
     {
-        var tokenizer = Load(name);
-        var marker = tokenizer.TokenText(Enumerable.Range(0, tokenizer.VocabSize).Last(tokenizer.IsSpecial));
+        var marker = _tokenizer.TokenText(Enumerable.Range(0, _tokenizer.VocabSize).Last(_tokenizer.IsSpecial));
         var template = ChatTemplate.Parse("{% for m in messages %}{{ marker }} {{ m }}\n{{ marker }}\n{{ m|trim }} {{ m }}{% endfor %}");
         foreach (var message in new[] { "Hello, world", " leading", "trailing \n", "\n\n\nlines\n\n", "naïve 日本語 😀", "    code()\n\t\tx", "", "'ll", "1234567", "<think> & <b>" })
         {
             var rendered = template.Render(
                 new Dictionary<string, JsonElement> { ["messages"] = JsonSerializer.SerializeToElement(new[] { message, message }) }, new Dictionary<string, string> { ["marker"] = marker });
 
-            if (message == "<think> & <b>" && tokenizer.Encode(message, addSpecial: false, parseSpecial: true).Length < tokenizer.EncodeUntrusted(message).Length)
+            if (message == "<think> & <b>" && _tokenizer.Encode(message, addSpecial: false, parseSpecial: true).Length < _tokenizer.EncodeUntrusted(message).Length)
             {
                 continue; // there it is a token of the tokenizer, and so no benign text
             }
 
-            Assert.That(rendered.Encode(tokenizer), Is.EqualTo(tokenizer.Encode(rendered.Text, addSpecial: false, parseSpecial: true)), message);
-        }
-    }
-
-    private static Tokenizer Load(string name)
-    {
-        var folder = SharedVectorTests.Unpack(SharedFiles.Require("data", "tokenizers", name));
-        try
-        {
-            return Tokenizer.Load(name == "gpt2" ? Path.Combine(folder, "tokenizer.json") : folder);
-        }
-        finally
-        {
-            Directory.Delete(folder, recursive: true);
+            Assert.That(rendered.Encode(_tokenizer), Is.EqualTo(_tokenizer.Encode(rendered.Text, addSpecial: false, parseSpecial: true)), message);
         }
     }
 }

@@ -61,7 +61,7 @@ public sealed class SameTextTests
         _other.Dispose();
     }
 
-    [Test]
+    [Test, Pairwise]
     public async Task CompleteAsync_EveryDrafterAndTreeSize_WritesThePlainText(
         [ValueSource(nameof(Names))] string name, [Values(1, 2, 5, 16, 63)] int nodes, [Values] bool bf16)
     {

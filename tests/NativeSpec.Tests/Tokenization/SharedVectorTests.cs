@@ -65,6 +65,9 @@ public sealed class SharedVectorTests
                     var text = item.GetProperty("text").GetString()!;
                     var ids = Ids(item, "ids");
                     Assert.That(tokenizer.Encode(text, addSpecial: false), Is.EqualTo(Ids(item, "ids_plain")), $"plain ids of '{text}'");
+                    var spans = tokenizer.EncodeWithOffsets(text, addSpecial: false);
+                    Assert.That(spans.Tokens.Select(span => span.Id), Is.EqualTo(Ids(item, "ids_plain")));
+                    Assert.That(Uncovered(spans), Is.Zero, $"characters of '{text}' that no token stands for");
                     Assert.That(tokenizer.Decode(ids, skipSpecial: false), Is.EqualTo(item.TryGetProperty("decoded", out var decoded) ? decoded.GetString() : text));
                     if (readsControlText)
                     {
@@ -80,6 +83,19 @@ public sealed class SharedVectorTests
         }
 
         static int[] Ids(JsonElement item, string name) => [.. (item.TryGetProperty(name, out var own) ? own : item.GetProperty("ids")).EnumerateArray().Select(id => id.GetInt32())];
+    }
+
+    // Tokens lie in order, side by side; where they overlap, it is in one character that they spell together.
+    private static int Uncovered(EncodedText encoded)
+    {
+        var (done, uncovered) = (0, 0);
+        foreach (var (_, start, end) in encoded.Tokens)
+        {
+            uncovered += Math.Max(0, start - done) + (done - start > 2 || end < done ? 1 : 0);
+            done = end;
+        }
+
+        return uncovered + encoded.Text.Length - done;
     }
 
     [Test]

@@ -62,7 +62,7 @@ internal sealed class CudaKernels : IDisposable
             ("top_k", 1024, 0),
             ("move_kv_rows", 256, 0),
             .. Formats.Select(format => (PackName(format), 256, 0)),
-            .. Formats.SelectMany(format => CudaLayout.Buckets.Select(rows => (MatMulName(format, rows), 288, CudaLayout.Ring(format, rows, device.SharedBytes).Bytes))),
+            .. Formats.SelectMany(format => CudaLayout.ProductRows.Select(rows => (MatMulName(format, rows), 288, CudaLayout.Ring(format, rows, device.SharedBytes).Bytes))),
             ("rms_norm", MostNormThreads, MostNormBytes),
             ("finish_rows", MostNormThreads, MostNormBytes),
             .. CudaLayout.HeadWidths(device.BlockSharedBytes).Select(width => ($"tree_attention_{width}", 128, CudaLayout.AttentionBytes(width))),

@@ -17,11 +17,14 @@ internal static class CudaLayout
     public const int SlabRows = 128;
     public const int StepKeys = 64;
 
-    /// <summary>Rows that a pass is filled up to.</summary>
-    public static readonly int[] Buckets = [8, 16, 32, MostRows];
+    /// <summary>Rows of the products' kernels; passes of more rows are so many blocks of the last.</summary>
+    public static readonly int[] ProductRows = [8, 16, 32, RoundRows, 128];
 
-    /// <summary>Most rows of one pass over the weights.</summary>
-    public const int MostRows = 64;
+    /// <summary>The most rows that always are one pass: those of a round.</summary>
+    public const int RoundRows = 64;
+
+    /// <summary>The most rows of a pass over the weights, as of a prompt.</summary>
+    public const int PromptRows = 512;
 
     /// <summary>Head widths: narrower heads are filled with zeros.</summary>
     public const int NarrowHead = 64;
@@ -84,15 +87,38 @@ internal static class CudaLayout
 
     public static int AttentionBytes(int width) => (2 * ((2 * StepKeys * width * 2) + 64)) + (9 * 16 * width * 2) + (4 * 1024) + (4 * 512) + (4 * 64);
 
-    /// <summary>Stages of a product's ring, and its shared memory: two blocks share what a multiprocessor has, but for what a norm takes beside them.</summary>
-    public static (int Stages, int Bytes) Ring(CudaFormat format, int rows, int sharedBytes)
+    /// <summary>Rows of the product's kernel for a bucket, and how many blocks of so many rows that is.</summary>
+    public static (int Rows, int Blocks) ProductOf(int bucket) => bucket <= ProductRows[^1] ? (bucket, 1) : (ProductRows[^1], bucket / ProductRows[^1]);
+
+    /// <summary>Blocks of a product's kernel that a multiprocessor runs side by side.</summary>
+    public static int BlocksPerMultiprocessor(int productRows) => productRows <= RoundRows ? 2 : 1;
+
+    /// <summary>Stages of a product's ring, and its shared memory: its blocks share what a multiprocessor has, but for what a norm takes beside them.</summary>
+    public static (int Stages, int Bytes) Ring(CudaFormat format, int productRows, int sharedBytes)
     {
         const int BesideMatMul = 24 << 10;
-        var stage = StageBytes(format) + (StageColumns(format) / 32 * (rows / 8) * 512);
-        var stages = Math.Clamp((sharedBytes - BesideMatMul) / 2 / (stage + 16), 2, 16);
+        var stage = StageBytes(format) + (StageColumns(format) / 32 * (productRows / 8) * 512);
+        var stages = Math.Clamp((sharedBytes - BesideMatMul) / BlocksPerMultiprocessor(productRows) / (stage + 16), 2, 16);
         return (stages, stages * (stage + 16));
     }
 
-    /// <summary>The least bucket that holds so many rows.</summary>
-    public static int BucketOf(int rows) => rows <= 8 ? 8 : rows <= 16 ? 16 : rows <= 32 ? 32 : MostRows;
+    /// <summary>Rows that a pass is filled up to: the least bucket that holds so many.</summary>
+    public static int BucketOf(int rows) => rows <= 8 ? 8 : checked((int)System.Numerics.BitOperations.RoundUpToPowerOf2((uint)rows));
+
+    /// <summary>The next pass where so many rows are left. Up to 64 are one pass, since a pass costs what the weights take to be read; of more it takes the
+    /// largest bucket that they fill to three quarters, since there filling costs as much as rows.</summary>
+    /// <param name="left">Rows that are left.</param>
+    /// <param name="most">Rows of a pass at most, a bucket.</param>
+    public static (int Rows, int Bucket) NextPass(int left, int most)
+    {
+        for (var bucket = most; bucket > RoundRows; bucket /= 2)
+        {
+            if (left > bucket / 4 * 3)
+            {
+                return (Math.Min(left, bucket), bucket);
+            }
+        }
+
+        return left <= RoundRows ? (left, BucketOf(left)) : (RoundRows, RoundRows);
+    }
 }

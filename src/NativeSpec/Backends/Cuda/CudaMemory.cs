@@ -17,18 +17,48 @@ internal static class CudaMemory
     /// <summary>Bytes of a cache of so many rows.</summary>
     public static long CacheBytes(in KvShape shape) => checked((shape.Rows + RowBatch.PageSize) * CudaKv.BytesPerRow(shape));
 
+    /// <summary>What the partial results of attention may take: passes of prompts in long contexts have fewer rows.</summary>
+    private const long MostUnitBytes = 256L << 20;
+
+    /// <summary>Rows of a pass at most: of the plan's rows, so many that the partial results of their attention have room.</summary>
+    /// <param name="plan">The plan.</param>
+    /// <param name="context">Positions of a sequence at most.</param>
+    public static int PassRows(ForwardPlan plan, int context)
+    {
+        var rows = CudaLayout.NextPass(plan.MaxRows, CudaLayout.PromptRows).Bucket;
+        while (rows > CudaLayout.RoundRows && UnitBytes(plan, context, rows) > MostUnitBytes)
+        {
+            rows /= 2;
+        }
+
+        return rows;
+    }
+
+    /// <summary>The largest bucket of rows with logits of a pass; 0 where there are none.</summary>
+    public static int LogitRows(ForwardPlan plan, int passRows) => plan.MaxLogitRows == 0 ? 0 : CudaLayout.BucketOf(Math.Min(plan.MaxLogitRows, passRows));
+
     /// <summary>Bytes of a program's buffers, from above: values as floats and as rows that products read, those that stay, partial sums, and what
     /// attention leaves of its units.</summary>
-    public static long BufferBytes(ForwardPlan plan)
+    /// <param name="plan">The plan.</param>
+    /// <param name="gateHasBias">Whether gate and up have biases: then their sums are added up like others, and do not leave packed.</param>
+    public static long BufferBytes(ForwardPlan plan, bool gateHasBias)
     {
-        var (layout, rows) = (BufferLayout.Of(plan), (long)CudaLayout.MostRows);
-        var values = layout.Buffers.Sum(buffer => rows * ((sizeof(float) * (long)buffer.Width) + (2L * CudaLayout.FilledColumns(buffer.Width))));
-        var home = plan.MaxRows > CudaLayout.MostRows ? plan.Values.Where(plan.IsKept).Sum(value => BufferLayout.RowCount(plan, value) * value.Width * sizeof(float)) : 0;
-        var partials = plan.Steps.OfType<ProjectStep>().Where(step => !plan.IsKept(step.Into))
-            .Select(step => rows * sizeof(float) * step.Weight.OutFeatures * CudaLayout.Segments(step.Weight.OutFeatures, CudaLayout.Stages(CudaFormat.F32, step.Weight.InFeatures)))
+        var (layout, most) = (BufferLayout.Of(plan), PassRows(plan, plan.MaxContext));
+        var (rows, logitRows) = ((long)most, (long)LogitRows(plan, most));
+        var values = layout.Buffers.Sum(buffer => RowsOf(buffer) * sizeof(float) * buffer.Width);
+        var projections = plan.Steps.OfType<ProjectStep>().ToArray();
+        var packed = projections.Select(step => step.X).DistinctBy(x => (x.Of, CudaLayout.FilledColumns(x.Width))).Sum(x => CudaLayout.ActivationBytes(x.Width, most));
+        var home = plan.MaxRows > CudaLayout.RoundRows ? plan.Values.Where(plan.IsKept).Sum(value => BufferLayout.RowCount(plan, value) * value.Width * sizeof(float)) : 0;
+        var partials = projections.Where(step => !plan.IsKept(step.Into) && (gateHasBias || step.Epilogue != Epilogue.SwiGlu))
+            .Select(step => RowsOf(step.X) * sizeof(float) * step.Weight.OutFeatures * CudaLayout.Segments(step.Weight.OutFeatures, CudaLayout.Stages(CudaFormat.F32, step.Weight.InFeatures)))
             .DefaultIfEmpty(0).Max();
-        var units = plan.Steps.OfType<AttendStep>().Select(step => step.Attention)
-            .Select(a => (CudaLayout.UnitOf(plan.MaxContext - 1) + 1) * rows * a.Heads * ((sizeof(float) * (long)CudaLayout.HeadWidth(a.HeadDim)) + 8)).DefaultIfEmpty(0).Max();
-        return checked(values + home + partials + units);
+        return checked(values + packed + home + partials + UnitBytes(plan, plan.MaxContext, most));
+
+        long RowsOf(Rows value) => value.Of == RowSet.All ? rows : logitRows;
     }
+
+    /// <summary>What attention leaves of its units: maximum, sum and weighted values of every row and head.</summary>
+    private static long UnitBytes(ForwardPlan plan, int context, int rows)
+        => plan.Steps.OfType<AttendStep>().Select(step => step.Attention)
+            .Select(a => (CudaLayout.UnitOf(context - 1) + 1L) * rows * a.Heads * ((sizeof(float) * (long)CudaLayout.HeadWidth(a.HeadDim)) + 8)).DefaultIfEmpty(0).Max();
 }

@@ -1,11 +1,10 @@
-using System.Runtime.InteropServices;
 using NativeSpec.Backends.Cuda.Driver;
 
 namespace NativeSpec.Backends.Cuda;
 
-/// <summary>A plan on a device. A run is one or more passes of up to 64 rows; a pass is one upload, one graph, one download and one wait. Graphs are made
-/// for a bucket of rows and one of rows with logits, when these first come twice: the first time their kernels run one by one, so that all of them are
-/// loaded before one is recorded.</summary>
+/// <summary>A plan on a device. A run is one or more passes, of up to 64 rows for a round and up to 512 for a prompt; a pass is one upload, one graph, one
+/// download and one wait. Graphs are made for a bucket of rows and one of rows with logits, when these first come twice: the first time their kernels run one by
+/// one, so that all of them are loaded before one is recorded.</summary>
 /// <remarks>Rows past a pass see the keys of earlier ones in the cache as they would those of an earlier forward, so where a run is cut changes no bit.</remarks>
 internal sealed unsafe class CudaProgram : IForwardProgram, IRowAnswers
 {
@@ -14,19 +13,12 @@ internal sealed unsafe class CudaProgram : IForwardProgram, IRowAnswers
     private readonly BatchCheck _check;
     private readonly DeviceBuffers _buffers = new();
     private readonly KeptRows[] _kept;
-    private readonly LaunchList?[] _launches = new LaunchList?[CudaLayout.Buckets.Length * (CudaLayout.Buckets.Length + 1)];
     private readonly ChoiceRule[] _rules;
     private readonly RowAnswer[] _answers;
     private readonly TopRows? _top;
     private readonly AttentionWork? _work;
     private readonly bool _attends;
-    private PlanTranslator? _translator;
-    private CudaKv? _kv;
-    private CudaResource? _staging;  // what goes up, and answers that come down
-    private int _uploadBytes;
-    private int _mostItems;
-    private int _rotaryDim;
-    private RoundUpload? _upload;
+    private ProgramBinding? _bound;
     private bool _isWhole;           // the last run was one pass: its rows lie where they were computed
     private int _logitRows;          // of the last run
     private LaunchList? _last;
@@ -50,7 +42,7 @@ internal sealed unsafe class CudaProgram : IForwardProgram, IRowAnswers
         if (!_attends && !plan.Steps.Any(step => step is RopeStep))
         {
             using var turn = backend.Context.Enter();
-            Rebind(turn, null, 0, 2, plan.MaxRows);
+            Rebind(turn, null, new BatchShape(0, RotaryDim: 2, plan.MaxRows));
         }
     }
 
@@ -130,7 +122,7 @@ internal sealed unsafe class CudaProgram : IForwardProgram, IRowAnswers
         var kept = KeptOf(_plan.Asked!, row);
         ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual((uint)id, (uint)kept.Value.Width);
         using var turn = _backend.Context.Enter();
-        var number = (float*)(_staging!.Host + _uploadBytes);
+        var number = (float*)AnswersOf(_bound!);
         turn.Download((byte*)number, Address(turn, kept, row) + ((ulong)id * sizeof(float)), sizeof(float));
         turn.Synchronize("a logit is downloaded");
         return *number;
@@ -175,13 +167,9 @@ internal sealed unsafe class CudaProgram : IForwardProgram, IRowAnswers
         if (!_disposed)
         {
             _disposed = true;
-            Unbind();
+            _bound?.Dispose();
         }
     }
-
-    private static int IndexOf(int rows, int logitRows)
-        => (Array.IndexOf(CudaLayout.Buckets, CudaLayout.BucketOf(rows)) * (CudaLayout.Buckets.Length + 1))
-            + (logitRows == 0 ? 0 : 1 + Array.IndexOf(CudaLayout.Buckets, CudaLayout.BucketOf(logitRows)));
 
     private bool IsInput(Rows value) => !_plan.Steps.Any(step => step.Writes == value && step.Reads != value && step is not ProjectStep { Epilogue: Epilogue.Add or Epilogue.AddSilu });
 
@@ -201,98 +189,39 @@ internal sealed unsafe class CudaProgram : IForwardProgram, IRowAnswers
     /// <summary>Where a kept row lies: where a pass computes it, or among all rows where there is more than one pass.</summary>
     private ulong Address(CudaTurn turn, KeptRows kept, int row)
     {
-        var translator = _translator ?? throw new InvalidOperationException("nothing has been computed yet");
-        return (IsAtHome(kept) ? Home(turn, kept) : translator.Value(turn, kept.Value)) + ((ulong)row * (ulong)kept.Value.Width * sizeof(float));
+        var bound = _bound ?? throw new InvalidOperationException("nothing has been computed yet");
+        return (IsAtHome(kept) ? bound.Home(turn, kept) : bound.Translator.Value(turn, kept.Value)) + ((ulong)row * (ulong)kept.Value.Width * sizeof(float));
     }
 
     /// <summary>Inputs are put in before anybody knows how many passes there will be.</summary>
-    private bool IsAtHome(KeptRows kept) => kept.IsInput ? kept.Rows > CudaLayout.MostRows : !_isWhole;
+    private bool IsAtHome(KeptRows kept) => kept.IsInput ? kept.Rows > CudaLayout.RoundRows : !_isWhole;
 
-    private ulong Home(CudaTurn turn, KeptRows kept)
-        => _buffers.Get(turn, BufferUse.Home, kept.Value.Number, (long)kept.Rows * kept.Value.Width * sizeof(float));
+    /// <summary>Where answers come down.</summary>
+    private static byte* AnswersOf(ProgramBinding bound) => bound.Staging.Host + bound.UploadBytes;
 
-    /// <summary>Sizes all memory for a cache and a batch, unless that is done.</summary>
-    private void RequireBound(CudaTurn turn, CudaKv? kv, RowBatch batch)
+    /// <summary>What is bound to a cache and has room for a batch.</summary>
+    private ProgramBinding RequireBound(CudaTurn turn, CudaKv? kv, RowBatch batch)
     {
-        var variableInts = batch.Pages.Length + batch.PathRows.Length;
-        if (_translator is null || !ReferenceEquals(kv, _kv) || (_attends && batch.RotaryDim != _rotaryDim))
+        var shape = BatchShape.Of(batch);
+        if (_bound is not { } bound || !ReferenceEquals(kv, bound.Kv) || (_attends && shape.RotaryDim != bound.Shape.RotaryDim))
         {
-            Rebind(turn, kv, variableInts, batch.RotaryDim, batch.MaxRows);
+            return Rebind(turn, kv, shape);
         }
-        else if (_kv is not null && UploadBytes(variableInts, batch.MaxRows) is var bytes && bytes > _uploadBytes)
-        {
-            throw new ArgumentException($"a batch of up to {batch.MaxRows} rows and {batch.Pages.Length} pages, {bytes:N0} bytes to upload; this program was bound with one of {_uploadBytes:N0}", nameof(batch));
-        }
+
+        return kv is null || bound.UploadBytesOf(shape) is var bytes && bytes <= bound.UploadBytes
+            ? bound
+            : throw new ArgumentException(
+                $"a batch of up to {batch.MaxRows} rows and {batch.Pages.Length} pages, {bytes:N0} bytes to upload; this program was bound with one of {bound.UploadBytes:N0}", nameof(batch));
     }
 
     /// <summary>Binds it anew. What it had goes first, so that there need not be room for both; where there is not enough, it is left without any.</summary>
-    private void Rebind(CudaTurn turn, CudaKv? kv, int variableInts, int rotaryDim, int maxRows)
+    private ProgramBinding Rebind(CudaTurn turn, CudaKv? kv, in BatchShape shape)
     {
         turn.Synchronize("a program is bound to another cache");
-        Unbind();
+        _bound?.Dispose();
+        (_bound, _last) = (null, null);
         turn.Collect();
-        try
-        {
-            Bind(turn, kv, variableInts, rotaryDim, maxRows);
-        }
-        catch
-        {
-            Unbind();
-            throw;
-        }
-    }
-
-    /// <summary>Bytes of the largest upload of a batch that has room for so many page numbers and path rows, and rows.</summary>
-    private int UploadBytes(int variableInts, int maxRows)
-    {
-        var (rows, logitRows) = LargestBuckets(maxRows);
-        return checked(new RoundLayout(rows, logitRows, _rotaryDim).Items + (_mostItems * sizeof(AttentionItem)) + (variableInts * sizeof(int)) + 16);
-    }
-
-    private (int Rows, int LogitRows) LargestBuckets(int maxRows)
-        => (CudaLayout.BucketOf(Math.Min(maxRows, _plan.MaxRows)), _plan.MaxLogitRows == 0 ? 0 : CudaLayout.BucketOf(_plan.MaxLogitRows));
-
-    private void Bind(CudaTurn turn, CudaKv? kv, int variableInts, int rotaryDim, int maxRows)
-    {
-        (_kv, _rotaryDim) = (kv, rotaryDim);
-        var maxContext = kv is null ? 1 : _plan.MaxContext > 0 ? Math.Min(_plan.MaxContext, kv.Shape.Rows) : kv.Shape.Rows;
-        _mostItems = _attends ? AttentionWork.Most(maxContext, CudaLayout.MostRows) : 0;
-        _uploadBytes = UploadBytes(variableInts, maxRows);
-        _buffers.Get(turn, BufferUse.Upload, 0, _uploadBytes);
-        _staging = turn.AllocatePinned(_uploadBytes + (CudaLayout.MostRows * sizeof(RowAnswer)) + 16);
-        NativeMemory.Clear(_staging.Host, (nuint)_staging.Bytes);
-        foreach (var kept in _kept)
-        {
-            kept.Bind(turn);
-        }
-
-        _upload = new RoundUpload(kv, _work, rotaryDim, maxContext);
-        _translator = new PlanTranslator(_plan, _backend, kv, _buffers, maxContext, _mostItems, rotaryDim);
-        var (most, mostLogits) = LargestBuckets(maxRows);
-        _launches[IndexOf(most, mostLogits)] = _translator.Translate(turn, _backend.Staging(turn), most, mostLogits); // loads weights, and makes all buffers
-        foreach (var kept in _plan.MaxRows > CudaLayout.MostRows ? _kept : [])
-        {
-            Home(turn, kept);
-        }
-
-        _top?.Bind(turn, _buffers);
-        _backend.Staging(turn).ReleaseScratch(turn);
-    }
-
-    private void Unbind()
-    {
-        foreach (var launches in _launches)
-        {
-            launches?.Dispose();
-        }
-
-        Array.Clear(_launches);
-        _buffers.Dispose();
-        _staging?.Dispose();
-        Array.ForEach(_kept, kept => kept.Unbind());
-        _top?.Unbind();
-        _translator = null;
-        _last = null;
+        return _bound = new ProgramBinding(turn, new BoundParts(_plan, _backend, _buffers, _kept, _top), _work, kv, shape);
     }
 
     private void Compute(RowBatch batch, BackendKv? kv, CancellationToken cancellationToken)
@@ -303,7 +232,7 @@ internal sealed unsafe class CudaProgram : IForwardProgram, IRowAnswers
         ObjectDisposedException.ThrowIf(kv is CudaKv { IsDisposed: true }, kv!);
         cancellationToken.ThrowIfCancellationRequested();
         using var turn = _backend.Context.Enter();
-        RequireBound(turn, (CudaKv?)kv, batch);
+        var bound = RequireBound(turn, (CudaKv?)kv, batch);
         foreach (var kept in _kept)
         {
             kept.Forget();
@@ -311,23 +240,24 @@ internal sealed unsafe class CudaProgram : IForwardProgram, IRowAnswers
 
         _top?.Forget();
         Array.Fill(_answers, new RowAnswer { Chosen = -1 });
-        _isWhole = batch.Count <= CudaLayout.MostRows;
+        _isWhole = CudaLayout.NextPass(batch.Count, bound.MostRows).Rows == batch.Count;
         _logitRows = 0;
-        for (var first = 0; first < batch.Count; first += CudaLayout.MostRows)
+        for (var first = 0; first < batch.Count;)
         {
             // Nothing is left half done: a row whose keys were written and that nobody commits is forgotten.
             cancellationToken.ThrowIfCancellationRequested();
-            var rows = Math.Min(CudaLayout.MostRows, batch.Count - first);
+            var (rows, bucket) = CudaLayout.NextPass(batch.Count - first, bound.MostRows);
             var wanted = LogitRowsOf(batch, first, rows, _logitRows);
-            RunPass(turn, batch, first, rows, _logitRows, wanted);
+            RunPass(turn, bound, batch, new PassRows(first, rows, bucket), new PassRows(_logitRows, wanted, wanted == 0 ? 0 : CudaLayout.BucketOf(wanted)));
             _logitRows += wanted;
+            first += rows;
         }
     }
 
     /// <summary>How many of the wanted rows lie in a pass; they stand in the order of the rows where there is more than one.</summary>
-    private static int LogitRowsOf(RowBatch batch, int first, int rows, int logits)
+    private int LogitRowsOf(RowBatch batch, int first, int rows, int logits)
     {
-        if (batch.Count <= CudaLayout.MostRows)
+        if (_isWhole)
         {
             return batch.LogitCount;
         }
@@ -341,38 +271,37 @@ internal sealed unsafe class CudaProgram : IForwardProgram, IRowAnswers
         return count;
     }
 
-    private void RunPass(CudaTurn turn, RowBatch batch, int first, int rows, int firstLogit, int logitRows)
+    private void RunPass(CudaTurn turn, ProgramBinding bound, RowBatch batch, in PassRows rows, in PassRows logits)
     {
-        var (bucket, logitBucket) = (CudaLayout.BucketOf(rows), logitRows == 0 ? 0 : CudaLayout.BucketOf(logitRows));
-        var launches = _launches[IndexOf(rows, logitRows)] ??= _translator!.Translate(turn, _backend.Staging(turn), bucket, logitBucket);
+        var launches = bound.Launches(turn, rows.Bucket, logits.Bucket);
         if (!_backend.IsSynchronous)
         {
             launches.Record(turn);
         }
 
         _last = launches;
-        var bytes = _upload!.Fill(_staging!.Host, batch, new PassRows(first, rows, bucket), new PassRows(firstLogit, logitRows, logitBucket), _rules);
+        var bytes = bound.Upload.Fill(bound.Staging.Host, batch, rows, logits, _rules);
         try
         {
-            CopyIn(turn, first, rows);
-            turn.Upload(_buffers[BufferUse.Upload, 0], _staging.Host, bytes);
+            CopyIn(turn, bound, rows);
+            turn.Upload(_buffers[BufferUse.Upload, 0], bound.Staging.Host, bytes);
             Launch(turn, launches);
-            if (_kv is not null)
+            if (bound.Kv is { } kv)
             {
-                _kv.Moves = 0;
+                kv.Moves = 0;
             }
 
-            CopyOut(turn, first, rows, firstLogit, logitRows);
-            var asks = _answers.Length > 0 && logitRows > 0;
+            CopyOut(turn, bound, rows, logits);
+            var asks = _answers.Length > 0 && logits.Count > 0;
             if (asks)
             {
-                turn.Download(_staging.Host + _uploadBytes, _buffers[BufferUse.Answers, 0], (long)logitRows * sizeof(RowAnswer));
+                turn.Download(AnswersOf(bound), _buffers[BufferUse.Answers, 0], (long)logits.Count * sizeof(RowAnswer));
             }
 
             turn.Synchronize($"a forward failed ({CudaOptions.SynchronousVariable}=1 names the kernel)"); // a constant
             if (asks)
             {
-                new ReadOnlySpan<RowAnswer>(_staging.Host + _uploadBytes, logitRows).CopyTo(_answers.AsSpan(firstLogit));
+                new ReadOnlySpan<RowAnswer>(AnswersOf(bound), logits.Count).CopyTo(_answers.AsSpan(logits.First));
             }
         }
         catch (CudaException error)
@@ -403,28 +332,28 @@ internal sealed unsafe class CudaProgram : IForwardProgram, IRowAnswers
     }
 
     /// <summary>Rows of inputs that are more than a pass takes, to where it takes them from.</summary>
-    private void CopyIn(CudaTurn turn, int first, int rows)
+    private void CopyIn(CudaTurn turn, ProgramBinding bound, in PassRows rows)
     {
         foreach (var kept in _kept)
         {
             if (kept.IsInput && IsAtHome(kept))
             {
                 var width = (ulong)kept.Value.Width * sizeof(float);
-                turn.Copy(_translator!.Value(turn, kept.Value), Home(turn, kept) + ((ulong)first * width), (long)((ulong)rows * width));
+                turn.Copy(bound.Translator.Value(turn, kept.Value), bound.Home(turn, kept) + ((ulong)rows.First * width), (long)((ulong)rows.Count * width));
             }
         }
     }
 
     /// <summary>Rows that a pass has computed, to the others.</summary>
-    private void CopyOut(CudaTurn turn, int first, int rows, int firstLogit, int logitRows)
+    private void CopyOut(CudaTurn turn, ProgramBinding bound, in PassRows rows, in PassRows logits)
     {
         foreach (var kept in _kept)
         {
-            var (at, count) = kept.Value.Of == RowSet.All ? (first, rows) : (firstLogit, logitRows);
-            if (count > 0 && IsAtHome(kept))
+            var its = kept.Value.Of == RowSet.All ? rows : logits;
+            if (its.Count > 0 && IsAtHome(kept))
             {
                 var width = (ulong)kept.Value.Width * sizeof(float);
-                turn.Copy(Home(turn, kept) + ((ulong)at * width), _translator!.Value(turn, kept.Value), (long)((ulong)count * width));
+                turn.Copy(bound.Home(turn, kept) + ((ulong)its.First * width), bound.Translator.Value(turn, kept.Value), (long)((ulong)its.Count * width));
             }
         }
     }

@@ -42,6 +42,7 @@ internal struct MatMulArguments
     public int Segments;
     public int Slabs;
     public int Out;
+    public int RowBlocks;
     public int Ring;
     public int SwiGlu;
     public float Scale;

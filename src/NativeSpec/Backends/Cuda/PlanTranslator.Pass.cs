@@ -18,7 +18,7 @@ internal sealed partial class PlanTranslator
         private readonly LaunchList _launches = launches;
         private readonly int _rows = rows;
         private readonly int _logitRows = logitRows;
-        private readonly RoundLayout _round = new(rows, logitRows, plan._rotaryDim);
+        private readonly RoundLayout _round = new(rows, logitRows, plan._most.RotaryDim);
         private readonly CudaKernels _kernels = plan._backend.Kernels;
         private readonly Dictionary<Rows, (ulong Address, float Scale)> _packed = [];
         private Rows? _waiting;
@@ -203,7 +203,7 @@ internal sealed partial class PlanTranslator
                 return packed;
             }
 
-            var operand = _of._buffers.Get(_turn, BufferUse.Operand, CudaLayout.FilledColumns(x.Width), CudaLayout.ActivationBytes(x.Width, CudaLayout.MostRows));
+            var operand = _of._buffers.Get(_turn, BufferUse.Operand, CudaLayout.FilledColumns(x.Width), CudaLayout.ActivationBytes(x.Width, Math.Max(_of._most.Rows, _of._mostLogitRows)));
             var waits = _waiting == x;
             _waiting = waits ? null : _waiting;
             _launches.Add(_kernels["rms_norm"], RowsOf(x), 1, CudaKernels.NormBytes(x.Width), new RmsNormArguments
@@ -226,9 +226,11 @@ internal sealed partial class PlanTranslator
         {
             var bucket = RowsOf(step.X);
             var device = _of._backend.Device;
-            var (ring, bytes) = CudaLayout.Ring(matrix.Format, bucket, device.SharedBytes);
+            var (productRows, rowBlocks) = CudaLayout.ProductOf(bucket);
+            var (ring, bytes) = CudaLayout.Ring(matrix.Format, productRows, device.SharedBytes);
             var slabs = CudaLayout.Slabs(matrix.Out);
-            _launches.Add(_kernels[CudaKernels.MatMulName(matrix.Format, bucket)], Math.Min(slabs * segments, 2 * device.Multiprocessors), 1, bytes, new MatMulArguments
+            var places = CudaLayout.BlocksPerMultiprocessor(productRows) * device.Multiprocessors;
+            _launches.Add(_kernels[CudaKernels.MatMulName(matrix.Format, productRows)], Math.Min(slabs * segments * rowBlocks, places), 1, bytes, new MatMulArguments
             {
                 Weights = matrix.Memory.Handle,
                 X = x,
@@ -237,6 +239,7 @@ internal sealed partial class PlanTranslator
                 Segments = segments,
                 Slabs = slabs,
                 Out = matrix.Out,
+                RowBlocks = rowBlocks,
                 Ring = ring,
                 SwiGlu = swiGluScale != 0 ? 1 : 0,
                 Scale = scale,
@@ -245,7 +248,7 @@ internal sealed partial class PlanTranslator
         }
 
         private readonly ulong PackedValue(Rows value) => _of._buffers.Get(
-            _turn, BufferUse.Packed, CudaLayout.FilledColumns(value.Width) + (1_000_000 * _of._layout.BufferOf(value)), CudaLayout.ActivationBytes(value.Width, CudaLayout.MostRows));
+            _turn, BufferUse.Packed, CudaLayout.FilledColumns(value.Width) + (1_000_000 * _of._layout.BufferOf(value)), CudaLayout.ActivationBytes(value.Width, _of.MostRows(value)));
 
         private void Rope(RopeStep step)
         {
@@ -276,7 +279,7 @@ internal sealed partial class PlanTranslator
         }
 
         private readonly ulong Queries(AttentionPlan a)
-            => _of._buffers.Get(_turn, BufferUse.Queries, 0, (long)CudaLayout.MostRows * a.Heads * CudaLayout.HeadWidth(a.HeadDim) * 2);
+            => _of._buffers.Get(_turn, BufferUse.Queries, 0, (long)_of._most.Rows * a.Heads * CudaLayout.HeadWidth(a.HeadDim) * 2);
 
         private readonly void Attend(AttendStep step, int at)
         {
@@ -286,8 +289,8 @@ internal sealed partial class PlanTranslator
                 throw new ArgumentException("the CUDA kernels attend right after the rotation, for a product", nameof(step));
             }
 
-            var (width, units) = (CudaLayout.HeadWidth(a.HeadDim), CudaLayout.UnitOf(_of._maxContext - 1) + 1);
-            var pairs = (long)units * CudaLayout.MostRows * a.Heads;
+            var (width, units) = (CudaLayout.HeadWidth(a.HeadDim), CudaLayout.UnitOf(_of._most.Context - 1) + 1);
+            var pairs = (long)units * _of._most.Rows * a.Heads;
             var maximaSums = _of._buffers.Get(_turn, BufferUse.MaximaSums, 0, pairs * 8);
             var weighted = _of._buffers.Get(_turn, BufferUse.Weighted, 0, pairs * width * sizeof(float));
             var block = Upload(0);
@@ -306,7 +309,7 @@ internal sealed partial class PlanTranslator
                 PathRows = block,
                 Items = Upload(_round.Items),
                 ItemCount = Upload(_round.ItemCount),
-                MostItems = _of._mostItems,
+                MostItems = _of._most.Items,
                 Bucket = _rows,
                 Heads = a.Heads,
                 KvHeads = a.KvHeads,
@@ -335,7 +338,7 @@ internal sealed partial class PlanTranslator
         {
             Logits = Value(logits),
             Rules = Upload(_round.Rules),
-            Answers = _of._buffers.Get(_turn, BufferUse.Answers, 0, CudaLayout.MostRows * 16),
+            Answers = _of._buffers.Get(_turn, BufferUse.Answers, 0, _of._mostLogitRows * 16),
             Vocabulary = logits.Width,
         }, threads: CudaKernels.ChooseThreads(logits.Width));
     }

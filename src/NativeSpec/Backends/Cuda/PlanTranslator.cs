@@ -13,13 +13,13 @@ internal sealed partial class PlanTranslator
     private readonly CudaBackend _backend;
     private readonly CudaKv? _kv;
     private readonly DeviceBuffers _buffers;
-    private readonly int _maxContext;
-    private readonly int _mostItems;
-    private readonly int _rotaryDim;
+    private readonly PassLimits _most;
+    private readonly int _mostLogitRows;
 
-    public PlanTranslator(ForwardPlan plan, CudaBackend backend, CudaKv? kv, DeviceBuffers buffers, int maxContext, int mostItems, int rotaryDim)
+    public PlanTranslator(ForwardPlan plan, CudaBackend backend, CudaKv? kv, DeviceBuffers buffers, in PassLimits most)
     {
-        (_plan, _backend, _kv, _buffers, _maxContext, _mostItems, _rotaryDim) = (plan, backend, kv, buffers, maxContext, mostItems, rotaryDim);
+        (_plan, _backend, _kv, _buffers, _most) = (plan, backend, kv, buffers, most);
+        _mostLogitRows = CudaMemory.LogitRows(plan, most.Rows);
         _steps = [.. plan.Steps.Where(step => step is not LayerStep)];
         _layout = BufferLayout.Of(plan);
     }
@@ -42,7 +42,7 @@ internal sealed partial class PlanTranslator
 
     /// <summary>The address of a value's floats: the rows of one pass.</summary>
     public ulong Value(CudaTurn turn, Rows value)
-        => _buffers.Get(turn, BufferUse.Value, _layout.BufferOf(value), (long)CudaLayout.MostRows * value.Width * sizeof(float));
+        => _buffers.Get(turn, BufferUse.Value, _layout.BufferOf(value), (long)MostRows(value) * value.Width * sizeof(float));
 
     /// <summary>The launches for a bucket of rows and one of rows with logits, 0 for none.</summary>
     public LaunchList Translate(CudaTurn turn, CudaStaging staging, int rows, int logitRows)
@@ -59,6 +59,9 @@ internal sealed partial class PlanTranslator
             throw;
         }
     }
+
+    /// <summary>Rows of a value that a pass has at most.</summary>
+    private int MostRows(Rows value) => value.Of == RowSet.All ? _most.Rows : _mostLogitRows;
 
     /// <summary>Whether products that read a value, and nothing else does, take BF16 rows; null where something else reads it.</summary>
     private bool? PackedFor(Rows value)
@@ -112,7 +115,7 @@ internal sealed partial class PlanTranslator
         {
             var weight = (CudaWeight)project.Weight;
             var segments = CudaLayout.Segments(weight.OutFeatures, CudaLayout.Stages(weight.Format, weight.InFeatures));
-            most = Math.Max(most, (long)segments * CudaLayout.MostRows * weight.OutFeatures * sizeof(float));
+            most = Math.Max(most, (long)segments * MostRows(project.X) * weight.OutFeatures * sizeof(float));
         }
 
         return most;

@@ -7,8 +7,8 @@ internal readonly record struct PassRows(int First, int Count, int Bucket);
 /// <param name="kv">The cache; null where nothing is attended to.</param>
 /// <param name="work">Cuts attention into items; null where there is none.</param>
 /// <param name="rotaryDim">Rotated numbers of a head.</param>
-/// <param name="maxContext">Positions of a sequence at most.</param>
-internal sealed unsafe class RoundUpload(CudaKv? kv, AttentionWork? work, int rotaryDim, int maxContext)
+/// <param name="mostItems">Items of attention's work that there is room for.</param>
+internal sealed unsafe class RoundUpload(CudaKv? kv, AttentionWork? work, int rotaryDim, int mostItems)
 {
     /// <summary>Fills the block: a bucket's rows, of which those past the batch's have no position and a cache row that nobody reads.</summary>
     /// <param name="block">Pinned memory.</param>
@@ -69,17 +69,19 @@ internal sealed unsafe class RoundUpload(CudaKv? kv, AttentionWork? work, int ro
     /// <summary>What rows see. Pages lie behind the items, and path rows behind them: indices count from the block's begin.</summary>
     private int PutSight(byte* block, in RoundLayout layout, RowBatch batch, in PassRows rows, AttentionWork cut)
     {
-        var items = new Span<AttentionItem>(block + layout.Items, AttentionWork.Most(maxContext, CudaLayout.MostRows));
+        var items = new Span<AttentionItem>(block + layout.Items, mostItems);
         var count = cut.Plan(batch, rows.First, rows.Count, items);
         var pages = layout.Items + (count * sizeof(AttentionItem));
-        var paths = pages + (batch.PageCount * sizeof(int));
+        var pageCount = Math.Max(1, batch.PageCount); // the kernel reads a page where all keys are gathered, too
+        var paths = pages + (pageCount * sizeof(int));
         foreach (ref var item in items[..count])
         {
             item.Pages += pages / sizeof(int);
         }
 
         *(int*)(block + layout.ItemCount) = count;
-        batch.Pages.AsSpan(0, batch.PageCount).CopyTo(new Span<int>(block + pages, batch.PageCount));
+        *(int*)(block + pages) = 0;
+        batch.Pages.AsSpan(0, batch.PageCount).CopyTo(new Span<int>(block + pages, pageCount));
         batch.PathRows.AsSpan(0, batch.PathCount).CopyTo(new Span<int>(block + paths, batch.PathCount));
         Put(block + layout.Trunk, batch.Trunk, rows, filling: 1);
         var (pageStart, pathStart) = ((nint)(block + layout.PageStart), (nint)(block + layout.PathStart));

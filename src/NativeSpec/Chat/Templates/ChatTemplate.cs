@@ -52,4 +52,7 @@ public sealed class ChatTemplate
 
         return new RenderedChat(new Rendering(_source, values.Size, clock ?? TimeProvider.System, cancellationToken).Run(_body, frame));
     }
+
+    /// <summary>Whether the template has some words in its own text.</summary>
+    internal bool Mentions(string words) => _source.Text.Contains(words, StringComparison.Ordinal);
 }

@@ -51,6 +51,15 @@ internal static class EngineMeter
 
     public static Counter<long> Accepted { get; } = Meter.CreateCounter<long>("nativespec.speculation.accepted", "{token}", "Candidates that became text, by drafter and by position after the last token, from 1");
 
+    // The stems under which model servers export these, so that dashboards find them: a candidate counts once, whoever proposed it.
+    public static Counter<long> Drafts { get; } = Meter.CreateCounter<long>("nativespec.spec_decode.num_drafts", "{round}", "Rounds of requests that may speculate, each of one request");
+
+    public static Counter<long> DraftTokens { get; } = Meter.CreateCounter<long>("nativespec.spec_decode.num_draft_tokens", "{token}", "Candidates that were computed");
+
+    public static Counter<long> AcceptedTokens { get; } = Meter.CreateCounter<long>("nativespec.spec_decode.num_accepted_tokens", "{token}", "Candidates that became text");
+
+    public static Counter<long> AcceptedTokensPerPosition { get; } = Meter.CreateCounter<long>("nativespec.spec_decode.num_accepted_tokens_per_pos", "{token}", "Candidates that became text, by position after the last token, from 0");
+
     private static readonly Instrument[] Gauges =
     [
         Meter.CreateObservableUpDownCounter("nativespec.requests", () => Observe(engine => engine.Requests()), "{request}", "Requests by state: active ones are computed, waiting ones are not yet"),

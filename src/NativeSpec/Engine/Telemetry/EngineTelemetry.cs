@@ -152,9 +152,20 @@ internal sealed class EngineTelemetry : IDisposable
 
     private void CountSpeculation(StatsCounter? stats)
     {
-        if (stats is null || (!EngineMeter.Drafted.Enabled && !EngineMeter.Accepted.Enabled))
+        if (stats is null || stats.Names.Count == 0 || (!EngineMeter.Drafted.Enabled && !EngineMeter.Accepted.Enabled && !EngineMeter.Drafts.Enabled))
         {
             return;
+        }
+
+        EngineMeter.Drafts.Add(stats.Rounds, _model);
+        EngineMeter.DraftTokens.Add(stats.Drafted, _model);
+        EngineMeter.AcceptedTokens.Add(stats.Accepted, _model);
+        for (var i = 0; i < stats.Positions.Count; i++)
+        {
+            if (stats.Positions[i] > 0)
+            {
+                EngineMeter.AcceptedTokensPerPosition.Add(stats.Positions[i], _model, new KeyValuePair<string, object?>("position", i));
+            }
         }
 
         for (var drafter = 0; drafter < stats.Names.Count; drafter++)

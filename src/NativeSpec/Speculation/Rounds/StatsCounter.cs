@@ -16,6 +16,9 @@ internal sealed class StatsCounter(IReadOnlyList<string> drafters, long ticksPer
     /// <summary>The drafters' names.</summary>
     public IReadOnlyList<string> Names => drafters;
 
+    /// <summary>[depth − 1] candidates that became text; the last counts those of all greater depths too.</summary>
+    public IReadOnlyList<int> Positions => _positions;
+
     /// <summary>Candidates that became text.</summary>
     public int Accepted => _positions.Sum();
 

@@ -60,8 +60,16 @@ internal abstract record CharSet
     /// <summary>Code points within ranges, both ends included.</summary>
     public sealed record Ranges(IReadOnlyList<(int First, int Last)> Items) : CharSet
     {
+        // Disjoint and in order, so that large sets (Alphabetic has 700 ranges) are searched and not gone through.
+        private readonly (int[] Firsts, int[] Lasts) _sorted = Sort(Items);
+
         /// <inheritdoc/>
-        public override bool Has(int codePoint, UnicodeCategory category) => Items.Any(r => codePoint >= r.First && codePoint <= r.Last);
+        public override bool Has(int codePoint, UnicodeCategory category)
+        {
+            var at = Array.BinarySearch(_sorted.Firsts, codePoint);
+            at = at < 0 ? ~at - 1 : at;
+            return at >= 0 && codePoint <= _sorted.Lasts[at];
+        }
 
         /// <inheritdoc/>
         public override void CollectBounds(ISet<int> bounds)
@@ -71,6 +79,25 @@ internal abstract record CharSet
                 bounds.Add(first);
                 bounds.Add(last + 1);
             }
+        }
+
+        private static (int[] Firsts, int[] Lasts) Sort(IReadOnlyList<(int First, int Last)> items)
+        {
+            List<int> firsts = [], lasts = [];
+            foreach (var (first, last) in items.Order())
+            {
+                if (lasts.Count > 0 && first <= lasts[^1])
+                {
+                    lasts[^1] = Math.Max(lasts[^1], last);
+                }
+                else if (first <= last)
+                {
+                    firsts.Add(first);
+                    lasts.Add(last);
+                }
+            }
+
+            return ([.. firsts], [.. lasts]);
         }
     }
 

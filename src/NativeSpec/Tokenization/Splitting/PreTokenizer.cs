@@ -43,10 +43,10 @@ internal sealed class PreTokenizer(PreTokenizerStep[] steps)
     /// <summary>Most steps, one within the other.</summary>
     public const int MaxSteps = 24;
 
-    /// <summary>Appends the ids of a stretch of text.</summary>
-    public void Encode(ReadOnlySpan<char> text, bool isStart, PieceEncoder encoder, List<int> ids) => Run(text, isStart, 0, encoder, ids);
+    /// <summary>Appends the ids of a stretch of text; it is one piece where it is not to be cut.</summary>
+    public void Encode(ReadOnlySpan<char> text, bool isStart, PieceEncoder encoder, List<int> ids, bool cut = true) => Run(text, isStart, 0, encoder, ids, cut);
 
-    private void Run(ReadOnlySpan<char> text, bool isStart, int step, PieceEncoder encoder, List<int> ids)
+    private void Run(ReadOnlySpan<char> text, bool isStart, int step, PieceEncoder encoder, List<int> ids, bool cut)
     {
         if (step == steps.Length)
         {
@@ -60,9 +60,9 @@ internal sealed class PreTokenizer(PreTokenizerStep[] steps)
             text = rewrite(text.ToString(), isStart);
         }
 
-        if (splitter is null)
+        if (splitter is null || !cut)
         {
-            Run(text, isStart, step + 1, encoder, ids);
+            Run(text, isStart, step + 1, encoder, ids, cut);
             return;
         }
 
@@ -70,7 +70,7 @@ internal sealed class PreTokenizer(PreTokenizerStep[] steps)
         splitter.Split(text, pieces);
         foreach (var (start, end) in pieces)
         {
-            Run(text[start..end], isStart && start == 0, step + 1, encoder, ids);
+            Run(text[start..end], isStart && start == 0, step + 1, encoder, ids, cut);
         }
     }
 }

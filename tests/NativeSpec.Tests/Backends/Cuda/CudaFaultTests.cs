@@ -117,7 +117,7 @@ public sealed class CudaFaultTests
         Assert.That(CudaEmulator.Count("graph_launches") - graphs, Is.EqualTo(1), "other buckets have theirs");
     }
 
-    private static GenerationOptions Options => new() { MaxTokens = 40, Temperature = 0, Speculation = SpeculationOptions.Off };
+    private static GenerationOptions Options => new() { MaxTokens = 24, Temperature = 0, Speculation = SpeculationOptions.Off };
 
     internal static InferenceEngine Open(TestFolder folder) => InferenceEngine.Load(folder.Path, new EngineOptions
     {

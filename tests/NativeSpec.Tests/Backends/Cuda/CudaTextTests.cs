@@ -19,7 +19,7 @@ public sealed class CudaTextTests
     private static readonly GenerationOptions Plain = new()
     {
         LogitBias = new Dictionary<int, float> { [TestFolder.PoisonedToken] = -100 },
-        MaxTokens = 20,
+        MaxTokens = 12,
         Seed = 7,
         Temperature = 0,
         TopLogProbs = 1,
@@ -120,7 +120,7 @@ public sealed class CudaTextTests
             KvTokens = 640,
             MaxSequences = 4,
             MaxTreeNodes = 16,
-            PrefillChunk = 70, // more than a pass
+            PrefillChunk = 140, // more than a pass
             DraftModels = [folder.Path, other.Path],
             DraftOptions = new DraftModelOptions { Depth = 3, Width = 2, StopBelow = 0 },
             Medusa = heads,

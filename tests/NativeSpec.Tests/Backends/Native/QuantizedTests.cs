@@ -7,7 +7,7 @@ namespace NativeSpec.Tests.Backends.Native;
 [TestFixtureSource(typeof(QuantizedTests), nameof(Backends))]
 public sealed class QuantizedTests(TestBackend backend) : OperationFixture(backend)
 {
-    public static IEnumerable<TestBackend> Backends => TestBackend.AllFormats.Except(TestBackend.All).Except(TestBackend.RoundedKv);
+    public static IEnumerable<TestBackend> Backends => TestBackend.Formats.Except(TestBackend.RoundedKv);
 
     /// <summary>Root of the mean squared error against float64, relative to that of the result: a step is 1/127 of a block's largest weight
     /// with 8 bits and about 1/8 with 4; errors of many products average out, and so does half of the signal.</summary>

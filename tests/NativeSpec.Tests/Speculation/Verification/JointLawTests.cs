@@ -20,7 +20,7 @@ public sealed class JointLawTests
         FrequencyPenalty = 0.2f,
     };
 
-    [Test]
+    [Test, Pairwise]
     public void Walk_OverCertainAndDrawnChildren_HasThePlainLaw(
         [Values(0.3f, 1f, 1.5f)] float temperature, [Values] bool filtered, [Values(10, 50)] int vocab)
         => Assert.That(Rejects(vocab, temperature, filtered, WalkFault.None), Is.False);

@@ -1,0 +1,64 @@
+using ILGPU;
+using ILGPU.Runtime;
+
+namespace NativeSpec.Ilgpu;
+
+/// <summary>Memory on a device. It begins as zeros.</summary>
+internal sealed class DeviceBuffer<T> : IDisposable
+    where T : unmanaged
+{
+    private readonly IlgpuDevice _device;
+    private readonly MemoryBuffer1D<T, Stride1D.Dense> _memory;
+
+    internal DeviceBuffer(IlgpuDevice device, long length)
+    {
+        _device = device;
+        device.Accelerator.Bind();
+        _memory = device.Accelerator.Allocate1D<T>(length);
+        _memory.MemSetToZero();
+    }
+
+    /// <summary>Elements.</summary>
+    public long Length => _memory.Length;
+
+    /// <summary>Bytes.</summary>
+    public long Bytes => _memory.LengthInBytes;
+
+    /// <summary>Whether it is disposed.</summary>
+    public bool IsDisposed { get; private set; }
+
+    /// <summary>All of it, for kernels.</summary>
+    public ArrayView<T> View => _memory.View.BaseView;
+
+    /// <summary>The same bytes as elements of another type.</summary>
+    public ArrayView<TOther> As<TOther>()
+        where TOther : unmanaged
+        => View.Cast<TOther>();
+
+    /// <summary>Copies from the host, once what was launched is done.</summary>
+    public void Upload(ReadOnlySpan<T> values, long at = 0)
+    {
+        if (!values.IsEmpty)
+        {
+            _device.Accelerator.Bind();
+            View.SubView(at, values.Length).CopyFromCPU(_device.Accelerator.DefaultStream, values);
+        }
+    }
+
+    /// <summary>Copies to the host, once what was launched is done.</summary>
+    public void Download(Span<T> values, long at = 0)
+    {
+        if (!values.IsEmpty)
+        {
+            _device.Accelerator.Bind();
+            View.SubView(at, values.Length).CopyToCPU(_device.Accelerator.DefaultStream, values);
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        IsDisposed = true;
+        _memory.Dispose();
+    }
+}

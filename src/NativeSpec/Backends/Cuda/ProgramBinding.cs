@@ -1,0 +1,136 @@
+using System.Runtime.InteropServices;
+using NativeSpec.Backends.Cuda.Driver;
+
+namespace NativeSpec.Backends.Cuda;
+
+/// <summary>A program's memory and launches for one cache: made as a whole, used until the program is bound to another cache, and then given back as a
+/// whole. Launches are made for a bucket of rows and one of rows with logits, when these first come.</summary>
+internal sealed unsafe class ProgramBinding : IDisposable
+{
+    private readonly CudaBackend _backend;
+    private readonly ForwardPlan _plan;
+    private readonly DeviceBuffers _buffers;
+    private readonly KeptRows[] _kept;
+    private readonly TopRows? _top;
+    private readonly int _mostItems;
+    private readonly Dictionary<(int Rows, int LogitRows), LaunchList> _launches = [];
+
+    /// <summary>Takes all memory. The caller has given back what it had, so that there need not be room for both.</summary>
+    /// <param name="turn">The turn.</param>
+    /// <param name="program">What is bound: its plan, kept values and likeliest tokens, whose memory this also is.</param>
+    /// <param name="work">Cuts attention into items; null where there is none.</param>
+    /// <param name="kv">The cache; null where nothing is attended to.</param>
+    /// <param name="shape">What batches of it may have.</param>
+    public ProgramBinding(CudaTurn turn, in BoundParts program, AttentionWork? work, CudaKv? kv, in BatchShape shape)
+    {
+        (_backend, _plan, _buffers, _kept, _top) = (program.Backend, program.Plan, program.Buffers, program.Kept, program.Top);
+        (Kv, Shape) = (kv, shape);
+        try
+        {
+            var maxContext = kv is null ? 1 : _plan.MaxContext > 0 ? Math.Min(_plan.MaxContext, kv.Shape.Rows) : kv.Shape.Rows;
+            MostRows = CudaMemory.PassRows(_plan, _plan.MaxContext > 0 ? _plan.MaxContext : maxContext);
+            _mostItems = work is null ? 0 : AttentionWork.Most(maxContext, MostRows);
+            UploadBytes = UploadBytesOf(shape);
+            var answers = CudaMemory.LogitRows(_plan, MostRows) * sizeof(RowAnswer);
+            _buffers.Get(turn, BufferUse.Upload, 0, UploadBytes);
+            Staging = turn.AllocatePinned(UploadBytes + answers + 16);
+            NativeMemory.Clear(Staging.Host, (nuint)Staging.Bytes);
+            foreach (var kept in _kept)
+            {
+                kept.Bind(turn);
+            }
+
+            Upload = new RoundUpload(kv, work, shape.RotaryDim, _mostItems);
+            Translator = new PlanTranslator(_plan, _backend, kv, _buffers, new PassLimits(MostRows, maxContext, _mostItems, shape.RotaryDim));
+            var (rows, logitRows) = LargestBuckets(shape);
+            Launches(turn, rows, logitRows); // loads weights, and makes all buffers
+            foreach (var kept in _plan.MaxRows > CudaLayout.RoundRows ? _kept : [])
+            {
+                Home(turn, kept);
+            }
+
+            _top?.Bind(turn, _buffers);
+            _backend.Staging(turn).ReleaseScratch(turn);
+        }
+        catch
+        {
+            Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>The cache; null where nothing is attended to.</summary>
+    public CudaKv? Kv { get; }
+
+    /// <summary>What batches may have.</summary>
+    public BatchShape Shape { get; }
+
+    /// <summary>Rows of a pass at most.</summary>
+    public int MostRows { get; }
+
+    /// <summary>Bytes that there is room for in an upload.</summary>
+    public int UploadBytes { get; }
+
+    /// <summary>Pinned memory: what goes up, and behind it answers that come down.</summary>
+    public CudaResource Staging { get; } = null!;
+
+    /// <summary>Writes what goes up.</summary>
+    public RoundUpload Upload { get; } = null!;
+
+    /// <summary>Makes launches.</summary>
+    public PlanTranslator Translator { get; } = null!;
+
+    /// <summary>Bytes of the largest upload of a batch of such a shape.</summary>
+    public int UploadBytesOf(in BatchShape shape)
+    {
+        var (rows, logitRows) = LargestBuckets(shape);
+        return checked(new RoundLayout(rows, logitRows, shape.RotaryDim).Items + (_mostItems * sizeof(AttentionItem)) + (shape.VariableInts * sizeof(int)) + 16);
+    }
+
+    /// <summary>The launches of a bucket of rows and one of rows with logits.</summary>
+    public LaunchList Launches(CudaTurn turn, int rows, int logitRows)
+    {
+        if (!_launches.TryGetValue((rows, logitRows), out var launches))
+        {
+            launches = Translator.Translate(turn, _backend.Staging(turn), rows, logitRows);
+            _launches.Add((rows, logitRows), launches);
+        }
+
+        return launches;
+    }
+
+    /// <summary>Where all rows of a kept value lie, where a run has more than one pass.</summary>
+    public ulong Home(CudaTurn turn, KeptRows kept)
+        => _buffers.Get(turn, BufferUse.Home, kept.Value.Number, (long)kept.Rows * kept.Value.Width * sizeof(float));
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        foreach (var launches in _launches.Values)
+        {
+            launches.Dispose();
+        }
+
+        _launches.Clear();
+        _buffers.Dispose();
+        Staging?.Dispose();
+        Array.ForEach(_kept, kept => kept.Unbind());
+        _top?.Unbind();
+    }
+
+    private (int Rows, int LogitRows) LargestBuckets(in BatchShape shape)
+        => (CudaLayout.NextPass(Math.Min(shape.MaxRows, _plan.MaxRows), MostRows).Bucket, CudaMemory.LogitRows(_plan, MostRows));
+}
+
+/// <summary>What of a program is bound.</summary>
+internal readonly record struct BoundParts(ForwardPlan Plan, CudaBackend Backend, DeviceBuffers Buffers, KeptRows[] Kept, TopRows? Top);
+
+/// <summary>What a batch may have: page numbers and path rows together, rotated numbers of a head, rows.</summary>
+internal readonly record struct BatchShape(int VariableInts, int RotaryDim, int MaxRows)
+{
+    /// <summary>That of a batch.</summary>
+    public static BatchShape Of(RowBatch batch) => new(batch.Pages.Length + batch.PathRows.Length, batch.RotaryDim, batch.MaxRows);
+}
+
+/// <summary>What the passes of a bound program have at most: rows, positions of a sequence, items of attention; and rotated numbers of a head.</summary>
+internal readonly record struct PassLimits(int Rows, int Context, int Items, int RotaryDim);
