@@ -26,7 +26,7 @@ internal static class CommandLine
     public static async Task<int> RunAsync(string[] args, Terminal terminal, CancellationToken cancellationToken = default)
     {
         // A prompt may begin with @ or hold several dashes; neither means anything but itself.
-        var parsed = Root(terminal).Parse(args.Length == 0 ? ["--help"] : args, new ParserConfiguration { EnablePosixBundling = false, ResponseFileTokenReplacer = null });
+        var parsed = Root(terminal, args.FirstOrDefault()).Parse(args.Length == 0 ? ["--help"] : args, new ParserConfiguration { EnablePosixBundling = false, ResponseFileTokenReplacer = null });
         if (parsed.Errors.Count > 0)
         {
             // A mistyped command is also a missing one; the word that was not understood says more.
@@ -72,28 +72,48 @@ internal static class CommandLine
         ? error.Message.Replace($" (Parameter '{name}')", "", StringComparison.Ordinal)
         : error.Message;
 
-    private static Command Root(Terminal terminal)
+    /// <summary>The commands by their names. Each is made where it is asked for: all their options together are a third of what the command compiles when it starts.</summary>
+    internal static IReadOnlyList<(string Name, Func<Terminal, Command> Make)> Commands { get; } =
+    [
+        ("demo", terminal => new DemoCommand(terminal)),
+        ("generate", terminal => new GenerateCommand(terminal)),
+        ("chat", terminal => new ChatCommand(terminal)),
+        ("serve", terminal => new ServeCommand(terminal)),
+        ("inspect", terminal => new InspectCommand(terminal)),
+        ("tokenize", terminal => new TokenizeCommand(terminal)),
+        ("eval", terminal => new EvalCommand(terminal)),
+        ("bench", terminal => new BenchCommand(terminal)),
+        ("tune", terminal => new TuneCommand(terminal)),
+        ("profile", terminal => new ProfileCommand(terminal)),
+        ("tree", terminal => new TreeCommand(terminal)),
+        ("convert", terminal => new ConvertCommand(terminal)),
+        ("train", terminal => new TrainCommand(terminal)),
+        ("quantize", terminal => new QuantizeCommand(terminal)),
+    ];
+
+    /// <summary>The root with the command that is asked for, or with all of them where none is.</summary>
+    private static Command Root(Terminal terminal, string? asked)
     {
         // Not a RootCommand, which would call itself after the file it was started from.
         var root = new Command("nativespec", "Writes text with Llama-family models.")
         {
-            new DemoCommand(terminal),
-            new GenerateCommand(terminal),
-            new ChatCommand(terminal),
-            new ServeCommand(terminal),
-            new InspectCommand(terminal),
-            new TokenizeCommand(terminal),
-            new EvalCommand(terminal),
-            new BenchCommand(terminal),
-            new TuneCommand(terminal),
-            new ProfileCommand(terminal),
-            new TreeCommand(terminal),
-            new ConvertCommand(terminal),
-            new TrainCommand(terminal),
-            new QuantizeCommand(terminal),
             CommonOptions.Verbose,
             new VersionOption { Action = new PrintVersion() },
         };
+        var isKnown = false;
+        foreach (var (name, _) in Commands)
+        {
+            isKnown |= name == asked;
+        }
+
+        foreach (var (name, make) in Commands)
+        {
+            if (!isKnown || name == asked)
+            {
+                root.Add(make(terminal));
+            }
+        }
+
         var help = new HelpOption();
         help.Action = new HelpWithExamples((HelpAction)help.Action!);
         root.Add(help);

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Globalization;
+using NativeSpec.Chat;
 using NativeSpec.Loading;
 
 namespace NativeSpec.Cli;
@@ -25,11 +26,18 @@ internal static class CommonOptions
         HelpName = "N",
     };
 
-    public static Option<string?> ChatTemplate() => new("--template")
+    public static Option<string?> ChatTemplate() => new("--chat-template")
     {
-        Description = $"The chat template, for a model whose files have none or another: {string.Join(", ", NativeSpec.Chat.ChatTemplates.BuiltInNames)}, or the text of one",
-        HelpName = "NAME",
+        Description = "A built-in chat template by name, or a file with one, where the model has none or another",
+        HelpName = "NAME|FILE",
     };
+
+    /// <summary>What <see cref="ChatTemplate"/> says: a built-in template's name, or the text of a file.</summary>
+    /// <exception cref="UsageException">It is neither.</exception>
+    public static string? ReadChatTemplate(string? given, Terminal terminal)
+        => given is null || ChatTemplates.BuiltInNames.Contains(given) ? given
+            : File.Exists(given) ? ReadText(given, terminal)
+            : throw new UsageException($"--chat-template is '{given}': no file, and none of {string.Join(", ", ChatTemplates.BuiltInNames)}");
 
     public static Option<int?> Context(string description) => new("--context") { Description = description, HelpName = "N" };
 

@@ -49,19 +49,33 @@ internal sealed class ComputeFlags
     public static ComputeFlags ForRandomWeights(Terminal terminal) => new(terminal, Choice("--weights", "How the weights are held (default bf16)", ["bf16", "q8", "q4"]));
 
     /// <summary>All of them.</summary>
-    public Option[] All => [_threads, _backend, _device, _level, _weights, _kv];
+    public Option[] All => [_backend, .. AllButBackend];
+
+    /// <summary>All but the one that names a single backend.</summary>
+    public Option[] AllButBackend => [_threads, _device, _level, _weights, _kv];
 
     /// <summary>Whether the command line asks for packed weights.</summary>
     public bool Packs(CommandResult result) => result.GetValue(_weights) is { } weights && Formats[weights] != WeightFormat.AsStored;
 
     /// <summary>The options with what the command line says, and the folder where the command keeps its profiles; an engine that takes the managed kernels for want of a native library, and
     /// one that packs weights for long, says so on standard error.</summary>
-    public EngineOptions Apply(ParseResult parsed, EngineOptions options) => options with
+    public EngineOptions Apply(ParseResult parsed, EngineOptions options) => On(parsed.GetValue(_backend), parsed, ApplyAllButBackend(parsed, options));
+
+    /// <summary>The options with the backend of this name, on the device that the command line names; null leaves the choice to the engine.</summary>
+    /// <exception cref="UsageException">This command has none of this name, or the device is none of it.</exception>
+    public EngineOptions On(string? backend, ParseResult parsed, EngineOptions options) => backend switch
+    {
+        "ilgpu" => options with { OtherBackend = OtherBackends.Ilgpu(parsed.GetValue(_device)) },
+        "cpu" => options with { Backend = BackendKind.Cpu, Device = CudaDevice(parsed) },
+        "native" => options with { Backend = BackendKind.Native, Device = CudaDevice(parsed) },
+        "cuda" => options with { Backend = BackendKind.Cuda, Device = CudaDevice(parsed) },
+        _ => options with { Device = CudaDevice(parsed) },
+    };
+
+    /// <summary>As <see cref="Apply"/>, with the choice of the backend and its device left open.</summary>
+    public EngineOptions ApplyAllButBackend(ParseResult parsed, EngineOptions options) => options with
     {
         Threads = parsed.GetValue(_threads),
-        Backend = parsed.GetValue(_backend) switch { "cpu" => BackendKind.Cpu, "native" => BackendKind.Native, "cuda" => BackendKind.Cuda, _ => null },
-        OtherBackend = UsesIlgpu(parsed) ? OtherBackends.Ilgpu(parsed.GetValue(_device)) : null,
-        Device = UsesIlgpu(parsed) ? null : CudaDevice(parsed.GetValue(_device)),
         NativeLevel = parsed.GetValue(_level),
         Weights = parsed.GetValue(_weights) is { } weights ? Formats[weights] : WeightFormat.AsStored,
         KvFormat = parsed.GetValue(_kv) switch { "f32" => KvFormat.F32, "bf16" => KvFormat.BF16, _ => null },
@@ -70,9 +84,7 @@ internal sealed class ComputeFlags
         ProfileDirectory = EngineOptions.UserProfileDirectory,
     };
 
-    private bool UsesIlgpu(ParseResult parsed) => parsed.GetValue(_backend) == "ilgpu";
-
-    private static int? CudaDevice(string? device) => device is null
+    private int? CudaDevice(ParseResult parsed) => parsed.GetValue(_device) is not { } device
         ? null
         : int.TryParse(device, NumberStyles.None, CultureInfo.InvariantCulture, out var number)
             ? number

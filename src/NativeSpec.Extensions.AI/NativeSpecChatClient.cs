@@ -1,9 +1,7 @@
 using System.Runtime.CompilerServices;
 using Microsoft.Extensions.AI;
-using NativeSpec.Chat;
 using NativeSpec.Chat.Replies;
 using NativeSpec.Engine;
-using NativeSpec.Speculation;
 
 namespace NativeSpec.Extensions.AI;
 

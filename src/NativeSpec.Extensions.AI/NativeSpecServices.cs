@@ -5,6 +5,7 @@ using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Diagnostics.HealthChecks;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Options;
 
 namespace NativeSpec.Extensions.AI;
@@ -79,8 +80,10 @@ public static class NativeSpecServices
         var options = services.AddOptions<NativeSpecOptions>(name).ValidateOnStart();
         options.Configure<IServiceProvider>((value, provider) =>
         {
-            var section = provider.GetService<IConfiguration>()?.GetSection(name.Length == 0 ? NativeSpecOptions.Section : $"{NativeSpecOptions.Section}:{name}");
-            section?.Bind(value);
+            if (provider.GetService<IConfiguration>() is { } configuration)
+            {
+                configuration.GetSection(name.Length == 0 ? NativeSpecOptions.Section : $"{NativeSpecOptions.Section}:{name}").Bind(value); // in code that is generated for it
+            }
         });
         if (configure is not null)
         {
@@ -91,5 +94,5 @@ public static class NativeSpecServices
     }
 
     private static EngineHost Create(IServiceProvider provider, string name) => new(
-        provider.GetRequiredService<IOptionsMonitor<NativeSpecOptions>>().Get(name), provider.GetRequiredService<ILogger<EngineHost>>(), provider.GetService<IHostApplicationLifetime>());
+        provider.GetRequiredService<IOptionsMonitor<NativeSpecOptions>>().Get(name), provider.GetService<ILogger<EngineHost>>() ?? NullLogger<EngineHost>.Instance, provider.GetService<IHostApplicationLifetime>());
 }

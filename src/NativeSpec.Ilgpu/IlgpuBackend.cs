@@ -1,4 +1,3 @@
-using ILGPU.Runtime;
 using NativeSpec.Backends;
 using NativeSpec.Backends.Native;
 using NativeSpec.Tensors;

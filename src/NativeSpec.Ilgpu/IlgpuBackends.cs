@@ -12,7 +12,7 @@ public static class IlgpuBackends
     internal const string NeedsCompiler = "ILGPU compiles its kernels while the program runs, which a program compiled ahead of time cannot.";
 
     /// <summary>The devices that ILGPU finds on this machine, in the order of their numbers: those of CUDA, those of OpenCL, the processor last.</summary>
-    public static IReadOnlyList<string> Devices => IlgpuDevice.List();
+    public static IReadOnlyList<string> Devices() => IlgpuDevice.List();
 
     /// <summary>The back end on a device, which is opened when an engine is loaded.</summary>
     /// <param name="device">The device's number in <see cref="Devices"/>, its kind (<c>cuda</c>, <c>opencl</c>, <c>cpu</c>) or a part of its name; null takes the first, which is the

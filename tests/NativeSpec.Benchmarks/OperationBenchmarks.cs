@@ -1,6 +1,7 @@
 using BenchmarkDotNet.Attributes;
 using NativeSpec.Backends;
 using NativeSpec.Cli.Benchmarks;
+using NativeSpec.Cli.Benchmarks.Kernels;
 using NativeSpec.Engine;
 using NativeSpec.Tensors;
 
@@ -25,7 +26,7 @@ public class OperationBenchmarks : IDisposable
     public int Nodes { get; set; }
 
     /// <summary>The operation.</summary>
-    [Params("matmul q·k·v", "matmul o", "matmul gate·up", "matmul gate·up with norm and swiglu", "matmul down", "matmul head", "tree attention", "rope", "rms norm", "embed", "gather rows")]
+    [Params("matmul q·k·v", "matmul o", "matmul gate·up", "matmul gate·up with norm and swiglu", "matmul down", "matmul head", "tree attention", "rope", "rope, tree attention, matmul o", "rms norm", "embed", "gather rows")]
     public string Operation { get; set; } = "";
 
     /// <summary>Makes the weights.</summary>

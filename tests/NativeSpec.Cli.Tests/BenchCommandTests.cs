@@ -1,3 +1,5 @@
+using NativeSpec.Tests.Engine;
+
 namespace NativeSpec.Cli.Tests;
 
 public sealed class BenchCommandTests
@@ -48,15 +50,60 @@ public sealed class BenchCommandTests
         => Assert.That((await CliRun.Of("bench", "forward", "--shape", "15m", option, value)).Code, Is.EqualTo(CommandLine.Usage));
 
     [Test]
-    public async Task Kernels_ReportsEveryOperationAgainstItsRoof([Values("cpu", "native")] string backend)
+    public async Task Kernels_MeasuresWhatIsHere_AndNamesWhatIsNot()
     {
-        Assume.That(backend == "cpu" || Backends.Native.NativeOptions.AvailableLevels.Count > 0);
-        var json = (await CliRun.Of("bench", "kernels", "--shape", "15m", "--nodes", "1,3", "--context", "5", "--repeats", "1", "--threads", "2", "--backend", backend, "--json")).Json();
+        using var folder = new TestFolder();
+        var picture = Path.Combine(folder.Path, "roofline.svg");
+        var json = (await CliRun.Of([.. Kernels(folder, "cpu,native,ilgpu,cuda"), "--nodes", "1,3", "--svg", picture, "--json"])).Json();
 
-        var operations = json.GetProperty("operations").EnumerateArray().ToArray();
-        Assert.That(operations.Select(operation => operation.Text("name")).Distinct().Count(), Is.EqualTo(11));
-        Assert.That(operations, Has.Length.EqualTo(22));
-        Assert.That(operations.Select(operation => operation.Number("us")), Is.All.Positive);
-        Assert.That(json.GetProperty("f32_gflop_per_second").Number("median"), Is.Positive);
+        string[] here = Backends.Native.NativeOptions.AvailableLevels.Count > 0 ? ["cpu", "native", "ilgpu"] : ["cpu", "ilgpu"];
+        var backends = json.GetProperty("backends").EnumerateArray().ToArray();
+        Assert.That(backends.Select(backend => backend.Text("name")), Is.EqualTo(here));
+        Assert.That(json.GetProperty("missing").EnumerateArray().Last().Text("name"), Is.EqualTo("cuda"));
+        Assert.That(json.GetProperty("missing").EnumerateArray().Last().Text("reason"), Does.Contain("BF16"));
+        foreach (var backend in backends)
+        {
+            var operations = backend.GetProperty("operations").EnumerateArray().ToArray();
+            Assert.That(operations.Select(operation => operation.Text("name")).Distinct().Count(), Is.EqualTo(12));
+            Assert.That(operations, Has.Length.EqualTo(24));
+            Assert.That(operations.SelectMany(operation => new[] { operation.GetProperty("warm"), operation.GetProperty("cold") }).Select(time => time.Number("us")), Is.All.Positive);
+            Assert.That(backend.GetProperty("f32_gflop_per_second").Number("median"), Is.Positive);
+        }
+
+        string[] fields = ["processor", "threads", "device", "driver", "runtime", "system", "commit"];
+        Assert.That(json.GetProperty("environment").EnumerateObject().Select(field => field.Name), Is.EqualTo(fields));
+        var circles = System.Xml.Linq.XDocument.Load(picture).Descendants().Where(element => element.Name.LocalName == "circle").ToArray();
+        Assert.That(circles, Has.Length.EqualTo(here.Length * 2 * 2 * 10), "ten operations that compute, with two numbers of nodes, warm and cold");
+        Assert.That(circles.Select(circle => double.Parse(circle.Attribute("cy")!.Value, System.Globalization.CultureInfo.InvariantCulture)), Is.All.InRange(0, 700));
     }
+
+    [Test]
+    public async Task Kernels_AsCsv_HasALineForEachTime()
+    {
+        using var folder = new TestFolder();
+        var run = await CliRun.Of([.. Kernels(folder, "cpu,cuda"), "--nodes", "1", "--csv"]);
+        var lines = run.Out.Split("\r\n", StringSplitOptions.RemoveEmptyEntries);
+        Assert.That(lines[0], Does.StartWith("backend,operation,nodes,cache,us,").And.EndWith("runtime,system,commit"));
+        Assert.That(lines, Has.Length.EqualTo(1 + (2 * 12) + 1));
+        Assert.That(lines[^1], Does.StartWith("cuda,").And.Contain("BF16"));
+    }
+
+    [TestCase("--backend", "cpu,gpu")]
+    [TestCase("--backend", "")]
+    [TestCase("--json", "--csv")]
+    public async Task Kernels_WhatCannotBeMeasured_IsRefused(string first, string second)
+        => Assert.That((await CliRun.Of("bench", "kernels", "--shape", "15m", first, second)).Code, Is.EqualTo(CommandLine.Usage));
+
+    [Test]
+    public async Task Kernels_ASingleBackendThatIsNotHere_Fails()
+    {
+        using var folder = new TestFolder();
+        var run = await CliRun.Of([.. Kernels(folder, "cuda"), "--nodes", "1"]);
+        Assert.That(run.Code, Is.Not.EqualTo(CommandLine.Success));
+        Assert.That(run.Error, Does.Contain("BF16"));
+    }
+
+    // CUDA's kernels hold keys and values as BF16, whether a device is here or not: so it is always one that cannot be taken.
+    private static string[] Kernels(TestFolder folder, string backends)
+        => ["bench", "kernels", "--shape", Path.Combine(folder.Path, "config.json"), "--context", "5", "--repeats", "1", "--threads", "2", "--kv", "f32", "--backend", backends];
 }

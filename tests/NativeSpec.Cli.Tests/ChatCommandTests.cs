@@ -85,7 +85,7 @@ public sealed class ChatCommandTests
             IsErrorRedirected = true,
         };
         Assert.That(terminal.Interrupts.Raise(), Is.False, "nothing takes it yet");
-        var running = CommandLine.RunAsync(["chat", "--model", _folder.Path, "--template", "plain", "--temperature", "0"], terminal);
+        var running = CommandLine.RunAsync(["chat", "--model", _folder.Path, "--chat-template", "plain", "--temperature", "0"], terminal);
         while (!running.IsCompleted && !terminal.Interrupts.Raise())
         {
             await Task.Delay(1);
@@ -101,7 +101,9 @@ public sealed class ChatCommandTests
     {
         // The prompt opens a thought, which this model never closes: all of its answer is one.
         const string Template = "{% for m in messages %}{{ m.role }}:{% if m.reasoning_content %}<think>{{ m.reasoning_content }}</think>{% endif %}{{ m.content }}\n{% endfor %}{% if add_generation_prompt %}assistant:<think>{% endif %}";
-        var run = await CliRun.WithInput("Hello\n/history\n", "chat", "--model", _folder.Path, "--template", Template, "--temperature", "0", "--max-tokens", "9");
+        var file = Path.Combine(_folder.Path, "thinks.jinja");
+        File.WriteAllText(file, Template);
+        var run = await CliRun.WithInput("Hello\n/history\n", "chat", "--model", _folder.Path, "--chat-template", file, "--temperature", "0", "--max-tokens", "9");
         Assert.That(run.Code, Is.Zero, run.Error);
         Assert.That(run.Out.ReplaceLineEndings("\n"), Does.EndWith("\nuser: Hello\nassistant: \n"), "a thought is no text");
         Assert.That(run.Out.Length, Is.GreaterThan("\nuser: Hello\nassistant: \n".Length));
@@ -153,7 +155,7 @@ public sealed class ChatCommandTests
     }
 
     private Task<CliRun> Chat(string input, params string[] options)
-        => CliRun.WithInput(CliRun.Utf8(input), ["chat", "--model", _folder.Path, "--template", "plain", "--temperature", "0", .. options.Contains("--max-tokens") ? options : [.. options, "--max-tokens", "12"]]);
+        => CliRun.WithInput(CliRun.Utf8(input), ["chat", "--model", _folder.Path, "--chat-template", "plain", "--temperature", "0", .. options.Contains("--max-tokens") ? options : [.. options, "--max-tokens", "12"]]);
 
     private static string[] Lines(string text) => text.Split('\n', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries);
 

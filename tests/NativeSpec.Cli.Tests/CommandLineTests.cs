@@ -2,6 +2,14 @@ namespace NativeSpec.Cli.Tests;
 
 public sealed class CommandLineTests
 {
+    /// <summary>A command is made only where its name is asked for, so the name it is asked by has to be its own.</summary>
+    [Test]
+    public void Commands_AreAskedForByTheirNames()
+    {
+        var terminal = new Terminal { OpenInput = () => Stream.Null, Out = TextWriter.Null, Error = TextWriter.Null, IsOutRedirected = true, IsErrorRedirected = true };
+        Assert.That(CommandLine.Commands.Select(command => command.Make(terminal).Name), Is.EqualTo(CommandLine.Commands.Select(command => command.Name)));
+    }
+
     [Test]
     public async Task NoArguments_PrintTheHelp()
     {

@@ -219,7 +219,7 @@ public sealed class ChatClientTests
     [Test]
     public void GetService_GivesWhatThereIs()
     {
-        IChatClient client = Client;
+        var client = Client;
 
         Assert.That(client.GetService<ChatClientMetadata>(), Has.Property("ProviderName").EqualTo("nativespec").And.Property("DefaultModelId").EqualTo("doc-comments").And.Property("ProviderUri").Null);
         Assert.That(client.GetService<InferenceEngine>(), Is.SameAs(BoxModel.Engine));

@@ -221,8 +221,23 @@ public sealed class EngineHostTests
         var shared = typeof(NativeSpecOptions).GetProperties().Select(property => property.Name).Intersect(typeof(EngineOptions).GetProperties().Select(property => property.Name)).ToArray();
         var options = new NativeSpecOptions
         {
-            ModelPath = "m", DraftModels = ["a"], Medusa = "b", ChatTemplate = "plain", Threads = 3, Backend = Backends.BackendKind.Cpu, Device = 1, Weights = Tensors.WeightFormat.Q8,
-            KvFormat = Tensors.KvFormat.BF16, MaxSequences = 2, MaxWaiting = 3, MaxWaitingTokens = 4, MaxContext = 5, KvTokens = 6, PrefixCache = false, SlowReaderTimeout = TimeSpan.FromSeconds(7), ProfileDirectory = "p",
+            ModelPath = "m",
+            DraftModels = ["a"],
+            Medusa = "b",
+            ChatTemplate = "plain",
+            Threads = 3,
+            Backend = Backends.BackendKind.Cpu,
+            Device = 1,
+            Weights = Tensors.WeightFormat.Q8,
+            KvFormat = Tensors.KvFormat.BF16,
+            MaxSequences = 2,
+            MaxWaiting = 3,
+            MaxWaitingTokens = 4,
+            MaxContext = 5,
+            KvTokens = 6,
+            PrefixCache = false,
+            SlowReaderTimeout = TimeSpan.FromSeconds(7),
+            ProfileDirectory = "p",
         };
 
         var made = options.Bound();

@@ -81,7 +81,7 @@ public sealed class ToolTests
             .UseFunctionInvocation()
             .Use((messages, options, next, cancellationToken) =>
             {
-                prompts.Add(scripted.Engine.ChatTemplates.Render([.. ConversationMapping.Turns(messages, null)]).Text);
+                prompts.Add(scripted.Engine.ChatTemplates.Render([.. ConversationMapping.Turns(messages, null)], cancellationToken: cancellationToken).Text);
                 return next(messages, options, cancellationToken);
             })
             .Build();

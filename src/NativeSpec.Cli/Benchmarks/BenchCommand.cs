@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Globalization;
+using NativeSpec.Cli.Benchmarks.Kernels;
 using NativeSpec.Cli.Benchmarks.Load;
 using NativeSpec.Engine;
 

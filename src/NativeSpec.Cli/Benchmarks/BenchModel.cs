@@ -25,7 +25,7 @@ internal sealed class BenchModel : IDisposable
         Config = config;
         Backend = EngineBackend.Create(options);
         _stored = new SyntheticModel(config, DType.BF16, seed: 1);
-        Tensors = options.Weights == WeightFormat.AsStored ? _stored.Tensors : Pack((Backend as CudaBackend)?.Packer ?? (NativeBackend)Backend, options.Weights);
+        Tensors = options.Weights == WeightFormat.AsStored ? _stored.Tensors : Packed(options);
         _memory = Backend is NativeBackend or CudaBackend ? null : new ReadBandwidth(new CpuOptions { Threads = options.Threads }.ResolveThreads());
     }
 
@@ -51,14 +51,14 @@ internal sealed class BenchModel : IDisposable
     /// that no cache holds; on a device, what it copies, read and written.</summary>
     public double MeasureReading()
     {
+        if (Backend.MeasureCopying() is { } copied)
+        {
+            return copied / 1e9;
+        }
+
         if (_memory is not null)
         {
             return _memory.Measure();
-        }
-
-        if (Backend is CudaBackend cuda)
-        {
-            return cuda.MeasureCopying() / 1e9;
         }
 
         var (native, bytes, began) = ((NativeBackend)Backend, 0L, Stopwatch.GetTimestamp());
@@ -80,6 +80,24 @@ internal sealed class BenchModel : IDisposable
     }
 
     private static TensorView[] Matrix(LlamaLayerTensors layer) => [layer.QProj, layer.KProj, layer.VProj, layer.OProj, layer.GateProj, layer.UpProj, layer.DownProj];
+
+    // The native kernels pack, whatever multiplies.
+    private LlamaTensors Packed(EngineOptions options)
+    {
+        if (Backend is NativeBackend native)
+        {
+            return Pack(native, options.Weights);
+        }
+
+        if (Backend is CudaBackend { Packer: { } packer })
+        {
+            return Pack(packer, options.Weights);
+        }
+
+        using var other = NativeBackend.TryCreate(new NativeOptions { Threads = options.Threads, Weights = options.Weights }, out var missing)
+            ?? throw new InvalidOperationException($"random weights are packed by the native kernels: {missing}");
+        return Pack(other, options.Weights);
+    }
 
     /// <summary>Packs what is multiplied with; the matrices of a layer lie side by side, as in a packed checkpoint.</summary>
     private LlamaTensors Pack(NativeBackend backend, WeightFormat format)

@@ -13,16 +13,22 @@ internal sealed unsafe class ReadBandwidth : IDisposable
     private readonly int _threads;
     private ulong _sum; // somebody looks at what was read, so that it has to be read
 
-    public ReadBandwidth(int threads)
+    /// <summary>Makes the buffer.</summary>
+    /// <param name="threads">Threads that read.</param>
+    /// <param name="size">Its bytes, fewer where the machine has little memory.</param>
+    public ReadBandwidth(int threads, long size = Size)
     {
         _threads = threads;
         // On small machines what is left after the model; a quarter of the memory still exceeds the caches.
-        _buffer = new NativeBuffer<byte>(Math.Min(Size, GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 4));
+        _buffer = new NativeBuffer<byte>(Math.Min(size, GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 4));
         for (var at = 0L; at < _buffer.Length; at += 1 << 20)
         {
             _buffer.Slice(at, (int)Math.Min(1 << 20, _buffer.Length - at)).Fill(1); // untouched pages would all be the same zero page
         }
     }
+
+    /// <summary>The buffer's bytes.</summary>
+    public long Bytes => _buffer.Length;
 
     /// <summary>GB (10⁹ bytes) per second of one pass over the buffer.</summary>
     public double Measure()

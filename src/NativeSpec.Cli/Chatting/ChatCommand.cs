@@ -34,7 +34,7 @@ internal sealed class ChatCommand : Command, IHasExamples
     [
         "nativespec chat --model models/qwen3-0.6b --system \"Answer in one sentence.\"",
         "nativespec chat --model models/llama3-8b --draft-model models/llama3-1b --colors",
-        "nativespec chat --model models/doc-comments --template plain --max-tokens 100",
+        "nativespec chat --model models/doc-comments --chat-template plain --max-tokens 100",
     ];
 
     private async Task<int> RunAsync(ParseResult parsed, CancellationToken cancellationToken)
@@ -45,7 +45,7 @@ internal sealed class ChatCommand : Command, IHasExamples
             System = parsed.GetValue(_system),
             Colors = parsed.GetValue(_colors),
         };
-        var engineOptions = _compute.Apply(parsed, new EngineOptions { MaxSequences = 1, MaxContext = parsed.GetValue(_context), ChatTemplate = parsed.GetValue(_template) });
+        var engineOptions = _compute.Apply(parsed, new EngineOptions { MaxSequences = 1, MaxContext = parsed.GetValue(_context), ChatTemplate = CommonOptions.ReadChatTemplate(parsed.GetValue(_template), _terminal) });
         using var engine = await InferenceEngine.LoadAsync(parsed.GetValue(_model)!, _speculation.Apply(parsed, engineOptions), cancellationToken: cancellationToken).ConfigureAwait(false);
         _ = engine.ChatTemplates.Render([new("user", "Is there a template?")], cancellationToken: cancellationToken); // says now, not after the first message, that there is none
         using var lines = new ChatLines(_terminal);

@@ -19,7 +19,7 @@ internal sealed class ServeCommand : Command, IHasExamples
     private readonly Option<string[]> _urls = new("--urls") { Description = $"Where to listen, also several times (default {ServerHost.DefaultUrl}: this machine alone)", HelpName = "URL" };
     private readonly Option<string[]> _keys = new("--api-key") { Description = "A key of which requests must bring one, also several times; also from NATIVESPEC_API_KEY, which no list of processes shows", HelpName = "KEY" };
     private readonly Option<string?> _name = new("--name") { Description = "The model's name in requests (default: its folder's)", HelpName = "NAME" };
-    private readonly Option<string?> _template = new("--chat-template") { Description = "A built-in chat template by name, or a file with one, where the model has none or another", HelpName = "NAME|FILE" };
+    private readonly Option<string?> _template = CommonOptions.ChatTemplate();
     private readonly Option<int?> _context = CommonOptions.Context("Most tokens of prompt and output together; by default the model's limit");
     private readonly Option<int?> _sequences = Count("--sequences", "Requests that are computed together (default 16)");
     private readonly Option<int?> _waiting = Count("--max-waiting", "Requests that wait beyond those; one more is answered 429 (default 1024)");
@@ -114,7 +114,7 @@ internal sealed class ServeCommand : Command, IHasExamples
             MaxWaiting = parsed.GetValue(_waiting) ?? defaults.MaxWaiting,
             KvTokens = parsed.GetValue(_kvTokens),
             PrefixCache = !parsed.GetValue(_noPrefixCache),
-            ChatTemplate = Template(parsed.GetValue(_template)),
+            ChatTemplate = CommonOptions.ReadChatTemplate(parsed.GetValue(_template), _terminal),
         }));
     }
 
@@ -137,12 +137,6 @@ internal sealed class ServeCommand : Command, IHasExamples
         options.FirstTokenTimeout = Seconds(parsed.GetValue(_firstToken), _firstToken.Name);
         options.DrainTimeout = Seconds(parsed.GetValue(_drain), _drain.Name) ?? options.DrainTimeout;
     }
-
-    /// <summary>A template's name, or the text of a file.</summary>
-    private static string? Template(string? given)
-        => given is null || Chat.ChatTemplates.BuiltInNames.Contains(given) ? given
-            : File.Exists(given) ? File.ReadAllText(given)
-            : throw new UsageException($"--chat-template is '{given}': no file, and none of {string.Join(", ", Chat.ChatTemplates.BuiltInNames)}");
 
     private static TimeSpan? Seconds(double? seconds, string option)
         => seconds is null ? null : seconds is >= 0 and <= 86_400 ? TimeSpan.FromSeconds(seconds.Value) : throw new UsageException($"{option} is {seconds}; expected 0 to 86400 seconds");

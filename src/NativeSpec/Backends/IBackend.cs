@@ -15,6 +15,9 @@ internal interface IBackend : IDisposable
     /// <summary>Bytes of the memory that models compute in: what this process may use of the machine's, or a device's own.</summary>
     long MemoryBytes => GC.GetGCMemoryInfo().TotalAvailableMemoryBytes;
 
+    /// <summary>Measures the bytes per second that it copies in a memory of its own, read and written ones alike; null where it computes in the host's.</summary>
+    double? MeasureCopying() => null;
+
     /// <summary>Bytes that a row of all layers takes in <see cref="AllocateKv"/>'s memory.</summary>
     /// <param name="shape">The extents, of one row.</param>
     long KvBytesPerRow(in KvShape shape) => shape.Length * sizeof(float);

@@ -1,3 +1,4 @@
+using System.Numerics.Tensors;
 using System.Runtime.InteropServices;
 
 namespace NativeSpec.Tensors;
@@ -82,6 +83,74 @@ public sealed unsafe class TensorView
     /// <summary>The bytes.</summary>
     /// <exception cref="OverflowException">The tensor is larger than a span can be (2 GiB).</exception>
     public ReadOnlySpan<byte> Bytes => new((void*)Data, checked((int)ByteLength));
+
+    /// <summary>The tensor for System.Numerics.Tensors, in place: shape as here, valid as long as this view is.</summary>
+    /// <typeparam name="T">The element type: float for F32, <see cref="Half"/> for F16, ushort for the bits of BF16 (<see cref="ToFloats"/> widens them), and so on; sbyte or byte for
+    /// 8-bit floats and booleans.</typeparam>
+    /// <exception cref="InvalidOperationException">The elements are not of that type, or packed.</exception>
+    public ReadOnlyTensorSpan<T> AsTensorSpan<T>()
+        where T : unmanaged
+    {
+        RequireStored();
+        if (!IsElement<T>(DType))
+        {
+            throw new InvalidOperationException($"tensor '{Name}' has elements of {DType}, which are no {typeof(T).Name}");
+        }
+
+        return new((T*)Data, checked((nint)ElementCount), Extents);
+    }
+
+    /// <summary>A copy of an F32, F16 or BF16 tensor in single precision, which holds all values of the three exactly.</summary>
+    /// <exception cref="InvalidOperationException">The elements are of another type, or packed.</exception>
+    /// <exception cref="OverflowException">They are more than an array can hold.</exception>
+    public Tensor<float> ToFloats()
+    {
+        RequireStored();
+        var floats = new float[checked((int)ElementCount)];
+        switch (DType)
+        {
+            case DType.F32:
+                MemoryMarshal.Cast<byte, float>(Bytes).CopyTo(floats);
+                break;
+            case DType.F16:
+                TensorPrimitives.ConvertToSingle(MemoryMarshal.Cast<byte, Half>(Bytes), floats);
+                break;
+            case DType.BF16:
+                // The upper half of a float's bits.
+                var bits = MemoryMarshal.Cast<float, uint>(floats.AsSpan());
+                TensorPrimitives.ConvertTruncating<ushort, uint>(MemoryMarshal.Cast<byte, ushort>(Bytes), bits);
+                TensorPrimitives.ShiftLeft<uint>(bits, 16, bits);
+                break;
+            default:
+                throw new InvalidOperationException($"tensor '{Name}' has elements of {DType}; expected F32, F16 or BF16");
+        }
+
+        return Tensor.Create(floats, Extents);
+    }
+
+    private nint[] Extents => Array.ConvertAll(_shape, extent => checked((nint)extent));
+
+    private static bool IsElement<T>(DType dtype) => dtype switch
+    {
+        DType.F64 => typeof(T) == typeof(double),
+        DType.F32 => typeof(T) == typeof(float),
+        DType.F16 => typeof(T) == typeof(Half),
+        DType.BF16 or DType.U16 => typeof(T) == typeof(ushort),
+        DType.I64 => typeof(T) == typeof(long),
+        DType.I32 => typeof(T) == typeof(int),
+        DType.I16 => typeof(T) == typeof(short),
+        DType.U64 => typeof(T) == typeof(ulong),
+        DType.U32 => typeof(T) == typeof(uint),
+        _ => typeof(T) == typeof(byte) || typeof(T) == typeof(sbyte),
+    };
+
+    private void RequireStored()
+    {
+        if (Format != WeightFormat.AsStored)
+        {
+            throw new InvalidOperationException($"tensor '{Name}' is packed ({Format}): its bytes are panels and no array of elements");
+        }
+    }
 
     /// <summary>For messages: <c>BF16 [32000, 2048]</c>.</summary>
     public override string ToString() => $"{(Format == WeightFormat.AsStored ? DType : Format)} [{string.Join(", ", _shape)}]";

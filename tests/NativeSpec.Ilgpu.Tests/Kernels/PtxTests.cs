@@ -2,7 +2,6 @@ using System.Diagnostics;
 using System.Reflection;
 using System.Text.RegularExpressions;
 using ILGPU;
-using ILGPU.Algorithms;
 using ILGPU.Backends.EntryPoints;
 using ILGPU.Backends.PTX;
 using ILGPU.Runtime.CPU;
@@ -39,10 +38,8 @@ public sealed partial class PtxTests
         Assert.That(Occurrences(text, "fma.rn.f32"), Is.EqualTo(64), "eight columns of eight rows");
         Assert.That(text, Does.Not.Contain("add.f32"));
         Assert.That(text, Does.Contain("ld.global.v4.f32"), "rows are read four numbers at once");
-        if (format is "F32Format" or "F16Format" or "BF16Format")
-        {
-            Assert.That(text, Does.Contain("ld.global.v4.b32"), "weights are read sixteen bytes at once");
-        }
+        Assert.That(Occurrences(text, "ld.global.v4.b32"), Is.EqualTo(format switch { "F32Format" => 2, "F16Format" or "BF16Format" => 1, _ => 0 }), "weights are read once for eight rows, sixteen bytes at a time");
+        Assert.That(Occurrences(text, "ld.global.b32"), Is.EqualTo(format switch { "Q8Format" => 2, "Q4Format" => 1, _ => 0 }), "or four, of which neighbouring threads read neighbouring ones");
     }
 
     [Test]
@@ -81,7 +78,11 @@ public sealed partial class PtxTests
             var said = process.StandardError.ReadToEnd() + process.StandardOutput.ReadToEnd();
             process.WaitForExit();
             Assert.That(process.ExitCode, Is.Zero, said);
-            Assert.That(said, Does.Contain("0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads"), "what inline PTX writes must end in registers");
+            Assert.That(said, Does.Contain("0 bytes spill stores, 0 bytes spill loads"));
+            if (name.StartsWith("MatMul", StringComparison.Ordinal))
+            {
+                Assert.That(said, Does.Contain("0 bytes stack frame"), "what inline PTX writes goes through memory in ILGPU's text; in products it must end in registers");
+            }
         }
         finally
         {

@@ -89,6 +89,9 @@ internal sealed unsafe class CudaBackend : IBackend
         return turn.MemoryInfo();
     }
 
+    /// <inheritdoc/>
+    double? IBackend.MeasureCopying() => MeasureCopying();
+
     /// <summary>Bytes that the device copies in a second, read and written ones alike: the yardstick of everything that reads weights.</summary>
     /// <param name="most">Bytes of the copy at most; an eighth of what is free otherwise.</param>
     public double MeasureCopying(long most = 1L << 28)

@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Text.Json;
 using NativeSpec.Chat.Templates;
 using NativeSpec.Tokenization;
@@ -10,6 +11,8 @@ internal sealed class ReplyProbe
 {
     private const string Question = "Question-1", Answer = "Answer-1", Thought = "Thought-1", Tool = "probe_tool";
     private const string PythonTag = "<|python_tag|>";
+
+    private static readonly SearchValues<char> NotInTags = SearchValues.Create(" \t\r\n\"'");
 
     private static readonly ReplyMarkers Think = new("<think>", "</think>"), Hermes = new("<tool_call>", "</tool_call>");
 
@@ -54,7 +57,7 @@ internal sealed class ReplyProbe
     /// and some take the arguments as text alone.</summary>
     public static CallTurnStyle FindStyle(ChatTemplates templates, ChatFormat format)
     {
-        var probe = new ReplyProbe(templates, format with { Tools = [ProbeTool] });
+        var probe = new ReplyProbe(templates, format);
         return CallTurnStyle.All.FirstOrDefault(style => probe.RenderCall(style) is not null);
     }
 
@@ -126,7 +129,7 @@ internal sealed class ReplyProbe
         }
 
         var tag = before[start..];
-        var isTag = tag.Length > 2 && tag[1] != '/' && !tag.ContainsAny(" \t\r\n\"'") && rendered.IsOfTemplate(from + start, from + before.Length);
+        var isTag = tag.Length > 2 && tag[1] != '/' && !tag.ContainsAny(NotInTags) && rendered.IsOfTemplate(from + start, from + before.Length);
         return isTag ? tag.ToString() : null;
     }
 

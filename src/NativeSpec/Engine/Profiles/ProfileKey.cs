@@ -35,7 +35,8 @@ internal static class ProfileKey
 
     private static string Hex(byte[] hash) => Convert.ToHexStringLower(hash.AsSpan(0, 12));
 
-    private static string Processor()
+    /// <summary>The processor, as its maker calls it.</summary>
+    internal static string Processor()
     {
         try
         {

@@ -13,6 +13,9 @@ namespace NativeSpec.Speculation.Planning;
 /// is sent away, and it is tried again when the rounds without it have paid, each with <see cref="DrafterAccount.Allowance"/> of its time. So over any time it costs at
 /// most that share and the one trial that is not paid yet. Rounds in which a draft reads what it has missed are not held against a trial, because they
 /// come once; where drafting is the arm that is ahead they count, because then they come with every request.</para>
+/// <para>Drafting is the better arm only with a lead, <see cref="LeastLead"/>: what a request's drafters cost before its first round and while other prompts are
+/// computed is in no comparison. And a trial of drafting that is far behind ends before its time (curtailed sampling): one round in which many requests draft in vain
+/// may take as long as five without.</para>
 /// <para><b>What is known of other numbers of requests.</b> The more requests share a round, the less a candidate brings. So a number of requests of which nothing is known
 /// begins without drafting where drafting has lost with fewer, and waits as long as if it had lost here.</para>
 /// </remarks>
@@ -27,6 +30,11 @@ internal sealed class SpeculationGate
     /// <summary>The most rounds between two trials of the rounds without drafting, which may be the better arm unseen.</summary>
     public const int LongestPause = 512;
 
+    /// <summary>How many times as fast as rounds without it drafting has to be to be preferred.</summary>
+    public const double LeastLead = 1.03;
+
+    private const int HopelessRounds = 2;      // after so many rounds of a trial it is over
+    private const double HopelessRate = 0.7;   // where drafting is slower than so many times the rounds without
     private const double GoodAcceptance = 0.9, LeastPromise = 1.05;
     private const int PromisedLevels = 4;
 
@@ -151,6 +159,12 @@ internal sealed class SpeculationGate
             }
 
             _rounds++;
+            var isHopeless = drafted && !(_drafts && _isSettled) && _drafting.IsFarBehind(_plain);
+            if (isHopeless && !tries)
+            {
+                _rounds = _pause; // of drafting, before anything is known of the rounds without it
+            }
+
             if (!tries && Tries)
             {
                 // The trial is about now: what this arm was long ago says little.
@@ -159,12 +173,12 @@ internal sealed class SpeculationGate
                 _rounds = _pause;
             }
 
-            if (_rounds < _pause + Trial || !tries)
+            if (!tries || (_rounds < _pause + Trial && !isHopeless))
             {
                 return;
             }
 
-            var drafts = !_plain.IsKnown || (_drafting.IsKnown && _drafting.Rate >= _plain.Rate);
+            var drafts = !_plain.IsKnown || (_drafting.IsKnown && _drafting.Rate >= LeastLead * _plain.Rate);
             if (!drafts)
             {
                 (_debt, _lost) = (Math.Max(_lost, 0), 0);
@@ -180,13 +194,19 @@ internal sealed class SpeculationGate
         private SteadyMean _plainSeconds;
         private SteadyMean _seconds;
 
+        private int _rounds;
+
         public readonly bool IsKnown => _seconds.IsKnown;
 
         /// <summary>How many times as fast as forward passes without drafting.</summary>
         public readonly double Rate => _plainSeconds.Value / Math.Max(_seconds.Value, double.Epsilon);
 
+        /// <summary>Whether drafting, which this is, need not be tried any longer.</summary>
+        public readonly bool IsFarBehind(in Arm plain) => _rounds >= HopelessRounds && Rate < HopelessRate * (plain.IsKnown ? plain.Rate : 1);
+
         public void Add(double plainSeconds, double seconds)
         {
+            _rounds++;
             _plainSeconds.Add(plainSeconds);
             _seconds.AddTime(seconds);
         }

@@ -15,6 +15,40 @@ public sealed class SpeculationGateTests
         Assert.That(written / 2000, Is.AtLeast(0.98 * Math.Max(gain, 1)));
     }
 
+    /// <summary>A round in which sixteen draft in vain takes five times as long as one without: four of them would cost two in a hundred of the next thousand.</summary>
+    [Test]
+    public void Opens_ATrialThatIsFarBehind_EndsBeforeItsTime([Values] bool atFirst)
+    {
+        var gate = new SpeculationGate();
+        var (drafted, later) = (0, 0);
+        for (var round = 0; round < (atFirst ? 100 : 2400); round++)
+        {
+            var drafts = gate.Opens(16);
+            gate.Observe(16, drafts, plainSeconds: 1, drafts ? 5 : 1);
+            drafted += drafts ? 1 : 0;
+            later += drafts && round > 100 ? 1 : 0;
+        }
+
+        Assert.That(atFirst ? drafted : later, Is.EqualTo(2));
+    }
+
+    /// <summary>What drafters cost outside of the rounds that are compared is not known: without a lead they are not asked.</summary>
+    [Test]
+    public void Opens_WithoutALead_DoesWithoutDrafting()
+    {
+        var gate = new SpeculationGate();
+        Write(gate, 16, 100, gain: 1.02);
+        var drafted = 0;
+        for (var round = 0; round < 2000; round++)
+        {
+            var drafts = gate.Opens(16);
+            gate.Observe(16, drafts, plainSeconds: 1, drafts ? 1 / 1.02 : 1);
+            drafted += drafts ? 1 : 0;
+        }
+
+        Assert.That(drafted, Is.LessThan(300));
+    }
+
     [Test]
     public void Opens_WhereDraftingBeginsToPay_Follows()
     {

@@ -17,6 +17,16 @@ internal static unsafe class CudaLibrary
     /// <summary>Why there is no driver to use, in one sentence; null where there is one.</summary>
     public static string? WhyMissing => Missing.Value.Length == 0 ? null : Missing.Value;
 
+    /// <summary>The CUDA version that the driver is for: <c>12.8</c>. There must be a driver.</summary>
+    public static string Version
+    {
+        get
+        {
+            int version;
+            return CudaMethods.DriverGetVersion(&version) == 0 ? FormattableString.Invariant($"{version / 1000}.{version % 1000 / 10}") : "unknown";
+        }
+    }
+
     /// <summary>Why a driver that is asked for now cannot be used; null where it can.</summary>
     public static string? WhyTooOld()
     {

@@ -4,7 +4,7 @@ using NativeSpec.Backends;
 using NativeSpec.Backends.Cuda;
 using NativeSpec.Model;
 
-namespace NativeSpec.Cli.Benchmarks;
+namespace NativeSpec.Cli.Benchmarks.Kernels;
 
 /// <summary>The kernels of whole forwards on a device, by its own events: each alone, launched as the forward does, and beside them the forward as one
 /// graph with its upload, its download and its wait.</summary>
@@ -67,11 +67,9 @@ internal sealed class DeviceKernels
     /// <summary>What the device copies, read and written bytes alike.</summary>
     public double CopiedGBPerSecond { get; }
 
-    public void Write(Utf8JsonWriter json, string shape)
+    /// <summary>Fields of the backend's object.</summary>
+    public void Write(Utf8JsonWriter json)
     {
-        json.WriteString("shape", shape);
-        json.WriteString("backend", _model.Backend.Description);
-        json.WriteNumber("context", _context);
         json.WriteMeasured("copied_gb_per_second", CopiedGBPerSecond);
         json.WriteStartArray("forwards");
         foreach (var (nodes, forward, kernels) in _forwards)

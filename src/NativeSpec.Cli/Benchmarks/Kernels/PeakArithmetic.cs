@@ -2,7 +2,7 @@ using System.Diagnostics;
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 
-namespace NativeSpec.Cli.Benchmarks;
+namespace NativeSpec.Cli.Benchmarks.Kernels;
 
 /// <summary>How many F32 multiply-adds some threads do per second on registers alone: the other roof of a kernel.</summary>
 internal sealed class PeakArithmetic(int threads)

@@ -2,17 +2,21 @@ using NativeSpec.Backends;
 using NativeSpec.Loading.Llama;
 using NativeSpec.Tensors;
 
-namespace NativeSpec.Cli.Benchmarks;
+namespace NativeSpec.Cli.Benchmarks.Kernels;
 
-/// <summary>One operation of a forward, on all layers of a model in turn, so that weights, keys and values come from memory as they do in a
-/// forward.</summary>
+/// <summary>One operation of a forward, on as many layers of a model as it has.</summary>
 /// <param name="Name">The operation.</param>
 /// <param name="Rows">Nodes.</param>
 /// <param name="Calls">Calls in a pass.</param>
 /// <param name="Bytes">What a call must read and write.</param>
 /// <param name="MultiplyAdds">What a call must compute; 0 where it hardly computes.</param>
-/// <param name="Run">A pass.</param>
-internal sealed record KernelCase(string Name, int Rows, int Calls, double Bytes, double MultiplyAdds, Action Run);
+/// <param name="Run">A pass over all layers in turn, so that weights, keys and values come from memory as they do in a forward.</param>
+/// <param name="RunWarm">A pass over the first layer again and again, so that a cache holds what fits into it.</param>
+internal sealed record KernelCase(string Name, int Rows, int Calls, double Bytes, double MultiplyAdds, Action Run, Action RunWarm)
+{
+    /// <summary>Floating-point operations of a call, a multiply-add being two, over the bytes that it must move.</summary>
+    public double Intensity => 2 * MultiplyAdds / Bytes;
+}
 
 /// <summary>The operations with the shapes that a model's forward has: what <c>bench kernels</c> and tests/NativeSpec.Benchmarks measure.</summary>
 internal sealed class KernelCases : IDisposable
@@ -25,6 +29,7 @@ internal sealed class KernelCases : IDisposable
     private readonly BackendKv _kv;
     private readonly RowBatch _batch;
     private readonly Dictionary<string, IForwardProgram> _programs = [];
+    private readonly Dictionary<string, string> _refused = [];
     private readonly int _context;
 
     /// <summary>Puts weights, a cache and activations on the model's backend.</summary>
@@ -61,8 +66,13 @@ internal sealed class KernelCases : IDisposable
         Array.Fill(_batch.Sin, 0.6f);
     }
 
-    /// <summary>All operations with so many nodes.</summary>
-    public IEnumerable<KernelCase> Of(int rows)
+    /// <summary>The operations that the backend does not compute alone, and why; known once <see cref="Of"/> has been run through.</summary>
+    public IReadOnlyDictionary<string, string> Refused => _refused;
+
+    /// <summary>All operations with so many nodes that the backend computes alone.</summary>
+    public IEnumerable<KernelCase> Of(int rows) => All(rows).OfType<KernelCase>();
+
+    private IEnumerable<KernelCase?> All(int rows)
     {
         var c = _model.Config;
         int layers = c.NumHiddenLayers, hidden = c.HiddenSize, inner = c.IntermediateSize;
@@ -80,6 +90,14 @@ internal sealed class KernelCases : IDisposable
             (plan, x, layer) => plan.Attend(x, Attention(layer)));
         yield return Case("rope", rows, layers, (kvRow * rows) + Floats(2.0 * rows * (query + key)), 2.0 * rows * (query + key), qkv,
             (plan, x, layer) => plan.RopeAppend(x, Attention(layer)));
+        yield return Case("rope, tree attention, matmul o", rows, layers,
+            (kvRow * (_context + (2.0 * rows))) + Floats(rows * ((2.0 * (query + key)) + (4.0 * query) + hidden)) + _model.Tensors.Layers[0].OProj.ByteLength,
+            (2 * seen * query) + (2.0 * rows * (query + key)) + ((double)rows * query * hidden), qkv,
+            (plan, x, layer) =>
+            {
+                plan.RopeAppend(x, Attention(layer));
+                plan.Project(plan.Attend(x, Attention(layer)), _o[layer]);
+            });
         yield return Case("rms norm", rows, layers, Floats(2.0 * rows * hidden), 2.0 * rows * hidden, hidden, (plan, x, _) => plan.Normalize(x, new RmsGain(_gain, 1e-5f)));
         yield return Case("embed", rows, layers, rows * hidden * 6.0, 0, hidden, (plan, _, _) => plan.Embed(_table));
         yield return Case("gather rows", rows, layers, Floats(2.0 * rows * hidden), 0, hidden, (plan, x, _) => plan.GatherLogitRows(x));
@@ -104,7 +122,7 @@ internal sealed class KernelCases : IDisposable
         Window = _model.Config.WindowOf(layer),
     };
 
-    private KernelCase Project(
+    private KernelCase? Project(
         string name, int rows, BackendWeight[] weights, Func<LlamaLayerTensors, TensorView[]> parts, RmsGain? norm = null, Epilogue epilogue = Epilogue.Store)
     {
         var (inputs, outputs) = (weights[0].InFeatures, weights[0].OutFeatures);
@@ -112,34 +130,56 @@ internal sealed class KernelCases : IDisposable
         return Case(name, rows, weights.Length, bytes, (double)rows * inputs * outputs, inputs, (plan, x, layer) => plan.Project(x, weights[layer], norm, epilogue));
     }
 
-    /// <summary>An operation on each layer in turn, as one program: a pass is a run.</summary>
-    private KernelCase Case(
+    private KernelCase? Case(
         string name, int rows, int calls, double bytes, double multiplyAdds, int width, Action<ForwardPlan, Rows, int> describe)
     {
-        if (!_programs.TryGetValue(name, out var program))
+        IForwardProgram cold, warm;
+        try
         {
-            var plan = new ForwardPlan(_batch.MaxRows, _batch.MaxRows);
-            var x = plan.Input(width);
-            for (var call = 0; call < calls; call++)
-            {
-                describe(plan, x, call);
-            }
-
-            program = _model.Backend.Compile(plan);
-            var noise = new Random(1);
-            for (var row = 0; row < _batch.MaxRows; row++)
-            {
-                program.Write(x, row, [.. Enumerable.Range(0, width).Select(_ => (float)noise.NextDouble() - 0.5f)]);
-            }
-
-            _programs.Add(name, program);
+            cold = Program(name, calls, width, describe);
+            warm = calls == 1 ? cold : Program(name + ", one layer", calls, width, (plan, x, _) => describe(plan, x, 0));
+        }
+        catch (ArgumentException e)
+        {
+            // A device may have an operation only as a part of a larger one.
+            _refused[name] = e.Message;
+            return null;
         }
 
-        return new KernelCase(name, rows, calls, bytes, multiplyAdds, () =>
+        return new KernelCase(name, rows, calls, bytes, multiplyAdds, () => Run(cold), () => Run(warm));
+
+        void Run(IForwardProgram program)
         {
             (_batch.Count, _batch.LogitCount) = (rows, rows);
             program.Run(_batch, _kv);
-        });
+        }
+    }
+
+    /// <summary>An operation some times over, as one program: a pass is a run.</summary>
+    private IForwardProgram Program(string name, int calls, int width, Action<ForwardPlan, Rows, int> describe)
+    {
+        if (_programs.TryGetValue(name, out var known))
+        {
+            return known;
+        }
+
+        var plan = new ForwardPlan(_batch.MaxRows, _batch.MaxRows);
+        var x = plan.Input(width);
+        for (var call = 0; call < calls; call++)
+        {
+            describe(plan, x, call);
+        }
+
+        var program = _model.Backend.Compile(plan);
+        _programs.Add(name, program);
+        program.Prepare(_kv, _batch);
+        var noise = new Random(1);
+        for (var row = 0; row < _batch.MaxRows; row++)
+        {
+            program.Write(x, row, [.. Enumerable.Range(0, width).Select(_ => (float)noise.NextDouble() - 0.5f)]);
+        }
+
+        return program;
     }
 
     private T Own<T>(T owned)
