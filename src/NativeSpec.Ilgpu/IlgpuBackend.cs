@@ -27,6 +27,9 @@ internal sealed class IlgpuBackend(IlgpuDevice device, bool ownsDevice, WeightFo
     /// <summary>The device.</summary>
     public IlgpuDevice Device => device;
 
+    /// <summary>Partial sums that a product has at once: 64 MiB, unless eight rows have more.</summary>
+    public long MostPartials { get; init; } = 1 << 24;
+
     /// <summary>Packs weights with the whole numbers and scales that the processor computes with.</summary>
     /// <exception cref="InvalidOperationException">The native library is not here.</exception>
     public NativeBackend Packer => _packer ??= NativeBackend.TryCreate(null, out var reason)
@@ -93,7 +96,7 @@ internal sealed class IlgpuBackend(IlgpuDevice device, bool ownsDevice, WeightFo
     }
 
     /// <inheritdoc/>
-    public IForwardProgram Compile(ForwardPlan plan) => new IlgpuProgram(plan, device);
+    public IForwardProgram Compile(ForwardPlan plan) => new IlgpuProgram(plan, device, MostPartials);
 
     /// <inheritdoc/>
     public void Dispose()

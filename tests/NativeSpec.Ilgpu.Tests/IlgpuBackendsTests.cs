@@ -1,6 +1,7 @@
 using System.Reflection;
 using NativeSpec.Backends;
 using NativeSpec.Engine;
+using NativeSpec.Tests;
 using NativeSpec.Tests.Engine;
 
 namespace NativeSpec.Ilgpu.Tests;
@@ -31,6 +32,14 @@ public sealed class IlgpuBackendsTests
             typeof(IlgpuBackends).GetMethods(BindingFlags.Public | BindingFlags.Static | BindingFlags.DeclaredOnly).Select(method => method.ReturnType),
             Is.EquivalentTo(new[] { typeof(IReadOnlyList<string>), typeof(BackendProvider) }));
         Assert.That(typeof(InferenceEngine).Assembly.GetReferencedAssemblies().Select(name => name.Name), Has.None.StartsWith("ILGPU"));
+    }
+
+    [Test]
+    public void Ilgpu_IsReferredToByItsOneProjectAlone()
+    {
+        var naming = new[] { "src", "tests", "samples" }.SelectMany(folder => Directory.GetFiles(Repository.Find(folder), "*.csproj", SearchOption.AllDirectories))
+            .Where(file => File.ReadAllText(file).Contains("PackageReference Include=\"ILGPU", StringComparison.OrdinalIgnoreCase)).Select(Path.GetFileName);
+        Assert.That(naming, Is.EqualTo(new[] { "NativeSpec.Ilgpu.csproj" }));
     }
 
     [Test]
