@@ -55,10 +55,19 @@ function Measure-Line($Line) {
     elseif ("$Line" -like 'skipped: *') { $script:counts.Skipped += 1 }
 }
 
-# The command for the runtime that is installed. What an earlier source was compiled to ahead of time is removed.
+# The identifier of this machine's system and processor, such as win-x64.
+function Get-Rid { (& dotnet --info | Select-String '^\s*RID:\s*(\S+)').Matches[0].Groups[1].Value }
+
+# The command for the runtime that is installed, with the code of its own assemblies compiled already (ReadyToRun): it starts in half of the time. The compiler for
+# that is a package, and where it does not restore the runtime compiles everything. What an earlier source was compiled to ahead of time is removed.
 function Publish-Command {
     Write-Host '== command'
-    Invoke-DotNet publish src/NativeSpec.Cli -c Release --verbosity minimal -o artifacts/bin
+    Remove-Item artifacts/bin -Recurse -Force -ErrorAction Ignore
+    & dotnet publish src/NativeSpec.Cli -c Release --verbosity minimal -r (Get-Rid) --self-contained false -p:PublishReadyToRun=true -o artifacts/bin
+    if ($LASTEXITCODE -ne 0) {
+        Write-Host 'it is not compiled ahead here (if that is because a package does not restore, only the start takes longer)'
+        Invoke-DotNet publish src/NativeSpec.Cli -c Release --verbosity minimal -o artifacts/bin
+    }
     Remove-Item artifacts/ahead -Recurse -Force -ErrorAction Ignore
     if ($OnWindows) {
         Set-Content artifacts/nativespec.cmd '@if exist "%~dp0ahead\NativeSpec.Cli.exe" ("%~dp0ahead\NativeSpec.Cli.exe" %*) else (dotnet "%~dp0bin\NativeSpec.Cli.dll" %*)'
@@ -75,16 +84,13 @@ exec dotnet "$here/bin/NativeSpec.Cli.dll" "$@"
     }
 }
 
-# The command compiled ahead of time, for this machine's processor: one program where a linker is, else for the runtime.
+# The command compiled ahead of time to one program, for this machine's processor, where a linker is.
 function Publish-Ahead {
-    $rid = (& dotnet --info | Select-String '^\s*RID:\s*(\S+)').Matches[0].Groups[1].Value
     Write-Host '== command, compiled ahead of time to one program (a minute or two)'
-    & dotnet publish src/NativeSpec.Cli -c Release --verbosity minimal -r $rid -p:PublishAot=true -p:IlcInstructionSet=native -o artifacts/ahead
+    & dotnet publish src/NativeSpec.Cli -c Release --verbosity minimal -r (Get-Rid) -p:PublishAot=true -p:IlcInstructionSet=native -o artifacts/ahead
     if ($LASTEXITCODE -eq 0) { return }
-    Write-Host "it does not link here: the runtime's own code serves (.NET's prerequisites of native AOT say what is missing)"
     Remove-Item artifacts/ahead -Recurse -Force -ErrorAction Ignore
-    Write-Host '== command, compiled ahead of time for the runtime'
-    Invoke-DotNet publish src/NativeSpec.Cli -c Release --verbosity minimal -r $rid --self-contained false -p:PublishReadyToRun=true -o artifacts/ahead
+    Write-Host "it does not link here (.NET's prerequisites of native AOT say what is missing): the command stays as build makes it"
 }
 
 function Invoke-NativeSpec([string[]] $Arguments) {
@@ -200,8 +206,8 @@ switch ($Verb) {
         Write-Host @'
 usage: ./build.ps1 [verb] [arguments]
   build              build everything and leave the command at artifacts/nativespec (the default)
-  publish            the same, then compile the command ahead of time: a linker makes it one program that starts in milliseconds; without a
-                     linker it is compiled ahead for the runtime (ReadyToRun). artifacts/nativespec starts it until the next build
+  publish            the same, then compile the command ahead of time, where a linker is, to one program that starts in milliseconds;
+                     artifacts/nativespec starts it until the next build
   test [--levels]    run all tests, those of the native kernels first; with --levels those of vectorised code again, with managed
                      kernels alone, without AVX-512 and without any vector instructions
                      other arguments go to the test programs, such as --filter Name~MatMul, and leave the native tests out

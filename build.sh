@@ -9,8 +9,8 @@ usage() {
     cat <<'TEXT'
 usage: ./build.sh [verb] [arguments]
   build              build everything and leave the command at artifacts/nativespec (the default)
-  publish            the same, then compile the command ahead of time: a linker makes it one program that starts in milliseconds; without a
-                     linker it is compiled ahead for the runtime (ReadyToRun). artifacts/nativespec starts it until the next build
+  publish            the same, then compile the command ahead of time, where a linker is, to one program that starts in milliseconds;
+                     artifacts/nativespec starts it until the next build
   test [--levels]    run all tests, those of the native kernels first; with --levels those of vectorised code again, with managed
                      kernels alone, without AVX-512 and without any vector instructions
                      other arguments go to the test programs, such as --filter Name~MatMul, and leave the native tests out
@@ -42,10 +42,19 @@ build() {
     echo "the command is artifacts/nativespec"
 }
 
-# The command for the runtime that is installed. What an earlier source was compiled to ahead of time is removed.
+# The identifier of this machine's system and processor, such as linux-x64.
+rid() { dotnet --info | awk '$1 == "RID:" { print $2 }'; }
+
+# The command for the runtime that is installed, with the code of its own assemblies compiled already (ReadyToRun): it starts in half of the time. The compiler for
+# that is a package, and where it does not restore the runtime compiles everything. What an earlier source was compiled to ahead of time is removed.
 publish() {
     echo "== command"
-    dotnet publish src/NativeSpec.Cli -c Release --verbosity minimal -o artifacts/bin
+    rm -rf artifacts/bin
+    if ! dotnet publish src/NativeSpec.Cli -c Release --verbosity minimal -r "$(rid)" --self-contained false -p:PublishReadyToRun=true -o artifacts/bin; then
+        echo "it is not compiled ahead here (if that is because a package does not restore, only the start takes longer)"
+        dotnet publish src/NativeSpec.Cli -c Release --verbosity minimal -o artifacts/bin
+    fi
+
     rm -rf artifacts/ahead
     cat > artifacts/nativespec <<'TEXT'
 #!/bin/sh
@@ -56,22 +65,14 @@ TEXT
     chmod +x artifacts/nativespec
 }
 
-# The command compiled ahead of time, for this machine's processor: one program where a linker is, else for the runtime.
+# The command compiled ahead of time to one program, for this machine's processor, where a linker is.
 publish_ahead() {
-    local rid
-    rid=$(dotnet --info | awk '$1 == "RID:" { print $2 }')
-    if command -v clang >/dev/null || command -v gcc >/dev/null; then
-        echo "== command, compiled ahead of time to one program (a minute or two)"
-        if dotnet publish src/NativeSpec.Cli -c Release --verbosity minimal -r "$rid" -p:PublishAot=true -p:IlcInstructionSet=native -o artifacts/ahead; then
-            return
-        fi
-
-        echo "it does not link here: the runtime's own code serves (.NET's prerequisites of native AOT say what is missing)"
-    fi
-
-    echo "== command, compiled ahead of time for the runtime"
-    rm -rf artifacts/ahead
-    dotnet publish src/NativeSpec.Cli -c Release --verbosity minimal -r "$rid" --self-contained false -p:PublishReadyToRun=true -o artifacts/ahead
+    command -v clang >/dev/null || command -v gcc >/dev/null || { echo "no linker here: the command stays as build makes it"; return; }
+    echo "== command, compiled ahead of time to one program (a minute or two)"
+    dotnet publish src/NativeSpec.Cli -c Release --verbosity minimal -r "$(rid)" -p:PublishAot=true -p:IlcInstructionSet=native -o artifacts/ahead || {
+        rm -rf artifacts/ahead
+        echo "it does not link here (.NET's prerequisites of native AOT say what is missing): the command stays as build makes it"
+    }
 }
 
 # Runs every test program once and adds what it counted to $results. With arguments it is a choice of tests, of which a program may have none.
@@ -155,7 +156,7 @@ case "$verb" in
     publish)
         build
         publish_ahead
-        echo "artifacts/nativespec starts $(ls artifacts/ahead/NativeSpec.Cli)" ;;
+        [ ! -x artifacts/ahead/NativeSpec.Cli ] || echo "artifacts/nativespec starts artifacts/ahead/NativeSpec.Cli" ;;
     test) run_tests "$@" ;;
     run)
         build_native

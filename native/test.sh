@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the native library into artifacts/runtimes/<rid>/native, and on Linux with an x86-64 processor the emulated CUDA driver into
-# artifacts/cuda-emulator, and runs their tests: plain, under the address and undefined-behaviour sanitizers, and the thread team under the
-# thread sanitizer; then the NEON level under qemu, where a cross compiler and qemu are installed.
+# artifacts/cuda-emulator, and runs their tests: plain, under the address and undefined-behaviour sanitizers, and the thread team and the CUDA
+# kernels' threads under the thread sanitizer; then the NEON level under qemu, where a cross compiler and qemu are installed.
 # With `build` as argument it only builds, and with `tools` it only says by its exit code whether it could: that takes cmake, ninja or make,
 # and a C++20 compiler.
 set -euo pipefail
@@ -38,7 +38,7 @@ configure_and_build() { # folder, target, further options of cmake
 
 run_tests() { # folder, further options of ctest
   echo "== native, $1"
-  ctest --test-dir "build/native-$1" --output-on-failure --no-tests=error "${@:2}"
+  ctest --test-dir "build/native-$1" --output-on-failure --no-tests=error --parallel "$(getconf _NPROCESSORS_ONLN)" "${@:2}"
 }
 
 keep() { # library, folder
@@ -73,8 +73,8 @@ run_tests plain
 configure_and_build address all -DNATIVESPEC_SANITIZE=address,undefined -DCMAKE_CXX_FLAGS_RELEASE=-O1
 run_tests address
 
-configure_and_build thread thread_team_test -DNATIVESPEC_SANITIZE=thread
-run_tests thread -R thread_team_test
+configure_and_build thread thread_checks -DNATIVESPEC_SANITIZE=thread -DCMAKE_CXX_FLAGS_RELEASE=-O1
+run_tests thread -R '^(thread_team_test|cuda_race_|cuda_mutant_)'
 
 if [ "$rid" = linux-arm64 ]; then
   exit 0 # the plain tests were those of NEON

@@ -37,6 +37,11 @@ void Store(uint64_t* barrier, BarrierState state) {
 }  // namespace
 
 void Deliver(const uint64_t* barrier) {
+#if defined(NS_FIBERS_UNDER_TSAN)
+  void* self = __tsan_get_current_fiber();
+  __tsan_switch_to_fiber(worker->tsan_copies, __tsan_switch_to_fiber_no_sync);
+  Take(barrier);
+#endif
   auto& bulk = worker->bulk;
   size_t kept = 0;
   for (size_t i = 0; i < bulk.size(); ++i) {
@@ -59,6 +64,10 @@ void Deliver(const uint64_t* barrier) {
     }
   }
   bulk.resize(kept);
+#if defined(NS_FIBERS_UNDER_TSAN)
+  GiveAway(barrier);
+  __tsan_switch_to_fiber(self, __tsan_switch_to_fiber_no_sync);
+#endif
 }
 
 void BarrierInit(uint64_t* barrier, int arrivals) {
@@ -76,6 +85,7 @@ void BarrierArrive(uint64_t* barrier, int32_t bytes) {
   }
   --state.pending;
   state.bytes += bytes;
+  GiveAway(barrier);
   Store(barrier, state);
 }
 
@@ -84,11 +94,12 @@ void BarrierWait(uint64_t* barrier, uint32_t parity) {
   while (Load(barrier).phase == parity) {
     Deliver(barrier);
     if (Load(barrier).phase != parity) {
-      return;
+      break;
     }
     worker->Current().waits_for = barrier;
     Block();
   }
+  Take(barrier);
 }
 
 void BulkCopy(void* shared, const void* global, uint32_t bytes, uint64_t* barrier) {
@@ -98,6 +109,7 @@ void BulkCopy(void* shared, const void* global, uint32_t bytes, uint64_t* barrie
     Fault("a bulk copy of less than whole pieces");
   }
   std::memset(shared, 0xff, bytes);
+  GiveAway(barrier);
   worker->bulk.push_back({shared, global, bytes, barrier, true, 0});
 }
 
@@ -115,6 +127,7 @@ void ArriveAfterPieces(uint64_t* barrier) {
     worker->bulk.push_back(piece);
   }
   pieces.clear();
+  GiveAway(barrier);
   worker->bulk.push_back({nullptr, nullptr, 0, barrier, true, 0});
 }
 

@@ -73,6 +73,9 @@ void SwitchTo(int thread, void** from, [[maybe_unused]] bool ends) {
     __sanitizer_start_switch_fiber(ends ? nullptr : fake, w.fibers[static_cast<size_t>(thread)].stack, kStackBytes);
   }
 #endif
+#if defined(NS_FIBERS_UNDER_TSAN)
+  __tsan_switch_to_fiber(thread < 0 ? w.main_tsan_thread : w.fibers[static_cast<size_t>(thread)].tsan_thread, __tsan_switch_to_fiber_no_sync);
+#endif
   void* to = thread < 0 ? w.main_stack_pointer : w.fibers[static_cast<size_t>(thread)].stack_pointer;
   if (thread >= 0) {
     w.current = thread;
@@ -102,7 +105,9 @@ void EndThread() {
       Wake(thread);
     }
     w.at_block_barrier.clear();
+    w.barrier ^= 1;
   }
+  GiveAway(&w.ends);
   const int next = Pick();
   if (next < 0 && w.live > 0) {
     Fault("all threads wait, after one has ended");
@@ -120,6 +125,7 @@ void FiberMain() {
     worker->main_stack_bytes = bytes;
   }
 #endif
+  Take(&worker->begins);
   (*worker->thread)();
   EndThread();
   __builtin_unreachable();
@@ -128,9 +134,20 @@ void FiberMain() {
 }  // namespace
 
 void RunBlock(Worker& w, int x, int y, int grid_x, int threads, uint8_t* shared, size_t shared_bytes) {
+#if defined(NS_FIBERS_UNDER_TSAN)
+  w.main_tsan_thread = __tsan_get_current_fiber();
+  w.tsan_copies = w.tsan_copies == nullptr ? __tsan_create_fiber(0) : w.tsan_copies;
+  for (int i = 0; i < threads; ++i) {
+    void*& its = w.fibers[static_cast<size_t>(i)].tsan_thread;
+    its = its == nullptr ? __tsan_create_fiber(0) : its;
+  }
+#endif
   std::memset(shared, 0xff, shared_bytes);  // not a number, whatever it is read as
+  GiveAway(&w.begins);
   w.bulk.clear();
+  w.bulk.reserve(1 << 10);  // what grows is moved, by whatever thread that is
   w.at_block_barrier.clear();
+  w.at_block_barrier.reserve(kMostThreads);
   w.live = threads;
   for (int i = 0; i < threads; ++i) {
     Fiber& fiber = w.fibers[static_cast<size_t>(i)];
@@ -160,6 +177,7 @@ void RunBlock(Worker& w, int x, int y, int grid_x, int threads, uint8_t* shared,
   w.current = w.schedule.order == Order::kDescending ? threads - 1 : 0;
   const int first = w.schedule.order == Order::kRandom ? Pick() : w.current;
   SwitchTo(first, &w.main_stack_pointer, false);
+  Take(&w.ends);
 }
 
 const Place& Here() { return worker->Current().place; }
@@ -181,15 +199,20 @@ void Block() {
 
 void SyncThreads() {
   Worker& w = *worker;
+  // Two by turns: who comes to the next barrier gives nothing to those that have not left this one yet.
+  char* barrier = &w.barriers[w.barrier];
+  GiveAway(barrier);
   w.at_block_barrier.push_back(w.current);
   if (static_cast<int>(w.at_block_barrier.size()) < w.live) {
     Block();
-    return;
+  } else {
+    for (const int thread : w.at_block_barrier) {
+      Wake(thread);
+    }
+    w.at_block_barrier.clear();
+    w.barrier ^= 1;
   }
-  for (const int thread : w.at_block_barrier) {
-    Wake(thread);
-  }
-  w.at_block_barrier.clear();
+  Take(barrier);
 }
 
 void EndProgram(const char* what) {

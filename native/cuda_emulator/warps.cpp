@@ -84,11 +84,15 @@ const uint8_t* Leave() {
   WarpMeeting& m = worker->warps[static_cast<size_t>(self / 32)];
   const int parity = m.generation & 1;
   m.arrived |= 1u << (self & 31);
+  GiveAway(m.in[parity]);
   if (m.arrived == ~0u) {
+    Take(m.in[parity]);
     Finish(m, self / 32);
+    GiveAway(m.out[parity]);
   } else {
     Block();
   }
+  Take(m.out[parity]);
   return m.out[parity][self & 31];
 }
 

@@ -17,7 +17,25 @@
 #endif
 #endif
 
+// Under the thread sanitizer each of a kernel's threads is one of its own, and what orders them on a part is all that orders them here: a barrier left
+// out is a race, whatever order they happen to run in. The emulator itself is not instrumented (native/tests/cuda/CMakeLists.txt); it says what it orders.
+#if defined(NS_FIBERS_UNDER_TSAN)
+#include <sanitizer/tsan_interface.h>
+#endif
+
 namespace nativespec::emulator {
+
+/// What was done before by who gives this away is seen by who takes it.
+inline void GiveAway([[maybe_unused]] const void* what) {
+#if defined(NS_FIBERS_UNDER_TSAN)
+  __tsan_release(const_cast<void*>(what));
+#endif
+}
+inline void Take([[maybe_unused]] const void* what) {
+#if defined(NS_FIBERS_UNDER_TSAN)
+  __tsan_acquire(const_cast<void*>(what));
+#endif
+}
 
 inline constexpr size_t kStackBytes = 256 << 10, kMostShared = 256 << 10;
 inline constexpr int kMostThreads = 1024;
@@ -43,6 +61,7 @@ struct Fiber {
   void* stack_pointer = nullptr;
   char* stack = nullptr;
   void* asan_stack = nullptr;
+  void* tsan_thread = nullptr;
   Place place{};
   std::vector<Copy> copies;  // of CopyAsync
   int copy_group = 0;
@@ -71,6 +90,10 @@ struct Worker {
   const void* main_stack = nullptr;
   size_t main_stack_bytes = 0;
   void* main_asan_stack = nullptr;
+  void *main_tsan_thread = nullptr, *tsan_copies = nullptr;  // what starts blocks, and what copies for them
+  char begins = 0, ends = 0;  // of blocks
+  char barriers[2] = {};      // of the block, by turns
+  int barrier = 0;            // the next of them
   const std::function<void()>* thread = nullptr;
   Schedule schedule;
   uint64_t random = 1;

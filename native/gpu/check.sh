@@ -52,7 +52,16 @@ step "drawn text, speculation on and off" same_text "--backend cuda --temperatur
 step "greedy text, with a draft model and Medusa heads" same_text "--backend cuda --temperature 0" "--speculate off" "--draft-model model/draft --medusa model/medusa"
 step "greedy text, as the processor writes it" same_text "--temperature 0 --speculate off" "--backend cuda" "--backend cpu"
 
+# A fault loses the context, so it has a process of its own, which must end with the driver's words.
+ends_with_the_fault() {
+  local said
+  said=$(./cuda_check ptx fault 2>&1) && { echo "the process ended as if nothing had been wrong"; return 1; }
+  [[ $said == *'illegal memory access'* ]] || { echo "$said"; return 1; }
+}
+step "a kernel that touches what it may not" ends_with_the_fault
+
 if [ $quick = 0 ]; then
+  step "rounds and prompts of a small model, by the engine" timeout 60 bin/NativeSpec.Cli bench forward --backend cuda --shape 110m --prefill 512
   for format in bf16 q8 q4; do
     step "times of an 8B shape, $format" timeout 100 ./cuda_check ptx bench $format
   done

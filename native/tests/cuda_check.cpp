@@ -1,6 +1,6 @@
 // Conformance and benchmark of the kernels by CUDA's driver: on a part, or on the emulated driver (NATIVESPEC_CUDA_LIBRARY). FOLDER has the PTX.
 //     cuda_check FOLDER conformance        cuda_check FOLDER small [KERNEL]        cuda_check FOLDER bench|kernels [bf16|q8|q4 ...]
-//     cuda_check FOLDER profile FORMAT ROWS CONTEXT
+//     cuda_check FOLDER profile FORMAT ROWS CONTEXT        cuda_check FOLDER fault: touches what it may not; the driver must say so
 #include <string>
 
 #include "cuda/bench.h"
@@ -26,6 +26,13 @@ void Run(const std::string& what, int count, char** arguments) {
     }
     return;
   }
+  if (what == "fault") {
+    const DeviceArray<int32_t> tokens(std::vector<int32_t>{0});
+    Launch(embed, 1, 1, 256, 0, EmbedArguments{nullptr, tokens.data(), nullptr, 4096, static_cast<int32_t>(Format::kF32), 1});
+    Finish();
+    std::printf("a kernel wrote to address 0, and nobody said so\n");
+    return;
+  }
   std::vector<Format> formats;
   for (int i = 3; i < (what == "profile" ? 4 : count); ++i) {
     const std::string name = arguments[i];
@@ -38,7 +45,7 @@ void Run(const std::string& what, int count, char** arguments) {
   if (what == "profile") {
     Profile(shape, formats[0], std::atoi(arguments[4]), std::atoi(arguments[5]));
   } else {
-    Bench(shape, formats, {128, 4096}, {1024, 8192, 32768}, what == "bench", 11);
+    Bench(shape, formats, {128, 4096}, {1024, 8192, 32768}, {128, 512}, what == "bench", 11);
   }
 }
 
@@ -48,8 +55,8 @@ void Run(const std::string& what, int count, char** arguments) {
 int main(int count, char** arguments) {
   using namespace nativespec::cuda;
   const std::string what = count > 2 ? arguments[2] : "";
-  if (what != "conformance" && what != "small" && what != "bench" && what != "kernels" && !(what == "profile" && count == 6)) {
-    std::printf("usage: cuda_check FOLDER conformance | small [KERNEL] | bench [FORMAT ...] | kernels [FORMAT ...] | profile FORMAT ROWS CONTEXT\n");
+  if (what != "conformance" && what != "small" && what != "bench" && what != "kernels" && what != "fault" && !(what == "profile" && count == 6)) {
+    std::printf("usage: cuda_check FOLDER conformance | small [KERNEL] | bench [FORMAT ...] | kernels [FORMAT ...] | profile FORMAT ROWS CONTEXT | fault\n");
     return 2;
   }
   const std::string device = Open(arguments[1]);

@@ -5,6 +5,7 @@ using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Diagnostics.HealthChecks;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Options;
 
 namespace NativeSpec.Extensions.AI;
@@ -93,5 +94,5 @@ public static class NativeSpecServices
     }
 
     private static EngineHost Create(IServiceProvider provider, string name) => new(
-        provider.GetRequiredService<IOptionsMonitor<NativeSpecOptions>>().Get(name), provider.GetRequiredService<ILogger<EngineHost>>(), provider.GetService<IHostApplicationLifetime>());
+        provider.GetRequiredService<IOptionsMonitor<NativeSpecOptions>>().Get(name), provider.GetService<ILogger<EngineHost>>() ?? NullLogger<EngineHost>.Instance, provider.GetService<IHostApplicationLifetime>());
 }

@@ -14,7 +14,15 @@ internal sealed class DeviceBuffer<T> : IDisposable
     {
         _device = device;
         device.Accelerator.Bind();
-        _memory = device.Accelerator.Allocate1D<T>(length);
+        try
+        {
+            _memory = device.Accelerator.Allocate1D<T>(length);
+        }
+        catch (AcceleratorException error)
+        {
+            throw new InvalidOperationException($"the device {device.Name} with {device.Memory:N0} bytes of memory has not {length * Interop.SizeOf<T>():N0} more: {error.Message}", error);
+        }
+
         _memory.MemSetToZero();
     }
 

@@ -20,8 +20,8 @@ internal sealed class DeviceRows(IlgpuDevice device, long rows, int width) : IDi
     /// <summary>All of them.</summary>
     public ArrayView<float> View => _memory.View;
 
-    /// <summary>All of them, four at a time.</summary>
-    public ArrayView<Float4> Fours => _memory.As<Float4>();
+    /// <summary>Those from a row on.</summary>
+    public ArrayView<float> From(int row) => View.SubView((long)row * Stride, View.Length - ((long)row * Stride));
 
     /// <summary>The least multiple that holds a number.</summary>
     public static long Whole(long number, int of) => (number + of - 1) / of * of;

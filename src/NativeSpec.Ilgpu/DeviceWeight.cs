@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using NativeSpec.Backends;
 using NativeSpec.Backends.Native;
 using NativeSpec.Ilgpu.Kernels;

@@ -1,4 +1,3 @@
-using ILGPU.Runtime;
 using NativeSpec.Backends;
 using NativeSpec.Backends.Native;
 using NativeSpec.Tensors;
@@ -27,6 +26,9 @@ internal sealed class IlgpuBackend(IlgpuDevice device, bool ownsDevice, WeightFo
 
     /// <summary>The device.</summary>
     public IlgpuDevice Device => device;
+
+    /// <summary>Partial sums that a product has at once: 64 MiB, unless eight rows have more.</summary>
+    public long MostPartials { get; init; } = 1 << 24;
 
     /// <summary>Packs weights with the whole numbers and scales that the processor computes with.</summary>
     /// <exception cref="InvalidOperationException">The native library is not here.</exception>
@@ -94,7 +96,7 @@ internal sealed class IlgpuBackend(IlgpuDevice device, bool ownsDevice, WeightFo
     }
 
     /// <inheritdoc/>
-    public IForwardProgram Compile(ForwardPlan plan) => new IlgpuProgram(plan, device);
+    public IForwardProgram Compile(ForwardPlan plan) => new IlgpuProgram(plan, device, MostPartials);
 
     /// <inheritdoc/>
     public void Dispose()

@@ -21,11 +21,17 @@ internal sealed class IlgpuProgram : IForwardProgram, IRowAnswers
     private readonly RowAnswers? _answers;
     private readonly Dictionary<Rows, float[]?[]> _here; // rows of kept values that have come to the host
     private readonly DeviceWeight[] _weights;
+    private readonly long _mostPartials;
     private AttentionRoom? _attention;
     private bool _disposed;
 
-    public IlgpuProgram(ForwardPlan plan, IlgpuDevice device)
+    /// <summary>Uploads the weights that the plan needs and allocates buffers.</summary>
+    /// <param name="plan">What is to be computed.</param>
+    /// <param name="device">Where.</param>
+    /// <param name="mostPartials">Partial sums that a product has at once, where eight rows have not more.</param>
+    public IlgpuProgram(ForwardPlan plan, IlgpuDevice device, long mostPartials)
     {
+        _mostPartials = mostPartials;
         (_plan, _device, _check, _layout) = (plan, device, new BatchCheck(plan), BufferLayout.Of(plan));
         _weights = [.. plan.Steps.Select(step => (step as ProjectStep)?.Weight ?? (step as EmbedStep)?.Table).OfType<DeviceWeight>().Distinct()];
         foreach (var step in plan.Steps)
@@ -41,11 +47,11 @@ internal sealed class IlgpuProgram : IForwardProgram, IRowAnswers
         _buffers = [.. _layout.Buffers.Select(buffer => new DeviceRows(device, BufferLayout.RowCount(plan, buffer), buffer.Width))];
         _normed = plan.Steps.OfType<ProjectStep>().Where(step => step.Norm is not null).Select(step => step.X.Width).Distinct().ToDictionary(width => width, width => new DeviceRows(device, plan.MaxRows, width));
         _squares = device.Allocate<float>(checked((long)plan.MaxRows * RmsNorm.Slices));
-        var products = plan.Steps.OfType<ProjectStep>().Select(step => (Weight: (DeviceWeight)step.Weight, Rows: DeviceRows.Whole(BufferLayout.RowCount(plan, step.X), MatMul.Rows))).ToArray();
-        _partials = device.Allocate<float>(products.Select(p => checked(p.Rows * p.Weight.Segments * p.Weight.Outputs)).DefaultIfEmpty(0).Max());
+        var products = plan.Steps.OfType<ProjectStep>().Select(step => (Weight: (DeviceWeight)step.Weight, Rows: RowsAtOnce((DeviceWeight)step.Weight, BufferLayout.RowCount(plan, step.X)))).ToArray();
+        _partials = device.Allocate<float>(products.Select(p => checked((long)p.Rows * p.Weight.Segments * p.Weight.Outputs)).DefaultIfEmpty(0).Max());
         if (products.Any(p => p.Weight.UsesTiles))
         {
-            _tileRows = device.Allocate<Word4>(products.Where(p => p.Weight.UsesTiles).Max(p => p.Rows / MatMul.Rows * p.Weight.Steps * MatMulTiles.Lanes));
+            _tileRows = device.Allocate<Word4>(products.Where(p => p.Weight.UsesTiles).Max(p => (long)p.Rows / MatMul.Rows * p.Weight.Steps * MatMulTiles.Lanes));
         }
 
         _round = new DeviceRound(device);
@@ -271,46 +277,55 @@ internal sealed class IlgpuProgram : IForwardProgram, IRowAnswers
             x = _normed[step.X.Width];
         }
 
-        var roundedRows = (int)DeviceRows.Whole(rows, MatMul.Rows);
-        if (weight.UsesTiles)
-        {
-            MultiplyTiles(weight, x, roundedRows);
-        }
-        else
-        {
-            Multiply(weight, x, roundedRows);
-        }
-
         var finish = step.Epilogue switch
         {
             Epilogue.SwiGlu => _device.Kernels.SwiGlu,
             Epilogue.AddSilu => _device.Kernels.AddSilu,
             _ => _device.Kernels.Finish,
         };
-        finish.Launch((long)rows * step.Into.Width, new Finish.Arguments
+        var most = RowsAtOnce(weight, rows);
+        for (var first = 0; first < rows; first += most)
         {
-            P = new PartialSums
+            var count = Math.Min(most, rows - first);
+            var whole = (int)DeviceRows.Whole(count, MatMul.Rows);
+            if (weight.UsesTiles)
             {
-                Partials = _partials.View,
-                Bias = weight.Bias?.View ?? _partials.View,
-                HasBias = weight.Bias is null ? 0 : 1,
-                Segments = weight.Segments,
-                Rows = roundedRows,
-                Outputs = weight.Outputs,
-                Multiplier = step.Multiplier,
-            },
-            Y = y.View,
-            Width = step.Into.Width,
-            Stride = y.Stride,
-            Adds = step.Epilogue == Epilogue.Add ? 1 : 0,
-        });
+                MultiplyTiles(weight, x, first, whole);
+            }
+            else
+            {
+                Multiply(weight, x, first, whole);
+            }
+
+            finish.Launch((long)count * step.Into.Width, new Finish.Arguments
+            {
+                P = new PartialSums
+                {
+                    Partials = _partials.View,
+                    Bias = weight.Bias?.View ?? _partials.View,
+                    HasBias = weight.Bias is null ? 0 : 1,
+                    Segments = weight.Segments,
+                    Rows = whole,
+                    Outputs = weight.Outputs,
+                    Multiplier = step.Multiplier,
+                },
+                Y = y.From(first),
+                Width = step.Into.Width,
+                Stride = y.Stride,
+                Adds = step.Epilogue == Epilogue.Add ? 1 : 0,
+            });
+        }
     }
 
-    private void Multiply(DeviceWeight weight, DeviceRows x, int rows)
+    /// <summary>Rows whose partial sums have room at once: whole eights. How many changes no bit, because no row looks at another.</summary>
+    private int RowsAtOnce(DeviceWeight weight, long rows)
+        => (int)Math.Clamp(_mostPartials / ((long)weight.Segments * weight.Outputs) / MatMul.Rows * MatMul.Rows, MatMul.Rows, DeviceRows.Whole(Math.Max(rows, 1), MatMul.Rows));
+
+    private void Multiply(DeviceWeight weight, DeviceRows x, int first, int rows)
         => _device.Kernels.Products[weight.Format].Launch((long)rows / MatMul.Rows * weight.Segments * weight.Outputs, new MatMul.Arguments
         {
             Weights = weight.Matrix(),
-            X = x.Fours,
+            X = x.From(first).Cast<Float4>(),
             Partials = _partials.View,
             StrideX = x.Stride / 4,
             SegmentChunks = weight.SegmentChunks,
@@ -319,10 +334,11 @@ internal sealed class IlgpuProgram : IForwardProgram, IRowAnswers
             Rows = rows,
         });
 
-    private void MultiplyTiles(DeviceWeight weight, DeviceRows x, int rows)
+    private void MultiplyTiles(DeviceWeight weight, DeviceRows x, int first, int rows)
     {
         var eights = (long)rows / MatMul.Rows;
-        _device.Kernels.PackTileRows.Launch(eights * weight.Steps * MatMulTiles.Lanes, new MatMulTiles.RowArguments { X = x.View, Packed = _tileRows!.View, Stride = x.Stride, Steps = weight.Steps });
+        _device.Kernels.PackTileRows.Launch(
+            eights * weight.Steps * MatMulTiles.Lanes, new MatMulTiles.RowArguments { X = x.From(first), Packed = _tileRows!.View, Stride = x.Stride, Steps = weight.Steps });
         _device.Kernels.Tiles.Launch(eights * weight.Segments * (weight.Outputs / MatMulTiles.Outputs) * MatMulTiles.Lanes, new MatMulTiles.Arguments
         {
             Weights = weight.Panels().As<Word4>(),

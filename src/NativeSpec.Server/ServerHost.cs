@@ -22,9 +22,12 @@ public static class ServerHost
     /// <param name="urls">Where to listen: <c>http://ADDRESS:PORT</c>. Port 0 takes one that is free.</param>
     /// <param name="configure">What callers may do; null for the defaults.</param>
     /// <param name="logging">Where to log; null for nowhere.</param>
+    /// <param name="warmUp">Whether a few short texts are written before the server is ready; null does so where code is compiled while it runs, and not where it was compiled ahead
+    /// of time.</param>
     /// <exception cref="ArgumentException">A URL or an option is wrong.</exception>
     public static WebApplication Create(
-        string modelPath, EngineOptions engine, IReadOnlyList<string> urls, Action<NativeSpecServerOptions>? configure = null, Action<ILoggingBuilder>? logging = null)
+        string modelPath, EngineOptions engine, IReadOnlyList<string> urls, Action<NativeSpecServerOptions>? configure = null, Action<ILoggingBuilder>? logging = null,
+        bool? warmUp = null)
     {
         ArgumentException.ThrowIfNullOrEmpty(modelPath);
         ArgumentNullException.ThrowIfNull(engine);
@@ -46,7 +49,7 @@ public static class ServerHost
         {
             model.ModelPath = modelPath;
             model.ModelId = engine.Name;
-            model.WarmUp = RuntimeFeature.IsDynamicCodeCompiled; // code that was compiled ahead of time is warm
+            model.WarmUp = warmUp ?? RuntimeFeature.IsDynamicCodeCompiled;
             model.ConfigureEngine(made => engine with { Name = made.Name, Logger = engine.Logger ?? made.Logger });
         });
         builder.Services.AddSingleton<IHostLifetime, SignalLifetime>();

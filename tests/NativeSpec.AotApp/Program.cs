@@ -1,10 +1,14 @@
 using System.Diagnostics;
 using System.Globalization;
+using Microsoft.Extensions.AI;
+using Microsoft.Extensions.Configuration;
+using Microsoft.Extensions.DependencyInjection;
 using NativeSpec.Engine;
+using NativeSpec.Extensions.AI;
 using NativeSpec.Speculation;
 
 // The library, trimmed and compiled ahead of time: loads a model with all kinds of drafters, warms up, writes a text with speculation and without,
-// keeps a profile and reads it again. Ends with 0 if all of that held, and says how long the first token took.
+// keeps a profile and reads it again, and chats. Ends with 0 if all of that held, and says how long the first token took.
 if (args is not [var model])
 {
     Console.Error.WriteLine("usage: NativeSpec.AotApp MODEL; models/doc-comments, with its draft and its heads");
@@ -46,11 +50,36 @@ try
         Require(File.GetLastWriteTimeUtc(file) == written, "the profile was read: nothing was measured again");
     }
 
+    await ChatAsync(model);
     return 0;
 }
 finally
 {
     Directory.Delete(profiles, recursive: true);
+}
+
+// The chat client out of a container: options bound from a configuration, a conversation with calls of tools and results of several kinds.
+static async Task ChatAsync(string model)
+{
+    var configuration = new ConfigurationManager
+    {
+        ["NativeSpec:ModelPath"] = model,
+        ["NativeSpec:MaxSequences"] = "2",
+        ["NativeSpec:WarmUp"] = "false",
+        ["NativeSpec:ChatTemplate"] = "{{ tools|tojson }}{{ messages|tojson }}",
+    };
+    var services = new ServiceCollection().AddSingleton<IConfiguration>(configuration);
+    services.AddNativeSpec().AddNativeSpecChatClient().UseFunctionInvocation();
+    await using var provider = services.BuildServiceProvider();
+    var tool = AIFunctionFactory.CreateDeclaration("f", "does it", AIJsonUtilities.CreateJsonSchema(typeof(int)));
+    var response = await provider.GetRequiredService<IChatClient>().GetResponseAsync(
+        [
+            new ChatMessage(ChatRole.User, "q"),
+            new ChatMessage(ChatRole.Assistant, [new FunctionCallContent("c", "f", new Dictionary<string, object?> { ["a"] = 1, ["b"] = "x", ["c"] = null })]),
+            new ChatMessage(ChatRole.Tool, [new FunctionResultContent("c", 1.5)]),
+        ],
+        new ChatOptions { Tools = [tool], MaxOutputTokens = 4, Temperature = 0 });
+    Require(response.Usage is { OutputTokenCount: 4, InputTokenCount: > 50 } && provider.GetRequiredService<EngineHost>().Options.MaxSequences == 2, "a container has a chat client with the options of the configuration");
 }
 
 static void Require(bool holds, string what)

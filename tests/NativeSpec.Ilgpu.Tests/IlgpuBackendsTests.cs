@@ -1,5 +1,7 @@
+using System.Reflection;
 using NativeSpec.Backends;
 using NativeSpec.Engine;
+using NativeSpec.Tests;
 using NativeSpec.Tests.Engine;
 
 namespace NativeSpec.Ilgpu.Tests;
@@ -19,6 +21,25 @@ public sealed class IlgpuBackendsTests
 
         Assert.That(result.Ids, Is.EqualTo((await managed.CompleteAsync([72, 101, 108], new() { MaxTokens = 12, Temperature = 0 })).Ids));
         Assert.That(engine.Backend, Does.StartWith("ilgpu: cpu, 2 threads, weights as stored"));
+    }
+
+    /// <summary>Nobody who refers to the package need know ILGPU.</summary>
+    [Test]
+    public void ThePackage_ShowsNoTypeOfIlgpu()
+    {
+        Assert.That(typeof(IlgpuBackends).Assembly.ExportedTypes, Is.EqualTo(new[] { typeof(IlgpuBackends) }));
+        Assert.That(
+            typeof(IlgpuBackends).GetMethods(BindingFlags.Public | BindingFlags.Static | BindingFlags.DeclaredOnly).Select(method => method.ReturnType),
+            Is.EquivalentTo(new[] { typeof(IReadOnlyList<string>), typeof(BackendProvider) }));
+        Assert.That(typeof(InferenceEngine).Assembly.GetReferencedAssemblies().Select(name => name.Name), Has.None.StartsWith("ILGPU"));
+    }
+
+    [Test]
+    public void Ilgpu_IsReferredToByItsOneProjectAlone()
+    {
+        var naming = new[] { "src", "tests", "samples" }.SelectMany(folder => Directory.GetFiles(Repository.Find(folder), "*.csproj", SearchOption.AllDirectories))
+            .Where(file => File.ReadAllText(file).Contains("PackageReference Include=\"ILGPU", StringComparison.OrdinalIgnoreCase)).Select(Path.GetFileName);
+        Assert.That(naming, Is.EqualTo(new[] { "NativeSpec.Ilgpu.csproj" }));
     }
 
     [Test]

@@ -1,5 +1,4 @@
 using ILGPU;
-using NativeSpec.Backends;
 using NativeSpec.Ilgpu.Kernels;
 using NativeSpec.Tests.Backends;
 using NativeSpec.Tests.Model;

@@ -20,9 +20,9 @@ public sealed class AccessTests
         });
         Assert.Multiple(async () =>
         {
-            foreach (var wrong in new[] { null, "first", "first key ", "third key", "\u00e9" })
+            foreach (var wrong in new[] { null, "first", "first key2", "third key" })
             {
-                var answer = await server.PostAsync("v1/chat/completions", Hello, wrong?.TrimEnd() == "first key" ? "first key\u0041" : wrong);
+                var answer = await server.PostAsync("v1/chat/completions", Hello, wrong);
                 Assert.That(answer.Status, Is.EqualTo(HttpStatusCode.Unauthorized), wrong);
                 Assert.That(answer.Json.GetProperty("error").GetProperty("code").GetString(), Is.EqualTo("invalid_api_key"), wrong);
             }

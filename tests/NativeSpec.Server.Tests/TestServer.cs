@@ -45,11 +45,11 @@ internal sealed class TestServer : IAsyncDisposable
         => StartAsync(Repository.Find("models", "doc-comments"), new EngineOptions(), configure);
 
     /// <summary>A server of a folder that is no model.</summary>
-    public static Task<TestServer> StartBrokenAsync() => StartAsync(Path.Combine(Path.GetTempPath(), "there is no such model"), new EngineOptions(), null, waits: false);
+    public static Task<TestServer> StartBrokenAsync() => StartAsync(Repository.Find("docs"), new EngineOptions(), null, waits: false);
 
     private static async Task<TestServer> StartAsync(string model, EngineOptions engine, Action<NativeSpecServerOptions>? configure, TestFolder? folder = null, bool waits = true)
     {
-        var app = ServerHost.Create(model, engine with { ChatTemplate = engine.ChatTemplate ?? "plain", Threads = 1 }, ["http://127.0.0.1:0"], configure);
+        var app = ServerHost.Create(model, engine with { ChatTemplate = engine.ChatTemplate ?? "plain", Threads = 1 }, ["http://127.0.0.1:0"], configure, warmUp: false);
         await app.StartAsync();
         var server = new TestServer(app, folder);
         try
@@ -90,6 +90,13 @@ internal sealed class TestServer : IAsyncDisposable
             .Where(line => line.StartsWith(name + '{', StringComparison.Ordinal) || line.StartsWith(name + ' ', StringComparison.Ordinal))
             .Where(line => words.All(word => line.Contains($"\"{word}\"", StringComparison.Ordinal)))
             .Sum(line => double.Parse(line.Split(' ')[^1], System.Globalization.CultureInfo.InvariantCulture));
+
+    /// <summary>Begins to stop the server, as SIGTERM does.</summary>
+    public Task BeginStop()
+    {
+        _app.Lifetime.StopApplication();
+        return _app.StopAsync();
+    }
 
     public async ValueTask DisposeAsync()
     {

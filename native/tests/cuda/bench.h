@@ -21,6 +21,36 @@ inline Rows RandomTree(int trunk, int nodes, const std::vector<int32_t>& pages, 
   return rows;
 }
 
+/// A prompt.
+inline Rows Prompt(int count, const std::vector<int32_t>& pages, int vocabulary) {
+  check::Random random(3);
+  Rows rows;
+  rows.BeginSequence(pages);
+  for (int i = 0; i < count; ++i) {
+    rows.Add(static_cast<int>(random.Below(vocabulary)), i, pages[static_cast<size_t>(i / kPageRows)] * kPageRows + i % kPageRows, i + 1, {});
+  }
+  return rows;
+}
+
+/// What a kernel costs that has nothing to do, within a graph.
+inline void BenchGaps(int repeats) {
+  DeviceArray<int32_t> zeros(4);
+  zeros.Fill(0);
+  constexpr int kKernels = 256;
+  auto nothing = [&] {
+    for (int i = 0; i < kKernels; ++i) {
+      Launch(move_kv_rows, 1, 1, 256, 0, MoveKvRowsArguments{reinterpret_cast<uint8_t* const*>(zeros.data()), zeros.data(), zeros.data(), zeros.data(), 1, 64});
+    }
+  };
+  std::printf("a kernel with nothing to do: %.2f us", Time(nothing, repeats) / kKernels);
+  if (HasDependentLaunch()) {
+    dependent_launch = true;
+    std::printf(", with dependent launch %.2f us", Time(nothing, repeats) / kKernels);
+    dependent_launch = false;
+  }
+  std::printf("\n");
+}
+
 /// Each kernel of a layer a few times, for a profiler.
 inline void Profile(const ModelShape& shape, Format format, int rows, int context) {
   std::vector<int32_t> pages;
@@ -33,7 +63,9 @@ inline void Profile(const ModelShape& shape, Format format, int rows, int contex
   Finish();
 }
 
-inline void Bench(const ModelShape& shape, const std::vector<Format>& formats, const std::vector<int>& contexts, const std::vector<int>& attention_contexts, bool forwards, int repeats) {
+inline void Bench(const ModelShape& shape, const std::vector<Format>& formats, const std::vector<int>& contexts, const std::vector<int>& attention_contexts, const std::vector<int>& prompts, bool forwards,
+                  int repeats) {
+  BenchGaps(repeats);
   const int most = std::max(*std::max_element(contexts.begin(), contexts.end()), *std::max_element(attention_contexts.begin(), attention_contexts.end())) + 64;
   std::vector<int32_t> pages;
   for (int page = 0; page <= most / kPageRows; ++page) {
@@ -41,7 +73,7 @@ inline void Bench(const ModelShape& shape, const std::vector<Format>& formats, c
   }
   const int layers = shape.layers;
   for (const Format format : formats) {
-    Forward forward(shape, format, static_cast<int>(pages.size()) + 1, most, 1);
+    Forward forward(shape, format, static_cast<int>(pages.size()) + 1, most, 1, *std::max_element(prompts.begin(), prompts.end()));
     const double bytes = static_cast<double>(forward.WeightBytes());
     std::printf("%s: %.3f GB of weights\n", Name(format), bytes / 1e9);
     auto each = [&](auto step) {
@@ -99,6 +131,12 @@ inline void Bench(const ModelShape& shape, const std::vector<Format>& formats, c
           std::printf(" fold %.2f\n", each([&](int) { forward.Fold(); }));
         }
       }
+      std::fflush(stdout);
+    }
+    for (const int rows : prompts) {
+      forward.Upload(Prompt(rows, pages, shape.vocabulary), rows);
+      const double us = Time([&] { forward.Run(); }, repeats);
+      std::printf("%s prompt of %d rows: %.3f ms, %.0f tokens/s, %.0f TFLOP/s of products\n", Name(format), rows, us / 1000, rows / us * 1e6, 2 * shape.Parameters() * rows / us / 1e6);
       std::fflush(stdout);
     }
   }

@@ -17,6 +17,6 @@ uint64_t NS_NAME(RunOnPart, NATIVESPEC_CUDA_EMULATOR)(int order, const std::stri
 #if NATIVESPEC_CUDA_EMULATOR == 90
 /// The benchmark runs; what it prints here are times of the emulator.
 void BenchOnPart90() {
-  nativespec::cuda::Bench({1, 64, 64, 2, 1, 32, 100}, {nativespec::cuda::Format::kQ4}, {40}, {300}, true, 1);
+  nativespec::cuda::Bench({1, 64, 64, 2, 1, 32, 100}, {nativespec::cuda::Format::kQ4}, {40}, {300}, {128}, true, 1);
 }
 #endif

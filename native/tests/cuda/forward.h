@@ -14,6 +14,8 @@ struct ModelShape {
   int layers, hidden, feed_forward, heads, kv_heads, head_width, vocabulary;
   int Width() const { return head_width <= 64 ? 64 : 128; }
   int Qkv() const { return (heads + 2 * kv_heads) * head_width; }
+  /// Of its matrices.
+  double Parameters() const { return static_cast<double>(hidden) * (static_cast<double>(layers) * (Qkv() + heads * head_width + 3.0 * feed_forward) + vocabulary); }
 };
 
 /// One round's rows, as the managed RowBatch has them.
@@ -47,8 +49,8 @@ struct Rows {
 class Forward {
  public:
   /// Random weights of about 1 / sqrt(width). The pool's last page takes what dead rows write.
-  Forward(const ModelShape& shape, Format format, int pages, int most_context, uint64_t seed)
-      : shape_(shape), format_(format), bf16_(Sizes(format).bf16), pages_(pages), units_(UnitOf(most_context - 1) + 1) {
+  Forward(const ModelShape& shape, Format format, int pages, int most_context, uint64_t seed, int most_rows = 64)
+      : shape_(shape), format_(format), bf16_(Sizes(format).bf16), pages_(pages), units_(UnitOf(most_context - 1) + 1), most_rows_(static_cast<size_t>(most_rows)) {
     check::Random random(seed);
     table_ = std::make_unique<DeviceArray<uint16_t>>(static_cast<size_t>(shape.vocabulary) * static_cast<size_t>(shape.hidden));
     std::vector<uint16_t> embeddings(std::min<size_t>(table_->size(), 1 << 20));
@@ -213,12 +215,11 @@ class Forward {
     return array;
   }
 
-  static constexpr size_t kMostRows = 64;
-
   ModelShape shape_;
   Format format_;
   bool bf16_;
   int pages_, units_, bucket_ = 8;
+  size_t most_rows_;
   std::unique_ptr<DeviceArray<uint16_t>> table_, q_;
   std::vector<std::unique_ptr<Weight>> qkv_, o_, gate_up_, down_;
   std::unique_ptr<Weight> head_;
@@ -261,13 +262,13 @@ inline std::unique_ptr<Weight> Forward::RandomWeight(check::Random& random, int 
 }
 
 inline void Forward::MakeBuffers() {
-  const size_t rows = kMostRows, hidden = static_cast<size_t>(shape_.hidden);
+  const size_t rows = most_rows_, hidden = static_cast<size_t>(shape_.hidden);
   const size_t widest = std::max<size_t>(hidden, static_cast<size_t>(shape_.Qkv()));
   x_ = Zeros<float>(rows * hidden);
   partials_ = Zeros<float>(rows * widest * 8);
-  packed_ = Zeros<uint8_t>(static_cast<size_t>(ActivationBytes(shape_.hidden, 8)));
-  attended_ = Zeros<uint8_t>(static_cast<size_t>(ActivationBytes(shape_.heads * shape_.head_width, 8)));
-  hidden_ = Zeros<uint8_t>(static_cast<size_t>(ActivationBytes(shape_.feed_forward, 8)));
+  packed_ = Zeros<uint8_t>(static_cast<size_t>(ActivationBytes(shape_.hidden, static_cast<int>(rows) / 8)));
+  attended_ = Zeros<uint8_t>(static_cast<size_t>(ActivationBytes(shape_.heads * shape_.head_width, static_cast<int>(rows) / 8)));
+  hidden_ = Zeros<uint8_t>(static_cast<size_t>(ActivationBytes(shape_.feed_forward, static_cast<int>(rows) / 8)));
   q_ = Zeros<uint16_t>(rows * static_cast<size_t>(shape_.heads * shape_.Width()));
   maxima_sums_ = std::make_unique<DeviceArray<Pair>>(static_cast<size_t>(units_) * rows * static_cast<size_t>(shape_.heads));
   weighted_ = std::make_unique<DeviceArray<float>>(static_cast<size_t>(units_) * rows * static_cast<size_t>(shape_.heads * shape_.Width()));

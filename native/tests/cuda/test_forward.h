@@ -12,7 +12,7 @@ inline void ForwardConformance(Format format, Digest& digest) {
   constexpr int kPages = 12;
   const std::vector<int32_t> pages = {3, 1, 7, 0};
   auto slot = [&](int position) { return pages[static_cast<size_t>(position / kPageRows)] * kPageRows + position % kPageRows; };
-  Forward forward(shape, format, kPages, 4 * kPageRows, 11);
+  Forward forward(shape, format, kPages, 4 * kPageRows, 11, 128);
   // A prompt of 70 tokens as a chain, eight and more at a time; then a tree on it.
   check::Random random(12);
   std::vector<int> tokens;
@@ -35,10 +35,12 @@ inline void ForwardConformance(Format format, Digest& digest) {
     return std::vector<float>(logits.begin() + static_cast<int64_t>(row) * vocabulary, logits.begin() + static_cast<int64_t>(row + 1) * vocabulary);
   };
   constexpr int kTrunk = 70;
+  std::vector<float> last;
   for (int from = 0; from < kTrunk; from += 32) {
     const int count = std::min(32, kTrunk - from);
-    chain(from, count, std::vector<int>(tokens.begin() + from, tokens.begin() + from + count), 32);
+    last = row_of(chain(from, count, std::vector<int>(tokens.begin() + from, tokens.begin() + from + count), 32), count - 1);
   }
+  CHECK_SAME(what + ", the prompt in one pass", row_of(chain(0, kTrunk, tokens, 128), kTrunk - 1), last);
   // Tokens of the tree by node; node 0 is the root.
   const int parents[] = {-1, 0, 0, 1, 1, 3, 2, 5, 4};
   constexpr int kNodes = 9;

@@ -13,7 +13,7 @@ namespace NativeSpec.Server.Access;
 /// it, what is thrown becomes an answer and each request is counted once.</summary>
 internal sealed partial class RequestGate : IDisposable
 {
-    /// <summary>What a request is counted as whose client has gone.</summary>
+    /// <summary>What a request is counted as whose client has gone, or has broken off what it sent.</summary>
     public const int ClientGone = 499;
 
     private readonly EngineHost _host;
@@ -49,9 +49,11 @@ internal sealed partial class RequestGate : IDisposable
             using var lease = _host.Enter();
             counted.Status = await answer(context, lease.Engine).ConfigureAwait(false);
         }
-        catch (Exception error) when (context.RequestAborted.IsCancellationRequested)
+        catch (Exception error) when (context.RequestAborted.IsCancellationRequested || error is IOException)
         {
+            // A body that breaks off may be noticed before the connection is.
             counted.Status = ClientGone;
+            context.Abort();
             LogGone(_logger, endpoint, error.Message);
         }
 #pragma warning disable CA1031 // Whatever it was, the caller gets an answer that says so.

@@ -113,8 +113,8 @@ public sealed record EngineOptions
     /// rounds them to BF16 where weights are BF16, and is faster on some processors.</summary>
     public string? NativeLevel { get; init; }
 
-    /// <summary>How matmul weights are held: as the checkpoint stores them, or packed to 8 or 4 bits while it is loaded, which only the native
-    /// backend computes with. A checkpoint that is packed already stays as it is.</summary>
+    /// <summary>How matmul weights are held: as the checkpoint stores them, or packed to 8 or 4 bits while it is loaded, which all but the managed
+    /// kernels compute with. A checkpoint that is packed already stays as it is.</summary>
     public WeightFormat Weights { get; init; }
 
     /// <summary>How keys and values are held. Null takes what each backend is best with: F32 on the processor, BF16 on a CUDA device, which has nothing else.

@@ -11,7 +11,7 @@ namespace NativeSpec.Model;
 /// x ← hidden;  for each block: x ← x + SiLU(A x + b);  logits ← W x;  the k most likely tokens and their probabilities
 /// </code></summary>
 /// <remarks>A head is a program of its own, because only as many are computed as are expected to pay. A weight is read once for all states; heads that
-/// share their vocabulary matrix are multiplied with it in one go. Allocates nothing once it is made.</remarks>
+/// share their vocabulary matrix are multiplied with it in one go. A device ranks tokens where the logits lie. Allocates nothing once it is made.</remarks>
 internal sealed class HeadsModel : IDisposable
 {
     /// <summary>Most hidden states at once.</summary>
@@ -41,26 +41,31 @@ internal sealed class HeadsModel : IDisposable
         _heads = new Head[heads.Heads.Count];
         for (var h = 0; h < _heads.Length; h++)
         {
-            var plan = new ForwardPlan(MaxStates, maxLogitRows: 0);
+            var plan = new ForwardPlan(MaxStates, shared ? 0 : MaxStates);
             var x = plan.Input(heads.HiddenSize);
             foreach (var block in heads.Heads[h].Blocks)
             {
                 plan.Project(x, Import(backend, block.Weight, block.Bias), epilogue: Epilogue.AddSilu, into: x);
             }
 
-            var features = shared ? x : plan.Keep(plan.Project(x, Import(backend, heads.Heads[h].Vocab ?? lmHead, null)));
-            _heads[h] = new Head(backend.Compile(plan), x, features);
+            var output = shared ? x : plan.Ask(plan.Project(plan.GatherLogitRows(x), Import(backend, heads.Heads[h].Vocab ?? lmHead, null)));
+            _heads[h] = new Head(backend.Compile(plan), x, output);
         }
 
         if (shared)
         {
-            var plan = new ForwardPlan(MaxStates * _heads.Length, maxLogitRows: 0);
+            var plan = new ForwardPlan(MaxStates * _heads.Length, MaxStates * _heads.Length);
             var features = plan.Input(heads.HiddenSize);
-            var logits = plan.Keep(plan.Project(features, Import(backend, heads.Heads[0].Vocab ?? lmHead, null)));
+            var logits = plan.Ask(plan.Project(plan.GatherLogitRows(features), Import(backend, heads.Heads[0].Vocab ?? lmHead, null)));
             _vocabulary = new Head(backend.Compile(plan), features, logits);
         }
 
         _batch = new RowBatch(MaxStates * _heads.Length, maxPages: 1, rotaryDim: 2);
+        for (var row = 0; row < _batch.MaxRows; row++)
+        {
+            _batch.LogitRows[row] = row; // all
+        }
+
         _rows = rows;
         TopK = Math.Min(topK, _rows);
         _weightOf = new float[_rows];
@@ -115,6 +120,7 @@ internal sealed class HeadsModel : IDisposable
         {
             var head = _heads[h];
             _batch.Count = states;
+            _batch.LogitCount = _vocabulary is null ? states : 0;
             head.Program.Run(_batch);
             for (var state = 0; state < states; state++)
             {
@@ -124,18 +130,18 @@ internal sealed class HeadsModel : IDisposable
                 }
                 else
                 {
-                    Rank(state, h, head.Program.Read(head.Output, state));
+                    Rank(state, h, head, state);
                 }
             }
         }
 
         if (_vocabulary is { } shared)
         {
-            _batch.Count = heads * states;
+            _batch.Count = _batch.LogitCount = heads * states;
             shared.Program.Run(_batch);
             for (var row = 0; row < heads * states; row++)
             {
-                Rank(row % states, row / states, shared.Program.Read(shared.Output, row));
+                Rank(row % states, row / states, shared, row);
             }
         }
     }
@@ -171,23 +177,46 @@ internal sealed class HeadsModel : IDisposable
 
     private int Place(int state, int head) => (state * Count) + head;
 
-    private void Rank(int state, int head, ReadOnlySpan<float> logits)
+    private void Rank(int state, int head, Head computed, int row)
     {
-        // The maximum is NaN if any logit is: then the head is broken, which costs its proposals and nothing else.
-        logits = logits[.._rows];
-        var (place, max) = (Place(state, head), TensorPrimitives.Max(logits));
-        _found[place] = 0;
-        if (!float.IsFinite(max))
-        {
-            return;
-        }
-
-        var tokens = _tokens.AsSpan(place * TopK, TopK);
-        _found[place] = TopTokens.SelectLikeliest(logits, max, _weightOf, tokens, _probabilities.AsSpan(place * TopK, TopK));
+        var place = Place(state, head);
+        Span<int> tokens = _tokens.AsSpan(place * TopK, TopK);
+        var probabilities = _probabilities.AsSpan(place * TopK, TopK);
+        // A device counts all rows of the matrix.
+        _found[place] = computed.Program is IRowAnswers answers && computed.Output.Width == _rows
+            ? Rank(answers, row, tokens, probabilities)
+            : Rank(computed.Program.Read(computed.Output, row)[.._rows], tokens, probabilities);
         for (var i = 0; i < _found[place] && _tokenMap is not null; i++)
         {
             tokens[i] = _tokenMap[tokens[i]];
         }
+    }
+
+    /// <summary>The most likely tokens and their probabilities; none where a logit is not a number: then the head is broken, which costs its proposals and
+    /// nothing else.</summary>
+    private int Rank(ReadOnlySpan<float> logits, Span<int> tokens, Span<float> probabilities)
+    {
+        var max = TensorPrimitives.Max(logits); // NaN if any is
+        return float.IsFinite(max) ? TopTokens.SelectLikeliest(logits, max, _weightOf, tokens, probabilities) : 0;
+    }
+
+    /// <summary>The same where the logits lie.</summary>
+    private static int Rank(IRowAnswers answers, int row, Span<int> tokens, Span<float> probabilities)
+    {
+        var summary = answers.Answer(row);
+        if (!float.IsFinite(summary.Highest))
+        {
+            return 0;
+        }
+
+        var (found, count) = (answers.Top(row, tokens, probabilities), 0);
+        while (count < found && probabilities[count] > float.NegativeInfinity)
+        {
+            probabilities[count] = (float)Math.Exp(probabilities[count] - summary.LogSum);
+            count++;
+        }
+
+        return count;
     }
 
     private sealed record Head(IForwardProgram Program, Rows Input, Rows Output);

@@ -4,10 +4,11 @@ using NativeSpec.Tensors;
 
 namespace NativeSpec.Tests.Backends;
 
-/// <summary>The ILGPU back end on its processor accelerator. All tests share one device, because a kernel takes longer to compile than to test.</summary>
+/// <summary>The ILGPU back end on its processor accelerator, or on the device that NATIVESPEC_ILGPU_DEVICE names. All tests share one device, because a kernel takes longer to compile than
+/// to test.</summary>
 public sealed partial class TestBackend
 {
-    private static readonly Lazy<IlgpuDevice> Device = new(() => IlgpuDevice.Open("cpu", threads: 2));
+    private static readonly Lazy<IlgpuDevice> Device = new(() => IlgpuDevice.Open(Environment.GetEnvironmentVariable("NATIVESPEC_ILGPU_DEVICE") ?? "cpu", threads: 2));
 
     /// <summary>With weights as they are, for <c>[TestFixtureSource]</c>.</summary>
     public static IEnumerable<TestBackend> All => [Of(WeightFormat.AsStored, KvFormat.F32)];
@@ -31,5 +32,5 @@ public sealed partial class TestBackend
     internal static IlgpuDevice SharedDevice => Device.Value;
 
     private static TestBackend Of(WeightFormat weights, KvFormat kv) => new(
-        $"ilgpu cpu {weights}{(kv == KvFormat.BF16 ? " BF16 keys and values" : "")}", 2, () => new IlgpuBackend(SharedDevice, ownsDevice: false, weights, kv));
+        $"ilgpu {SharedDevice.Name}{(SharedDevice.HasTensorCores ? ", tensor cores" : "")}, {weights}{(kv == KvFormat.BF16 ? " BF16 keys and values" : "")}", 2, () => new IlgpuBackend(SharedDevice, ownsDevice: false, weights, kv));
 }

@@ -20,7 +20,7 @@ public sealed partial class TestBackend
             {
                 foreach (var threads in new[] { 1, 3 })
                 {
-                    yield return new TestBackend($"cpu {level} {threads}", threads, () => CpuBackend.Create(new CpuOptions { Level = level, Threads = threads, SmallestChunk = SmallestChunk }));
+                    yield return Managed(level, threads);
                 }
             }
 
@@ -42,8 +42,10 @@ public sealed partial class TestBackend
             Native(new NativeOptions { Level = level, Threads = 2, Weights = WeightFormat.Q4, KvFormat = KvFormat.BF16 }),
         }));
 
-    /// <summary>Of those one for each level, with several threads: for what computes long, and says nothing of threads.</summary>
-    public static IEnumerable<TestBackend> Levels => All.Where(backend => backend.Threads > 1);
+    /// <summary>One for each level, with two threads: for what computes long and says nothing of threads, of which more than there are processors wait for one
+    /// another.</summary>
+    public static IEnumerable<TestBackend> Levels
+        => ManagedLevels.Select(level => Managed(level, 2)).Concat(NativeOptions.AvailableLevels.Select(level => Native(new NativeOptions { Level = level, Threads = 2 })));
 
     /// <summary>Backends that round keys and values to BF16, one of each level.</summary>
     public static IEnumerable<TestBackend> RoundedKv
@@ -61,6 +63,9 @@ public sealed partial class TestBackend
 
     private static IEnumerable<SimdLevel> ManagedLevels
         => AreOnlyBest ? [SimdLevels.Best] : SimdLevels.Available;
+
+    private static TestBackend Managed(SimdLevel level, int threads)
+        => new($"cpu {level} {threads}", threads, () => CpuBackend.Create(new CpuOptions { Level = level, Threads = threads, SmallestChunk = SmallestChunk }));
 
     private static TestBackend Native(NativeOptions options) => new(
         $"native {options.Level} {options.Weights} {options.Threads}{(options.KvFormat == KvFormat.BF16 ? " BF16 keys and values" : "")}",

@@ -117,6 +117,21 @@ public sealed class ChatTemplatesTests
     }
 
     [Test]
+    public void Render_CallsWithoutTools_AreGivenAsTheirOwnTemplateTakesThem()
+    {
+        // The default template takes arguments as text alone, the one for tools as an object.
+        Write("tokenizer_config.json", """
+            {"chat_template": [{"name": "default", "template": "{% for m in messages %}{{ m.content }}{% for c in m.tool_calls or [] %}{{ c.function.name }} {{ c.function.arguments.strip() }}{% endfor %}{% endfor %}"},
+                               {"name": "tool_use", "template": "{% for m in messages %}{% for c in m.tool_calls or [] %}{{ c.function.name }} {{ c.function.arguments.a }}{% endfor %}{% endfor %}"}]}
+            """);
+        var templates = ChatTemplates.Load(_folder.Path);
+        ChatTurn[] turns = [new("user", "q"), new("assistant", "") { ToolCalls = [new("f", JsonSerializer.SerializeToElement(new { a = 1 }), "c1")] }];
+
+        Assert.That(templates.Render(turns).Text, Is.EqualTo("""qf {"a":1}"""));
+        Assert.That(templates.Render(turns, new() { Tools = [JsonSerializer.SerializeToElement(new { type = "function" })] }).Text, Is.EqualTo("f 1"));
+    }
+
+    [Test]
     public async Task ChatAsync_AMarkerThatIsAControlToken_StandsInTheText()
     {
         using var probe = InferenceEngine.Load(_folder.Path, new() { ProfileDirectory = null, MaxContext = 256 });

@@ -5,7 +5,7 @@ using NativeSpec.Tests.Backends;
 
 namespace NativeSpec.Tests.Model;
 
-[TestFixtureSource(typeof(TestBackend), nameof(TestBackend.All))]
+[TestFixtureSource(typeof(TestBackend), nameof(TestBackend.Levels))]
 public sealed class LlamaModelTests(TestBackend backend)
 {
     [Test]

@@ -17,6 +17,7 @@ internal sealed class DrafterContractTests
     [
         new("lookup", () => new PromptLookupDrafter()),
         new("lookup, wide", () => new PromptLookupDrafter(new() { MinMatch = 1, MaxDraft = 40, MaxBranches = 16 })),
+        new("prediction", () => new PredictionDrafter([.. Enumerable.Range(0, 100).Select(i => i % 13)])),
         new("recycle", () => new TokenRecyclingDrafter()),
         new("recycle, wide", () => new TokenRecyclingDrafter(new() { K = 64, MaxDepth = 20 })),
         new("lookahead", () => new LookaheadDrafter()),

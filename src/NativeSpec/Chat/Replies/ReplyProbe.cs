@@ -57,7 +57,7 @@ internal sealed class ReplyProbe
     /// and some take the arguments as text alone.</summary>
     public static CallTurnStyle FindStyle(ChatTemplates templates, ChatFormat format)
     {
-        var probe = new ReplyProbe(templates, format with { Tools = [ProbeTool] });
+        var probe = new ReplyProbe(templates, format);
         return CallTurnStyle.All.FirstOrDefault(style => probe.RenderCall(style) is not null);
     }
 

@@ -195,7 +195,13 @@ public sealed class ReplyReader(ReplyForm form)
         // It breaks off, perhaps within a string that was never closed.
         var payload = _payload.ToString();
         var cut = _markers?.End is { } marker ? payload.IndexOf(marker, StringComparison.Ordinal) : -1;
-        return cut >= 0 ? EndCall(parts, payload[..cut], payload[(cut + _markers!.End!.Length)..], closing: null) : EndCall(parts, payload, "", closing: null);
+        if (cut < 0)
+        {
+            return EndCall(parts, payload, "", closing: null);
+        }
+
+        _payload.Length = cut + _markers!.End!.Length;
+        return EndCall(parts, payload[..cut], payload[_payload.Length..], closing: null);
     }
 
     private bool BeginCall(ReplyMarkers? markers, string opener, string rest)

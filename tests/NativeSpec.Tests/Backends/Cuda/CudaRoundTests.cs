@@ -48,6 +48,56 @@ public sealed class CudaRoundTests
         }
     }
 
+    /// <summary>A prompt is a pass of as many rows as there is a bucket for, and its products are several blocks of rows.</summary>
+    [Test]
+    public void Forward_APromptOf200Rows_IsOnePassWithTheBitsOfItsPieces()
+    {
+        using var weights = new SyntheticModel(TestConfigs.Tiny with { NumHiddenLayers = 2, IntermediateSize = 300 }, DType.BF16, 3);
+        using var backend = CudaEmulator.Create();
+        using var model = new LlamaModel(weights.Config, weights.Tensors, backend, new ForwardLimits(MaxRows: 300, MaxLogitRows: 4, MaxSequences: 1, 256));
+        using var cache = model.CreateCache(1024);
+        int[] prompt = [.. Enumerable.Range(0, 200).Select(i => i * 11 % 300)];
+        var forest = new Forest(1);
+
+        var uploads = CudaEmulator.Count("uploads");
+        var whole = Logits(prompt.Length);
+        Assert.That(CudaEmulator.Count("uploads") - uploads, Is.EqualTo(1));
+        Assert.That(Logits(50), Is.EqualTo(whole));
+        Assert.That(Logits(130), Is.EqualTo(whole), "of passes of 128 and less");
+
+        float[] Logits(int chunk)
+        {
+            using var sequence = cache.TryOpen(240)!;
+            foreach (var part in prompt.Chunk(chunk))
+            {
+                forest.Clear();
+                forest.Add(sequence, ModelRun.Chain(part), part.Length - 1);
+                model.Forward(forest);
+                sequence.CommitChain(part.Length);
+            }
+
+            return model.Logits(0).ToArray();
+        }
+    }
+
+    [Test]
+    public void NextPass_AnyRowsThatAreLeft_TakesAllAndFillsLittleUp()
+    {
+        foreach (var most in new[] { 64, 128, 256, 512 })
+        {
+            for (var rows = 1; rows < 1200; rows++)
+            {
+                for (var left = rows; left > 0;)
+                {
+                    var (taken, bucket) = CudaLayout.NextPass(left, most);
+                    Assert.That(taken > 0 && taken <= left && taken <= bucket && bucket <= most, $"{taken} of {left} in {bucket} of {most}");
+                    Assert.That(left <= CudaLayout.RoundRows ? taken == left : taken * 4 > bucket * 3, $"{taken} of {left} in {bucket} of {most}");
+                    left -= taken;
+                }
+            }
+        }
+    }
+
     [Test]
     public void Commit_MoreRowsThanAForwardTakesAlong_MovesThemAll()
     {

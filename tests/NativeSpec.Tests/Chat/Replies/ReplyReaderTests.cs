@@ -85,6 +85,49 @@ public sealed class ReplyReaderTests
         }
     }
 
+    [Test]
+    public void Read_RandomAnswers_GiveTheSamePartsHoweverTheyAreCut()
+    {
+        // Pieces of markers, JSON and text in any order: most are broken somewhere.
+        string[] words =
+        [
+            "<think>", "</think>", "<tool_call>", "</tool_call>", "[TOOL_CALLS]", "<|python_tag|>", "<tool_", "call>", "</th", "[TOOL", "<", "{\"name\": \"f\"", ", \"arguments\": {\"a\": ", "\"x\"", "}}", "}", "{", "[", "]",
+            "\"", "\\", "\n", " ", " \n ", "word", ";", ",", "{\"name\":\"f\",\"arguments\":{}}", "{\"name\":\"g\"}", "1", "é😀",
+        ];
+        var random = new Random(5);
+        for (var i = 0; i < 20_000; i++)
+        {
+            var answer = string.Concat(Enumerable.Range(0, random.Next(1, 14)).Select(_ => words[random.Next(words.Length)]));
+            var form = random.Next(3) switch { 0 => Any, 1 => InThought, _ => NoTools };
+            var whole = Reading.Of(form, answer);
+            List<string> pieces = [];
+            for (var at = 0; at < answer.Length;)
+            {
+                var length = Math.Min(random.Next(4), answer.Length - at);
+                pieces.Add(answer.Substring(at, length));
+                at += length;
+            }
+
+            Assert.That(Reading.Of(form, pieces), Is.EqualTo(whole), answer);
+            if (!whole.Any(part => part.StartsWith("call:", StringComparison.Ordinal) || part.StartsWith("fault:", StringComparison.Ordinal)))
+            {
+                // Without calls nothing but the tags of a thought and white space is lost.
+                Assert.That(Bare(string.Concat(whole.Select(part => part[(part.IndexOf(':', StringComparison.Ordinal) + 1)..]))), Is.EqualTo(Bare(WithoutThought(form, answer))), answer);
+            }
+        }
+
+        static string Bare(string text) => string.Concat(text.Where(c => !char.IsWhiteSpace(c)));
+
+        static string WithoutThought(ReplyForm form, string answer)
+        {
+            var rest = answer.TrimStart();
+            var opens = rest.StartsWith("<think>", StringComparison.Ordinal) && !form.BeginsInReasoning;
+            rest = opens ? rest["<think>".Length..] : rest;
+            var end = opens || form.BeginsInReasoning ? rest.IndexOf("</think>", StringComparison.Ordinal) : -1;
+            return end < 0 ? rest : rest.Remove(end, "</think>".Length);
+        }
+    }
+
     [TestCase("Hello <", "Hello")]
     [TestCase("Hello world", "Hello world")]
     [TestCase("a < b and {c}", "a < b and {c}")]

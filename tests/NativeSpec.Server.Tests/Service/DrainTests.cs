@@ -1,0 +1,126 @@
+using System.Diagnostics;
+using System.Net;
+using System.Net.Http.Json;
+using System.Text;
+using NativeSpec.Engine;
+using NativeSpec.Tests;
+using NativeSpec.Tests.Engine;
+
+namespace NativeSpec.Server.Tests.Service;
+
+/// <summary>A server that is told to end lets those end whom it has accepted.</summary>
+public sealed class DrainTests
+{
+    private const string Long = """{"messages":[{"role":"user","content":"hello"}],"max_tokens":200,"temperature":0,"stream":true}""";
+
+    [Test]
+    public async Task SigTerm_InAFlood_LosesNoneThatWasAccepted()
+    {
+        if (OperatingSystem.IsWindows())
+        {
+            Assert.Ignore("Windows has no SIGTERM");
+        }
+
+        using var folder = new TestFolder(poisoned: false);
+        var built = new DirectoryInfo(AppContext.BaseDirectory); // bin/CONFIGURATION/FRAMEWORK
+        var command = Repository.Find("src", "NativeSpec.Cli", "bin", built.Parent!.Name, built.Name, "NativeSpec.Cli.dll");
+        using var server = Process.Start(new ProcessStartInfo("dotnet", [command, "serve", "--model", folder.Path, "--chat-template", "plain", "--threads", "1", "--urls", "http://127.0.0.1:0"])
+        {
+            RedirectStandardOutput = true,
+            Environment = { ["NATIVESPEC_PROFILE_DIR"] = "" },
+        })!;
+        try
+        {
+            var line = await server.StandardOutput.ReadLineAsync().WaitAsync(TimeSpan.FromSeconds(60));
+            var url = line!.Split(' ').Single(word => word.StartsWith("http://", StringComparison.Ordinal));
+            using var http = new HttpClient(new SocketsHttpHandler { MaxConnectionsPerServer = 256 }) { BaseAddress = new Uri(url + "/") };
+
+            var accepted = await Task.WhenAll(Enumerable.Range(0, 24).Select(_ => SendAsync(http))); // headers are there, texts are being written
+            using var signal = Process.Start("kill", ["-TERM", server.Id.ToString(System.Globalization.CultureInfo.InvariantCulture)]);
+            await signal.WaitForExitAsync();
+            var whileDraining = await StatusAsync(http);
+            var texts = await Task.WhenAll(accepted.Select(response => response.Content.ReadAsStringAsync()));
+            await server.WaitForExitAsync().WaitAsync(TimeSpan.FromSeconds(30));
+
+            Assert.Multiple(() =>
+            {
+                Assert.That(accepted.Select(response => response.StatusCode), Is.All.EqualTo(HttpStatusCode.OK));
+                Assert.That(texts, Is.All.Contain("\"finish_reason\":\"length\"").And.EndWith("data: [DONE]\n\n"));
+                Assert.That(whileDraining, Is.Null.Or.EqualTo(HttpStatusCode.OK).Or.EqualTo(HttpStatusCode.ServiceUnavailable), "before, while or after it drains");
+                Assert.That(server.ExitCode, Is.Zero);
+            });
+        }
+        finally
+        {
+            if (!server.HasExited)
+            {
+                server.Kill();
+            }
+        }
+    }
+
+    [Test]
+    public async Task WhileItDrains_NewRequestsAre503_AndTheRunningOneEnds()
+    {
+        using ManualResetEventSlim go = new();
+        var server = await TestServer.StartTinyAsync(new EngineOptions { Drafters = [new CallbackDrafter { OnPropose = () => go.Wait(TimeSpan.FromSeconds(20)) }] });
+        using var running = await SendAsync(server.Http);
+        var stopping = server.BeginStop();
+        Assert.That(async () => (await server.GetAsync("health/ready")).Status, Is.EqualTo(HttpStatusCode.ServiceUnavailable).After(5000, 20));
+        var refused = await server.ChatAsync("");
+        var live = await server.GetAsync("health/live");
+        go.Set();
+        var text = await running.Content.ReadAsStringAsync();
+        await stopping;
+        await server.DisposeAsync();
+
+        Assert.Multiple(() =>
+        {
+            Assert.That(refused.Status, Is.EqualTo(HttpStatusCode.ServiceUnavailable));
+            Assert.That(refused.RetryAfter, Is.EqualTo("1"));
+            Assert.That(refused.Json.GetProperty("error").GetProperty("code").GetString(), Is.EqualTo("draining"));
+            Assert.That(live.Status, Is.EqualTo(HttpStatusCode.OK));
+            Assert.That(text, Does.EndWith("data: [DONE]\n\n").And.Contain("\"finish_reason\":\"length\""));
+        });
+    }
+
+    [Test]
+    public async Task WhoTakesLongerThanTheDrainMay_IsToldSo()
+    {
+        using ManualResetEventSlim go = new();
+        var rounds = 0;
+        var drafter = new CallbackDrafter
+        {
+            OnPropose = () =>
+            {
+                if (++rounds > 2)
+                {
+                    go.Wait(TimeSpan.FromMilliseconds(40));
+                }
+            },
+        };
+        var server = await TestServer.StartTinyAsync(new EngineOptions { Drafters = [drafter] }, options => options.DrainTimeout = TimeSpan.FromMilliseconds(100));
+        using var running = await SendAsync(server.Http); // 200 rounds of 40 ms
+        var stopping = server.BeginStop();
+        var text = await running.Content.ReadAsStringAsync();
+        await stopping;
+        await server.DisposeAsync();
+        Assert.That(text, Does.Contain("\"finish_reason\":\"error\"").And.Contain("\"code\":\"draining\"").And.EndWith("data: [DONE]\n\n"));
+    }
+
+    private static Task<HttpResponseMessage> SendAsync(HttpClient http)
+        => http.SendAsync(new HttpRequestMessage(HttpMethod.Post, "v1/chat/completions") { Content = new StringContent(Long, Encoding.UTF8, "application/json") }, HttpCompletionOption.ResponseHeadersRead);
+
+    private static async Task<HttpStatusCode?> StatusAsync(HttpClient http)
+    {
+        try
+        {
+            using var response = await http.PostAsJsonAsync("v1/chat/completions", new { messages = new[] { new { role = "user", content = "hello" } }, max_tokens = 1 });
+            return response.StatusCode;
+        }
+        catch (HttpRequestException)
+        {
+            return null; // it listens no more
+        }
+    }
+}
