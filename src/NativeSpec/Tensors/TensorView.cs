@@ -84,7 +84,7 @@ public sealed unsafe class TensorView
     /// <exception cref="OverflowException">The tensor is larger than a span can be (2 GiB).</exception>
     public ReadOnlySpan<byte> Bytes => new((void*)Data, checked((int)ByteLength));
 
-    /// <summary>The tensor for System.Numerics.Tensors, in place: shape as here, valid as long as this view is.</summary>
+    /// <summary>The tensor for System.Numerics.Tensors, in place: shape as here (a scalar is [1]), valid as long as this view is.</summary>
     /// <typeparam name="T">The element type: float for F32, <see cref="Half"/> for F16, ushort for the bits of BF16 (<see cref="ToFloats"/> widens them), and so on; sbyte or byte for
     /// 8-bit floats and booleans.</typeparam>
     /// <exception cref="InvalidOperationException">The elements are not of that type, or packed.</exception>
@@ -128,7 +128,7 @@ public sealed unsafe class TensorView
         return Tensor.Create(floats, Extents);
     }
 
-    private nint[] Extents => Array.ConvertAll(_shape, extent => checked((nint)extent));
+    private nint[] Extents => _shape.Length == 0 ? [1] : Array.ConvertAll(_shape, extent => checked((nint)extent));
 
     private static bool IsElement<T>(DType dtype) => dtype switch
     {

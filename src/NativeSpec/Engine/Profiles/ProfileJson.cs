@@ -14,12 +14,11 @@ namespace NativeSpec.Engine.Profiles;
 ///   "acceptance": { "lookup": [[cell, right, all], …] }, "mixer": { "lookup": [1, 0.9, …] },
 ///   "tuning": { "draft /models/small": { "name": "draft", "pays": true, "depth": 4, "width": 1, "speed_up": 1.3, "rounds": 812, "measured": "…" } } }
 /// </code></summary>
+/// <remarks>It is read by hand: every start of the command reads one, and what the serializer needs to read it is an eighth of all code that such a start compiles.</remarks>
 [JsonSourceGenerationOptions(
+    GenerationMode = JsonSourceGenerationMode.Serialization,
     PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower,
     DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull,
-    RespectNullableAnnotations = true,
-    RespectRequiredConstructorParameters = true,
-    AllowDuplicateProperties = false,
     WriteIndented = true)]
 [JsonSerializable(typeof(ProfileContent))]
 internal sealed partial class ProfileJson : JsonSerializerContext
@@ -50,9 +49,9 @@ internal sealed partial class ProfileJson : JsonSerializerContext
                 throw new ModelFormatException(file, $"is no profile of version {Version}; have the machine measured again");
             }
 
-            content = document.RootElement.Deserialize(Default.ProfileContent)!; // the root is an object
+            content = Parse(document.RootElement);
         }
-        catch (Exception error) when (error is JsonException or InvalidOperationException)
+        catch (Exception error) when (error is JsonException or InvalidOperationException or FormatException)
         {
             throw new ModelFormatException(file, $"is no profile: {error.Message}", error);
         }
@@ -73,6 +72,84 @@ internal sealed partial class ProfileJson : JsonSerializerContext
         }
     }
 
+    private static ProfileContent Parse(JsonElement root)
+    {
+        var content = Profiles.ProfileContent.Empty(Text(root, "key")) with
+        {
+            Saved = Member(root, "saved").GetDateTimeOffset(),
+            Cost = root.TryGetProperty("cost", out var cost) ? ParseCost(cost) : null,
+        };
+        foreach (var drafter in Member(root, "acceptance").EnumerateObject())
+        {
+            var cells = new double[drafter.Value.GetArrayLength()][];
+            for (var i = 0; i < cells.Length; i++)
+            {
+                cells[i] = Numbers(drafter.Value[i]);
+            }
+
+            content.Acceptance[drafter.Name] = cells;
+        }
+
+        foreach (var drafter in Member(root, "mixer").EnumerateObject())
+        {
+            content.Mixer[drafter.Name] = Numbers(drafter.Value);
+        }
+
+        foreach (var drafter in Member(root, "tuning").EnumerateObject())
+        {
+            content.Tuning[drafter.Name] = ParseTuning(drafter.Value);
+        }
+
+        return content;
+    }
+
+    private static ProfileCost ParseCost(JsonElement cost) => new(
+        Member(cost, "max_nodes").GetInt32(),
+        Member(cost, "max_context").GetInt32(),
+        WholeNumbers(Member(cost, "nodes")),
+        WholeNumbers(Member(cost, "contexts")),
+        Numbers(Member(cost, "seconds")),
+        Numbers(Member(cost, "spread")),
+        Member(cost, "measured").GetDateTimeOffset(),
+        Member(cost, "rounds").GetInt64());
+
+    private static DrafterTuning ParseTuning(JsonElement tuning)
+        => new(Text(tuning, "name"), Member(tuning, "pays").GetBoolean(), OptionalInteger(tuning, "depth"), OptionalInteger(tuning, "width"))
+        {
+            SpeedUp = Member(tuning, "speed_up").GetDouble(),
+            Rounds = Member(tuning, "rounds").GetInt32(),
+            Measured = Member(tuning, "measured").GetDateTimeOffset(),
+        };
+
+    private static JsonElement Member(JsonElement element, string name)
+        => element.TryGetProperty(name, out var value) ? value : throw new JsonException($"'{name}' is missing");
+
+    private static string Text(JsonElement element, string name) => Member(element, name).GetString() ?? throw new JsonException($"'{name}' is null");
+
+    private static int? OptionalInteger(JsonElement element, string name) => element.TryGetProperty(name, out var value) ? value.GetInt32() : null;
+
+    private static int[] WholeNumbers(JsonElement array)
+    {
+        var values = new int[array.GetArrayLength()];
+        for (var i = 0; i < values.Length; i++)
+        {
+            values[i] = array[i].GetInt32();
+        }
+
+        return values;
+    }
+
+    private static double[] Numbers(JsonElement array)
+    {
+        var values = new double[array.GetArrayLength()];
+        for (var i = 0; i < values.Length; i++)
+        {
+            values[i] = array[i].GetDouble();
+        }
+
+        return values;
+    }
+
     /// <summary>What is wrong with a profile's numbers; null where nothing is.</summary>
     private static string? Fault(ProfileContent content)
     {
@@ -86,28 +163,73 @@ internal sealed partial class ProfileJson : JsonSerializerContext
             return $"it has more than {MaxDrafters} drafters";
         }
 
-        return content.Acceptance.FirstOrDefault(drafter => drafter.Value is null || !drafter.Value.All(IsCell)).Key is { } acceptance ? $"acceptance of '{acceptance}'"
-            : content.Mixer.FirstOrDefault(drafter => !IsMixer(drafter.Value)).Key is { } mixer ? $"mixer of '{mixer}'"
-            : content.Tuning.FirstOrDefault(drafter => !IsTuning(drafter.Value)).Key is { } tuning ? $"tuning of '{tuning}'"
-            : null;
+        foreach (var (drafter, cells) in content.Acceptance)
+        {
+            if (!Array.TrueForAll(cells, IsCell))
+            {
+                return $"acceptance of '{drafter}'";
+            }
+        }
+
+        foreach (var (drafter, weights) in content.Mixer)
+        {
+            if (weights.Length != LogisticMixer.WeightsPerDrafter || !AllWithin(weights, -MaxWeight, MaxWeight))
+            {
+                return $"mixer of '{drafter}'";
+            }
+        }
+
+        foreach (var (drafter, tuning) in content.Tuning)
+        {
+            if (!IsTuning(tuning))
+            {
+                return $"tuning of '{drafter}'";
+            }
+        }
+
+        return null;
     }
 
     private static bool IsCurve(ProfileCost cost)
         => cost.Seconds.Length <= MaxPoints && cost.Nodes.Length > 0 && cost.Contexts.Length > 0
             && (long)cost.Nodes.Length * cost.Contexts.Length == cost.Seconds.Length && cost.Spread.Length == cost.Seconds.Length
-            && cost.Contexts.Select((n, i) => i == 0 ? n >= 0 : n > cost.Contexts[i - 1]).All(ascends => ascends)
-            && cost.Nodes.Select((n, i) => i == 0 ? n == 1 : n > cost.Nodes[i - 1]).All(ascends => ascends)
-            && cost.Seconds.All(s => s > 0 && double.IsFinite(s)) && cost.Spread.All(s => s is >= 0 and <= 1);
+            && cost.Nodes[0] == 1 && Ascend(cost.Nodes) && cost.Contexts[0] >= 0 && Ascend(cost.Contexts)
+            && AllWithin(cost.Seconds, double.Epsilon, double.MaxValue) && AllWithin(cost.Spread, 0, 1);
 
-    private static bool IsCell(double[]? cell)
+    private static bool Ascend(int[] values)
+    {
+        for (var i = 1; i < values.Length; i++)
+        {
+            if (values[i] <= values[i - 1])
+            {
+                return false;
+            }
+        }
+
+        return true;
+    }
+
+    /// <summary>Whether all values lie between two, and so are numbers.</summary>
+    private static bool AllWithin(double[] values, double least, double most)
+    {
+        foreach (var value in values)
+        {
+            if (!(value >= least && value <= most))
+            {
+                return false;
+            }
+        }
+
+        return true;
+    }
+
+    private static bool IsCell(double[] cell)
         => cell is [var number, var right, var all] && number >= 0 && number < AcceptanceEstimates.CountsPerDrafter && number == Math.Floor(number)
             && right >= 0 && right <= all && double.IsFinite(all);
 
-    private static bool IsMixer(double[]? weights) => weights?.Length == LogisticMixer.WeightsPerDrafter && weights.All(weight => Math.Abs(weight) <= MaxWeight);
-
-    private static bool IsTuning(DrafterTuning? tuning)
+    private static bool IsTuning(DrafterTuning tuning)
     {
-        if (tuning is null || !(tuning.SpeedUp >= 0) || !double.IsFinite(tuning.SpeedUp) || tuning.Rounds < 0 || tuning.Depth is null != tuning.Width is null)
+        if (!(tuning.SpeedUp >= 0) || !double.IsFinite(tuning.SpeedUp) || tuning.Rounds < 0 || tuning.Depth is null != tuning.Width is null)
         {
             return false;
         }
