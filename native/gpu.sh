@@ -15,7 +15,7 @@ for image in kernels/cuda/ptx/*.ptx.br; do
 done
 rm -rf "$out/model" "$out/bin"
 cp -r models/doc-comments "$out/model"
-dotnet publish src/NativeSpec.Cli -c Release --verbosity minimal -r linux-x64 -p:PublishAot=true -p:StripSymbols=true -o "$out/bin"
+dotnet publish src/NativeSpec.Cli -c Release --verbosity minimal -r linux-x64 -p:PublishAot=true -p:StripSymbols=true -p:StackTraceSupport=false -o "$out/bin"
 rm -f "$out"/bin/*.dbg "$out"/bin/*.pdb "$out"/bin/*.xml
 # .NET's hashes come from OpenSSL, which a bare machine need not have.
 mkdir -p "$out/lib"

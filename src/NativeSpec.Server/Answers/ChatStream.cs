@@ -1,6 +1,5 @@
 using NativeSpec.Chat.Replies;
 using NativeSpec.Engine;
-using NativeSpec.Sampling;
 using NativeSpec.Server.Errors;
 using NativeSpec.Server.Requests;
 using NativeSpec.Tokenization;

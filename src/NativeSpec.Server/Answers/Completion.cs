@@ -6,7 +6,7 @@ namespace NativeSpec.Server.Answers;
 /// <summary>An answer to <c>/v1/completions</c>, whole or a piece of a stream.</summary>
 internal sealed record Completion(string Id, long Created, string Model, string SystemFingerprint, IReadOnlyList<CompletionChoice> Choices)
 {
-    public string Object => "text_completion";
+    public string Object { get; } = "text_completion";
 
     public Usage? Usage { get; init; }
 

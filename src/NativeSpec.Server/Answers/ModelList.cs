@@ -3,7 +3,7 @@ namespace NativeSpec.Server.Answers;
 /// <summary>The answer to <c>/v1/models</c>.</summary>
 internal sealed record ModelList(IReadOnlyList<ModelCard> Data)
 {
-    public string Object => "list";
+    public string Object { get; } = "list";
 }
 
 /// <summary>A model.</summary>
@@ -12,9 +12,9 @@ internal sealed record ModelList(IReadOnlyList<ModelCard> Data)
 /// <param name="MaxModelLen">Most tokens of prompt and output together; the name is vLLM's.</param>
 internal sealed record ModelCard(string Id, long Created, int MaxModelLen)
 {
-    public string Object => "model";
+    public string Object { get; } = "model";
 
-    public string OwnedBy => "nativespec";
+    public string OwnedBy { get; } = "nativespec";
 }
 
 /// <summary>The answer of the health endpoints.</summary>

@@ -7,7 +7,7 @@ internal sealed record Response(string Id, long CreatedAt, string Model, string 
 {
     public const string Completed = "completed", Incomplete = "incomplete", InProgress = "in_progress", Failed = "failed";
 
-    public string Object => "response";
+    public string Object { get; } = "response";
 
     [JsonIgnore(Condition = JsonIgnoreCondition.Never)]
     public ResponseError? Error { get; init; }
@@ -23,13 +23,13 @@ internal sealed record Response(string Id, long CreatedAt, string Model, string 
 
     public bool ParallelToolCalls { get; init; }
 
-    public bool Store => false;
+    public bool Store { get; }
 
-    public string ToolChoice => "auto";
+    public string ToolChoice { get; } = "auto";
 
-    public IReadOnlyList<string> Tools => [];
+    public IReadOnlyList<string> Tools { get; } = [];
 
-    public string Truncation => "disabled";
+    public string Truncation { get; } = "disabled";
 
     public ResponseUsage? Usage { get; init; }
 

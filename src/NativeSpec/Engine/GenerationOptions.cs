@@ -70,4 +70,8 @@ public sealed record GenerationOptions : SamplingOptions
             Require(id >= 0 && id < vocabSize, nameof(ShownIds), id, $"a token id between 0 and {vocabSize - 1}");
         }
     }
+
+    /// <summary>Checks how long a prediction is.</summary>
+    internal static void RequirePrediction(int tokens, int maxContext)
+        => Require(tokens <= maxContext, nameof(Prediction), $"{tokens} tokens long", $"at most {maxContext} long, as the context is");
 }

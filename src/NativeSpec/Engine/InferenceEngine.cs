@@ -314,9 +314,8 @@ public sealed partial class InferenceEngine : IDisposable
         }
 
         var ids = Tokenizer.Encode(options.Prediction, addSpecial: false);
-        return ids.Length <= MaxContext
-            ? options.Speculation with { Sources = [.. options.Speculation.Sources, new PredictionDrafter(ids)] }
-            : throw new ArgumentException($"the prediction has {ids.Length} tokens and the context holds {MaxContext}: give what the output may be", nameof(GenerationOptions.Prediction));
+        GenerationOptions.RequirePrediction(ids.Length, MaxContext);
+        return options.Speculation with { Sources = [.. options.Speculation.Sources, new PredictionDrafter(ids)] };
     }
 
     /// <summary>The pieces of a request.</summary>

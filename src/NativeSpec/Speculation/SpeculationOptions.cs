@@ -50,12 +50,14 @@ public sealed record SpeculationOptions
         {
             if (!known.Contains(name))
             {
-                throw new ArgumentException($"there is no drafter '{name}'; this engine has {(known.Count == 0 ? "none" : string.Join(", ", known))}", nameof(Drafters));
+                throw Wrong(nameof(Drafters), $"there is no drafter '{name}'; this engine has {(known.Count == 0 ? "none" : string.Join(", ", known))}");
             }
         }
 
         LossyTypicalAcceptance?.Validate();
     }
+
+    private static ArgumentException Wrong(string option, string message) => new(message, option);
 }
 
 /// <summary>Medusa's typical acceptance (Cai et al., 2024): a candidate is accepted when its probability exceeds min(ε, δ·exp(−H)), H being
