@@ -1,5 +1,4 @@
 // A proxy in front of several servers that sends conversations which begin alike to the same one, where their first turns are in the prefix cache already.
-using NativeSpec.Loading;
 using NativeSpec.Samples.Replicas;
 using NativeSpec.Tokenization;
 using Yarp.ReverseProxy.LoadBalancing;

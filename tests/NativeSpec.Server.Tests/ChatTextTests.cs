@@ -84,7 +84,17 @@ public sealed class ChatTextTests
         PromptTokens = 1,
         Speculation = new SpeculationStats
         {
-            Rounds = 1, Drafted = 0, Accepted = 0, Emitted = 1, Probes = 0, AcceptedPerPosition = [], DraftTime = default, PlanTime = default, VerifyTime = default, IsLossy = false, Drafters = [],
+            Rounds = 1,
+            Drafted = 0,
+            Accepted = 0,
+            Emitted = 1,
+            Probes = 0,
+            AcceptedPerPosition = [],
+            DraftTime = default,
+            PlanTime = default,
+            VerifyTime = default,
+            IsLossy = false,
+            Drafters = [],
         },
         Timings = default,
     };
