@@ -89,10 +89,15 @@ internal sealed class GumbelNoiseTests
         for (var round = 0; round < 200; round++)
         {
             var (seed, position, block) = ((ulong)random.NextInt64() * 3, random.NextInt64(), random.Next(600));
-            var least = (ushort)(random.Next(3) == 0 ? 0 : ushort.MaxValue - random.Next(1 << random.Next(17)));
-            var expected = Enumerable.Range(0, NoiseScan.BlockLength)
-                .Select(i => new NoisePrefix((ushort)i, GumbelNoise.PrefixOf(seed, position, (block * NoiseScan.BlockLength) + i)))
-                .Where(id => id.Prefix >= least);
+            var all = Enumerable.Range(0, NoiseScan.BlockLength)
+                .Select(i => new NoisePrefix((ushort)i, GumbelNoise.PrefixOf(seed, position, (block * NoiseScan.BlockLength) + i))).ToArray();
+            var least = random.Next(4) switch
+            {
+                0 => (ushort)0,
+                1 => all[random.Next(all.Length)].Prefix, // which is found
+                _ => (ushort)(ushort.MaxValue - random.Next(1 << random.Next(17))),
+            };
+            var expected = all.Where(id => id.Prefix >= least);
 
             var count = scan(seed, position, block, least, found);
 
