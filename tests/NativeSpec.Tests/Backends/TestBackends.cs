@@ -1,4 +1,3 @@
-using NativeSpec.Backends;
 using NativeSpec.Backends.Cpu;
 using NativeSpec.Backends.Native;
 using NativeSpec.Tensors;
