@@ -11,6 +11,13 @@ internal sealed record CallArguments(Value[] Positional, NamedArgument[] Named)
 
     public Value this[int index] => Positional[index];
 
+    /// <summary>The arguments after the first ones. They are a list of their own, which counts as one: a filter may hand its arguments to the next, and that to the next.</summary>
+    public CallArguments After(Rendering rendering, int count)
+    {
+        rendering.Charge(Rendering.ElementRoom * (long)(Positional.Length - count));
+        return new CallArguments(Positional[count..], Named);
+    }
+
     /// <summary>The arguments in the order of the parameters; null for those that are not given.</summary>
     /// <param name="rendering">Whose call it is.</param>
     /// <param name="function">The function's name, for messages.</param>

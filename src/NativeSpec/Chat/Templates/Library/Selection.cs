@@ -24,7 +24,7 @@ internal static class Selection
             }
         }
 
-        var rest = new CallArguments(arguments.Positional[used..], arguments.Named);
+        var rest = arguments.After(rendering, used);
         List<Value> selected = [];
         foreach (var item in ItemsOfTrue(rendering, of))
         {
@@ -64,7 +64,7 @@ internal static class Selection
                 throw rendering.Error($"no filter is named '{filter}'");
             }
 
-            var rest = new CallArguments(arguments.Positional[1..], arguments.Named);
+            var rest = arguments.After(rendering, 1);
             map = item => Filters.Apply(rendering, filter, item, rest);
         }
 
