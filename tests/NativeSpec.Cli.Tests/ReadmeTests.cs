@@ -14,7 +14,7 @@ public sealed partial class ReadmeTests
     private string _before = null!;
 
     /// <summary>The commands, in their order.</summary>
-    public static IEnumerable<string> Commands => Examples.Value.Select(example => example.Command);
+    public static IEnumerable<string> Commands => Examples.Value.Select(example => example.Command).Where(command => !IsOfTheServer(command));
 
     private static readonly Lazy<List<(string Command, string[] Output)>> Examples = new(() => Read(File.ReadAllLines(Repository.Find("README.md"))));
 
@@ -61,12 +61,55 @@ public sealed partial class ReadmeTests
         Assert.That(expected.Length == 0 || isCut ? lines.Take(expected.Length) : lines, Is.EqualTo(expected), run.Out);
     }
 
+    /// <summary>The server, but on a port that is free, and what curl sends it.</summary>
+    [Test]
+    public async Task TheServer_RunAsPrinted_AnswersWhatCurlSends()
+    {
+        string[] commands = [.. Examples.Value.Select(example => example.Command).Where(IsOfTheServer)];
+        Assert.That(commands, Has.Length.EqualTo(2));
+        using var output = new StringWriter();
+        var terminal = new Terminal { OpenInput = () => Stream.Null, Out = TextWriter.Synchronized(output), Error = TextWriter.Null, IsOutRedirected = true, IsErrorRedirected = true };
+        using var stop = new CancellationTokenSource(TimeSpan.FromMinutes(1));
+        var serving = CommandLine.RunAsync([.. Parse(commands[0]).Words.Skip(1).TakeWhile(word => word != "&"), "--urls", "http://127.0.0.1:0"], terminal, stop.Token);
+        try
+        {
+            Match address;
+            while (!(address = Address().Match(Said())).Success)
+            {
+                Assert.That(serving.IsCompleted, Is.False, Said());
+                await Task.Delay(20, stop.Token);
+            }
+
+            var curl = Curl().Match(commands[1]);
+            Assert.That(curl.Success, commands[1]);
+            using var client = new HttpClient();
+            using var body = new StringContent(curl.Groups[2].Value, Encoding.UTF8, "application/json");
+            using var response = await client.PostAsync(new Uri(address.Value + curl.Groups[1].Value), body);
+            Assert.That((int)response.StatusCode, Is.EqualTo(200), await response.Content.ReadAsStringAsync());
+        }
+        finally
+        {
+            await stop.CancelAsync();
+            await serving;
+        }
+
+        string Said()
+        {
+            lock (terminal.Out) // as its own methods do
+            {
+                return output.ToString();
+            }
+        }
+    }
+
     [Test]
     public void TheReadme_ShowsTheCommandOnlyWhereThisTestRunsIt()
     {
         Assert.That(Examples.Value, Has.Count.AtLeast(10));
         Assert.That(File.ReadAllLines(Repository.Find("README.md")), Has.None.Matches<string>(line => line.TrimStart().StartsWith("nativespec ", StringComparison.Ordinal)));
     }
+
+    private static bool IsOfTheServer(string command) => command.StartsWith("nativespec serve ", StringComparison.Ordinal) || command.StartsWith("curl ", StringComparison.Ordinal);
 
     /// <summary>What is the same on every machine: measured numbers have a point, and the last bits of computed ones differ.</summary>
     private static string Comparable(string line) => Measured().Replace(line, "#").TrimEnd();
@@ -133,6 +176,12 @@ public sealed partial class ReadmeTests
 
     [GeneratedRegex(@"\d+\.\d+")]
     private static partial Regex Measured();
+
+    [GeneratedRegex(@"http://127\.0\.0\.1:\d+")]
+    private static partial Regex Address();
+
+    [GeneratedRegex(@"^curl http://127\.0\.0\.1:8080(\S+) -H 'content-type: application/json' -d '([^']*)'$")]
+    private static partial Regex Curl();
 
     [GeneratedRegex(@"^printf '([^']*)' \| ")]
     private static partial Regex Piped();
