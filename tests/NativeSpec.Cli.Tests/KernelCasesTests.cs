@@ -1,3 +1,4 @@
+using NativeSpec.Backends;
 using NativeSpec.Cli.Benchmarks;
 using NativeSpec.Cli.Benchmarks.Kernels;
 using NativeSpec.Engine;
