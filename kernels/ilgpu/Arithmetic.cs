@@ -9,6 +9,9 @@ internal interface IArithmetic
     /// <summary>a·b + c.</summary>
     static abstract float MultiplyAdd(float a, float b, float c);
 
+    /// <summary>a + b, rounded.</summary>
+    static abstract float Add(float a, float b);
+
     /// <summary>a·b, rounded.</summary>
     static abstract double Multiply(double a, double b);
 
@@ -21,6 +24,8 @@ internal readonly struct PlainArithmetic : IArithmetic
 {
     public static float MultiplyAdd(float a, float b, float c) => (a * b) + c;
 
+    public static float Add(float a, float b) => a + b;
+
     public static double Multiply(double a, double b) => a * b;
 
     public static double Add(double a, double b) => a + b;
@@ -32,6 +37,12 @@ internal readonly struct CudaArithmetic : IArithmetic
     public static float MultiplyAdd(float a, float b, float c)
     {
         CudaAsm.Emit("fma.rn.f32 %0, %1, %2, %3;", out float result, a, b, c);
+        return result;
+    }
+
+    public static float Add(float a, float b)
+    {
+        CudaAsm.Emit("add.rn.f32 %0, %1, %2;", out float result, a, b);
         return result;
     }
 

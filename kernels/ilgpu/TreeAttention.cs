@@ -8,7 +8,8 @@ namespace NativeSpec.Ilgpu.Kernels;
 /// which waits for a neighbour: scores; weights and their sums, unit by unit of <see cref="Unit"/> positions; weighed values, part by part of <see cref="Part"/>
 /// positions; the parts together.</summary>
 /// <remarks>Units and parts are cut at fixed positions and added in the order of positions, each by its distance from the highest maximum (Milakov and Gimelshein, 2018). Where a
-/// key lies, in its own slot or in that of a tree's node, only says which address is read. So a node's result has the same bits in every tree.</remarks>
+/// key lies, in its own slot or in that of a tree's node, only says which address is read. How many units and parts are gone through follows the longest context of a batch, so roundings
+/// are written out (<see cref="IArithmetic"/>): else a compiler might fuse in the body of an unrolled loop and not in what is left of it. So a node's result has the same bits in every tree.</remarks>
 internal static class TreeAttention
 {
     /// <summary>Positions whose weights are taken from one maximum.</summary>
@@ -61,9 +62,10 @@ internal static class TreeAttention
     }
 
     /// <summary>q · k · scale. An item is a position of a head of a row.</summary>
-    public static void Score<TElement, TStored>(Index1D index, Loop loop, Arguments<TStored> a)
+    public static void Score<TElement, TStored, TArithmetic>(Index1D index, Loop loop, Arguments<TStored> a)
         where TElement : struct, IElement<TStored>
         where TStored : unmanaged
+        where TArithmetic : struct, IArithmetic
     {
         for (var item = index.X; item < loop.Items; item += loop.Stride)
         {
@@ -78,7 +80,7 @@ internal static class TreeAttention
             var sum = 0f;
             for (var i = 0; i < a.Kv.HeadDim; i++)
             {
-                sum += a.Qkv[q + i] * TElement.Load(a.Kv.Keys[key + ((long)i * KvPlanes.KeyStride)]);
+                sum = TArithmetic.MultiplyAdd(a.Qkv[q + i], TElement.Load(a.Kv.Keys[key + ((long)i * KvPlanes.KeyStride)]), sum);
             }
 
             a.Scores[item] = sum * a.Scale;
@@ -86,8 +88,9 @@ internal static class TreeAttention
     }
 
     /// <summary>exp(score − the unit's maximum), in place, and their sum. An item is a unit of a head of a row; one that a row does not see has the maximum −∞.</summary>
-    public static void Weigh<TStored>(Index1D index, Loop loop, Arguments<TStored> a)
+    public static void Weigh<TStored, TArithmetic>(Index1D index, Loop loop, Arguments<TStored> a)
         where TStored : unmanaged
+        where TArithmetic : struct, IArithmetic
     {
         var units = a.Context / Unit;
         for (var item = index.X; item < loop.Items; item += loop.Stride)
@@ -109,7 +112,7 @@ internal static class TreeAttention
             {
                 var weight = XMath.Exp(a.Scores[scores + i] - max);
                 a.Scores[scores + i] = weight;
-                sum += weight;
+                sum = TArithmetic.Add(sum, weight);
             }
 
             a.Maxima[item] = max;
@@ -118,9 +121,10 @@ internal static class TreeAttention
     }
 
     /// <summary>Σ weight · value over a part, for its own highest maximum. An item is a number of a part of a head of a row.</summary>
-    public static void AddValues<TElement, TStored>(Index1D index, Loop loop, Arguments<TStored> a)
+    public static void AddValues<TElement, TStored, TArithmetic>(Index1D index, Loop loop, Arguments<TStored> a)
         where TElement : struct, IElement<TStored>
         where TStored : unmanaged
+        where TArithmetic : struct, IArithmetic
     {
         var (dim, parts) = (a.Kv.HeadDim, a.Context / Part);
         for (var item = index.X; item < loop.Items; item += loop.Stride)
@@ -142,10 +146,10 @@ internal static class TreeAttention
                 for (var at = first; at < end; at++)
                 {
                     var value = TElement.Load(a.Kv.Values[a.Kv.ValueAt(a.Sight.RowOf(row, (unit * Unit) + at), kvHead) + i]);
-                    ofUnit += a.Scores[((long)of * a.Context) + (unit * Unit) + at] * value;
+                    ofUnit = TArithmetic.MultiplyAdd(a.Scores[((long)of * a.Context) + (unit * Unit) + at], value, ofUnit);
                 }
 
-                sum += XMath.Exp(its - max) * ofUnit;
+                sum = TArithmetic.MultiplyAdd(XMath.Exp(its - max), ofUnit, sum);
             }
 
             a.Values[item] = sum;
@@ -153,8 +157,9 @@ internal static class TreeAttention
     }
 
     /// <summary>The parts by their distance from the highest maximum, over the sum of all weights. An item is a number of a head of a row.</summary>
-    public static void Fold<TStored>(Index1D index, Loop loop, Arguments<TStored> a)
+    public static void Fold<TStored, TArithmetic>(Index1D index, Loop loop, Arguments<TStored> a)
         where TStored : unmanaged
+        where TArithmetic : struct, IArithmetic
     {
         var (dim, parts, units) = (a.Kv.HeadDim, a.Context / Part, a.Context / Unit);
         for (var item = index.X; item < loop.Items; item += loop.Stride)
@@ -167,7 +172,7 @@ internal static class TreeAttention
                 var its = a.Maxima[((long)of * units) + unit];
                 if (its != float.NegativeInfinity)
                 {
-                    sum += XMath.Exp(its - max) * a.Sums[((long)of * units) + unit];
+                    sum = TArithmetic.MultiplyAdd(XMath.Exp(its - max), a.Sums[((long)of * units) + unit], sum);
                 }
             }
 
@@ -176,7 +181,7 @@ internal static class TreeAttention
                 var its = Highest(a, of, part * (Part / Unit), (part + 1) * (Part / Unit));
                 if (its != float.NegativeInfinity)
                 {
-                    value += XMath.Exp(its - max) * a.Values[((((long)of * parts) + part) * dim) + i];
+                    value = TArithmetic.MultiplyAdd(XMath.Exp(its - max), a.Values[((((long)of * parts) + part) * dim) + i], value);
                 }
             }
 

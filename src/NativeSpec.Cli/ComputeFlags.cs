@@ -59,15 +59,22 @@ internal sealed class ComputeFlags
 
     /// <summary>The options with what the command line says, and the folder where the command keeps its profiles; an engine that takes the managed kernels for want of a native library, and
     /// one that packs weights for long, says so on standard error.</summary>
-    public EngineOptions Apply(ParseResult parsed, EngineOptions options) => On(parsed.GetValue(_backend), parsed, ApplyAllButBackend(parsed, options));
+    /// <exception cref="UsageException">The backend is not here, or the device is none of it.</exception>
+    public EngineOptions Apply(ParseResult parsed, EngineOptions options)
+    {
+        var (backend, device) = (parsed.GetValue(_backend), parsed.GetValue(_device));
+        return backend is "cpu" or "native" && device is not null
+            ? throw new UsageException($"--device is '{device}', and --backend {backend} computes on the processor: expected no device, or --backend cuda or ilgpu")
+            : On(backend, parsed, ApplyAllButBackend(parsed, options));
+    }
 
-    /// <summary>The options with the backend of this name, on the device that the command line names; null leaves the choice to the engine.</summary>
+    /// <summary>The options with the backend of this name, on the device that the command line names, if that is one of devices; null leaves the choice to the engine.</summary>
     /// <exception cref="UsageException">This command has none of this name, or the device is none of it.</exception>
     public EngineOptions On(string? backend, ParseResult parsed, EngineOptions options) => backend switch
     {
         "ilgpu" => options with { OtherBackend = OtherBackends.Ilgpu(parsed.GetValue(_device)) },
-        "cpu" => options with { Backend = BackendKind.Cpu, Device = CudaDevice(parsed) },
-        "native" => options with { Backend = BackendKind.Native, Device = CudaDevice(parsed) },
+        "cpu" => options with { Backend = BackendKind.Cpu },
+        "native" => options with { Backend = BackendKind.Native },
         "cuda" => options with { Backend = BackendKind.Cuda, Device = CudaDevice(parsed) },
         _ => options with { Device = CudaDevice(parsed) },
     };

@@ -19,14 +19,17 @@ internal sealed class AttentionRoom : IDisposable
     /// <param name="context">Positions of a sequence at most.</param>
     public AttentionRoom(IlgpuDevice device, int rows, int heads, int headDim, int context)
     {
-        (_rows, _heads) = (rows, heads);
-        var ofRow = (long)heads * ContextOf(context);
+        (_rows, _heads, Context) = (rows, heads, ContextOf(context));
+        var ofRow = (long)heads * Context;
         _scores = Math.Max(ofRow, Math.Min(MostScores, rows * ofRow));
         Scores = device.Allocate<float>(_scores);
         Maxima = device.Allocate<float>(_scores / TreeAttention.Unit);
         Sums = device.Allocate<float>(_scores / TreeAttention.Unit);
         Values = device.Allocate<float>(_scores / TreeAttention.Part * headDim);
     }
+
+    /// <summary>The longest context that it holds, in whole parts.</summary>
+    public int Context { get; }
 
     public DeviceBuffer<float> Scores { get; }
 
@@ -43,7 +46,12 @@ internal sealed class AttentionRoom : IDisposable
     public static int ContextOf(int positions) => (int)DeviceRows.Whole(positions, TreeAttention.Part);
 
     /// <summary>Rows that are computed at once in such a context.</summary>
-    public int RowsAtOnce(int context) => (int)Math.Clamp(_scores / ((long)_heads * context), 1, _rows);
+    /// <exception cref="ArgumentOutOfRangeException">The room was not made for it.</exception>
+    public int RowsAtOnce(int context)
+    {
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(context, Context);
+        return (int)Math.Min(_scores / ((long)_heads * context), _rows);
+    }
 
     /// <inheritdoc/>
     public void Dispose()

@@ -32,6 +32,14 @@ internal sealed class DeviceRows(IlgpuDevice device, long rows, int width) : IDi
     /// <summary>Writes a row.</summary>
     public void Write(int row, ReadOnlySpan<float> values) => _memory.Upload(values, (long)row * Stride);
 
+    /// <summary>Reads a number of a row.</summary>
+    public float At(int row, int i)
+    {
+        Span<float> one = stackalloc float[1];
+        _memory.Download(one, ((long)row * Stride) + i);
+        return one[0];
+    }
+
     /// <summary>A row of it.</summary>
     public ArrayView<float> Row(int row) => View.SubView((long)row * Stride, width);
 

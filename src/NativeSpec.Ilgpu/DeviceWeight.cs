@@ -118,20 +118,36 @@ internal sealed class DeviceWeight : BackendWeight
     }
 
     /// <summary>The numbers of a tensor as floats.</summary>
-    public static unsafe float[] Floats(TensorView tensor)
+    public static float[] Floats(TensorView tensor)
     {
         var values = new float[tensor.ElementCount];
-        for (var i = 0L; i < values.Length; i++)
+        Widen(tensor, 0, values);
+        return values;
+    }
+
+    private static unsafe void Widen(TensorView tensor, long first, Span<float> into)
+    {
+        for (var i = 0; i < into.Length; i++)
         {
-            values[i] = tensor.DType switch
+            into[i] = tensor.DType switch
             {
-                DType.F32 => ((float*)tensor.Data)[i],
-                DType.F16 => (float)((Half*)tensor.Data)[i],
-                _ => BitConverter.UInt32BitsToSingle((uint)((ushort*)tensor.Data)[i] << 16),
+                DType.F32 => ((float*)tensor.Data)[first + i],
+                DType.F16 => (float)((Half*)tensor.Data)[first + i],
+                _ => BitConverter.UInt32BitsToSingle((uint)((ushort*)tensor.Data)[first + i] << 16),
             };
         }
+    }
 
-        return values;
+    /// <summary>Uploads the numbers as floats, a few at a time: a whole matrix of them would be in the host's memory twice.</summary>
+    private static void UploadFloats(DeviceBuffer<float> to, TensorView tensor)
+    {
+        var some = new float[Math.Min(1 << 20, tensor.ElementCount)];
+        for (var at = 0L; at < tensor.ElementCount; at += some.Length)
+        {
+            var next = some.AsSpan(0, (int)Math.Min(some.Length, tensor.ElementCount - at));
+            Widen(tensor, at, next);
+            to.Upload(next, at);
+        }
     }
 
     private static MatrixFormat FormatOf(DType type) => type switch
@@ -163,9 +179,9 @@ internal sealed class DeviceWeight : BackendWeight
             if (Format == MatrixFormat.F32)
             {
                 using var source = device.Allocate<float>(part.ElementCount);
-                source.Upload(Floats(part));
+                UploadFloats(source, part);
                 kernels.PackFloats.Launch((long)rows * Chunks, new PackWeights.Arguments<float> { Source = source.View, Fours = fours, First = first, In = InFeatures, Chunks = Chunks });
-                device.Accelerator.Synchronize();
+                device.Synchronize();
             }
             else
             {
@@ -180,7 +196,7 @@ internal sealed class DeviceWeight : BackendWeight
                     kernels.PackHalves.Launch((long)rows * Chunks, new PackWeights.Arguments<ushort> { Source = source.As<ushort>(), Fours = fours, First = first, In = InFeatures, Chunks = Chunks });
                 }
 
-                device.Accelerator.Synchronize();
+                device.Synchronize();
             }
 
             first += rows;

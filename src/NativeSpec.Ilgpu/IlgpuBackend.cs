@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using NativeSpec.Backends;
 using NativeSpec.Backends.Native;
 using NativeSpec.Tensors;
@@ -23,6 +24,28 @@ internal sealed class IlgpuBackend(IlgpuDevice device, bool ownsDevice, WeightFo
 
     /// <inheritdoc/>
     public long MemoryBytes => device.Memory;
+
+    /// <inheritdoc/>
+    double? IBackend.MeasureCopying() => device.IsProcessor ? null : MeasureCopying();
+
+    /// <summary>Bytes that the device copies in a second, read and written ones alike.</summary>
+    /// <param name="most">Bytes of the copy at most; a sixteenth of the device's memory otherwise.</param>
+    public double MeasureCopying(long most = 1L << 28)
+    {
+        const int Copies = 8;
+        var bytes = Math.Min(most, device.Memory / 16);
+        using DeviceBuffer<byte> from = device.Allocate<byte>(bytes), to = device.Allocate<byte>(bytes);
+        device.Copy(from.View, to.View);
+        device.Synchronize();
+        var began = Stopwatch.GetTimestamp();
+        for (var i = 0; i < Copies; i++)
+        {
+            device.Copy(from.View, to.View);
+        }
+
+        device.Synchronize();
+        return 2.0 * Copies * bytes / Stopwatch.GetElapsedTime(began).TotalSeconds;
+    }
 
     /// <summary>The device.</summary>
     public IlgpuDevice Device => device;

@@ -5,6 +5,7 @@ using ILGPU.Runtime;
 using ILGPU.Runtime.CPU;
 using ILGPU.Runtime.Cuda;
 using ILGPU.Runtime.OpenCL;
+using NativeSpec.Backends;
 using NativeSpec.Backends.Cpu;
 using NativeSpec.Ilgpu.Kernels;
 
@@ -77,12 +78,60 @@ internal sealed class IlgpuDevice : IDisposable
 
             return new IlgpuDevice(context, device, tensorCores);
         }
+        catch (AcceleratorException error)
+        {
+            context.Dispose();
+            throw new InvalidOperationException($"the device '{which ?? "0"}' cannot be opened: {error.Message}", error);
+        }
         catch
         {
             context.Dispose();
             throw;
         }
     }
+
+    /// <summary>Waits for what was launched.</summary>
+    /// <exception cref="BackendFaultedException">It failed.</exception>
+    public void Synchronize()
+    {
+        try
+        {
+            Accelerator.Bind();
+            Accelerator.Synchronize();
+        }
+        catch (AcceleratorException error)
+        {
+            throw Lost(error);
+        }
+    }
+
+    /// <summary>Copies within the device, behind what was launched.</summary>
+    /// <exception cref="BackendFaultedException">The device is lost.</exception>
+    public void Copy<T>(ArrayView<T> from, ArrayView<T> to)
+        where T : unmanaged
+    {
+        try
+        {
+            Accelerator.Bind();
+            from.CopyTo(Accelerator.DefaultStream, to);
+        }
+        catch (AcceleratorException error)
+        {
+            throw Lost(error);
+        }
+    }
+
+    /// <summary>What the engine is told where a driver says that something failed: nothing of the device can be relied on. All that asks something of it does so through this class,
+    /// <see cref="DeviceBuffer{T}"/> and <see cref="Kernel{TArguments}"/>, which throw this.</summary>
+    public BackendFaultedException Lost(AcceleratorException error) => new(error is CLException openCl ? (int)openCl.Error : 0, null, $"the device {Name} failed: {error.Message}", error);
+
+    /// <summary>Whether a driver only has no memory left.</summary>
+    public static bool IsOutOfMemory(AcceleratorException error) => error switch
+    {
+        CudaException => error.Message.Contains("out of memory", StringComparison.OrdinalIgnoreCase), // the driver's words: ILGPU keeps no number
+        CLException openCl => openCl.Error is CLError.CL_MEM_OBJECT_ALLOCATION_FAILURE or CLError.CL_OUT_OF_HOST_MEMORY or CLError.CL_OUT_OF_RESOURCES or CLError.CL_INVALID_BUFFER_SIZE,
+        _ => true,
+    };
 
     /// <summary>Memory on the device, cleared.</summary>
     public DeviceBuffer<T> Allocate<T>(long length)

@@ -22,7 +22,7 @@ internal sealed class IlgpuKernels
 
     private IlgpuKernels(
         IlgpuDevice device, Dictionary<MatrixFormat, Action<Index1D, Loop, MatMul.Arguments>> products, Action<Index1D, Loop, Choose.Arguments> weighChoices,
-        Action<Index1D, Loop, Choose.Arguments> answer)
+        Action<Index1D, Loop, Choose.Arguments> answer, Func<IlgpuKernels, KvKernels<float>> f32Kv, Func<IlgpuKernels, KvKernels<ushort>> bf16Kv)
     {
         _device = device;
         EmbedF32 = Load<Embed.Arguments<float>>(Embed.Run<F32Element, float>);
@@ -41,8 +41,8 @@ internal sealed class IlgpuKernels
         Finish = Load<Finish.Arguments>(Kernels.Finish.Run);
         SwiGlu = Load<Finish.Arguments>(Kernels.SwiGlu.Run);
         AddSilu = Load<Finish.Arguments>(Kernels.AddSilu.Run);
-        F32Kv = LoadKv<F32Element, float>();
-        BF16Kv = LoadKv<BF16Element, ushort>();
+        F32Kv = f32Kv(this);
+        BF16Kv = bf16Kv(this);
         FindHighest = Load<Choose.Arguments>(Choose.FindHighest);
         WeighChoices = Load(weighChoices);
         Answer = Load(answer);
@@ -117,7 +117,9 @@ internal sealed class IlgpuKernels
                 [MatrixFormat.Q4] = MatMul.Run<Q4Format, TArithmetic>,
             },
             Choose.Weigh<TArithmetic>,
-            Choose.Answer<TArithmetic>);
+            Choose.Answer<TArithmetic>,
+            kernels => kernels.LoadKv<F32Element, float, TArithmetic>(),
+            kernels => kernels.LoadKv<BF16Element, ushort, TArithmetic>());
 
     private Kernel<TArguments> Load<TArguments>(Action<Index1D, Loop, TArguments> body, int? groupThreads = null)
         where TArguments : struct
@@ -126,15 +128,16 @@ internal sealed class IlgpuKernels
         return new Kernel<TArguments>(_device, body, groupThreads);
     }
 
-    private KvKernels<TStored> LoadKv<TElement, TStored>()
+    private KvKernels<TStored> LoadKv<TElement, TStored, TArithmetic>()
         where TElement : struct, IElement<TStored>
         where TStored : unmanaged
+        where TArithmetic : struct, IArithmetic
         => new(
             Load<Rope.Arguments<TStored>>(Rope.Run<TElement, TStored>),
-            Load<TreeAttention.Arguments<TStored>>(TreeAttention.Score<TElement, TStored>),
-            Load<TreeAttention.Arguments<TStored>>(TreeAttention.Weigh),
-            Load<TreeAttention.Arguments<TStored>>(TreeAttention.AddValues<TElement, TStored>),
-            Load<TreeAttention.Arguments<TStored>>(TreeAttention.Fold),
+            Load<TreeAttention.Arguments<TStored>>(TreeAttention.Score<TElement, TStored, TArithmetic>),
+            Load<TreeAttention.Arguments<TStored>>(TreeAttention.Weigh<TStored, TArithmetic>),
+            Load<TreeAttention.Arguments<TStored>>(TreeAttention.AddValues<TElement, TStored, TArithmetic>),
+            Load<TreeAttention.Arguments<TStored>>(TreeAttention.Fold<TStored, TArithmetic>),
             Load<MoveKvRows.Arguments<TStored>>(MoveKvRows.Run));
 }
 

@@ -1,4 +1,3 @@
-using ILGPU.Runtime;
 using NativeSpec.Backends;
 using NativeSpec.Ilgpu.Kernels;
 
@@ -19,7 +18,7 @@ internal sealed class IlgpuProgram : IForwardProgram, IRowAnswers
     private readonly DeviceBuffer<Word4>? _tileRows; // rows as tensor cores take them
     private readonly DeviceRound _round;
     private readonly RowAnswers? _answers;
-    private readonly Dictionary<Rows, float[]?[]> _here; // rows of kept values that have come to the host
+    private readonly Dictionary<Rows, HostRow[]> _here; // rows of kept values that have come to the host
     private readonly DeviceWeight[] _weights;
     private readonly long _mostPartials;
     private AttentionRoom? _attention;
@@ -56,7 +55,7 @@ internal sealed class IlgpuProgram : IForwardProgram, IRowAnswers
 
         _round = new DeviceRound(device);
         _answers = plan.Asked is { } asked ? new RowAnswers(device, asked.Width, plan.MaxLogitRows) : null;
-        _here = plan.Values.Where(plan.IsKept).ToDictionary(value => value, value => new float[]?[BufferLayout.RowCount(plan, value)]);
+        _here = plan.Values.Where(plan.IsKept).ToDictionary(value => value, value => new HostRow[BufferLayout.RowCount(plan, value)]);
     }
 
     /// <inheritdoc/>
@@ -65,7 +64,6 @@ internal sealed class IlgpuProgram : IForwardProgram, IRowAnswers
     /// <inheritdoc/>
     public void Prepare(BackendKv kv, RowBatch batch)
     {
-        _device.Accelerator.Bind();
         _round.Reserve(batch);
         RequireRoom((DeviceKv)kv);
     }
@@ -85,10 +83,6 @@ internal sealed class IlgpuProgram : IForwardProgram, IRowAnswers
             ObjectDisposedException.ThrowIf(kv is DeviceKv { IsDisposed: true }, kv!);
             Execute(batch, (DeviceKv?)kv, cancellationToken);
         }
-        catch (AcceleratorException error)
-        {
-            throw new BackendFaultedException(0, null, $"the device {_device.Name} failed: {error.Message}");
-        }
         finally
         {
             _answers?.ForgetRules(); // questions are for this run, whatever became of it
@@ -100,14 +94,14 @@ internal sealed class IlgpuProgram : IForwardProgram, IRowAnswers
     {
         ObjectDisposedException.ThrowIf(_disposed, this);
         ref var here = ref HereOf(value, row);
-        if (here is null)
+        if (!here.IsHere)
         {
-            var values = new float[value.Width];
-            BufferOf(value).Read(row, values);
-            here = values;
+            here.Values ??= new float[value.Width];
+            BufferOf(value).Read(row, here.Values);
+            here.IsHere = true;
         }
 
-        return here;
+        return here.Values;
     }
 
     /// <inheritdoc/>
@@ -115,7 +109,7 @@ internal sealed class IlgpuProgram : IForwardProgram, IRowAnswers
     {
         ObjectDisposedException.ThrowIf(_disposed, this);
         ArgumentOutOfRangeException.ThrowIfNotEqual(values.Length, input.Width);
-        HereOf(input, row) = null;
+        HereOf(input, row).IsHere = false;
         BufferOf(input).Write(row, values);
     }
 
@@ -127,9 +121,8 @@ internal sealed class IlgpuProgram : IForwardProgram, IRowAnswers
         ObjectDisposedException.ThrowIf(source._disposed, source);
         ArgumentOutOfRangeException.ThrowIfNotEqual(value.Width, input.Width);
         _ = source.HereOf(value, fromRow);
-        HereOf(input, row) = null;
-        _device.Accelerator.Bind();
-        source.BufferOf(value).Row(fromRow).CopyTo(_device.Accelerator.DefaultStream, BufferOf(input).Row(row));
+        HereOf(input, row).IsHere = false;
+        _device.Copy(source.BufferOf(value).Row(fromRow), BufferOf(input).Row(row));
     }
 
     /// <inheritdoc/>
@@ -142,7 +135,14 @@ internal sealed class IlgpuProgram : IForwardProgram, IRowAnswers
     public int Top(int row, Span<int> ids, Span<float> logits) => _answers!.Top(BufferOf(_plan.Asked!), row, ids, logits);
 
     /// <inheritdoc/>
-    public float At(int row, int id) => Read(_plan.Asked!, row)[id];
+    public float At(int row, int id)
+    {
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        var asked = _plan.Asked!;
+        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual((uint)id, (uint)asked.Width);
+        ref readonly var here = ref HereOf(asked, row);
+        return here.IsHere ? here.Values![id] : BufferOf(asked).At(row, id);
+    }
 
     /// <inheritdoc/>
     public void Dispose()
@@ -170,7 +170,7 @@ internal sealed class IlgpuProgram : IForwardProgram, IRowAnswers
 
     private DeviceRows BufferOf(Rows value) => _buffers[_layout.BufferOf(value)];
 
-    private ref float[]? HereOf(Rows value, int row)
+    private ref HostRow HereOf(Rows value, int row)
     {
         if (!_here.TryGetValue(value, out var rows) || (uint)row >= (uint)rows.Length)
         {
@@ -180,25 +180,35 @@ internal sealed class IlgpuProgram : IForwardProgram, IRowAnswers
         return ref rows[row];
     }
 
-    private void RequireRoom(DeviceKv? kv)
+    /// <summary>Makes room for attention in such a cache, and anew where the one that is there was made for a shorter context.</summary>
+    private void RequireRoom(DeviceKv? kv, int longest = 0)
     {
-        if (_attention is null && kv is not null && _plan.Steps.OfType<AttendStep>().FirstOrDefault()?.Attention is { } attention)
+        if (kv is null || _plan.Steps.OfType<AttendStep>().FirstOrDefault()?.Attention is not { } attention)
         {
-            var context = _plan.MaxContext > 0 ? Math.Min(_plan.MaxContext, kv.Shape.Rows) : kv.Shape.Rows;
+            return;
+        }
+
+        var context = Math.Max(longest, _plan.MaxContext > 0 ? Math.Min(_plan.MaxContext, kv.Shape.Rows) : kv.Shape.Rows);
+        if (_attention is null || _attention.Context < AttentionRoom.ContextOf(context))
+        {
+            _attention?.Dispose();
+            _attention = null;
             _attention = new AttentionRoom(_device, _plan.MaxRows, attention.Heads, attention.HeadDim, context);
         }
     }
 
     private void Execute(RowBatch batch, DeviceKv? kv, CancellationToken cancellationToken)
     {
-        _device.Accelerator.Bind();
         foreach (var rows in _here.Values)
         {
-            Array.Clear(rows);
+            foreach (ref var row in rows.AsSpan())
+            {
+                row.IsHere = false;
+            }
         }
 
-        RequireRoom(kv);
         _round.Upload(batch);
+        RequireRoom(kv, _round.LongestContext);
         foreach (var step in _plan.Steps)
         {
             switch (step)
@@ -231,7 +241,7 @@ internal sealed class IlgpuProgram : IForwardProgram, IRowAnswers
         }
 
         _answers?.Find(BufferOf(_plan.Asked!), batch.LogitCount);
-        _device.Accelerator.Synchronize();
+        _device.Synchronize();
     }
 
     private void Embed(EmbedStep step, int rows)
@@ -375,5 +385,12 @@ internal sealed class IlgpuProgram : IForwardProgram, IRowAnswers
                 });
             }
         }
+    }
+
+    /// <summary>A row of a kept value: the host's copy, and whether it is of the last run.</summary>
+    private struct HostRow
+    {
+        public float[]? Values;
+        public bool IsHere;
     }
 }

@@ -21,12 +21,20 @@ internal sealed class Kernel<TArguments>(IlgpuDevice device, Action<Index1D, Loo
             return;
         }
 
-        _launcher ??= groupThreads is { } group
-            ? device.Accelerator.LoadImplicitlyGroupedStreamKernel(body, group)
-            : device.Accelerator.LoadAutoGroupedStreamKernel(body);
-
         // A thread of the processor accelerator costs more than an item: it has as many as compute. A graphics device has one for each.
         var threads = device.IsProcessor ? (int)Math.Min(items, device.Accelerator.MaxNumThreads) : checked((int)items);
-        _launcher(threads, new Loop { Items = checked((int)items), Stride = threads }, arguments);
+        var loop = new Loop { Items = checked((int)items), Stride = threads };
+        try
+        {
+            device.Accelerator.Bind();
+            _launcher ??= groupThreads is { } group
+                ? device.Accelerator.LoadImplicitlyGroupedStreamKernel(body, group)
+                : device.Accelerator.LoadAutoGroupedStreamKernel(body);
+            _launcher(threads, loop, arguments);
+        }
+        catch (AcceleratorException error)
+        {
+            throw device.Lost(error);
+        }
     }
 }

@@ -78,7 +78,6 @@ internal sealed class RowAnswers(IlgpuDevice device, int vocabulary, int rows) :
         if (_found < wanted)
         {
             _found = wanted;
-            device.Accelerator.Bind();
             var arguments = new TopK.Arguments { Logits = logits.View, Highest = _highest.View, Ids = _ids.View, Values = _values.View, Vocabulary = vocabulary, Stride = logits.Stride, K = wanted };
             device.Kernels.CollectTop.Launch((long)_count * TopK.Slices, arguments);
             device.Kernels.PlaceTop.Launch((long)_count * TopK.Slices * wanted, arguments);

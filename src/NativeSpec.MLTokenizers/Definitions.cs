@@ -14,11 +14,14 @@ internal static class Definitions
 
     /// <summary>Byte-level BPE by ranks.</summary>
     public static TokenizerDefinition Of(TiktokenTokenizer tokenizer, MLTokenizerOptions options, LoadLimits limits)
-        => Make("tiktoken", tokenizer, options, [.. TiktokenBytes.Of(tokenizer, limits.MaxVocabSize)], Joined(tokenizer.SpecialTokens, options), null, null, addsBos: false,
-            text => tokenizer.EncodeToIds(text, considerNormalization: false));
+    {
+        List<ReadOnlyMemory<byte>> tokens = [.. TiktokenBytes.Of(tokenizer, limits.MaxVocabSize)];
+        var special = Joined(tokenizer.SpecialTokens, options);
+        return Make("tiktoken", tokenizer, options, limits, tokens, special, null, null, addsBos: false, new TiktokenEncoder(tokenizer, tokens).Encode, Sought(tokenizer.SpecialTokens, special, tokens));
+    }
 
     /// <summary>Sentencepiece, BPE or Unigram.</summary>
-    public static TokenizerDefinition Of(SentencePieceTokenizer tokenizer, MLTokenizerOptions options)
+    public static TokenizerDefinition Of(SentencePieceTokenizer tokenizer, MLTokenizerOptions options, LoadLimits limits)
     {
         Dictionary<string, int> roles = [];
         foreach (var (text, id) in new[]
@@ -33,10 +36,10 @@ internal static class Definitions
         }
 
         var special = Joined(Joined(tokenizer.SpecialTokens, options), roles);
-        var tokens = Tokens(tokenizer.Vocabulary, piece => PieceBytes(piece, tokenizer));
-        var definition = Make("sentencepiece", tokenizer, options, tokens, special, roles.GetValueOrDefault(tokenizer.BeginningOfSentenceToken, -1), [tokenizer.EndOfSentenceId],
+        var tokens = Tokens(tokenizer.Vocabulary, piece => PieceBytes(piece, tokenizer), limits);
+        var definition = Make("sentencepiece", tokenizer, options, limits, tokens, special, roles.GetValueOrDefault(tokenizer.BeginningOfSentenceToken, -1), [tokenizer.EndOfSentenceId],
             tokenizer.AddBeginningOfSentence, text => tokenizer.EncodeToIds(text, addBeginningOfSentence: false, addEndOfSentence: false, considerNormalization: false),
-            sought: [.. tokenizer.SpecialTokens?.Keys ?? []]);
+            [.. tokenizer.SpecialTokens?.Keys ?? []]);
         return definition with
         {
             UnknownId = tokenizer.UnknownId >= 0 ? tokenizer.UnknownId : null,
@@ -64,12 +67,14 @@ internal static class Definitions
     }
 
     /// <summary>GPT-2's kind of byte-level BPE.</summary>
-    public static TokenizerDefinition Of(CodeGenTokenizer tokenizer, MLTokenizerOptions options)
+    public static TokenizerDefinition Of(CodeGenTokenizer tokenizer, MLTokenizerOptions options, LoadLimits limits)
     {
         var special = Joined(tokenizer.SpecialTokens, options);
-        var definition = Make("GPT-2 byte-level BPE", tokenizer, options, Tokens(tokenizer.Vocabulary, ByteAlphabet.Decode), special, tokenizer.BeginningOfSentenceId,
+        var tokens = Tokens(tokenizer.Vocabulary, ByteAlphabet.Decode, limits);
+        var definition = Make("GPT-2 byte-level BPE", tokenizer, options, limits, tokens, special, tokenizer.BeginningOfSentenceId,
             tokenizer.EndOfSentenceId is { } eos ? [eos] : null, tokenizer.AddBeginningOfSentence,
-            text => tokenizer.EncodeToIds(text, addPrefixSpace: false, addBeginningOfSentence: false, addEndOfSentence: false, considerNormalization: false));
+            text => tokenizer.EncodeToIds(text, addPrefixSpace: false, addBeginningOfSentence: false, addEndOfSentence: false, considerNormalization: false),
+            Sought(tokenizer.SpecialTokens, special, tokens));
         var normalize = definition.Normalize;
         return definition with
         {
@@ -81,7 +86,7 @@ internal static class Definitions
     }
 
     /// <summary>BPE from a vocabulary and merges.</summary>
-    public static TokenizerDefinition Of(BpeTokenizer tokenizer, MLTokenizerOptions options)
+    public static TokenizerDefinition Of(BpeTokenizer tokenizer, MLTokenizerOptions options, LoadLimits limits)
     {
         if (!tokenizer.ByteLevel)
         {
@@ -93,19 +98,20 @@ internal static class Definitions
         // It always adds its tokens around a text, and they are taken off again.
         var vocabulary = tokenizer.Vocabulary;
         var bos = tokenizer.BeginningOfSentenceToken is { } begin ? IdOf(begin) : -1;
-        var last = tokenizer.EncodeToTokens("a", out _, considerNormalization: false)[^1]; // it does not say whether it ends texts, but shows it
-        var eos = last.Offset.Start.Value == last.Offset.End.Value ? last.Id : -1;
+        // It does not say whether it ends texts, but shows it.
+        var (end, eos) = tokenizer.EncodeToTokens("a", out _, considerNormalization: false) is [.., var last] && last.Offset.Start.Value == last.Offset.End.Value ? (last.Value, last.Id) : (null, -1);
         var special = Joined(tokenizer.SpecialTokens, options);
-        foreach (var text in new[] { tokenizer.BeginningOfSentenceToken, eos >= 0 ? last.Value : null, tokenizer.UnknownToken }.OfType<string>())
+        foreach (var text in new[] { tokenizer.BeginningOfSentenceToken, eos >= 0 ? end : null, tokenizer.UnknownToken }.OfType<string>())
         {
             special.TryAdd(text, IdOf(text));
         }
 
-        var definition = Make("byte-level BPE", tokenizer, options, Tokens(vocabulary, ByteAlphabet.Decode), special, bos, eos >= 0 ? [eos] : null, bos >= 0, text =>
+        var tokens = Tokens(vocabulary, ByteAlphabet.Decode, limits);
+        var definition = Make("byte-level BPE", tokenizer, options, limits, tokens, special, bos, eos >= 0 ? [eos] : null, bos >= 0, text =>
         {
             var ids = tokenizer.EncodeToIds(text, considerNormalization: false);
             return bos < 0 && eos < 0 ? ids : [.. ids.Skip(bos < 0 ? 0 : 1).SkipLast(eos < 0 ? 0 : 1)];
-        });
+        }, Sought(tokenizer.SpecialTokens, special, tokens));
         return definition with
         {
             UnknownId = tokenizer.UnknownToken is { } unknown ? IdOf(unknown) : null,
@@ -118,11 +124,12 @@ internal static class Definitions
     }
 
     private static TokenizerDefinition Make(
-        string name, MLTokenizer tokenizer, MLTokenizerOptions options, List<ReadOnlyMemory<byte>> tokens, Dictionary<string, int> special, int? bos, int[]? eos, bool addsBos,
-        Func<string, IReadOnlyList<int>> encode, string[]? sought = null)
+        string name, MLTokenizer tokenizer, MLTokenizerOptions options, LoadLimits limits, List<ReadOnlyMemory<byte>> tokens, Dictionary<string, int> special, int? bos, int[]? eos, bool addsBos,
+        Func<string, IReadOnlyList<int>> encode, string[] sought)
     {
-        foreach (var (text, id) in special.Where(pair => pair.Value >= 0))
+        foreach (var (text, id) in special)
         {
+            RequireId(text, id, limits);
             while (tokens.Count <= id)
             {
                 tokens.Add(default);
@@ -135,7 +142,7 @@ internal static class Definitions
             Name = $"{name} ({tokenizer.GetType().Name})",
             Tokens = tokens,
             SpecialTokens = special,
-            Encode = new ControlTextCutter(sought ?? [.. special.Keys], encode).Encode,
+            Encode = new ControlTextCutter(sought, encode).Encode,
             Normalize = tokenizer.Normalizer is { } normalizer ? normalizer.Normalize : null,
             BosId = first,
             EosIds = options.EosTokens is { } ends ? [.. ends.Select(text => Special(text, nameof(MLTokenizerOptions.EosTokens)))] : eos?.Where(id => id >= 0).ToArray(),
@@ -160,8 +167,25 @@ internal static class Definitions
         return all;
     }
 
-    private static List<ReadOnlyMemory<byte>> Tokens(IReadOnlyDictionary<string, int> vocabulary, Func<string, byte[]> bytes)
+    // The control tokens that a tokenizer looks for in text: its own. One that only the options name is text to it, unless it is an ordinary token of the vocabulary too.
+    private static string[] Sought(IReadOnlyDictionary<string, int>? own, Dictionary<string, int> special, List<ReadOnlyMemory<byte>> tokens)
+        => [.. special.Where(pair => own?.ContainsKey(pair.Key) == true || ((uint)pair.Value < (uint)tokens.Count && !tokens[pair.Value].IsEmpty)).Select(pair => pair.Key)];
+
+    private static void RequireId(string text, int id, LoadLimits limits)
     {
+        if (id < 0 || id >= limits.MaxVocabSize)
+        {
+            throw new ArgumentException($"the token '{text}' has id {id}: expected 0 to {limits.MaxVocabSize - 1} ({nameof(LoadLimits)}.{nameof(LoadLimits.MaxVocabSize)})");
+        }
+    }
+
+    private static List<ReadOnlyMemory<byte>> Tokens(IReadOnlyDictionary<string, int> vocabulary, Func<string, byte[]> bytes, LoadLimits limits)
+    {
+        foreach (var (text, id) in vocabulary)
+        {
+            RequireId(text, id, limits);
+        }
+
         var tokens = new ReadOnlyMemory<byte>[vocabulary.Values.DefaultIfEmpty(-1).Max() + 1];
         foreach (var (text, id) in vocabulary)
         {

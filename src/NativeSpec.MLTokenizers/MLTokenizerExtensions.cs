@@ -24,18 +24,18 @@ public static class MLTokenizerExtensions
     /// <param name="tokenizer">The tokenizer.</param>
     /// <param name="options">What the tokenizer does not say of itself; null where it says all.</param>
     /// <param name="limits">The most that it may ask for; null for <see cref="LoadLimits.Default"/>.</param>
-    /// <exception cref="ArgumentException">The tokenizer is of another kind, or its tokens have no exact bytes: the message says which and what to do.</exception>
+    /// <exception cref="ArgumentException">The tokenizer is of another kind, its tokens have no exact bytes, or their ids pass the limits: the message says which and what to do.</exception>
     public static Tokenizer AsNativeSpec(this MLTokenizer tokenizer, MLTokenizerOptions? options = null, LoadLimits? limits = null)
     {
         ArgumentNullException.ThrowIfNull(tokenizer);
-        options ??= new();
+        (options, limits) = (options ?? new(), limits ?? LoadLimits.Default);
         return tokenizer switch
         {
             NativeSpecTokenizer own => own.Inner,
-            TiktokenTokenizer tiktoken => Tokenizer.Create(Definitions.Of(tiktoken, options, limits ?? LoadLimits.Default), limits),
-            SentencePieceTokenizer sentencePiece => Tokenizer.Create(Definitions.Of(sentencePiece, options), limits),
-            CodeGenTokenizer codeGen => Tokenizer.Create(Definitions.Of(codeGen, options), limits),
-            BpeTokenizer bpe => Tokenizer.Create(Definitions.Of(bpe, options), limits),
+            TiktokenTokenizer tiktoken => Tokenizer.Create(Definitions.Of(tiktoken, options, limits), limits),
+            SentencePieceTokenizer sentencePiece => Tokenizer.Create(Definitions.Of(sentencePiece, options, limits), limits),
+            CodeGenTokenizer codeGen => Tokenizer.Create(Definitions.Of(codeGen, options, limits), limits),
+            BpeTokenizer bpe => Tokenizer.Create(Definitions.Of(bpe, options, limits), limits),
             _ => throw new ArgumentException(
                 $"a {tokenizer.GetType().Name} does not say which bytes each of its tokens adds to a text: make a {nameof(TokenizerDefinition)} of it with {nameof(Tokenizer)}.{nameof(Tokenizer.Create)}",
                 nameof(tokenizer)),

@@ -1,5 +1,6 @@
 using System.Text;
 using Microsoft.ML.Tokenizers;
+using NativeSpec.Loading;
 
 namespace NativeSpec.MLTokenizers;
 
@@ -8,6 +9,7 @@ namespace NativeSpec.MLTokenizers;
 internal sealed class TiktokenBytes
 {
     private const char Replacement = '\uFFFD';
+    private const int Gap = 1 << 12;
 
     private readonly TiktokenTokenizer _tokenizer;
     private readonly int[] _leads; // tokens of one byte that begins a character of 2, 3 and 4 bytes
@@ -22,8 +24,8 @@ internal sealed class TiktokenBytes
 
     /// <summary>By id, the bytes; empty where there is no token.</summary>
     /// <param name="tokenizer">The tokenizer.</param>
-    /// <param name="maxVocabSize">Ids from here on are not looked at.</param>
-    /// <exception cref="ArgumentException">Parts of characters cannot be told, because single bytes have no tokens.</exception>
+    /// <param name="maxVocabSize">Ids from here on are refused.</param>
+    /// <exception cref="ArgumentException">Parts of characters cannot be told, because single bytes have no tokens; or there are more tokens.</exception>
     public static IReadOnlyList<ReadOnlyMemory<byte>> Of(TiktokenTokenizer tokenizer, int maxVocabSize)
     {
         List<ReadOnlyMemory<byte>> all = [];
@@ -44,6 +46,16 @@ internal sealed class TiktokenBytes
             }
 
             all.Add(text.Contains(Replacement) ? (probe ??= new(tokenizer)).BytesOf(id) : Encoding.UTF8.GetBytes(text));
+        }
+
+        // It shows no vocabulary, so nothing says where ids end: those that follow the last are looked at, as far as a gap may be.
+        for (var id = maxVocabSize; id < maxVocabSize + Gap; id++)
+        {
+            one[0] = id;
+            if (tokenizer.Decode(one).Length > 0)
+            {
+                throw new ArgumentException($"the tokenizer has a token {id}: expected 0 to {maxVocabSize - 1} ({nameof(LoadLimits)}.{nameof(LoadLimits.MaxVocabSize)})");
+            }
         }
 
         return all;

@@ -94,6 +94,31 @@ public sealed class BenchCommandTests
     public async Task Kernels_WhatCannotBeMeasured_IsRefused(string first, string second)
         => Assert.That((await CliRun.Of("bench", "kernels", "--shape", "15m", first, second)).Code, Is.EqualTo(CommandLine.Usage));
 
+    /// <summary>The name of a device is ILGPU's: the processor's kernels are measured beside it all the same, and CUDA's are said to know numbers.</summary>
+    [Test]
+    public async Task Kernels_OnADeviceByItsName_MeasuresThoseWithoutADeviceToo()
+    {
+        using var folder = new TestFolder();
+        var json = (await CliRun.Of([.. Kernels(folder, "cpu,ilgpu,cuda"), "--device", "cpu", "--nodes", "1", "--json"])).Json();
+        Assert.That(json.GetProperty("backends").EnumerateArray().Select(backend => backend.Text("name")), Is.EqualTo(new[] { "cpu", "ilgpu" }));
+        Assert.That(json.GetProperty("missing").EnumerateArray().Single().Text("reason"), Does.Contain("number"));
+        Assert.That(json.GetProperty("environment").Text("device"), Is.EqualTo("none"), "what was measured has no memory of its own, whatever else is in the machine");
+    }
+
+    [Test]
+    public async Task Kernels_APictureThatCannotBeWritten_IsSaidBeforeAnythingIsMeasured()
+    {
+        using var folder = new TestFolder();
+        var run = await CliRun.Of([.. Kernels(folder, "cpu"), "--nodes", "1", "--svg", Path.Combine(folder.Path, "nowhere", "roofline.svg")]);
+        Assert.That(run.Code, Is.Not.EqualTo(CommandLine.Success));
+        Assert.That(run.Error, Does.Contain("nowhere"));
+        Assert.That(run.Out, Is.Empty);
+    }
+
+    [Test]
+    public async Task ADevice_BesideTheProcessorsKernels_IsRefused()
+        => Assert.That((await CliRun.Of("bench", "forward", "--shape", "15m", "--backend", "cpu", "--device", "0")).Code, Is.EqualTo(CommandLine.Usage));
+
     [Test]
     public async Task Kernels_ASingleBackendThatIsNotHere_Fails()
     {

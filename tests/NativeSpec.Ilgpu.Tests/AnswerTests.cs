@@ -88,6 +88,22 @@ public sealed class AnswerTests
         }
     }
 
+    /// <summary>One number is brought for one question, and it is of the last run.</summary>
+    [Test]
+    public void At_BeforeAndAfterItsRowIsHere_IsTheRowsNumber()
+    {
+        var answers = (IRowAnswers)_run.Model.Program;
+        foreach (var seed in new[] { 8, 9 })
+        {
+            var rows = Forward(_run, ModelRun.RandomTree(new Random(seed), 11, 300), null);
+            var before = answers.At(7, 299);
+            Assert.That(before, Is.EqualTo(rows.Logits(7)[299]));
+            Assert.That(answers.At(7, 299), Is.EqualTo(before));
+        }
+
+        Assert.That(() => answers.At(7, 300), Throws.InstanceOf<ArgumentOutOfRangeException>());
+    }
+
     [Test]
     public void Answer_AfterAForwardThatWasCancelled_HasNoTokenThatOnlyThatOneAskedFor()
     {

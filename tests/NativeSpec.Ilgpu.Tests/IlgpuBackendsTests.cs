@@ -1,4 +1,5 @@
 using System.Reflection;
+using ILGPU.Runtime.Cuda;
 using NativeSpec.Backends;
 using NativeSpec.Engine;
 using NativeSpec.Tests;
@@ -52,6 +53,27 @@ public sealed class IlgpuBackendsTests
         using var folder = new TestFolder(poisoned: false);
         var error = Assert.Throws<InvalidOperationException>(() => InferenceEngine.Load(folder.Path, new EngineOptions { OtherBackend = IlgpuBackends.On(device) }))!;
         Assert.That(error.Message, Does.Contain($"'{device}'").And.Contain("0: ").And.Contain("cpu, "));
+    }
+
+    /// <summary>An engine whose back end is lost must know it from other errors, and people want the driver's words.</summary>
+    [Test]
+    public void Lost_OfADriversError_IsWhatAnEngineKnowsAsALostBackend()
+    {
+        using var device = IlgpuDevice.Open("cpu", threads: 2);
+        var error = new CudaException("an illegal memory access was encountered");
+        Assert.That(device.Lost(error).InnerException, Is.SameAs(error));
+        Assert.That(device.Lost(error).Message, Does.Contain("cpu").And.Contain("illegal memory access"));
+        Assert.That(IlgpuDevice.IsOutOfMemory(error), Is.False);
+        Assert.That(IlgpuDevice.IsOutOfMemory(new CudaException("out of memory")), Is.True);
+    }
+
+    /// <summary>The roof of a device is its own; the processor accelerator computes under the processor's.</summary>
+    [Test]
+    public void MeasureCopying_IsADevicesAlone()
+    {
+        using var backend = new IlgpuBackend(IlgpuDevice.Open("cpu", threads: 2), ownsDevice: true);
+        Assert.That(((IBackend)backend).MeasureCopying(), Is.Null);
+        Assert.That(backend.MeasureCopying(1 << 16), Is.Positive, "what it would measure on a device");
     }
 
     [Test]

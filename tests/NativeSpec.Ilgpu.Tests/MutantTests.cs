@@ -1,5 +1,7 @@
 using ILGPU;
 using NativeSpec.Ilgpu.Kernels;
+using NativeSpec.Model;
+using NativeSpec.Tensors;
 using NativeSpec.Tests.Backends;
 using NativeSpec.Tests.Model;
 using NUnit.Framework.Internal;
@@ -25,7 +27,34 @@ public sealed class MutantTests
         Assert.That(Passes(device, fixture => fixture.Forward_EveryNodeOfATree_HasTheBitsOfASequentialForwardOfItsPath()), Is.False);
     }
 
-    /// <summary>The mutants are right but for their order: without a reason to differ they pass.</summary>
+    /// <summary>The mutants are right but for their order: other bits, and the same logits as far as rounding allows. So what finds them looks at bits.</summary>
+    [Test]
+    public void Mutants_InATreeOfManyRows_HaveTheTrueLogitsButForRoundings([Values] bool ofProducts)
+    {
+        using var device = IlgpuDevice.Open("cpu", threads: 2);
+        if (ofProducts)
+        {
+            device.Kernels.Products[MatrixFormat.BF16] = new Kernel<MatMul.Arguments>(device, MultiplyByRows);
+        }
+        else
+        {
+            device.Kernels.F32Kv = device.Kernels.F32Kv with { Weigh = new Kernel<TreeAttention.Arguments<float>>(device, WeighPathFirst) };
+        }
+
+        using var weights = new SyntheticModel(TestConfigs.Tiny, DType.BF16, 3);
+        var (truth, mutant) = (Logits(TestBackend.SharedDevice), Logits(device));
+        Assert.That(mutant, Is.Not.EqualTo(truth));
+        Assert.That(mutant, Is.EqualTo(truth).Within(1e-4 * truth.Max(Math.Abs)));
+
+        float[] Logits(IlgpuDevice on)
+        {
+            using var run = new ModelRun(new IlgpuBackend(on, ownsDevice: false), weights.Config, weights.Tensors);
+            using var sequence = run.Open();
+            run.Append(sequence, [.. Enumerable.Range(0, 41)], chunk: 41);
+            return [.. run.Forward((sequence, ModelRun.RandomTree(new Random(4), 37, 300)))[0].SelectMany(row => row)];
+        }
+    }
+
     [Test]
     public void BatchInvariance_WithTheKernelsAsTheyAre_IsNotFoundMissing()
     {
@@ -83,7 +112,7 @@ public sealed class MutantTests
     /// <summary>Weights of the positions past the trunk are added before those of the trunk.</summary>
     private static void WeighPathFirst(Index1D index, Loop loop, TreeAttention.Arguments<float> a)
     {
-        TreeAttention.Weigh(index, loop, a);
+        TreeAttention.Weigh<float, PlainArithmetic>(index, loop, a);
         var units = a.Context / TreeAttention.Unit;
         for (var item = index.X; item < loop.Items; item += loop.Stride)
         {

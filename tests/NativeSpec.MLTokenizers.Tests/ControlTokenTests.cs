@@ -34,6 +34,27 @@ public sealed class ControlTokenTests
         Assert.That(theirs.AsNativeSpec(new() { AddBos = false }).Encode("hi"), Is.EqualTo(ours.Encode("hi", addSpecial: false)));
     }
 
+    /// <summary>What only the options name is text to the tokenizer, so nothing need be cut.</summary>
+    [TestCase(RealTokenizers.Gpt2)]
+    [TestCase(RealTokenizers.Gpt2Merges)]
+    [TestCase(RealTokenizers.CodeGen)]
+    public void AControlTokenThatOnlyTheOptionsName_LeavesTheIdsOfItsTextAsTheyAre(string name)
+    {
+        const string Control = "hello world";
+        var tokenizer = RealTokenizers.Theirs(name).AsNativeSpec(new() { SpecialTokens = new Dictionary<string, int> { [Control] = 60_000 } });
+        Assert.That(tokenizer.EncodeUntrusted(Control), Is.EqualTo(RealTokenizers.Ours(RealTokenizers.Gpt2).Encode(Control, addSpecial: false)));
+        Assert.That(tokenizer.Encode(Control, addSpecial: false, parseSpecial: true), Is.EqualTo(new[] { 60_000 }));
+    }
+
+    /// <summary>One that is an ordinary token too is cut, or its text would become it.</summary>
+    [Test]
+    public void AControlTokenThatIsAnOrdinaryToken_StaysText()
+    {
+        var tokenizer = RealTokenizers.Theirs(RealTokenizers.Gpt2).AsNativeSpec(new() { SpecialTokens = new Dictionary<string, int> { ["hello"] = 31373 } });
+        Assert.That(tokenizer.EncodeUntrusted("hello"), Has.None.EqualTo(31373));
+        Assert.That(tokenizer.Decode(tokenizer.EncodeUntrusted("hello")), Is.EqualTo("hello"));
+    }
+
     [Test]
     public void WhatHasNoExactBytes_IsRefusedByName()
     {

@@ -7,7 +7,7 @@ public sealed class LicenceTests
     public void ManagedCuda_IsNamedByItsOneProjectAlone()
     {
         const string Allowed = "NativeSpec.Benchmarks.ManagedCuda.csproj";
-        string[] folders = [Repository.Find("src"), Repository.Find("tests")];
+        string[] folders = [Repository.Find("src"), Repository.Find("tests"), Repository.Find("samples")];
         var files = folders.SelectMany(folder => new[] { "*.csproj", "*.props", "*.targets" }.SelectMany(pattern => Directory.GetFiles(folder, pattern, SearchOption.AllDirectories)))
             .Concat(Directory.GetFiles(Repository.Root, "*.props")).Where(file => !file.Contains($"{Path.DirectorySeparatorChar}obj{Path.DirectorySeparatorChar}", StringComparison.Ordinal)).ToArray();
         var naming = files.Where(file => File.ReadAllText(file).Contains("ManagedCuda-1", StringComparison.OrdinalIgnoreCase)).Select(Path.GetFileName);

@@ -15,7 +15,8 @@ internal sealed class BenchModel : IDisposable
 {
     private readonly SyntheticModel _stored;
     private readonly List<NativeBuffer<byte>> _packed = [];
-    private readonly ReadBandwidth? _memory;
+    private readonly int? _threads;
+    private ReadBandwidth? _memory;
 
     /// <summary>Makes the weights.</summary>
     /// <param name="config">The shape.</param>
@@ -26,7 +27,7 @@ internal sealed class BenchModel : IDisposable
         Backend = EngineBackend.Create(options);
         _stored = new SyntheticModel(config, DType.BF16, seed: 1);
         Tensors = options.Weights == WeightFormat.AsStored ? _stored.Tensors : Packed(options);
-        _memory = Backend is NativeBackend or CudaBackend ? null : new ReadBandwidth(new CpuOptions { Threads = options.Threads }.ResolveThreads());
+        _threads = options.Threads;
     }
 
     public LlamaConfig Config { get; }
@@ -56,12 +57,13 @@ internal sealed class BenchModel : IDisposable
             return copied / 1e9;
         }
 
-        if (_memory is not null)
+        if (Backend is not NativeBackend native)
         {
+            _memory ??= new ReadBandwidth(new CpuOptions { Threads = _threads }.ResolveThreads());
             return _memory.Measure();
         }
 
-        var (native, bytes, began) = ((NativeBackend)Backend, 0L, Stopwatch.GetTimestamp());
+        var (bytes, began) = (0L, Stopwatch.GetTimestamp());
         foreach (var matrix in Matrices)
         {
             native.Read(matrix);

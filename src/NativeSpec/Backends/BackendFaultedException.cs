@@ -4,7 +4,8 @@ namespace NativeSpec.Backends;
 /// <param name="code">The driver's number of the error.</param>
 /// <param name="kernel">The kernel that ran, where that is known.</param>
 /// <param name="message">What happened, with both.</param>
-internal sealed class BackendFaultedException(int code, string? kernel, string message) : InvalidOperationException(message)
+/// <param name="cause">What was thrown, where something was.</param>
+internal sealed class BackendFaultedException(int code, string? kernel, string message, Exception? cause = null) : InvalidOperationException(message, cause)
 {
     /// <summary>The driver's number of the error.</summary>
     public int Code { get; } = code;

@@ -102,7 +102,8 @@ public sealed record EngineOptions
     public BackendKind? Backend { get; init; }
 
     /// <summary>A back end that another package brings, such as <c>IlgpuBackends.On("cuda")</c> of NativeSpec.Ilgpu; null takes what <see cref="Backend"/> says. <see cref="Weights"/>,
-    /// <see cref="KvFormat"/> and <see cref="Threads"/> hold for it too; its device is named where it is made.</summary>
+    /// <see cref="KvFormat"/> and <see cref="Threads"/> hold for it too (ILGPU's processor accelerator takes threads in pairs: an odd number is one more there); its device is named where it is
+    /// made.</summary>
     public BackendProvider? OtherBackend { get; init; }
 
     /// <summary>The CUDA device, by its number in the driver's list; null takes the environment variable NATIVESPEC_CUDA_DEVICE, or else the first.</summary>

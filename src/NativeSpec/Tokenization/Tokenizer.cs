@@ -7,8 +7,8 @@ namespace NativeSpec.Tokenization;
 
 /// <summary>Text to token ids and back, for the tokenizers of Llama-family models. Reads <c>tokenizer.json</c> (BPE, by bytes or with bytes
 /// as its fallback, and Unigram), <c>tokenizer.model</c> (sentencepiece BPE and Unigram, or tiktoken ranks), <c>tekken.json</c> and
-/// <c>*.tiktoken</c>. Encoding takes O(n log n) time on any text, whatever patterns a file holds. Safe for use by several threads at
-/// once.</summary>
+/// <c>*.tiktoken</c>. Encoding with a tokenizer that was read from files takes O(n log n) time on any text, whatever patterns they hold; one
+/// that <see cref="Create"/> made takes the time that its function takes. Safe for use by several threads at once.</summary>
 public sealed class Tokenizer
 {
     private readonly TokenizerParts _parts;

@@ -42,6 +42,19 @@ public sealed partial class PtxTests
         Assert.That(Occurrences(text, "ld.global.b32"), Is.EqualTo(format switch { "Q8Format" => 2, "Q4Format" => 1, _ => 0 }), "or four, of which neighbouring threads read neighbouring ones");
     }
 
+    /// <summary>How often attention adds follows the longest context of a batch: a sum whose rounding is not said could be fused in the body of a loop that ptxas unrolls and not in the rest.</summary>
+    [Test]
+    public void Ptx_OfAttention_SaysTheRoundingOfEverySum()
+    {
+        var names = Names.Where(name => name.StartsWith("TreeAttention.", StringComparison.Ordinal)).ToArray();
+        Assert.That(names, Has.Length.EqualTo(8), "scores, weights, values and parts, for keys and values as F32 and as BF16");
+        foreach (var name in names)
+        {
+            Assert.That(Ptx.Value[name], Does.Not.Contain("add.f32").And.Not.Contain("mad.f32"), name);
+            Assert.That(Occurrences(Ptx.Value[name], ".rn.f32"), Is.Positive, name);
+        }
+    }
+
     [Test]
     public void Ptx_OfDraws_SaysTheRoundingOfTheNoise()
     {

@@ -1,8 +1,12 @@
 using System.Numerics.Tensors;
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
+using NativeSpec.Backends.Cpu;
 using NativeSpec.Loading;
+using NativeSpec.Model;
 using NativeSpec.Tensors;
 using NativeSpec.Tests.Engine;
+using NativeSpec.Tests.Model;
 
 namespace NativeSpec.Tests.Tensors;
 
@@ -25,6 +29,20 @@ public sealed class TensorViewTests
         Assert.That(Tensor.Sum(row), Is.EqualTo(TensorPrimitives.Sum<float>(expected)).Within(1e-5));
         Assert.That(span[2, 1], Is.EqualTo(expected[1]));
         Assert.That(Tensor.Norm<float>(view.ToFloats()[2..3, Range.All]), Is.EqualTo(TensorPrimitives.Norm<float>(expected)).Within(1e-5));
+    }
+
+    [Test]
+    public void Logits_OfANode_AreATensorInPlace()
+    {
+        using var weights = new SyntheticModel(TestConfigs.Tiny, DType.F32, 1);
+        using var run = new ModelRun(CpuBackend.Create(new CpuOptions { Threads = 1 }), weights.Config, weights.Tensors);
+        using var sequence = run.Open();
+        run.Append(sequence, [1, 2, 3]);
+        var logits = run.Model.Logits(0);
+        var tensor = new ReadOnlyTensorSpan<float>(logits);
+        Assert.That(tensor.FlattenedLength, Is.EqualTo((nint)weights.Config.VocabSize));
+        Assert.That(Unsafe.AreSame(in tensor[0], in logits[0]), Is.True, "no copy");
+        Assert.That((int)Tensor.IndexOfMax(tensor), Is.EqualTo(TensorPrimitives.IndexOfMax(logits)));
     }
 
     [Test]

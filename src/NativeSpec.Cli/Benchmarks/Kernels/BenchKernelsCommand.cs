@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Text;
 using NativeSpec.Backends.Cuda;
 using NativeSpec.Engine;
 
@@ -56,13 +57,15 @@ internal sealed class BenchKernelsCommand : Command, IHasExamples
         }
 
         var plan = new LabPlan(shape, config, context, nodes, repeats);
+        using var picture = parsed.GetValue(_svg) is { } file ? new FileStream(file, FileMode.OpenOrCreate, FileAccess.Write) : null; // before anything is measured: else a wrong path would lose it
         using var lab = new KernelLab(plan, Backends(parsed.GetValue(_backends)), _compute.ApplyAllButBackend(parsed, new EngineOptions()), (name, options) => _compute.On(name, parsed, options));
         lab.Measure(cancellationToken);
         var devices = lab.Backends.Where(backend => backend.Model.Backend is CudaBackend).ToDictionary(
             backend => backend, backend => new DeviceKernels(backend.Model, context, nodes, repeats, cancellationToken));
-        if (parsed.GetValue(_svg) is { } file)
+        if (picture is not null)
         {
-            File.WriteAllText(file, RooflinePicture.Draw(lab));
+            picture.SetLength(0);
+            picture.Write(Encoding.UTF8.GetBytes(RooflinePicture.Draw(lab)));
         }
 
         if (parsed.GetValue(_json))

@@ -77,7 +77,9 @@ internal sealed class KernelCases : IDisposable
         var c = _model.Config;
         int layers = c.NumHiddenLayers, hidden = c.HiddenSize, inner = c.IntermediateSize;
         int query = c.NumAttentionHeads * c.HeadDim, key = c.NumKeyValueHeads * c.HeadDim, qkv = query + (2 * key);
-        var seen = (rows * (double)_context) + (rows * (rows + 1.0) / 2);
+        var attention = Enumerable.Range(0, layers).Select(layer => Attention(layer, layer)).ToArray();
+        var seen = attention.Average(a => Enumerable.Range(_context, rows).Sum(position => (double)(position + 1 - a.FirstSeen(position)))); // by all rows, each for itself
+        var read = attention.Average(a => (double)(_context + rows - a.FirstSeen(_context))); // once for all rows
         var kvRow = (double)_model.Backend.KvBytesPerRow(_kv.Shape with { Layers = 1, Rows = 1 }); // a key and a value
         yield return Project("matmul q·k·v", rows, _qkv, layer => [layer.QProj, layer.KProj, layer.VProj]);
         yield return Project("matmul o", rows, _o, layer => [layer.OProj]);
@@ -85,22 +87,22 @@ internal sealed class KernelCases : IDisposable
         yield return Project("matmul gate·up with norm and swiglu", rows, _gateUp, layer => [layer.GateProj, layer.UpProj], new RmsGain(_gain, 1e-5f), Epilogue.SwiGlu);
         yield return Project("matmul down", rows, _down, layer => [layer.DownProj]);
         yield return Case("matmul head", rows, 1, _model.Tensors.LmHead.ByteLength + Floats(rows * ((double)hidden + c.VocabSize)), (double)rows * hidden * c.VocabSize,
-            hidden, (plan, x, _) => plan.Project(x, _head));
-        yield return Case("tree attention", rows, layers, (kvRow * (_context + rows)) + Floats(2.0 * query * rows), 2 * seen * query, qkv,
-            (plan, x, layer) => plan.Attend(x, Attention(layer)));
+            hidden, (plan, x, _, _) => plan.Project(x, _head));
+        yield return Case("tree attention", rows, layers, (kvRow * read) + Floats(2.0 * query * rows), 2 * seen * query, qkv,
+            (plan, x, layer, call) => plan.Attend(x, Attention(layer, call)));
         yield return Case("rope", rows, layers, (kvRow * rows) + Floats(2.0 * rows * (query + key)), 2.0 * rows * (query + key), qkv,
-            (plan, x, layer) => plan.RopeAppend(x, Attention(layer)));
+            (plan, x, layer, call) => plan.RopeAppend(x, Attention(layer, call)));
         yield return Case("rope, tree attention, matmul o", rows, layers,
-            (kvRow * (_context + (2.0 * rows))) + Floats(rows * ((2.0 * (query + key)) + (4.0 * query) + hidden)) + _model.Tensors.Layers[0].OProj.ByteLength,
+            (kvRow * (read + rows)) + Floats(rows * ((2.0 * (query + key)) + (4.0 * query) + hidden)) + _model.Tensors.Layers[0].OProj.ByteLength,
             (2 * seen * query) + (2.0 * rows * (query + key)) + ((double)rows * query * hidden), qkv,
-            (plan, x, layer) =>
+            (plan, x, layer, call) =>
             {
-                plan.RopeAppend(x, Attention(layer));
-                plan.Project(plan.Attend(x, Attention(layer)), _o[layer]);
+                plan.RopeAppend(x, Attention(layer, call));
+                plan.Project(plan.Attend(x, Attention(layer, call)), _o[layer]);
             });
-        yield return Case("rms norm", rows, layers, Floats(2.0 * rows * hidden), 2.0 * rows * hidden, hidden, (plan, x, _) => plan.Normalize(x, new RmsGain(_gain, 1e-5f)));
-        yield return Case("embed", rows, layers, rows * hidden * 6.0, 0, hidden, (plan, _, _) => plan.Embed(_table));
-        yield return Case("gather rows", rows, layers, Floats(2.0 * rows * hidden), 0, hidden, (plan, x, _) => plan.GatherLogitRows(x));
+        yield return Case("rms norm", rows, layers, Floats(2.0 * rows * hidden), 2.0 * rows * hidden, hidden, (plan, x, _, _) => plan.Normalize(x, new RmsGain(_gain, 1e-5f)));
+        yield return Case("embed", rows, layers, rows * hidden * 6.0, 0, hidden, (plan, _, _, _) => plan.Embed(_table));
+        yield return Case("gather rows", rows, layers, Floats(2.0 * rows * hidden), 0, hidden, (plan, x, _, _) => plan.GatherLogitRows(x));
     }
 
     public void Dispose()
@@ -115,11 +117,12 @@ internal sealed class KernelCases : IDisposable
 
     private static double Floats(double count) => sizeof(float) * count;
 
-    private AttentionPlan Attention(int layer) => new(layer, _model.Config.NumAttentionHeads, _model.Config.NumKeyValueHeads, _model.Config.HeadDim)
+    // A layer's memory, attended to as another layer does: warm passes have one layer's memory and every layer's window.
+    private AttentionPlan Attention(int layer, int like) => new(layer, _model.Config.NumAttentionHeads, _model.Config.NumKeyValueHeads, _model.Config.HeadDim)
     {
         Scale = _model.Config.AttentionScale,
-        RotaryDim = _model.Config.RotaryDimOf(layer),
-        Window = _model.Config.WindowOf(layer),
+        RotaryDim = _model.Config.RotaryDimOf(like),
+        Window = _model.Config.WindowOf(like),
     };
 
     private KernelCase? Project(
@@ -127,17 +130,17 @@ internal sealed class KernelCases : IDisposable
     {
         var (inputs, outputs) = (weights[0].InFeatures, weights[0].OutFeatures);
         var bytes = parts(_model.Tensors.Layers[0]).Sum(part => part.ByteLength) + Floats(rows * ((double)inputs + outputs));
-        return Case(name, rows, weights.Length, bytes, (double)rows * inputs * outputs, inputs, (plan, x, layer) => plan.Project(x, weights[layer], norm, epilogue));
+        return Case(name, rows, weights.Length, bytes, (double)rows * inputs * outputs, inputs, (plan, x, layer, _) => plan.Project(x, weights[layer], norm, epilogue));
     }
 
     private KernelCase? Case(
-        string name, int rows, int calls, double bytes, double multiplyAdds, int width, Action<ForwardPlan, Rows, int> describe)
+        string name, int rows, int calls, double bytes, double multiplyAdds, int width, Action<ForwardPlan, Rows, int, int> describe)
     {
         IForwardProgram cold, warm;
         try
         {
-            cold = Program(name, calls, width, describe);
-            warm = calls == 1 ? cold : Program(name + ", one layer", calls, width, (plan, x, _) => describe(plan, x, 0));
+            cold = Program(name, calls, width, (plan, x, call) => describe(plan, x, call, call));
+            warm = calls == 1 ? cold : Program(name + ", one layer", calls, width, (plan, x, call) => describe(plan, x, 0, call));
         }
         catch (ArgumentException e)
         {

@@ -24,14 +24,14 @@ internal sealed class KernelLab : IDisposable
     /// <summary>Makes the backends that are there.</summary>
     /// <param name="plan">What is measured.</param>
     /// <param name="names">Their names; null where the engine chooses the one.</param>
-    /// <param name="options">Threads, device, level and weights.</param>
-    /// <param name="optionsOf">The options with the backend of a name.</param>
+    /// <param name="options">Threads, level and weights.</param>
+    /// <param name="optionsOf">The options with the backend of a name, and its device.</param>
     /// <exception cref="InvalidOperationException">None of them is there.</exception>
     /// <exception cref="ArgumentException">The one that is asked for cannot do what the options say.</exception>
     public KernelLab(LabPlan plan, string[]? names, EngineOptions options, Func<string?, EngineOptions, EngineOptions> optionsOf)
     {
         Plan = plan;
-        Environment = LabEnvironment.Of(options.Threads, options.Device);
+        Environment = LabEnvironment.Of(options.Threads);
         _everything = new ReadBandwidth(Environment.Threads, EvictedBytes);
         try
         {
@@ -51,6 +51,8 @@ internal sealed class KernelLab : IDisposable
             {
                 throw new InvalidOperationException($"none of the backends is here: {string.Join("; ", _missing.Select(one => $"{one.Name}: {one.Reason}"))}");
             }
+
+            Environment = Environment.With(_backends.Where(backend => backend.HasOwnMemory).Select(backend => backend.Model.Backend));
         }
         catch
         {
@@ -63,7 +65,7 @@ internal sealed class KernelLab : IDisposable
     public LabPlan Plan { get; }
 
     /// <summary>Where.</summary>
-    public LabEnvironment Environment { get; }
+    public LabEnvironment Environment { get; private set; }
 
     /// <summary>The backends that are there.</summary>
     public IReadOnlyList<LabBackend> Backends => _backends;

@@ -1,6 +1,8 @@
 using System.Reflection;
 using System.Runtime.InteropServices;
+using NativeSpec.Backends;
 using NativeSpec.Backends.Cpu;
+using NativeSpec.Backends.Cuda;
 using NativeSpec.Backends.Cuda.Driver;
 using NativeSpec.Engine.Profiles;
 
@@ -9,7 +11,7 @@ namespace NativeSpec.Cli.Benchmarks.Kernels;
 /// <summary>Where figures come from: without it they say nothing.</summary>
 /// <param name="Processor">As its maker calls it.</param>
 /// <param name="Threads">Threads that compute.</param>
-/// <param name="Device">The CUDA device, or none.</param>
+/// <param name="Device">The devices that compute in a memory of their own, or none.</param>
 /// <param name="Driver">The CUDA version that its driver is for, or none.</param>
 /// <param name="Runtime">.NET's version.</param>
 /// <param name="System">The operating system.</param>
@@ -18,13 +20,16 @@ internal sealed record LabEnvironment(string Processor, int Threads, string Devi
 {
     /// <summary>This machine.</summary>
     /// <param name="threads">Threads, as asked for.</param>
-    /// <param name="device">The device's number, as asked for.</param>
-    public static LabEnvironment Of(int? threads, int? device)
+    public static LabEnvironment Of(int? threads)
+        => new(
+            ProfileKey.Processor(), new CpuOptions { Threads = threads }.ResolveThreads(), "none", "none", RuntimeInformation.FrameworkDescription, RuntimeInformation.OSDescription, BuiltFrom() ?? CheckoutAround(AppContext.BaseDirectory) ?? "unknown");
+
+    /// <summary>The same with the devices of back ends.</summary>
+    public LabEnvironment With(IEnumerable<IBackend> devices)
     {
-        var found = CudaDevice.Find(device, out _);
-        return new(
-            ProfileKey.Processor(), new CpuOptions { Threads = threads }.ResolveThreads(), found is { } cuda ? $"{cuda.Name}, sm_{cuda.Capability}" : "none",
-            found is null ? "none" : CudaLibrary.Version, RuntimeInformation.FrameworkDescription, RuntimeInformation.OSDescription, BuiltFrom() ?? CheckoutAround(AppContext.BaseDirectory) ?? "unknown");
+        var names = devices.Select(backend => backend is CudaBackend { Device: var cuda } ? $"{cuda.Name}, sm_{cuda.Capability}" : backend.Description).ToArray();
+        var isCuda = devices.Any(backend => backend is CudaBackend || backend.Description.StartsWith("ilgpu: cuda", StringComparison.Ordinal));
+        return names.Length == 0 ? this : this with { Device = string.Join("; ", names), Driver = isCuda ? CudaLibrary.Version : "unknown" };
     }
 
     /// <summary>Name and value of each, for JSON, CSV and people.</summary>

@@ -79,10 +79,11 @@ internal static class TiktokenRanks
     /// <param name="file">The file, for messages.</param>
     /// <param name="ranks">The tokens' bytes and ranks.</param>
     /// <param name="firstId">The id of rank 0.</param>
-    public static ByteBpeModel MakeModel(string file, Dictionary<byte[], int> ranks, int firstId)
+    /// <param name="needsAllBytes">Whether a byte without a rank is refused; else texts that have it lose it.</param>
+    public static ByteBpeModel MakeModel(string file, Dictionary<byte[], int> ranks, int firstId, bool needsAllBytes = true)
     {
         var ids = ranks.ToDictionary(pair => pair.Key, pair => pair.Value + firstId, TokenBytesComparer.Instance);
-        return new(ByteIds(file, ids), -1, fuseUnknown: false, Merges(file, ids), ids);
+        return new(ByteIds(file, ids, needsAllBytes), -1, fuseUnknown: false, Merges(file, ids), ids);
     }
 
     private static Dictionary<byte[], int> ReadRanks(string file, ReadOnlySpan<byte> bytes, LoadLimits limits)
@@ -115,12 +116,12 @@ internal static class TiktokenRanks
         return ranks;
     }
 
-    private static int[] ByteIds(string file, Dictionary<byte[], int> ranks)
+    private static int[] ByteIds(string file, Dictionary<byte[], int> ranks, bool needsAll)
     {
         var ids = new int[256];
         for (var b = 0; b < ids.Length; b++)
         {
-            ids[b] = ranks.TryGetValue([(byte)b], out var id) ? id : throw new ModelFormatException(file, $"has no rank for byte 0x{b:X2}: expected all 256");
+            ids[b] = ranks.TryGetValue([(byte)b], out var id) ? id : !needsAll ? -1 : throw new ModelFormatException(file, $"has no rank for byte 0x{b:X2}: expected all 256");
         }
 
         return ids;
