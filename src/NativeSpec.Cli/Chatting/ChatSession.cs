@@ -30,15 +30,20 @@ internal sealed class ChatSession
     public async Task<bool> RunAsync(ChatLines lines, CancellationToken cancellationToken)
     {
         var isFlawless = true;
-        while (await lines.NextAsync(cancellationToken).ConfigureAwait(false) is { } message)
+        while (true)
         {
-            if (string.IsNullOrWhiteSpace(message))
-            {
-                continue;
-            }
-
             try
             {
+                if (await lines.NextAsync(cancellationToken).ConfigureAwait(false) is not { } message)
+                {
+                    break;
+                }
+
+                if (string.IsNullOrWhiteSpace(message))
+                {
+                    continue;
+                }
+
                 if (!message.StartsWith('/'))
                 {
                     await AnswerAsync(message, cancellationToken).ConfigureAwait(false);
@@ -48,7 +53,7 @@ internal sealed class ChatSession
                     break;
                 }
             }
-            catch (Exception error) when (error is UsageException or EngineException or ChatTemplateException or IOException or UnauthorizedAccessException or InvalidDataException)
+            catch (Exception error) when (error is UsageException or EngineException or ChatTemplateException or ArgumentException or IOException or UnauthorizedAccessException or InvalidDataException)
             {
                 // The chat goes on: what was wrong is one message or one command.
                 isFlawless = false;
