@@ -140,7 +140,7 @@ public sealed class EndpointTests
         using var meter = new ServerMeter();
         using var collector = new MetricsCollector(meter);
         var lacking = 0;
-        Parallel.For(0, 400, new ParallelOptions { MaxDegreeOfParallelism = 8 }, _ => lacking += collector.Write().Contains("nativespec_num_requests_running{", StringComparison.Ordinal) ? 0 : 1);
+        Parallel.For(0, 400, new ParallelOptions { MaxDegreeOfParallelism = 8 }, _ => Interlocked.Add(ref lacking, collector.Write().Contains("nativespec_num_requests_running{", StringComparison.Ordinal) ? 0 : 1));
         Assert.That(lacking, Is.Zero);
     }
 

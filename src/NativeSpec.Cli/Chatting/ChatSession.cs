@@ -86,18 +86,19 @@ internal sealed class ChatSession
         }
 
         var options = _settings.Options;
-        using var origins = _settings.Colors ? new TokenOrigins(_engine.Tokenizer, _engine.ChatTemplates.Render(turns, cancellationToken: cancellationToken).Encode(_engine.Tokenizer).Length) : null;
+        var prompt = _engine.PrepareChat(turns, cancellationToken: cancellationToken);
+        using var origins = _settings.Colors ? new TokenOrigins(_engine.Tokenizer, prompt.Ids.Count) : null;
         if (origins is not null)
         {
             options = options with { Speculation = options.Speculation with { Trace = origins.Trace } };
         }
 
-        var answer = new Answer(_engine.ReplyForm());
+        var answer = new Answer(prompt.Form);
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         using var taking = _terminal.Interrupts.Take(stop);
         try
         {
-            await foreach (var piece in _engine.ChatAsync(turns, options, cancellationToken: stop.Token).ConfigureAwait(false))
+            await foreach (var piece in _engine.ChatAsync(prompt, options, stop.Token).ConfigureAwait(false))
             {
                 _last = piece.Result ?? _last;
                 var parts = answer.Add(piece.Text, isLast: piece.Result is not null);
