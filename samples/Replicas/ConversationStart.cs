@@ -56,6 +56,18 @@ internal sealed record ConversationStart(ulong Hash)
     /// <remarks>Of a chat that is the system's text and the first user's, not the first tokens of all: those of a short conversation change with every turn.</remarks>
     public static ConversationStart? Of(JsonElement body, Tokenizer tokenizer)
     {
+        try
+        {
+            return Find(body, tokenizer);
+        }
+        catch (InvalidOperationException)
+        {
+            return null; // a name or a text whose escapes are no Unicode: its server says so
+        }
+    }
+
+    private static ConversationStart? Find(JsonElement body, Tokenizer tokenizer)
+    {
         if (body.ValueKind != JsonValueKind.Object)
         {
             return null;

@@ -100,7 +100,8 @@ public sealed class NativeSpecChatClient : IChatClient
 
         using var lease = _host?.Enter();
         var engine = lease?.Engine ?? _engine!;
-        var form = engine.ReplyForm(request.Format);
+        var prompt = engine.PrepareChat(request.Turns, request.Format, cancellationToken);
+        var form = prompt.Form;
         if (request.Format.Tools.Count > 0 && !form.ShowsTools)
         {
             throw new NotSupportedException(
@@ -109,7 +110,7 @@ public sealed class NativeSpecChatClient : IChatClient
 
         var reader = new ReplyReader(form);
         var answer = new ChatAnswer(request, ModelId);
-        await foreach (var piece in engine.ChatAsync(request.Turns, request.Options, request.Format, cancellationToken).ConfigureAwait(false))
+        await foreach (var piece in engine.ChatAsync(prompt, request.Options, cancellationToken).ConfigureAwait(false))
         {
             answer.Add(reader.Read(piece.Text));
             if (piece.Result is { } result)

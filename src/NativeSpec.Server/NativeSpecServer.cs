@@ -2,6 +2,7 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
 using NativeSpec.Engine;
 using NativeSpec.Server.Access;
 using NativeSpec.Server.Endpoints;
@@ -15,13 +16,16 @@ namespace NativeSpec.Server;
 /// <example><code>
 /// var builder = WebApplication.CreateSlimBuilder(args);
 /// builder.Services.AddNativeSpec(options => options.ModelPath = "path/to/model");
-/// builder.Services.AddNativeSpecServer(options => options.ApiKeys.Add(builder.Configuration["ApiKey"]!));
+/// builder.Services.AddNativeSpecServer(options => options.ApiKeys.Add(builder.Configuration["ApiKey"] ?? throw new InvalidOperationException("there is no ApiKey")));
 /// var app = builder.Build();
 /// app.MapNativeSpec();
 /// app.Run();
 /// </code></example>
 public static class NativeSpecServer
 {
+    /// <summary>What a host needs beyond the drain, to tell those who took longer and to end.</summary>
+    private static readonly TimeSpan ToEnd = TimeSpan.FromSeconds(5);
+
     /// <summary>Adds what <see cref="MapNativeSpec"/> needs beside the engine.</summary>
     /// <param name="services">The services, with those of the engine.</param>
     /// <param name="configure">What callers may do; null for the defaults.</param>
@@ -33,6 +37,7 @@ public static class NativeSpecServer
         configure?.Invoke(options);
         options.Validate();
         return services.AddSingleton(options)
+            .PostConfigure<HostOptions>(host => host.ShutdownTimeout = host.ShutdownTimeout == Timeout.InfiniteTimeSpan || host.ShutdownTimeout > options.DrainTimeout + ToEnd ? host.ShutdownTimeout : options.DrainTimeout + ToEnd)
             .AddSingleton<ServerMeter>().AddSingleton<MetricsCollector>().AddSingleton<RequestGate>().AddSingleton<ServedModel>()
             .AddSingleton<ModelsEndpoint>().AddSingleton<ChatEndpoint>().AddSingleton<CompletionsEndpoint>().AddSingleton<ResponsesEndpoint>().AddSingleton<TokensEndpoint>().AddSingleton<HealthEndpoint>().AddHostedService<DrainService>();
     }
@@ -61,11 +66,11 @@ public static class NativeSpecServer
         group.MapGet("/health/live", HealthEndpoint.LiveAsync);
         group.MapGet("/health/ready", health.ReadyAsync);
         group.MapGet("/health", health.ReadyAsync);
-        group.MapGet("/metrics", context =>
+        group.MapGet("/metrics", context => gate.OpenAsync(context, open =>
         {
-            context.Response.ContentType = PrometheusText.ContentType;
-            return context.Response.WriteAsync(metrics.Write(), context.RequestAborted);
-        });
+            open.Response.ContentType = PrometheusText.ContentType;
+            return open.Response.WriteAsync(metrics.Write(), open.RequestAborted);
+        }));
         group.MapFallback("/v1/{**path}", context => gate.RunAsync(context, "other", NotFound));
         return group;
 

@@ -44,7 +44,6 @@ public static class ServerHost
         builder.WebHost.UseKestrelCore().UseUrls([.. urls.DefaultIfEmpty(DefaultUrl)]);
         builder.Services.AddRoutingCore();
         builder.Services.AddNativeSpecServer(configure);
-        var options = (NativeSpecServerOptions)builder.Services.Last(service => service.ServiceType == typeof(NativeSpecServerOptions)).ImplementationInstance!;
         builder.Services.AddNativeSpec(model =>
         {
             model.ModelPath = modelPath;
@@ -53,7 +52,6 @@ public static class ServerHost
             model.ConfigureEngine(made => engine with { Name = made.Name, Logger = engine.Logger ?? made.Logger });
         });
         builder.Services.AddSingleton<IHostLifetime, SignalLifetime>();
-        builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = options.DrainTimeout + TimeSpan.FromSeconds(5));
         builder.Services.AddLogging(logs => logging?.Invoke(logs));
         var app = builder.Build();
         app.MapNativeSpec();

@@ -112,6 +112,7 @@ public sealed class ChatCommandTests
     [TestCase("/set temperature 0,7", "temperature: '0,7' is no number")]
     [TestCase("/set temperature -1", "Temperature is -1")]
     [TestCase("/set speculate draft", "draft needs a draft model")]
+    [TestCase("/set speculate medusa", "there is no drafter 'medusa' in this chat")]
     [TestCase("/set colors maybe", "colors is on or off")]
     [TestCase("/set warmth 1", "there is no setting 'warmth'")]
     [TestCase("/sett", "there is no /sett")]

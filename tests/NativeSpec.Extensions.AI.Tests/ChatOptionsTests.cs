@@ -85,9 +85,14 @@ public sealed class ChatOptionsTests
 
     [Test]
     public void Tools_WithATemplateThatHasNoPlaceForThem_AreRefused()
-        => Assert.That(
-            () => BoxModel.Client.GetResponseAsync("q", new() { Tools = [AIFunctionFactory.Create((int a) => a, "f")] }),
+    {
+        using var folder = new ScriptedFolder([ScriptedFolder.Answer, "text"]);
+        using var engine = InferenceEngine.Load(folder.Path, new EngineOptions { ChatTemplate = "chatml", ProfileDirectory = null, Threads = 1 });
+        using var client = new NativeSpecChatClient(engine);
+        Assert.That(
+            () => client.GetResponseAsync("q", new() { Tools = [AIFunctionFactory.Create((int a) => a, "f")] }),
             Throws.TypeOf<NotSupportedException>().With.Message.Contains("ChatOptions.Tools").And.Message.Contains("template"));
+    }
 
     [TestCase(typeof(DataContent))]
     [TestCase(typeof(UriContent))]

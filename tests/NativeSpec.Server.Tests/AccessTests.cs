@@ -1,5 +1,8 @@
 using System.Net;
 using System.Text;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Options;
 using NativeSpec.Engine;
 using NativeSpec.Tests.Engine;
 
@@ -33,6 +36,30 @@ public sealed class AccessTests
             Assert.That((await server.PostAsync("tokenize", """{"content":"x"}""")).Status, Is.EqualTo(HttpStatusCode.Unauthorized));
             Assert.That((await server.GetAsync("health/ready")).Status, Is.EqualTo(HttpStatusCode.OK), "probes bring no key");
         });
+    }
+
+    [TestCase("evil.example", false)]
+    [TestCase("evil.example:80", false)]
+    [TestCase("localhost", true)]
+    [TestCase("LOCALHOST:8080", true)]
+    [TestCase("[::1]:8080", true)]
+    [TestCase("192.168.0.7", true)]
+    public async Task WithoutAKey_ThisMachineAnswersUnderNoOtherName(string host, bool answers)
+    {
+        await using var server = await TestServer.StartTinyAsync();
+        await using var keyed = await TestServer.StartTinyAsync(configure: options => options.ApiKeys.Add("key"));
+        foreach (var path in new[] { "v1/models", "metrics" })
+        {
+            using var response = await AskAsync(server, path);
+            Assert.That(response.StatusCode, Is.EqualTo(answers ? HttpStatusCode.OK : HttpStatusCode.Forbidden), path);
+            Assert.That(await response.Content.ReadAsStringAsync(), answers ? Is.Not.Empty : Does.Contain("\"code\":\"host_not_allowed\""), path);
+        }
+
+        using var withKey = await AskAsync(keyed, "v1/models");
+        Assert.That(withKey.StatusCode, Is.EqualTo(HttpStatusCode.OK));
+
+        Task<HttpResponseMessage> AskAsync(TestServer asked, string path)
+            => asked.Http.SendAsync(new HttpRequestMessage(HttpMethod.Get, path) { Headers = { Host = host, Authorization = new("Bearer", "key") } });
     }
 
     [Test]
@@ -117,6 +144,17 @@ public sealed class AccessTests
     [TestCase("8080")]
     public void APlaceThatIsNone_IsRefused(string url)
         => Assert.That(() => ServerHost.Create("model", new EngineOptions(), [url]), Throws.ArgumentException.With.Message.Contains(url));
+
+    [Test]
+    public void AHostOfOnesOwn_StopsNoSoonerThanTheDrain()
+    {
+        foreach (var (own, expected) in new[] { (30, 65), (300, 300) })
+        {
+            using var services = new ServiceCollection().Configure<HostOptions>(host => host.ShutdownTimeout = TimeSpan.FromSeconds(own))
+                .AddNativeSpecServer(options => options.DrainTimeout = TimeSpan.FromSeconds(60)).BuildServiceProvider();
+            Assert.That(services.GetRequiredService<IOptions<HostOptions>>().Value.ShutdownTimeout, Is.EqualTo(TimeSpan.FromSeconds(expected)));
+        }
+    }
 
     [Test]
     public void OptionsOutOfRange_AreRefused()

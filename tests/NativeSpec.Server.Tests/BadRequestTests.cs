@@ -47,6 +47,14 @@ public sealed class BadRequestTests
     [TestCase("\"logit_bias\":{\"-1\":1}", "logit_bias")]
     [TestCase("\"logit_bias\":{\"5\":101}", "logit_bias")]
     [TestCase("\"logit_bias\":{\"99999\":1}", "logit_bias")]
+    [TestCase("\"logit_bias\":{\"5\":\"much\"}", "logit_bias.5")]
+    [TestCase("\"logit_bias\":{\"\\ud800\":1}", null)]
+    [TestCase("\"\\ud800\":1", null)]
+    [TestCase("\"chat_template_kwargs\":{\"\\ud800\":1}", null)]
+    [TestCase("\"chat_template_kwargs\":{\"messages\":[]}", "chat_template_kwargs.messages")]
+    [TestCase("\"chat_template_kwargs\":{\"tools\":[]}", "chat_template_kwargs.tools")]
+    [TestCase("\"chat_template_kwargs\":{\"add_generation_prompt\":false}", "chat_template_kwargs.add_generation_prompt")]
+    [TestCase("\"chat_template_kwargs\":{\"eos_token\":\"x\"}", "chat_template_kwargs.eos_token")]
     [TestCase("\"stop_token_ids\":[999999]", "stop_token_ids")]
     [TestCase("\"stream\":\"yes\"", "stream")]
     [TestCase("\"stream_options\":{\"include_usage\":true}", "stream_options")]
@@ -95,6 +103,10 @@ public sealed class BadRequestTests
     public async Task WhatIsNoJsonObject_IsRefused(string body) => Refused(await _server.PostAsync(Chat, body), HttpStatusCode.BadRequest, null);
 
     [Test]
+    public async Task ManyBiases_AreRefused()
+        => Refused(await _server.ChatAsync($$""","logit_bias":{{{string.Join(',', Enumerable.Range(0, 1025).Select(id => $"\"{id}\":1"))}}}"""), HttpStatusCode.BadRequest, "logit_bias");
+
+    [Test]
     public async Task ADepthBomb_IsRefused()
         => Refused(await _server.PostAsync(Chat, $$"""{"messages":{{new string('[', 5000)}}{{new string(']', 5000)}}}"""), HttpStatusCode.BadRequest, null);
 
@@ -119,6 +131,8 @@ public sealed class BadRequestTests
         var text = new string('x', 2000);
         Refused(await _server.PostAsync(Chat, $$"""{"messages":[{"role":"user","content":"{{text}}"}]}"""), HttpStatusCode.BadRequest, "messages", "context_length_exceeded");
         Refused(await _server.PostAsync("v1/completions", $$"""{"prompt":"{{text}}"}"""), HttpStatusCode.BadRequest, "prompt", "context_length_exceeded");
+        Refused(await _server.PostAsync("v1/completions", $$"""{"prompt":[{{string.Join(',', Enumerable.Repeat(1, 50_000))}}]}"""), HttpStatusCode.BadRequest, "prompt", "context_length_exceeded");
+        Refused(await _server.PostAsync("v1/completions", $$"""{"prompt":["a",[{{string.Join(',', Enumerable.Repeat(1, 50_000))}}]]}"""), HttpStatusCode.BadRequest, "prompt", "context_length_exceeded");
         Refused(await _server.PostAsync("v1/responses", $$"""{"input":"{{text}}"}"""), HttpStatusCode.BadRequest, "input", "context_length_exceeded");
         Refused(await _server.ChatAsync($$""","prediction":{"type":"content","content":"{{text}}"}"""), HttpStatusCode.BadRequest, "prediction");
     }

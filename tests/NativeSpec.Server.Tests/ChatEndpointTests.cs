@@ -1,7 +1,9 @@
 using System.Net;
 using System.Text.Json;
+using Microsoft.Extensions.AI;
 using NativeSpec.Chat;
 using NativeSpec.Engine;
+using NativeSpec.Extensions.AI;
 using NativeSpec.Speculation;
 
 namespace NativeSpec.Server.Tests;
@@ -21,18 +23,28 @@ public sealed class ChatEndpointTests
     [TestCase("off", 0f)]
     [TestCase("auto", 0.9f)]
     [TestCase("off", 0.9f)]
-    public async Task ARequest_ByHttpAndByEngine_HasTheSameTokens(string speculation, float temperature)
+    public async Task ARequest_ByHttp_ByChatClient_AndByEngine_HasTheSameTokens(string speculation, float temperature)
     {
         var answer = await _server.ChatAsync($$""","temperature":{{temperature}},"top_p":0.95,"seed":7,"max_tokens":40,"speculation":"{{speculation}}","return_token_ids":true""");
         var expected = await _server.Engine.CompleteChatAsync(
             [new ChatTurn("user", "hello in the")],
             new GenerationOptions { Temperature = temperature, TopP = 0.95f, Seed = 7, MaxTokens = 40, Speculation = SpeculationOptions.Off });
+        using var client = new NativeSpecChatClient(_server.Engine);
+        var response = await client.GetResponseAsync("hello in the", new ChatOptions
+        {
+            Temperature = temperature,
+            TopP = 0.95f,
+            Seed = 7,
+            MaxOutputTokens = 40,
+            RawRepresentationFactory = _ => new GenerationOptions { Speculation = speculation == "off" ? SpeculationOptions.Off : SpeculationOptions.Auto },
+        });
 
         Assert.Multiple(() =>
         {
             Assert.That(answer.Status, Is.EqualTo(HttpStatusCode.OK), answer.Text);
             Assert.That(answer.Ids, Is.EqualTo(expected.Ids));
             Assert.That(answer.Content, Is.EqualTo(expected.Text));
+            Assert.That((response.RawRepresentation as GenerationResult)?.Ids, Is.EqualTo(expected.Ids));
             Assert.That(answer.Json.GetProperty("timings").TryGetProperty("draft_n", out _), Is.EqualTo(speculation == "auto"), "only with speculation");
         });
     }

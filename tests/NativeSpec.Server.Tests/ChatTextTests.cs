@@ -46,6 +46,22 @@ public sealed class ChatTextTests
     }
 
     [Test]
+    public void ACallThatBreaksOff_IsReportedAsOne()
+    {
+        const string Half = """<tool_call>{"name": "get_weather", "arguments": {"city": "Por""";
+        var made = new ResponseItems(_ => { });
+        var text = new ChatText(Form, severalCalls: true);
+        foreach (var part in text.Read(new GenerationPiece(Half, [], [], Result() with { FinishReason = FinishReason.Length })))
+        {
+            made.Add(part, []);
+        }
+
+        Assert.That(text.FinishReason, Is.EqualTo("length"));
+        Assert.That(text.Calls.Single().Function.Arguments, Is.EqualTo(Half["<tool_call>".Length..]), "what was written, which is no JSON");
+        Assert.That(made.Items.Single().Status, Is.EqualTo(Response.Incomplete));
+    }
+
+    [Test]
     public void Responses_MakeItemsOfThem()
     {
         List<string> events = [];

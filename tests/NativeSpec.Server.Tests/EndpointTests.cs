@@ -1,5 +1,6 @@
 using System.Text.Json;
 using NativeSpec.Engine;
+using NativeSpec.Server.Metrics;
 
 namespace NativeSpec.Server.Tests;
 
@@ -33,6 +34,7 @@ public sealed class EndpointTests
             Assert.That(batch.Json.GetProperty("usage").GetProperty("prompt_tokens").GetInt32(), Is.EqualTo(ids.Length + _server.Engine.Tokenizer.Encode("other").Length));
             Assert.That(string.Concat(streamed.Events.SelectMany(chunk => chunk.GetProperty("choices").EnumerateArray()).Select(choice => choice.GetProperty("text").GetString())), Is.EqualTo("hello in the" + expected.Text));
             Assert.That(streamed.Events[^1].GetProperty("usage").GetProperty("completion_tokens").GetInt32(), Is.EqualTo(16));
+            Assert.That(streamed.Events[^1].GetProperty("usage").GetProperty("prompt_tokens").GetInt32(), Is.EqualTo(ids.Length));
         });
     }
 
@@ -130,6 +132,16 @@ public sealed class EndpointTests
         {
             Assert.That(line, Does.Match("^(# (HELP|TYPE) [a-z_:]+ .*|[a-z_:]+(\\{[a-z_]+=\"[^\"]*\"(,[a-z_]+=\"[^\"]*\")*\\})? (-?[0-9.E+-]+|NaN))$"));
         }
+    }
+
+    [Test]
+    public void ScrapesAtOnce_AllHaveTheGauges()
+    {
+        using var meter = new ServerMeter();
+        using var collector = new MetricsCollector(meter);
+        var lacking = 0;
+        Parallel.For(0, 400, new ParallelOptions { MaxDegreeOfParallelism = 8 }, _ => Interlocked.Add(ref lacking, collector.Write().Contains("nativespec_num_requests_running{", StringComparison.Ordinal) ? 0 : 1));
+        Assert.That(lacking, Is.Zero);
     }
 
     private Task<Answer> CompleteAsync(string json) => _server.PostAsync("v1/completions", json);

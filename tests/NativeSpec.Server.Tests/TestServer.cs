@@ -34,15 +34,18 @@ internal sealed class TestServer : IAsyncDisposable
     public string Model => Engine.Name;
 
     /// <summary>A server of a small random model, which is one of bytes.</summary>
-    public static Task<TestServer> StartTinyAsync(EngineOptions? engine = null, Action<NativeSpecServerOptions>? configure = null)
+    public static Task<TestServer> StartTinyAsync(EngineOptions? engine = null, Action<NativeSpecServerOptions>? configure = null, int maxPositions = 512)
     {
-        var folder = new TestFolder(poisoned: false);
+        var folder = new TestFolder(maxPositions: maxPositions, poisoned: false);
         return StartAsync(folder.Path, (engine ?? new EngineOptions()) with { Name = "tiny" }, configure, folder);
     }
 
     /// <summary>A server of the model in the box.</summary>
     public static Task<TestServer> StartBoxAsync(Action<NativeSpecServerOptions>? configure = null)
         => StartAsync(Repository.Find("models", "doc-comments"), new EngineOptions(), configure);
+
+    /// <summary>A server of a folder of somebody else's.</summary>
+    public static Task<TestServer> StartFolderAsync(string folder, string chatTemplate) => StartAsync(folder, new EngineOptions { ChatTemplate = chatTemplate, ProfileDirectory = null }, null);
 
     /// <summary>A server of a folder that is no model.</summary>
     public static Task<TestServer> StartBrokenAsync() => StartAsync(Repository.Find("docs"), new EngineOptions(), null, waits: false);

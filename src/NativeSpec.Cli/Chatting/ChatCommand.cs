@@ -40,13 +40,13 @@ internal sealed class ChatCommand : Command, IHasExamples
     private async Task<int> RunAsync(ParseResult parsed, CancellationToken cancellationToken)
     {
         var options = _sampling.Read(parsed, new GenerationOptions { Speculation = _speculation.Request(parsed) });
-        var settings = new ChatSettings(options, parsed.GetValue((Option<string>)_speculation.Method)!, _speculation.DraftModels(parsed).Length)
+        var engineOptions = _compute.Apply(parsed, new EngineOptions { MaxSequences = 1, MaxContext = parsed.GetValue(_context), ChatTemplate = CommonOptions.ReadChatTemplate(parsed.GetValue(_template), _terminal) });
+        using var engine = await InferenceEngine.LoadAsync(parsed.GetValue(_model)!, _speculation.Apply(parsed, engineOptions), cancellationToken: cancellationToken).ConfigureAwait(false);
+        var settings = new ChatSettings(options, parsed.GetValue((Option<string>)_speculation.Method)!, _speculation.DraftModels(parsed).Length, engine.Drafters)
         {
             System = parsed.GetValue(_system),
             Colors = parsed.GetValue(_colors),
         };
-        var engineOptions = _compute.Apply(parsed, new EngineOptions { MaxSequences = 1, MaxContext = parsed.GetValue(_context), ChatTemplate = CommonOptions.ReadChatTemplate(parsed.GetValue(_template), _terminal) });
-        using var engine = await InferenceEngine.LoadAsync(parsed.GetValue(_model)!, _speculation.Apply(parsed, engineOptions), cancellationToken: cancellationToken).ConfigureAwait(false);
         _ = engine.ChatTemplates.Render([new("user", "Is there a template?")], cancellationToken: cancellationToken); // says now, not after the first message, that there is none
         using var lines = new ChatLines(_terminal);
         if (lines.IsInteractive)

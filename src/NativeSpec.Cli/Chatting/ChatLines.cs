@@ -11,6 +11,7 @@ internal sealed class ChatLines : IDisposable
     private readonly Terminal _terminal;
     private readonly LineEditor? _editor;
     private readonly StreamReader? _input;
+    private bool _isBroken; // what comes is no text
 
     public ChatLines(Terminal terminal)
     {
@@ -32,17 +33,17 @@ internal sealed class ChatLines : IDisposable
     public void Dispose() => _input?.Dispose();
 
     /// <summary>The next message; null where there is none.</summary>
-    /// <exception cref="InvalidDataException">It is too long, or no UTF-8.</exception>
+    /// <exception cref="InvalidDataException">It is too long, and the next one may be better; or no UTF-8, and there is no next one.</exception>
     public async ValueTask<string?> NextAsync(CancellationToken cancellationToken)
     {
         var message = new StringBuilder();
-        var isFenced = false;
+        var (isFenced, isTooLong) = (false, false);
         for (var prompt = "> "; ; prompt = ". ")
         {
             var (end, line) = await ReadAsync(prompt, cancellationToken).ConfigureAwait(false);
             if (end == LineEnd.Closed)
             {
-                return message.Length > 0 ? message.ToString() : null;
+                return isTooLong || message.Length > 0 ? Whole() : null;
             }
 
             if (end == LineEnd.Dropped)
@@ -57,31 +58,43 @@ internal sealed class ChatLines : IDisposable
 
             if (message.Length + line.Length > LoadLimits.Default.MaxTextLength)
             {
-                throw new InvalidDataException($"a message has more than {LoadLimits.Default.MaxTextLength} characters; split it");
+                isTooLong = true; // it is read to its end, so that the rest of it is no message
+                message.Clear();
             }
 
             if (line.Trim() == Fence)
             {
                 if (isFenced)
                 {
-                    return message.ToString();
+                    return Whole();
                 }
 
                 isFenced = true;
             }
             else if (isFenced)
             {
-                message.Append(message.Length > 0 ? "\n" : "").Append(line);
+                Add(message.Length > 0 ? "\n" : "", line);
             }
             else if (line.EndsWith('\\'))
             {
-                message.Append(line.AsSpan(0, line.Length - 1)).Append('\n');
+                Add(line.AsSpan(0, line.Length - 1), "\n");
             }
             else
             {
-                return message.Append(line).ToString();
+                Add(line, "");
+                return Whole();
             }
         }
+
+        void Add(ReadOnlySpan<char> text, ReadOnlySpan<char> more)
+        {
+            if (!isTooLong)
+            {
+                message.Append(text).Append(more);
+            }
+        }
+
+        string Whole() => isTooLong ? throw new InvalidDataException($"a message has more than {LoadLimits.Default.MaxTextLength} characters; split it") : message.ToString();
     }
 
     private async ValueTask<(LineEnd End, string Line)> ReadAsync(string prompt, CancellationToken cancellationToken)
@@ -91,12 +104,18 @@ internal sealed class ChatLines : IDisposable
             return _editor.Read(prompt);
         }
 
+        if (_isBroken)
+        {
+            return (LineEnd.Closed, "");
+        }
+
         try
         {
             return await _input!.ReadLineAsync(cancellationToken).ConfigureAwait(false) is { } line ? (LineEnd.Entered, line) : (LineEnd.Closed, "");
         }
         catch (DecoderFallbackException)
         {
+            _isBroken = true;
             throw new InvalidDataException("standard input is not UTF-8 text; convert it first");
         }
     }

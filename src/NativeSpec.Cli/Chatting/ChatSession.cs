@@ -30,15 +30,20 @@ internal sealed class ChatSession
     public async Task<bool> RunAsync(ChatLines lines, CancellationToken cancellationToken)
     {
         var isFlawless = true;
-        while (await lines.NextAsync(cancellationToken).ConfigureAwait(false) is { } message)
+        while (true)
         {
-            if (string.IsNullOrWhiteSpace(message))
-            {
-                continue;
-            }
-
             try
             {
+                if (await lines.NextAsync(cancellationToken).ConfigureAwait(false) is not { } message)
+                {
+                    break;
+                }
+
+                if (string.IsNullOrWhiteSpace(message))
+                {
+                    continue;
+                }
+
                 if (!message.StartsWith('/'))
                 {
                     await AnswerAsync(message, cancellationToken).ConfigureAwait(false);
@@ -48,7 +53,7 @@ internal sealed class ChatSession
                     break;
                 }
             }
-            catch (Exception error) when (error is UsageException or EngineException or ChatTemplateException or IOException or UnauthorizedAccessException or InvalidDataException)
+            catch (Exception error) when (error is UsageException or EngineException or ChatTemplateException or ArgumentException or IOException or UnauthorizedAccessException or InvalidDataException)
             {
                 // The chat goes on: what was wrong is one message or one command.
                 isFlawless = false;
@@ -81,18 +86,19 @@ internal sealed class ChatSession
         }
 
         var options = _settings.Options;
-        using var origins = _settings.Colors ? new TokenOrigins(_engine.Tokenizer, _engine.ChatTemplates.Render(turns, cancellationToken: cancellationToken).Encode(_engine.Tokenizer).Length) : null;
+        var prompt = _engine.PrepareChat(turns, cancellationToken: cancellationToken);
+        using var origins = _settings.Colors ? new TokenOrigins(_engine.Tokenizer, prompt.Ids.Count) : null;
         if (origins is not null)
         {
             options = options with { Speculation = options.Speculation with { Trace = origins.Trace } };
         }
 
-        var answer = new Answer(_engine.ReplyForm());
+        var answer = new Answer(prompt.Form);
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         using var taking = _terminal.Interrupts.Take(stop);
         try
         {
-            await foreach (var piece in _engine.ChatAsync(turns, options, cancellationToken: stop.Token).ConfigureAwait(false))
+            await foreach (var piece in _engine.ChatAsync(prompt, options, stop.Token).ConfigureAwait(false))
             {
                 _last = piece.Result ?? _last;
                 var parts = answer.Add(piece.Text, isLast: piece.Result is not null);

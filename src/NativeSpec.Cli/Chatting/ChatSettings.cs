@@ -28,15 +28,17 @@ internal sealed class ChatSettings
 
     private readonly SpeculationOptions _speculation;
     private readonly int _draftModels;
+    private readonly IReadOnlyCollection<string> _drafters;
     private string _speculate;
 
     /// <summary>Begins with what the command line says.</summary>
     /// <param name="options">Sampling and speculation.</param>
     /// <param name="speculate">How <paramref name="options"/> speculate, in the words of the command line.</param>
     /// <param name="draftModels">How many draft models there are.</param>
-    public ChatSettings(GenerationOptions options, string speculate, int draftModels)
+    /// <param name="drafters">The engine's drafters.</param>
+    public ChatSettings(GenerationOptions options, string speculate, int draftModels, IReadOnlyCollection<string> drafters)
     {
-        (Options, _speculate, _draftModels) = (options, speculate, draftModels);
+        (Options, _speculate, _draftModels, _drafters) = (options, speculate, draftModels, drafters);
         _speculation = speculate == "off" ? SpeculationOptions.Auto : options.Speculation;
     }
 
@@ -97,15 +99,18 @@ internal sealed class ChatSettings
 
     private void Speculate(string text)
     {
-        Options = Options with
+        var speculation = text switch
         {
-            Speculation = text switch
-            {
-                "off" => SpeculationOptions.Off,
-                "auto" => _speculation with { Drafters = null },
-                _ => _speculation with { Drafters = SpeculationFlags.Names(text, _draftModels) },
-            },
+            "off" => SpeculationOptions.Off,
+            "auto" => _speculation with { Drafters = null },
+            _ => _speculation with { Drafters = SpeculationFlags.Names(text, _draftModels) },
         };
+        if (speculation.Drafters?.FirstOrDefault(name => !_drafters.Contains(name)) is { } missing)
+        {
+            throw new UsageException($"there is no drafter '{missing}' in this chat; there are {string.Join(", ", _drafters)}");
+        }
+
+        Options = Options with { Speculation = speculation };
         _speculate = text;
     }
 

@@ -64,6 +64,22 @@ internal sealed partial class RequestGate : IDisposable
         }
     }
 
+    /// <summary>Answers a request that needs no engine and is not counted.</summary>
+    public async Task OpenAsync(HttpContext context, Func<HttpContext, Task> answer)
+    {
+        try
+        {
+            _keys.RefusePages(context);
+        }
+        catch (ApiException error)
+        {
+            await RefuseAsync(context, error).ConfigureAwait(false);
+            return;
+        }
+
+        await answer(context).ConfigureAwait(false);
+    }
+
     public void Dispose() => _clients.Dispose();
 
     /// <summary>Answers with an error; one that comes in the middle of an answer can only break it off.</summary>

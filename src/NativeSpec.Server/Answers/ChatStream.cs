@@ -55,7 +55,7 @@ internal sealed class ChatStream(AnswerHead head, TextRequest request, ReplyForm
     {
         if (request.UsageInStream)
         {
-            events.Write(Chunk() with { Usage = Usage.Of(Results, Results[0].PromptTokens, _texts.Sum(text => text.ReasoningTokens(tokenizer))) }, ServerJson.Default.ChatCompletion);
+            events.Write(Chunk() with { Usage = Usage.Of(Results, request.Choices, _texts.Sum(text => text.ReasoningTokens(tokenizer))) }, ServerJson.Default.ChatCompletion);
         }
 
         events.WriteDone();
@@ -89,7 +89,7 @@ internal sealed class ChatStream(AnswerHead head, TextRequest request, ReplyForm
             TokenIds = request.ReturnsTokenIds ? text.Result.Ids : null,
         })])
         {
-            Usage = Usage.Of(results, results[0].PromptTokens, texts.Sum(text => text.ReasoningTokens(tokenizer))),
+            Usage = Usage.Of(results, request.Choices, texts.Sum(text => text.ReasoningTokens(tokenizer))),
             Timings = Timings.Of(results),
         };
     }

@@ -1,4 +1,5 @@
 using System.Text;
+using System.Text.Json;
 using NativeSpec.Chat.Replies;
 using NativeSpec.Engine;
 using NativeSpec.Sampling;
@@ -54,10 +55,11 @@ internal sealed class ChatText(ReplyForm form, bool severalCalls)
     }
 
     /// <summary>Why it ended, in OpenAI's words.</summary>
-    public string FinishReason => _calls.Count > 0 ? "tool_calls" : Words(Result!);
+    /// <remarks>Where the tokens ended, the last call may be half of one: that comes first.</remarks>
+    public string FinishReason => Result!.FinishReason == Engine.FinishReason.Stop && _calls.Count > 0 ? "tool_calls" : Words(Result);
 
-    /// <summary>Tokens of the thought, counted as text.</summary>
-    public int ReasoningTokens(Tokenizer tokenizer) => _reasoning.Length == 0 ? 0 : tokenizer.Encode(_reasoning.ToString(), addSpecial: false).Length;
+    /// <summary>Tokens of the thought, with the markers around it.</summary>
+    public int ReasoningTokens(Tokenizer tokenizer) => form.CountReasoning(Result!.Ids, tokenizer);
 
     /// <summary>Why a text ended, in OpenAI's words.</summary>
     public static string Words(GenerationResult result) => result.FinishReason == Engine.FinishReason.Stop ? "stop" : "length";
@@ -66,6 +68,25 @@ internal sealed class ChatText(ReplyForm form, bool severalCalls)
     public static IReadOnlyList<TokenLogProbs> LogProbsOf(GenerationPiece piece)
         => piece is { LogProbs.Count: > 0, Result: { FinishReason: Engine.FinishReason.Stop, StopString: null } } ? [.. piece.LogProbs.SkipLast(1)] : piece.LogProbs;
 
+    /// <summary>A call's arguments: JSON; or, where they could not be read, what was written in their place, which is none, so that nobody takes them for good ones.</summary>
+    public static string ArgumentsOf(ToolCallPart part)
+    {
+        var arguments = part.Call.Arguments;
+        if (part.Fault is null || arguments.ValueKind != JsonValueKind.String)
+        {
+            return arguments.GetRawText();
+        }
+
+        try
+        {
+            return arguments.GetString()!;
+        }
+        catch (InvalidOperationException)
+        {
+            return arguments.GetRawText(); // escapes that are no Unicode
+        }
+    }
+
     private static ChatToolCallJson ToJson(ToolCallPart part, int index)
-        => new(index, part.Call.Id ?? $"call_{index}", "function", new ChatFunctionJson(part.Call.Name, part.Call.Arguments.GetRawText()));
+        => new(index, part.Call.Id ?? $"call_{index}", "function", new ChatFunctionJson(part.Call.Name, ArgumentsOf(part)));
 }

@@ -49,7 +49,7 @@ internal sealed class CompletionStream(AnswerHead head, CompletionRequest reques
     {
         if (request.Text.UsageInStream)
         {
-            events.Write(Chunk() with { Usage = UsageOf(request, Results) }, ServerJson.Default.Completion);
+            events.Write(Chunk() with { Usage = Usage.Of(Results, request.Text.Choices, reasoning: 0) }, ServerJson.Default.Completion);
         }
 
         events.WriteDone();
@@ -71,13 +71,9 @@ internal sealed class CompletionStream(AnswerHead head, CompletionRequest reques
             TokenIds = request.Text.ReturnsTokenIds ? result.Ids : null,
         })])
         {
-            Usage = UsageOf(request, results),
+            Usage = Usage.Of(results, request.Text.Choices, reasoning: 0),
             Timings = Timings.Of(results),
         };
-
-    // Texts of one prompt stand beside each other.
-    private static Usage UsageOf(CompletionRequest request, IReadOnlyList<GenerationResult> results)
-        => Usage.Of(results, results.Where((_, index) => index % request.Text.Choices == 0).Sum(result => result.PromptTokens), reasoning: 0);
 
     private GenerationResult[] Results => [.. _results.OfType<GenerationResult>()];
 

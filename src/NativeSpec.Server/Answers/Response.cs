@@ -1,3 +1,4 @@
+using System.Text.Json;
 using System.Text.Json.Serialization;
 
 namespace NativeSpec.Server.Answers;
@@ -25,9 +26,10 @@ internal sealed record Response(string Id, long CreatedAt, string Model, string 
 
     public bool Store { get; }
 
-    public string ToolChoice { get; } = "auto";
+    public string ToolChoice { get; init; } = "auto";
 
-    public IReadOnlyList<string> Tools { get; } = [];
+    /// <summary>The tools as they were given.</summary>
+    public IReadOnlyList<JsonElement> Tools { get; init; } = [];
 
     public string Truncation { get; } = "disabled";
 

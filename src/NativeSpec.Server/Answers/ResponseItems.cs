@@ -108,11 +108,11 @@ internal sealed class ResponseItems(Action<ResponseEvent> tell)
 
     private void Call(ToolCallPart part)
     {
-        var item = new OutputItem(AnswerHead.NewId("fc_"), "function_call", Response.Completed)
+        var item = new OutputItem(AnswerHead.NewId("fc_"), "function_call", part.Fault is null ? Response.Completed : Response.Incomplete)
         {
             CallId = part.Call.Id ?? $"call_{_calls}",
             Name = part.Call.Name,
-            Arguments = part.Call.Arguments.GetRawText(),
+            Arguments = ChatText.ArgumentsOf(part),
         };
         _calls++;
         tell(new ResponseEvent("response.output_item.added") { OutputIndex = Index, Item = item with { Status = Response.InProgress, Arguments = "" } });

@@ -68,7 +68,7 @@ internal sealed class ResponseStream : IStreamFormat
         return Answer(status) with
         {
             IncompleteDetails = status == Response.Incomplete ? new IncompleteDetails("max_output_tokens") : null,
-            Usage = ResponseUsage.Of(Usage.Of([result], result.PromptTokens, _text.ReasoningTokens(_tokenizer))),
+            Usage = ResponseUsage.Of(Usage.Of([result], choices: 1, _text.ReasoningTokens(_tokenizer))),
             Timings = Timings.Of([result]),
         };
     }
@@ -79,6 +79,8 @@ internal sealed class ResponseStream : IStreamFormat
         TopP = _request.Text.Options.TopP,
         MaxOutputTokens = _request.Text.Options.MaxTokens,
         ParallelToolCalls = _request.SeveralCalls,
+        ToolChoice = _request.ToolChoice,
+        Tools = _request.GivenTools,
     };
 
     private void Tell(ResponseEvent what) => _events?.Write(what with { SequenceNumber = _sequence++ }, ServerJson.Default.ResponseEvent, what.Type);

@@ -7,11 +7,13 @@ namespace NativeSpec.Server.Answers;
 internal sealed record Usage(int PromptTokens, int CompletionTokens, int TotalTokens, PromptDetails PromptTokensDetails, CompletionDetails CompletionTokensDetails)
 {
     /// <summary>The usage of one or more texts.</summary>
-    /// <param name="results">The texts.</param>
-    /// <param name="promptTokens">Tokens of the prompts; each counts once, however many texts follow it.</param>
+    /// <param name="results">The texts; those of one prompt stand beside each other.</param>
+    /// <param name="choices">How many follow each prompt, which counts once.</param>
     /// <param name="reasoning">Tokens of the texts that were thoughts.</param>
-    public static Usage Of(IReadOnlyList<GenerationResult> results, int promptTokens, int reasoning)
+    public static Usage Of(IReadOnlyList<GenerationResult> results, int choices, int reasoning)
     {
+        var prompts = results.Chunk(choices).ToArray();
+        var promptTokens = prompts.Sum(texts => texts[0].PromptTokens);
         var written = results.Sum(result => result.Ids.Count);
         var predicted = results.SelectMany(result => result.Speculation.Drafters).Where(drafter => drafter.Name == PredictionDrafter.DrafterName).ToArray();
         var accepted = predicted.Sum(drafter => drafter.Accepted);
@@ -19,7 +21,7 @@ internal sealed record Usage(int PromptTokens, int CompletionTokens, int TotalTo
             promptTokens,
             written,
             promptTokens + written,
-            new PromptDetails(results.Count == 0 ? 0 : results.Min(result => result.CachedTokens)),
+            new PromptDetails(prompts.Sum(texts => texts.Min(result => result.CachedTokens))),
             new CompletionDetails(reasoning, accepted, predicted.Sum(drafter => drafter.Drafted) - accepted));
     }
 }

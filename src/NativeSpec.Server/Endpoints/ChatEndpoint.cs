@@ -17,12 +17,14 @@ internal sealed class ChatEndpoint(NativeSpecServerOptions options, ServedModel 
         ChatRequest request;
         IReadOnlyList<IAsyncEnumerable<GenerationPiece>> texts;
         ReplyForm form;
+        string maxTokens;
         using (var body = await RequestBody.ReadAsync(context, options.MaxRequestBytes).ConfigureAwait(false))
         {
-            var json = RequestObject.Of(body.RootElement, "");
-            head = AnswerHead.New("chatcmpl-", model.Require(json, engine), ServedModel.FingerprintOf(engine));
-            request = ChatRequest.Read(json, options);
-            (texts, form) = Begin(engine, request, "messages", json.Has("max_completion_tokens") ? "max_completion_tokens" : "max_tokens", context.RequestAborted);
+            (head, request, maxTokens) = RequestBody.Read(body, json => (
+                AnswerHead.New("chatcmpl-", model.Require(json, engine), ServedModel.FingerprintOf(engine)),
+                ChatRequest.Read(json, options),
+                json.Has("max_completion_tokens") ? "max_completion_tokens" : "max_tokens"));
+            (texts, form) = Begin(engine, request, "messages", maxTokens, context.RequestAborted);
         }
 
         if (request.Text.IsStreamed)
@@ -47,7 +49,13 @@ internal sealed class ChatEndpoint(NativeSpecServerOptions options, ServedModel 
     {
         try
         {
-            return ([.. Enumerable.Range(0, request.Text.Choices).Select(choice => engine.ChatAsync(request.Turns, request.Text.OptionsOf(choice), request.Format, cancellationToken))], engine.ReplyForm(request.Format));
+            var conversation = engine.PrepareChat(request.Turns, request.Format, cancellationToken);
+            if (request.Format.Tools.Count > 0 && !conversation.Form.ShowsTools)
+            {
+                throw ApiException.Unsupported("tools", "the model's chat template has no place for tools, so it would never hear of them: leave them out, or serve the model with a template that shows them");
+            }
+
+            return ([.. Enumerable.Range(0, request.Text.Choices).Select(choice => engine.ChatAsync(conversation, request.Text.OptionsOf(choice), cancellationToken))], conversation.Form);
         }
         catch (Exception error) when (error is not ApiException)
         {

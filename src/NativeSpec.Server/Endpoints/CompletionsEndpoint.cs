@@ -16,9 +16,8 @@ internal sealed class CompletionsEndpoint(NativeSpecServerOptions options, Serve
         CompletionRequest request;
         using (var body = await RequestBody.ReadAsync(context, options.MaxRequestBytes).ConfigureAwait(false))
         {
-            var json = RequestObject.Of(body.RootElement, "");
-            head = AnswerHead.New("cmpl-", model.Require(json, engine), ServedModel.FingerprintOf(engine));
-            request = CompletionRequest.Read(json, options);
+            (head, request) = RequestBody.Read(
+                body, json => (AnswerHead.New("cmpl-", model.Require(json, engine), ServedModel.FingerprintOf(engine)), CompletionRequest.Read(json, options, engine.MaxContext)));
         }
 
         var choices = request.Text.Choices;
@@ -38,6 +37,7 @@ internal sealed class CompletionsEndpoint(NativeSpecServerOptions options, Serve
     {
         try
         {
+            engine.ThrowIfBusy(); // nothing is encoded for a request that would be refused
             return
             [
                 .. from prompt in request.Prompts

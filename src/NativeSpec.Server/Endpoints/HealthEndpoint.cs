@@ -8,9 +8,6 @@ namespace NativeSpec.Server.Endpoints;
 /// <summary><c>/health/live</c>: the process answers. <c>/health/ready</c>, and <c>/health</c> as llama.cpp names it: it takes requests.</summary>
 internal sealed class HealthEndpoint(EngineHost host, NativeSpecServerOptions options)
 {
-    /// <summary>A round that takes longer is no round any more.</summary>
-    private static readonly TimeSpan StuckAfter = TimeSpan.FromSeconds(30);
-
     public static Task LiveAsync(HttpContext context) => JsonAnswer.WriteAsync(context.Response, new Health("ok"), ServerJson.Default.Health);
 
     public Task ReadyAsync(HttpContext context) => WhyNot() is { } reason
@@ -23,7 +20,7 @@ internal sealed class HealthEndpoint(EngineHost host, NativeSpecServerOptions op
         _ => host.Engine!.Snapshot() switch
         {
             { IsFaulted: true } => ApiException.Unavailable("engine_faulted", "the engine has failed"),
-            { Active: > 0 } snapshot when snapshot.SinceLastRound > StuckAfter => ApiException.Unavailable("engine_stuck", $"the engine has computed nothing for {snapshot.SinceLastRound.TotalSeconds:0} s"),
+            { Active: > 0 } snapshot when snapshot.SinceLastRound > host.Options.StuckAfter => ApiException.Unavailable("engine_stuck", $"the engine has computed nothing for {snapshot.SinceLastRound.TotalSeconds:0} s"),
             _ => null,
         },
     };

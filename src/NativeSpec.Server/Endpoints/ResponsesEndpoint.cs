@@ -18,9 +18,7 @@ internal sealed class ResponsesEndpoint(NativeSpecServerOptions options, ServedM
         ReplyForm form;
         using (var body = await RequestBody.ReadAsync(context, options.MaxRequestBytes).ConfigureAwait(false))
         {
-            var json = RequestObject.Of(body.RootElement, "");
-            head = AnswerHead.New("resp_", model.Require(json, engine), ServedModel.FingerprintOf(engine));
-            request = ResponsesRequest.Read(json, options);
+            (head, request) = RequestBody.Read(body, json => (AnswerHead.New("resp_", model.Require(json, engine), ServedModel.FingerprintOf(engine)), ResponsesRequest.Read(json, options)));
             (texts, form) = ChatEndpoint.Begin(engine, request, "input", "max_output_tokens", context.RequestAborted);
         }
 

@@ -14,18 +14,19 @@ internal sealed class TokensEndpoint(NativeSpecServerOptions options)
     public async Task<int> TokenizeAsync(HttpContext context, InferenceEngine engine)
     {
         using var document = await RequestBody.ReadAsync(context, options.MaxRequestBytes).ConfigureAwait(false);
-        var body = RequestObject.Of(document.RootElement, "");
+        var (content, addSpecial, parseSpecial, withPieces) = RequestBody.Read(
+            document, body => (body.RequiredText("content"), body.Bool("add_special") ?? false, body.Bool("parse_special") ?? false, body.Bool("with_pieces") ?? false));
         int[] ids;
         try
         {
-            ids = engine.Tokenizer.Encode(body.RequiredText("content"), body.Bool("add_special") ?? false, body.Bool("parse_special") ?? false);
+            ids = engine.Tokenizer.Encode(content, addSpecial, parseSpecial);
         }
         catch (ArgumentException error)
         {
             throw ErrorMapping.OfCall(error, "content");
         }
 
-        if (body.Bool("with_pieces") ?? false)
+        if (withPieces)
         {
             await JsonAnswer.WriteAsync(context.Response, new PieceList([.. ids.Select(id => new TokenPiece(id, engine.Tokenizer.TokenText(id)))]), ServerJson.Default.PieceList).ConfigureAwait(false);
         }
@@ -40,8 +41,8 @@ internal sealed class TokensEndpoint(NativeSpecServerOptions options)
     public async Task<int> DetokenizeAsync(HttpContext context, InferenceEngine engine)
     {
         using var document = await RequestBody.ReadAsync(context, options.MaxRequestBytes).ConfigureAwait(false);
-        var tokens = RequestObject.Of(document.RootElement, "").List("tokens", MaxTokens) ?? throw ApiException.Invalid("tokens", "tokens is missing");
-        int[] ids = [.. tokens.Select(token => RequestObject.IntOf(token.Value, token.Path, 0, engine.Tokenizer.VocabSize - 1))];
+        var ids = RequestBody.Read(document, body => (body.List("tokens", MaxTokens) ?? throw ApiException.Invalid("tokens", "tokens is missing"))
+            .Select(token => RequestObject.IntOf(token, 0, engine.Tokenizer.VocabSize - 1)).ToArray());
         await JsonAnswer.WriteAsync(context.Response, new TokenText(engine.Tokenizer.Decode(ids, skipSpecial: false)), ServerJson.Default.TokenText).ConfigureAwait(false);
         return StatusCodes.Status200OK;
     }

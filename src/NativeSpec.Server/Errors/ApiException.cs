@@ -36,6 +36,9 @@ internal sealed class ApiException : Exception
     /// <summary>401: no key, or none of those that there are.</summary>
     public static ApiException Unauthorized(string message) => new(StatusCodes.Status401Unauthorized, "authentication_error", "invalid_api_key", null, message);
 
+    /// <summary>403.</summary>
+    public static ApiException Forbidden(string code, string message) => new(StatusCodes.Status403Forbidden, "permission_error", code, null, message);
+
     /// <summary>404.</summary>
     public static ApiException NotFound(string? parameter, string code, string message) => new(StatusCodes.Status404NotFound, "invalid_request_error", code, parameter, message);
 

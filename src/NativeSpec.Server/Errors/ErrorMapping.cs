@@ -1,4 +1,3 @@
-using Microsoft.AspNetCore.Http;
 using NativeSpec.Chat.Templates;
 using NativeSpec.Engine;
 using NativeSpec.Extensions.AI;
@@ -67,7 +66,6 @@ internal static class ErrorMapping
         ObjectDisposedException => OfState(EngineHostState.Draining),
         NonFiniteLogitsException => ApiException.Failed($"the model gave no usable numbers: {error.Message}", error),
         EngineException => ApiException.Failed(error.Message, error),
-        BadHttpRequestException bad => ApiException.Invalid(null, bad.Message, "bad_request", bad),
         _ => ApiException.Failed("the server has failed on this request; its log says how", error),
     };
 }

@@ -7,6 +7,7 @@ namespace NativeSpec.Server.Metrics;
 internal sealed class MetricsCollector : IDisposable
 {
     private readonly Lock _lock = new();
+    private readonly Lock _writing = new(); // the outer one
     private readonly MeterListener _listener = new();
     private readonly List<MetricFamily> _families = [];
     private readonly ServerMeter _server;
@@ -23,15 +24,18 @@ internal sealed class MetricsCollector : IDisposable
     /// <summary>Writes all that is known, in Prometheus' text format.</summary>
     public string Write()
     {
-        lock (_lock)
+        lock (_writing) // one that begins would take away what another has just asked for
         {
-            _families.ForEach(family => family.BeginObservation());
-        }
+            lock (_lock)
+            {
+                _families.ForEach(family => family.BeginObservation());
+            }
 
-        _listener.RecordObservableInstruments();
-        lock (_lock)
-        {
-            return PrometheusText.Of([.. _families.OrderBy(family => family.Name, StringComparer.Ordinal)]);
+            _listener.RecordObservableInstruments();
+            lock (_lock)
+            {
+                return PrometheusText.Of([.. _families.OrderBy(family => family.Name, StringComparer.Ordinal)]);
+            }
         }
     }
 

@@ -35,9 +35,9 @@ internal static class ChatMessages
         }
 
         var text = new System.Text.StringBuilder();
-        foreach (var (element, partPath) in RequestObject.ListOf(value, path, MaxParts))
+        foreach (var item in RequestObject.ListOf(value, path, MaxParts))
         {
-            var part = RequestObject.Of(element, partPath);
+            var part = RequestObject.Of(item.Value, item.Path);
             var kind = part.RequiredText("type");
             text.Append(kinds.Contains(kind)
                 ? part.RequiredText(kind == "refusal" ? kind : "text")
@@ -76,7 +76,7 @@ internal static class ChatMessages
 
     private static ChatTurn Assistant(RequestObject message)
     {
-        ChatToolCall[] calls = [.. (message.List("tool_calls", MaxCalls) ?? []).Select(call => Call(RequestObject.Of(call.Value, call.Path)))];
+        ChatToolCall[] calls = [.. (message.List("tool_calls", MaxCalls) ?? Enumerable.Empty<RequestItem>()).Select(call => Call(RequestObject.Of(call.Value, call.Path)))];
         var content = message.TryGet("content", out var value) ? TextOf(value, message.PathOf("content"), "text", "refusal") : null;
         return content is null && calls.Length == 0
             ? throw ApiException.Invalid(message.PathOf("content"), $"{message.PathOf("content")} is missing, and there are no tool_calls")

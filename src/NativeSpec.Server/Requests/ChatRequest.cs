@@ -13,12 +13,18 @@ internal sealed record ChatRequest(TextRequest Text, IReadOnlyList<ChatTurn> Tur
 {
     private const int MaxTools = 128;
 
+    /// <summary>The tools as the request has them, for protocols that repeat them.</summary>
+    public IReadOnlyList<JsonElement> GivenTools { get; init; } = [];
+
+    /// <summary>Whether the model chooses, in the protocol's word.</summary>
+    public string ToolChoice { get; init; } = "auto";
+
     /// <summary>Reads a request for <c>/v1/chat/completions</c>.</summary>
     public static ChatRequest Read(RequestObject body, NativeSpecServerOptions server)
     {
         Unsupported.Refuse(body);
         Unsupported.RefuseForm(body.Object("response_format"));
-        var tools = (body.List("tools", MaxTools) ?? []).Select(tool => Tool(RequestObject.Of(tool.Value, tool.Path))).ToArray();
+        var tools = (body.List("tools", MaxTools) ?? Enumerable.Empty<RequestItem>()).Select(tool => Tool(RequestObject.Of(tool.Value, tool.Path))).ToArray();
         var text = TextRequest.Read(body, server, "max_completion_tokens", "max_tokens");
         var top = body.Int("top_logprobs", 0, Sampling.SamplingOptions.MaxTopLogProbs);
         var wantsLogProbs = body.Bool("logprobs") ?? false;
@@ -56,7 +62,9 @@ internal sealed record ChatRequest(TextRequest Text, IReadOnlyList<ChatTurn> Tur
 
         foreach (var member in given?.Json.EnumerateObject() ?? default)
         {
-            variables[member.Name] = member.Value;
+            variables[member.Name] = ChatFormat.ReservedVariables.Contains(member.Name)
+                ? throw ApiException.Invalid(given!.Value.PathOf(member.Name), $"{given.Value.PathOf(member.Name)} comes from the conversation or the tokenizer, and cannot be given")
+                : member.Value;
         }
 
         return variables;

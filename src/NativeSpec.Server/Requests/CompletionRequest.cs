@@ -21,10 +21,12 @@ internal sealed record Prompt(string? Text, int[]? Ids)
 internal sealed record CompletionRequest(TextRequest Text, IReadOnlyList<Prompt> Prompts, bool Echo)
 {
     private const int DefaultMaxTokens = 16; // as the protocol has it
-    private const int MaxPromptIds = 1 << 20;
 
     /// <summary>Reads a request for <c>/v1/completions</c>.</summary>
-    public static CompletionRequest Read(RequestObject body, NativeSpecServerOptions server)
+    /// <param name="body">The request.</param>
+    /// <param name="server">What the server allows.</param>
+    /// <param name="maxContext">Most tokens of a prompt.</param>
+    public static CompletionRequest Read(RequestObject body, NativeSpecServerOptions server, int maxContext)
     {
         Unsupported.Refuse(body);
         Unsupported.RefuseForm(body.Object("response_format"));
@@ -46,17 +48,17 @@ internal sealed record CompletionRequest(TextRequest Text, IReadOnlyList<Prompt>
             throw ApiException.Unsupported("logprobs", "logprobs of a prompt are not computed: leave echo or logprobs out");
         }
 
-        var prompts = PromptsOf(body);
-        if (prompts.Count * text.Choices > server.MaxChoices)
+        var prompts = PromptsOf(body, server.MaxChoices, maxContext);
+        if (prompts.Length * text.Choices > server.MaxChoices)
         {
-            throw ApiException.Invalid(text.Choices > 1 ? "n" : "prompt", $"{prompts.Count} prompts with {text.Choices} texts each are {prompts.Count * text.Choices}; at most {server.MaxChoices} are allowed");
+            throw ApiException.Invalid(text.Choices > 1 ? "n" : "prompt", $"{prompts.Length} prompts with {text.Choices} texts each are {prompts.Length * text.Choices}; at most {server.MaxChoices} are allowed");
         }
 
         var options = text.Options with { TopLogProbs = top, MaxTokens = text.Options.MaxTokens ?? DefaultMaxTokens, Prediction = ChatRequest.Prediction(body) };
         return new CompletionRequest(text with { Options = options }, prompts, echo);
     }
 
-    private static IReadOnlyList<Prompt> PromptsOf(RequestObject body)
+    private static Prompt[] PromptsOf(RequestObject body, int most, int maxContext)
     {
         if (!body.TryGet("prompt", out var prompt))
         {
@@ -68,13 +70,23 @@ internal sealed record CompletionRequest(TextRequest Text, IReadOnlyList<Prompt>
             return [new Prompt(RequestObject.TextOf(prompt, "prompt"), null)];
         }
 
-        var list = RequestObject.ListOf(prompt, "prompt", MaxPromptIds);
-        return list.Count == 0 ? throw ApiException.Invalid("prompt", "prompt is an empty list")
-            : list[0].Value.ValueKind == JsonValueKind.Number ? [new Prompt(null, Ids(list))]
-            : [.. list.Select(one => one.Value.ValueKind == JsonValueKind.String
-                ? new Prompt(RequestObject.TextOf(one.Value, one.Path), null)
-                : new Prompt(null, Ids(RequestObject.ListOf(one.Value, one.Path, MaxPromptIds))))];
+        var list = RequestObject.ListOf(prompt, "prompt", int.MaxValue);
+        if (list.Count == 0)
+        {
+            throw ApiException.Invalid("prompt", "prompt is an empty list");
+        }
+
+        if (list.First().Value.ValueKind == JsonValueKind.Number)
+        {
+            return [new Prompt(null, Ids(list, maxContext))];
+        }
+
+        return [.. RequestObject.ListOf(prompt, "prompt", most).Select(one => one.Value.ValueKind == JsonValueKind.String
+            ? new Prompt(RequestObject.TextOf(one.Value, one.Path), null)
+            : new Prompt(null, Ids(RequestObject.ListOf(one.Value, one.Path, int.MaxValue), maxContext)))];
     }
 
-    private static int[] Ids(IReadOnlyList<(JsonElement Value, string Path)> list) => [.. list.Select(id => RequestObject.IntOf(id.Value, id.Path, 0, int.MaxValue))];
+    private static int[] Ids(RequestList list, int maxContext) => list.Count < maxContext
+        ? [.. list.Select(id => RequestObject.IntOf(id, 0, int.MaxValue))]
+        : throw ApiException.TooLong("prompt", $"{list.Path} has {list.Count} tokens; with at least one more of the text, the context has {maxContext}");
 }

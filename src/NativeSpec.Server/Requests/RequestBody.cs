@@ -8,6 +8,22 @@ namespace NativeSpec.Server.Requests;
 /// <summary>Reads a request's body, within its limits.</summary>
 internal static class RequestBody
 {
+    /// <summary>Reads the members of a request.</summary>
+    /// <param name="body">What <see cref="ReadAsync"/> gave.</param>
+    /// <param name="read">Reads them.</param>
+    /// <exception cref="ApiException">One is wrong; or its name is spelt by escapes that are no Unicode, which JSON's grammar allows and which is found where names are compared.</exception>
+    public static T Read<T>(JsonDocument body, Func<RequestObject, T> read)
+    {
+        try
+        {
+            return read(RequestObject.Of(body.RootElement, ""));
+        }
+        catch (InvalidOperationException error) when (error is not ObjectDisposedException)
+        {
+            throw ApiException.Invalid(null, "the request has a member whose name is not valid Unicode", "invalid_json", error);
+        }
+    }
+
     /// <summary>Reads the body as one JSON object, which the caller disposes.</summary>
     /// <exception cref="ApiException">It is none, or too large.</exception>
     public static async Task<JsonDocument> ReadAsync(HttpContext context, long most)

@@ -41,10 +41,7 @@ internal readonly struct RequestObject(JsonElement json, string path)
         _ => throw Wrong(PathOf(name), value, "true or false"),
     };
 
-    public float? Float(string name)
-        => !TryGet(name, out var value) ? null
-            : value.ValueKind == JsonValueKind.Number && value.TryGetDouble(out var number) && float.IsFinite((float)number) ? (float)number
-            : throw Wrong(PathOf(name), value, "a number");
+    public float? Float(string name) => TryGet(name, out var value) ? FloatOf(value, PathOf(name)) : null;
 
     /// <summary>A whole number within bounds; 3.0 is one.</summary>
     public int? Int(string name, int least, int most)
@@ -58,11 +55,10 @@ internal readonly struct RequestObject(JsonElement json, string path)
             : value.TryGetUInt64(out var unsigned) ? unsigned
             : throw Wrong(PathOf(name), value, "a whole number of 64 bits");
 
-    /// <summary>The elements of a list with their paths; null where it is not there.</summary>
-    public IReadOnlyList<(JsonElement Value, string Path)>? List(string name, int most)
-        => TryGet(name, out var value) ? ListOf(value, PathOf(name), most) : null;
+    /// <summary>The elements of a list; null where it is not there.</summary>
+    public RequestList? List(string name, int most) => TryGet(name, out var value) ? ListOf(value, PathOf(name), most) : null;
 
-    public static IReadOnlyList<(JsonElement Value, string Path)> ListOf(JsonElement value, string path, int most)
+    public static RequestList ListOf(JsonElement value, string path, int most)
     {
         if (value.ValueKind != JsonValueKind.Array)
         {
@@ -74,7 +70,7 @@ internal readonly struct RequestObject(JsonElement json, string path)
             throw ApiException.Invalid(path, $"{path} has {value.GetArrayLength()} elements; at most {most} are allowed");
         }
 
-        return [.. value.EnumerateArray().Select((element, index) => (element, $"{path}[{index}]"))];
+        return new RequestList(value, path);
     }
 
     public static string TextOf(JsonElement value, string path)
@@ -94,20 +90,23 @@ internal readonly struct RequestObject(JsonElement json, string path)
         }
     }
 
-    public static int IntOf(JsonElement value, string path, int least, int most)
-    {
-        if (value.ValueKind != JsonValueKind.Number || !value.TryGetDecimal(out var number) || number != decimal.Truncate(number))
-        {
-            throw Wrong(path, value, "a whole number");
-        }
+    public static float FloatOf(JsonElement value, string path)
+        => value.ValueKind == JsonValueKind.Number && value.TryGetDouble(out var number) && float.IsFinite((float)number) ? (float)number : throw Wrong(path, value, "a number");
 
-        return number >= least && number <= most
-            ? (int)number
-            : throw ApiException.Invalid(path, string.Create(CultureInfo.InvariantCulture, $"{path} is {Shown(value)}; it must be {least} {(most == int.MaxValue ? "or more" : $"to {most}")}"));
-    }
+    public static int IntOf(JsonElement value, string path, int least, int most) => TryInt(value, least, most) ?? throw NoInt(value, path, least, most);
+
+    public static int IntOf(RequestItem item, int least, int most) => TryInt(item.Value, least, most) ?? throw NoInt(item.Value, item.Path, least, most);
 
     public static ApiException Wrong(string path, JsonElement value, string expected)
         => ApiException.Invalid(path.Length == 0 ? null : path, $"{(path.Length == 0 ? "the request" : path)} is {Shown(value)}; expected {expected}");
+
+    private static int? TryInt(JsonElement value, int least, int most)
+        => value.ValueKind == JsonValueKind.Number && value.TryGetDecimal(out var number) && number == decimal.Truncate(number) && number >= least && number <= most ? (int)number : null;
+
+    private static ApiException NoInt(JsonElement value, string path, int least, int most)
+        => value.ValueKind != JsonValueKind.Number || !value.TryGetDecimal(out var number) || number != decimal.Truncate(number)
+            ? Wrong(path, value, "a whole number")
+            : ApiException.Invalid(path, string.Create(CultureInfo.InvariantCulture, $"{path} is {Shown(value)}; it must be {least} {(most == int.MaxValue ? "or more" : $"to {most}")}"));
 
     // What was found, in a few words: somebody's whole text is not repeated.
     private static string Shown(JsonElement value) => value.ValueKind switch

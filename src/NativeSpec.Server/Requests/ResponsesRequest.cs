@@ -39,7 +39,7 @@ internal static class ResponsesRequest
         }
 
         Unsupported.RefuseForm(body.Object("text")?.Object("format"));
-        var tools = (body.List("tools", MaxTools) ?? []).Select(tool => Tool(RequestObject.Of(tool.Value, tool.Path))).ToArray();
+        var tools = (body.List("tools", MaxTools) ?? Enumerable.Empty<RequestItem>()).Select(tool => Tool(RequestObject.Of(tool.Value, tool.Path))).ToArray();
         var text = TextRequest.Read(body, server, "max_output_tokens");
         var top = body.Int("top_logprobs", 0, Sampling.SamplingOptions.MaxTopLogProbs);
         return new ChatRequest(
@@ -50,7 +50,11 @@ internal static class ResponsesRequest
                 Tools = Unsupported.MayCallTools(body, tools.Length > 0) ? tools : [],
                 Variables = ChatRequest.Variables(body.Object("chat_template_kwargs"), body.Object("reasoning")?.Text("effort")),
             },
-            body.Bool("parallel_tool_calls") ?? true);
+            body.Bool("parallel_tool_calls") ?? true)
+        {
+            GivenTools = [.. (body.List("tools", MaxTools) ?? Enumerable.Empty<RequestItem>()).Select(tool => tool.Value.Clone())],
+            ToolChoice = body.Has("tool_choice") ? body.RequiredText("tool_choice") : "auto", // other than words are refused
+        };
     }
 
     private static List<ChatTurn> Turns(RequestObject body)
@@ -78,9 +82,9 @@ internal static class ResponsesRequest
             throw ApiException.Invalid("input", "input is an empty list");
         }
 
-        foreach (var (value, path) in items)
+        foreach (var item in items)
         {
-            Add(turns, RequestObject.Of(value, path));
+            Add(turns, RequestObject.Of(item.Value, item.Path));
         }
 
         return turns;

@@ -45,7 +45,7 @@ internal sealed record TextRequest(GenerationOptions Options, int Choices, bool 
             FrequencyPenalty = body.Float("frequency_penalty") ?? 0,
             Seed = body.Seed("seed"),
             StopStrings = Stops(body),
-            StopIds = [.. (body.List("stop_token_ids", MaxStops) ?? []).Select(id => RequestObject.IntOf(id.Value, id.Path, 0, int.MaxValue))],
+            StopIds = [.. (body.List("stop_token_ids", MaxStops) ?? Enumerable.Empty<RequestItem>()).Select(id => RequestObject.IntOf(id, 0, int.MaxValue))],
             LogitBias = Biases(body),
             IgnoreEndOfText = body.Bool("ignore_eos") ?? false,
             CacheSalt = body.Text("cache_salt"),
@@ -90,6 +90,11 @@ internal sealed record TextRequest(GenerationOptions Options, int Choices, bool 
             return null;
         }
 
+        if (given.Json.GetPropertyCount() > MaxBiases)
+        {
+            throw ApiException.Invalid("logit_bias", $"logit_bias has more than {MaxBiases} members");
+        }
+
         Dictionary<int, float> biases = [];
         foreach (var member in given.Json.EnumerateObject())
         {
@@ -98,12 +103,7 @@ internal sealed record TextRequest(GenerationOptions Options, int Choices, bool 
                 throw ApiException.Invalid("logit_bias", "logit_bias has a member whose name is no token id");
             }
 
-            if (biases.Count >= MaxBiases)
-            {
-                throw ApiException.Invalid("logit_bias", $"logit_bias has more than {MaxBiases} members");
-            }
-
-            biases[id] = given.Float(member.Name) ?? 0;
+            biases[id] = member.Value.ValueKind == JsonValueKind.Null ? 0 : RequestObject.FloatOf(member.Value, given.PathOf(member.Name)); // not by name again: each such look goes over all of them
         }
 
         return biases;

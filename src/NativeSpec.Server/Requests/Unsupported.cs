@@ -31,9 +31,9 @@ internal static class Unsupported
             }
         }
 
-        foreach (var (modality, path) in body.List("modalities", 8) ?? [])
+        foreach (var modality in body.List("modalities", 8) ?? Enumerable.Empty<RequestItem>())
         {
-            if (RequestObject.TextOf(modality, path) != "text")
+            if (RequestObject.TextOf(modality.Value, modality.Path) != "text")
             {
                 throw ApiException.Unsupported("modalities", "the model writes text alone: modalities may only be [\"text\"]");
             }

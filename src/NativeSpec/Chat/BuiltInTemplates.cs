@@ -1,7 +1,7 @@
 namespace NativeSpec.Chat;
 
-/// <summary>Templates for models whose files have none, by the form that they were trained on. Without tools: a model that knows tools brings a
-/// template of its own.</summary>
+/// <summary>Templates for models whose files have none, by the form that they were trained on. Only <c>plain</c> shows tools, in words of its own: a model
+/// that was trained to call them brings a template with its form.</summary>
 internal static class BuiltInTemplates
 {
     private const string Refuse = "{{ raise_exception('this template has no role ' ~ m.role) }}";
@@ -18,7 +18,11 @@ internal static class BuiltInTemplates
     {
         // No control tokens at all: for models that only continue text.
         ["plain"] = """
-            {% for m in messages %}{% if m.role == 'system' %}{{ m.content }}
+            {% if tools %}Tools. To call one, answer with a line such as {{ {'name': 'NAME', 'arguments': {} }|tojson }}
+            {% for t in tools %}{{ (t.function or t)|tojson }}
+            {% endfor %}
+
+            {% endif %}{% for m in messages %}{% if m.role == 'system' %}{{ m.content }}
 
             {% elif m.role == 'user' %}User: {{ m.content }}
             {% elif m.role == 'assistant' %}Assistant: {{ m.content if m.content is not none }}{% if m.tool_calls %}{% for c in m.tool_calls %}{{ {'name': c.function.name, 'arguments': c.function.arguments}|tojson }}{% endfor %}{% endif %}{{ '\n' }}{% elif m.role == 'tool' %}Tool: {{ m.content }}

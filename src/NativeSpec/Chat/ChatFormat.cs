@@ -13,14 +13,27 @@ public sealed record ChatFormat
     /// <summary>Whether the prompt ends where an assistant's answer begins. Off for a conversation that is not to be answered.</summary>
     public bool AddGenerationPrompt { get; init; } = true;
 
-    /// <summary>Further variables of the template, such as <c>enable_thinking</c>.</summary>
-    public IReadOnlyDictionary<string, JsonElement> Variables { get; init; } = new Dictionary<string, JsonElement>();
+    /// <summary>Further variables of the template, such as <c>enable_thinking</c>. None of them takes the place of a <see cref="ReservedVariables">reserved</see> one.</summary>
+    /// <exception cref="ArgumentException">One has a reserved name.</exception>
+    public IReadOnlyDictionary<string, JsonElement> Variables
+    {
+        get;
+        init => field = value?.Keys.FirstOrDefault(ReservedVariables.Contains) is { } reserved
+            ? throw new ArgumentException($"'{reserved}' is a variable that comes from the conversation or the tokenizer, and cannot be given", nameof(Variables))
+            : value ?? throw new ArgumentNullException(nameof(Variables));
+    } = new Dictionary<string, JsonElement>();
 
     /// <summary>The template, by its name; null takes the one for tools where there are tools and the model has it, else the default.</summary>
     public string? Template { get; init; }
 
     /// <summary>What the template's clock shows; null for the system's.</summary>
     public TimeProvider? Clock { get; init; }
+
+    /// <summary>Variables that a template has from the conversation, the tools and the tokenizer, and from nobody else.</summary>
+    public static IReadOnlySet<string> ReservedVariables { get; } = new HashSet<string>(["messages", "tools", "documents", "add_generation_prompt", .. ChatTemplates.TokenNames], StringComparer.Ordinal);
+
+    /// <summary>The same without what only one request has: what is found out with it holds for all others too.</summary>
+    internal ChatFormat Shared => this with { Tools = Tools.Count > 0 ? [ReplyProbe.ProbeTool] : [], Variables = new Dictionary<string, JsonElement>(), Clock = null };
 
     /// <summary>The names of the tools.</summary>
     internal IReadOnlySet<string> ToolNames => Tools.Select(NameOf).OfType<string>().ToHashSet(StringComparer.Ordinal);

@@ -21,7 +21,8 @@ public sealed class ChatTemplates
 
     private const int MostTemplates = 64;
 
-    private static readonly string[] TokenNames = ["bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token", "mask_token"];
+    /// <summary>What templates call the tokenizer's tokens.</summary>
+    internal static readonly string[] TokenNames = ["bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token", "mask_token"];
 
     private readonly Dictionary<string, ChatTemplate> _templates;
     private readonly ConcurrentDictionary<ChatTemplate, CallTurnStyle> _styles = new();
@@ -94,7 +95,7 @@ public sealed class ChatTemplates
     {
         ArgumentNullException.ThrowIfNull(turns);
         format ??= new ChatFormat();
-        var style = turns.Any(turn => turn.ToolCalls.Count > 0) ? _styles.GetOrAdd(Select(format), _ => ReplyProbe.FindStyle(this, format)) : default;
+        var style = turns.Any(turn => turn.ToolCalls.Count > 0) ? _styles.GetOrAdd(Select(format), _ => ReplyProbe.FindStyle(this, format.Shared)) : default;
         return RenderIn(style, turns, format, cancellationToken);
     }
 

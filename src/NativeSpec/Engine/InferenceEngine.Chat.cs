@@ -1,4 +1,6 @@
 using System.Collections.Concurrent;
+using System.Collections.ObjectModel;
+using System.Text;
 using NativeSpec.Chat;
 using NativeSpec.Chat.Replies;
 
@@ -7,8 +9,9 @@ namespace NativeSpec.Engine;
 /// <content>Conversations.</content>
 public sealed partial class InferenceEngine
 {
+    private const int MostReplyForms = 256, LongestVariables = 256;
+
     private readonly Lazy<ChatTemplates> _chatTemplates;
-    private const int MostReplyForms = 256;
 
     private readonly ConcurrentDictionary<(string? Template, bool HasTools), IReadOnlyList<int>> _endTokens = new(); // finding one renders a conversation
     private readonly ConcurrentDictionary<(string? Template, bool HasTools, string Variables), ReplyForm> _replyForms = new(); // likewise
@@ -23,14 +26,27 @@ public sealed partial class InferenceEngine
     public ReplyForm ReplyForm(ChatFormat? format = null)
     {
         format ??= new ChatFormat();
-        var key = (format.Template, format.Tools.Count > 0, string.Join('\n', format.Variables.Select(variable => $"{variable.Key} {variable.Value.GetRawText()}")));
+        var variables = new StringBuilder();
+        foreach (var (name, value) in format.Variables)
+        {
+            variables.Append(name).Append(' ').Append(value.GetRawText()).Append('\n');
+        }
+
+        if (variables.Length > LongestVariables)
+        {
+            return ChatTemplates.ReplyForm(format, Tokenizer); // a switch or a word is remembered, and not somebody's text
+        }
+
+        var key = (format.Template, format.Tools.Count > 0, variables.ToString());
         if (!_replyForms.TryGetValue(key, out var form))
         {
-            form = ChatTemplates.ReplyForm(format, Tokenizer);
-            if (_replyForms.Count < MostReplyForms) // variables are a request's
+            form = ChatTemplates.ReplyForm(format, Tokenizer) with { ToolNames = ReadOnlySet<string>.Empty };
+            if (_replyForms.Count >= MostReplyForms)
             {
-                _replyForms.TryAdd(key, form);
+                _replyForms.Clear(); // those that are in use come back
             }
+
+            _replyForms.TryAdd(key, form);
         }
 
         return form with { ToolNames = format.ToolNames };
@@ -49,11 +65,16 @@ public sealed partial class InferenceEngine
     public IAsyncEnumerable<GenerationPiece> ChatAsync(
         IReadOnlyList<ChatTurn> turns, GenerationOptions? options = null, ChatFormat? format = null, CancellationToken cancellationToken = default)
     {
-        ObjectDisposedException.ThrowIf(IsDisposed, this);
+        return ChatAsync(PrepareChat(turns, format, cancellationToken), options, cancellationToken);
+    }
+
+    /// <summary>Writes the next turn of a conversation that is prepared already.</summary>
+    /// <inheritdoc cref="ChatAsync(IReadOnlyList{ChatTurn}, GenerationOptions?, ChatFormat?, CancellationToken)"/>
+    public IAsyncEnumerable<GenerationPiece> ChatAsync(ChatPrompt prompt, GenerationOptions? options = null, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(prompt);
         options ??= new GenerationOptions();
-        format ??= new ChatFormat();
-        var prompt = ChatTemplates.Render(turns, format, cancellationToken).Encode(Tokenizer);
-        if (ReplyForm(format).MarkerIds is { Count: > 0 } markers)
+        if (prompt.Form.MarkerIds is { Count: > 0 } markers)
         {
             options = options with { ShownIds = [.. options.ShownIds, .. markers] };
         }
@@ -62,12 +83,28 @@ public sealed partial class InferenceEngine
         {
             options = options with
             {
-                StopIds = [.. options.StopIds, .. EndTokens(format)],
+                StopIds = [.. options.StopIds, .. prompt.EndIds],
                 StopStrings = [.. options.StopStrings, .. ChatTemplates.StopStrings],
             };
         }
 
-        return GenerateAsync(prompt, options, cancellationToken);
+        return GenerateAsync(prompt.Ids, options, cancellationToken);
+    }
+
+    /// <summary>Makes a conversation into a prompt: once for all the answers that are to follow it.</summary>
+    /// <param name="turns">The turns so far.</param>
+    /// <param name="format">How; null for the defaults.</param>
+    /// <param name="cancellationToken">Ends the rendering.</param>
+    /// <exception cref="EngineBusyException">Too many requests wait: nothing is rendered for one that would be refused.</exception>
+    /// <exception cref="Chat.Templates.ChatTemplateException">The template refuses the conversation.</exception>
+    /// <exception cref="InvalidOperationException">The model has no chat template: the message says what to do.</exception>
+    /// <exception cref="ObjectDisposedException">The engine is disposed.</exception>
+    public ChatPrompt PrepareChat(IReadOnlyList<ChatTurn> turns, ChatFormat? format = null, CancellationToken cancellationToken = default)
+    {
+        ThrowIfBusy();
+        format ??= new ChatFormat();
+        var ids = ChatTemplates.Render(turns, format, cancellationToken).Encode(Tokenizer);
+        return new ChatPrompt(ids, ReplyForm(format), EndTokens(format));
     }
 
     /// <summary>Writes the whole next turn of a conversation.</summary>
@@ -76,7 +113,7 @@ public sealed partial class InferenceEngine
         => LastAsync(ChatAsync(turns, options, format, cancellationToken));
 
     private IReadOnlyList<int> EndTokens(ChatFormat format)
-        => _endTokens.GetOrAdd((format.Template, format.Tools.Count > 0), _ => ChatTemplates.EndTokens(Tokenizer, format));
+        => _endTokens.GetOrAdd((format.Template, format.Tools.Count > 0), _ => ChatTemplates.EndTokens(Tokenizer, format.Shared));
 
     private static ChatTemplates ReadChatTemplates(string path, EngineOptions options)
     {

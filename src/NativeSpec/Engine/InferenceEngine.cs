@@ -122,6 +122,7 @@ public sealed partial class InferenceEngine : IDisposable
         string prompt, GenerationOptions? options = null, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(prompt);
+        ThrowIfBusy();
         return GenerateAsync(Tokenizer.Encode(prompt, options?.AddSpecial ?? true, options?.ParseSpecial ?? false), options, cancellationToken);
     }
 
@@ -131,17 +132,17 @@ public sealed partial class InferenceEngine : IDisposable
     {
         ObjectDisposedException.ThrowIf(IsDisposed, this);
         var request = Prepare(promptIds, options ?? new GenerationOptions());
-        try
-        {
-            _scheduler.ThrowIfBusy(request.Prompt.Length);
-        }
-        catch (EngineException error)
-        {
-            _telemetry.Refuse(error);
-            throw;
-        }
-
+        ThrowIfBusy(request.Prompt.Length);
         return Stream(request, _speculation, cancellationToken);
+    }
+
+    /// <summary>Says what a request would be told now, for whoever has work with it before: a text to encode, a conversation to render.</summary>
+    /// <exception cref="EngineBusyException">Too many requests wait; counted as one more that was refused.</exception>
+    /// <exception cref="ObjectDisposedException">The engine is disposed.</exception>
+    public void ThrowIfBusy()
+    {
+        ObjectDisposedException.ThrowIf(IsDisposed, this);
+        ThrowIfBusy(0);
     }
 
     /// <summary>Writes the whole continuation of a text.</summary>
@@ -239,6 +240,19 @@ public sealed partial class InferenceEngine : IDisposable
 
     /// <summary>Who takes turns.</summary>
     internal Scheduler Scheduler => _scheduler;
+
+    private void ThrowIfBusy(int promptTokens)
+    {
+        try
+        {
+            _scheduler.ThrowIfBusy(promptTokens);
+        }
+        catch (EngineException error)
+        {
+            _telemetry.Refuse(error);
+            throw;
+        }
+    }
 
     private static async Task<GenerationResult> LastAsync(IAsyncEnumerable<GenerationPiece> pieces)
     {

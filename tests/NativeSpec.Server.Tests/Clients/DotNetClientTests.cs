@@ -87,6 +87,7 @@ public sealed class DotNetClientTests
         {
             Assert.That(stopped.Content[0].Text, Is.EqualTo(text[..text.IndexOf(stop, StringComparison.Ordinal)]));
             Assert.That(stopped.FinishReason, Is.EqualTo(ChatFinishReason.Stop));
+            Assert.That(measured.ContentTokenLogProbabilities, Has.Count.EqualTo(measured.Usage.OutputTokenCount).And.Count.GreaterThan(10));
             Assert.That(measured.ContentTokenLogProbabilities.All(token => token.LogProbability <= 0 && token.TopLogProbabilities.Count == 3));
             Assert.That(one.Value.Content[0].Text, Is.EqualTo(other.Value.Content[0].Text));
             Assert.That(withPrediction.Content[0].Text, Is.EqualTo(text));
@@ -99,8 +100,10 @@ public sealed class DotNetClientTests
     {
         var options = Greedy();
         options.Tools.Add(ChatTool.CreateFunctionTool("get_weather", "Weather of a city", BinaryData.FromString("""{"type":"object","properties":{"city":{"type":"string"}}}""")));
+        ChatCompletion without = await _chat.CompleteChatAsync(Question, Greedy());
         ChatCompletion answer = await _chat.CompleteChatAsync(Question, options);
-        Assert.That(answer.ToolCalls.Count + answer.Content.Count, Is.GreaterThan(0));
+        Assert.That(answer.Usage.InputTokenCount, Is.GreaterThan(without.Usage.InputTokenCount + 10), "the model sees them"); // what calls look like is in ToolEndpointTests
+        Assert.That(answer.FinishReason, Is.EqualTo(ChatFinishReason.Length).Or.EqualTo(ChatFinishReason.Stop));
 
         options.ToolChoice = ChatToolChoice.CreateRequiredChoice();
         var refused = Assert.ThrowsAsync<ClientResultException>(() => _chat.CompleteChatAsync(Question, options));

@@ -24,7 +24,7 @@ public sealed class DrainTests
         using var folder = new TestFolder(poisoned: false);
         var built = new DirectoryInfo(AppContext.BaseDirectory); // bin/CONFIGURATION/FRAMEWORK
         var command = Repository.Find("src", "NativeSpec.Cli", "bin", built.Parent!.Name, built.Name, "NativeSpec.Cli.dll");
-        using var server = Process.Start(new ProcessStartInfo("dotnet", [command, "serve", "--model", folder.Path, "--chat-template", "plain", "--threads", "1", "--urls", "http://127.0.0.1:0"])
+        using var server = Process.Start(new ProcessStartInfo("dotnet", [command, "serve", "--model", folder.Path, "--chat-template", "plain", "--threads", "1", "--sequences", "4", "--urls", "http://127.0.0.1:0"])
         {
             RedirectStandardOutput = true,
             Environment = { ["NATIVESPEC_PROFILE_DIR"] = "" },
@@ -35,17 +35,28 @@ public sealed class DrainTests
             var url = line!.Split(' ').Single(word => word.StartsWith("http://", StringComparison.Ordinal));
             using var http = new HttpClient(new SocketsHttpHandler { MaxConnectionsPerServer = 256 }) { BaseAddress = new Uri(url + "/") };
 
-            var accepted = await Task.WhenAll(Enumerable.Range(0, 24).Select(_ => SendAsync(http))); // headers are there, texts are being written
+            // Streams and whole answers; four are being written and the others wait for their turn.
+            Task<HttpResponseMessage>[] sent = [.. Enumerable.Range(0, 32).Select(number => SendAsync(http, number % 2 == 0 ? Long : Long.Replace(",\"stream\":true", "", StringComparison.Ordinal)))];
+            string metrics;
+            do
+            {
+                await Task.Delay(5);
+                metrics = await http.GetStringAsync("metrics");
+            }
+            while (Value(metrics, "nativespec_http_requests_running ") + Value(metrics, "nativespec_http_requests_total{endpoint=\"/v1/chat/completions\",status=\"200\"} ") < sent.Length);
             using var signal = Process.Start("kill", ["-TERM", server.Id.ToString(System.Globalization.CultureInfo.InvariantCulture)]);
             await signal.WaitForExitAsync();
             var whileDraining = await StatusAsync(http);
+            var accepted = await Task.WhenAll(sent);
             var texts = await Task.WhenAll(accepted.Select(response => response.Content.ReadAsStringAsync()));
             await server.WaitForExitAsync().WaitAsync(TimeSpan.FromSeconds(30));
 
             Assert.Multiple(() =>
             {
                 Assert.That(accepted.Select(response => response.StatusCode), Is.All.EqualTo(HttpStatusCode.OK));
-                Assert.That(texts, Is.All.Contain("\"finish_reason\":\"length\"").And.EndWith("data: [DONE]\n\n"));
+                Assert.That(Value(metrics, "nativespec_num_requests_waiting{"), Is.GreaterThan(0), "some were waiting when the signal came");
+                Assert.That(texts, Is.All.Contain("\"finish_reason\":\"length\""));
+                Assert.That(texts.Where((_, number) => number % 2 == 0), Is.All.EndWith("data: [DONE]\n\n"));
                 Assert.That(whileDraining, Is.Null.Or.EqualTo(HttpStatusCode.OK).Or.EqualTo(HttpStatusCode.ServiceUnavailable), "before, while or after it drains");
                 Assert.That(server.ExitCode, Is.Zero);
             });
@@ -108,8 +119,11 @@ public sealed class DrainTests
         Assert.That(text, Does.Contain("\"finish_reason\":\"error\"").And.Contain("\"code\":\"draining\"").And.EndWith("data: [DONE]\n\n"));
     }
 
-    private static Task<HttpResponseMessage> SendAsync(HttpClient http)
-        => http.SendAsync(new HttpRequestMessage(HttpMethod.Post, "v1/chat/completions") { Content = new StringContent(Long, Encoding.UTF8, "application/json") }, HttpCompletionOption.ResponseHeadersRead);
+    private static double Value(string metrics, string beginning)
+        => metrics.Split('\n').Where(line => line.StartsWith(beginning, StringComparison.Ordinal)).Sum(line => double.Parse(line.Split(' ')[^1], System.Globalization.CultureInfo.InvariantCulture));
+
+    private static Task<HttpResponseMessage> SendAsync(HttpClient http, string body = Long)
+        => http.SendAsync(new HttpRequestMessage(HttpMethod.Post, "v1/chat/completions") { Content = new StringContent(body, Encoding.UTF8, "application/json") }, HttpCompletionOption.ResponseHeadersRead);
 
     private static async Task<HttpStatusCode?> StatusAsync(HttpClient http)
     {

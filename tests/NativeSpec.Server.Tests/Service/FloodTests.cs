@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Net;
+using System.Net.Sockets;
 using System.Text;
 using NativeSpec.Engine;
 
@@ -42,6 +43,30 @@ public sealed class FloodTests
         });
         Assert.That((await server.ChatAsync("")).Status, Is.EqualTo(HttpStatusCode.OK));
         TestContext.Out.WriteLine($"{string.Join(", ", outcomes.Select(outcome => $"{outcome.Value} {outcome.Key}"))}; {grown / 1024} KB more than before");
+    }
+
+    /// <summary>Its answer is larger than all buffers on the way, so the engine has to wait for it.</summary>
+    [Test]
+    public async Task AReaderThatStandsStill_LosesItsPlace_AndNobodyElseWaits()
+    {
+        const string Body = """{"prompt":"hello","n":4,"max_tokens":3900,"ignore_eos":true,"temperature":0,"logprobs":20,"stream":true}"""; // some 16 MB
+        await using var server = await TestServer.StartTinyAsync(new EngineOptions { MaxSequences = 5, MaxUnreadPieces = 4, SlowReaderTimeout = TimeSpan.FromMilliseconds(300) }, maxPositions: 4096);
+        using var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { ReceiveBufferSize = 4096 };
+        await socket.ConnectAsync(IPAddress.Loopback, server.Http.BaseAddress!.Port);
+        await socket.SendAsync(Encoding.ASCII.GetBytes($"POST /v1/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {Body.Length}\r\n\r\n{Body}"));
+        Assert.That(await socket.ReceiveAsync(new byte[1024]), Is.GreaterThan(0)); // and no more
+
+        Assert.That((await server.ChatAsync("")).Status, Is.EqualTo(HttpStatusCode.OK), "others go on");
+        Assert.That(() => server.Engine.Snapshot() is { UsedPages: 0, Active: 0 }, Is.True.After(40_000, 20), "its pages are free");
+
+        var rest = new StringBuilder();
+        for (var (piece, read) = (new byte[1 << 16], 1); !rest.ToString(Math.Max(0, rest.Length - 20), Math.Min(rest.Length, 20)).Contains("[DONE]", StringComparison.Ordinal) && read > 0;)
+        {
+            read = await socket.ReceiveAsync(piece).WaitAsync(TimeSpan.FromSeconds(20));
+            rest.Append(Encoding.UTF8.GetString(piece, 0, read));
+        }
+
+        Assert.That(rest.ToString(), Does.Contain("\"code\":\"slow_reader\""), "and it is told so");
     }
 
     /// <summary>Requests that were answered, malformed, refused for now, and left by their clients.</summary>

@@ -117,6 +117,47 @@ public sealed class ChatTemplatesTests
     }
 
     [Test]
+    public void WhatARequestsVariables_ChangeOfATemplate_IsThatRequestsAlone()
+    {
+        const string Template = "{% for m in messages %}{{ m.content }}{% if m.role == 'assistant' and not loud %}{{ eos_token }}{% endif %}{% for c in m.tool_calls or [] %}{{ c.function.arguments.a if not loud else '' }}{% endfor %}{% endfor %}";
+        Write("tokenizer_config.json", """{"eos_token": "<|end_of_text|>"}""");
+        using var engine = InferenceEngine.Load(_folder.Path, new() { ChatTemplate = Template, ProfileDirectory = null, MaxContext = 256 });
+        var loud = new ChatFormat { Variables = new Dictionary<string, JsonElement> { ["loud"] = JsonSerializer.SerializeToElement(true) } };
+        ChatTurn[] call = [new("assistant", null) { ToolCalls = [new("add", JsonSerializer.SerializeToElement(new { a = "one" }), "c1")] }];
+
+        var first = engine.PrepareChat(Turns, loud);
+        _ = engine.ChatTemplates.Render(call, loud);
+
+        Assert.That(engine.PrepareChat(Turns).EndIds, Is.EqualTo(new[] { TestFolder.TokenizersEndOfText }));
+        Assert.That(first.EndIds, Is.EqualTo(new[] { TestFolder.TokenizersEndOfText }), "an answer that does not end there loses nothing by it");
+        Assert.That(engine.ChatTemplates.Render(call).Text, Does.Contain("one"));
+    }
+
+    [TestCase("messages")]
+    [TestCase("tools")]
+    [TestCase("documents")]
+    [TestCase("add_generation_prompt")]
+    [TestCase("eos_token")]
+    public void Variables_DoNotTakeThePlaceOfTheConversationOrTheTokens(string name)
+        => Assert.That(() => new ChatFormat { Variables = new Dictionary<string, JsonElement> { [name] = JsonSerializer.SerializeToElement("x") } }, Throws.ArgumentException.With.Message.Contains(name));
+
+    [Test]
+    public void WithBuiltIn_Plain_ShowsTools()
+    {
+        var tool = JsonSerializer.SerializeToElement(new { type = "function", function = new { name = "add", description = "adds" } });
+
+        var rendered = ChatTemplates.Load(_folder.Path).WithBuiltIn("plain").Render([new("user", "hello")], new ChatFormat { Tools = [tool] });
+
+        Assert.That(rendered.Text, Is.EqualTo("""
+            Tools. To call one, answer with a line such as {"name": "NAME", "arguments": {}}
+            {"name": "add", "description": "adds"}
+
+            User: hello
+            Assistant:
+            """));
+    }
+
+    [Test]
     public void Render_CallsWithoutTools_AreGivenAsTheirOwnTemplateTakesThem()
     {
         // The default template takes arguments as text alone, the one for tools as an object.

@@ -16,7 +16,8 @@ internal sealed class ReplyProbe
 
     private static readonly ReplyMarkers Think = new("<think>", "</think>"), Hermes = new("<tool_call>", "</tool_call>");
 
-    private static readonly JsonElement ProbeTool = Json(
+    /// <summary>A tool that nobody has.</summary>
+    internal static readonly JsonElement ProbeTool = Json(
         """{"type": "function", "function": {"name": "probe_tool", "description": "probes", "parameters": {"type": "object", "properties": {"word": {"type": "string", "description": "a word"}}, "required": ["word"]}}}""");
 
     private static readonly ChatToolCall ProbeCall = new(Tool, Json("""{"word": "Word-1"}"""), "abcdefgh1");

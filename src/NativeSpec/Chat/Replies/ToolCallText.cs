@@ -18,19 +18,17 @@ internal static class ToolCallText
     /// <param name="text">A value of JSON, or what was to be one.</param>
     public static IReadOnlyList<ToolCallPart> Read(string text)
     {
-        JsonElement value;
         try
         {
-            value = Parse(text);
+            var value = Parse(text);
+            JsonElement[] values = value.ValueKind == JsonValueKind.Array ? [.. value.EnumerateArray()] : [value];
+            ToolCallPart[] calls = [.. values.Select(Read).OfType<ToolCallPart>()];
+            return calls.Length == values.Length ? calls : []; // all of them or none
         }
-        catch (JsonException error)
+        catch (Exception error) when (IsUnreadable(error))
         {
             return NameIn(text) is { } name ? [Broken(name, text, error.Message)] : [];
         }
-
-        JsonElement[] values = value.ValueKind == JsonValueKind.Array ? [.. value.EnumerateArray()] : [value];
-        ToolCallPart[] calls = [.. values.Select(Read).OfType<ToolCallPart>()];
-        return calls.Length == values.Length ? calls : []; // all of them or none
     }
 
     /// <summary>Whether what a bare text begins with may become a call: what its first member is called says so.</summary>
@@ -93,11 +91,14 @@ internal static class ToolCallText
             var arguments = Parse(text.GetString()!);
             return arguments.ValueKind == JsonValueKind.Object ? Call(name, arguments) : Call(name, text, $"the arguments are of the kind {arguments.ValueKind}; expected an object");
         }
-        catch (JsonException error)
+        catch (Exception error) when (IsUnreadable(error))
         {
             return Call(name, text, error.Message);
         }
     }
+
+    // No JSON; or a name or text that escapes spell and that is no Unicode, which is found where it is read.
+    private static bool IsUnreadable(Exception error) => error is JsonException or InvalidOperationException;
 
     private static ToolCallPart Broken(string name, string text, string fault) => Call(name, JsonString(text), fault);
 
@@ -129,9 +130,9 @@ internal static class ToolCallText
                 }
             }
         }
-        catch (JsonException)
+        catch (Exception error) when (IsUnreadable(error))
         {
-            // broken before the name
+            // broken before the name, or in it
         }
 
         return null;

@@ -73,28 +73,61 @@ internal sealed class PredictionSession : IDrafter
     private void FindPlace(ReadOnlySpan<int> output)
     {
         var behind = Math.Min(_left, _prediction.Length);
-        for (var length = Math.Min(LongestMatch, output.Length); length > 0; length--)
+        var (next, length) = FindSure(output, behind, _prediction.Length, least: 0);
+        var (earlier, longer) = FindSure(output, 0, Math.Min(behind + SureMatch - 1, _prediction.Length), least: length);
+        (next, length) = longer > length ? (earlier, longer) : (next, length);
+        for (var unsure = Math.Min(SureMatch - 1, output.Length); length == 0 && unsure > 0; unsure--)
         {
-            var end = output[^length..];
-            var place = length >= SureMatch ? Find(end, behind, _prediction.Length) : Find(end, behind, Math.Min(behind + _missed + Window, _prediction.Length));
-            if (place < 0 && length >= SureMatch)
-            {
-                place = Find(end, 0, _prediction.Length);
-            }
+            var at = _prediction.AsSpan(behind, Math.Min(_missed + Window, _prediction.Length - behind)).IndexOf(output[^unsure..]);
+            (next, length) = at < 0 ? (0, 0) : (behind + at + unsure, unsure);
+        }
 
-            if (place >= 0)
-            {
-                (_next, _agreed, _missed) = (place + length, length, 0);
-                _left = length >= SureMatch ? _next : _left;
-                return;
-            }
+        if (length > 0)
+        {
+            (_next, _agreed, _missed) = (next, length, 0);
+            _left = length >= SureMatch ? next : _left;
         }
     }
 
-    private int Find(ReadOnlySpan<int> tokens, int from, int to)
+    /// <summary>The longest end of the output of <see cref="SureMatch"/> tokens or more, the first of those: one pass over the places of its last tokens.</summary>
+    /// <param name="output">The output so far.</param>
+    /// <param name="from">Where in the prediction those last tokens may begin.</param>
+    /// <param name="to">Where they must have ended.</param>
+    /// <param name="least">A length that is too short.</param>
+    /// <returns>What comes behind it, and its length; 0 where there is none.</returns>
+    private (int Next, int Length) FindSure(ReadOnlySpan<int> output, int from, int to, int least)
     {
-        var at = _prediction.AsSpan(from, to - from).IndexOf(tokens);
-        return at < 0 ? -1 : from + at;
+        var most = Math.Min(LongestMatch, output.Length);
+        var found = (Next: 0, Length: 0);
+        if (most < SureMatch)
+        {
+            return found;
+        }
+
+        var last = output[^SureMatch..];
+        for (var length = least; length < most && from < to; from++)
+        {
+            var at = _prediction.AsSpan(from, to - from).IndexOf(last);
+            if (at < 0)
+            {
+                return found;
+            }
+
+            from += at;
+            var next = from + SureMatch;
+            var same = SureMatch;
+            while (same < most && same < next && _prediction[next - same - 1] == output[^(same + 1)])
+            {
+                same++;
+            }
+
+            if (same > length)
+            {
+                found = (next, length = same);
+            }
+        }
+
+        return found;
     }
 
     private void Branch(int start, int agreement, float share, int length)

@@ -51,6 +51,8 @@ public sealed class ReplyReaderTests
         [Any, "<tool_call>{\"name\":\"f\",\"arguments\":{\"a\":\"1}}</tool_call>ok", "fault:f\"{\\u0022name\\u0022:\\u0022f\\u0022,\\u0022arguments\\u0022:{\\u0022a\\u0022:\\u00221}}\"", "text:ok"],
         [Any, "<tool_call>{\"name\":\"f\",\"arguments\":{\"a\":", "fault:f\"{\\u0022name\\u0022:\\u0022f\\u0022,\\u0022arguments\\u0022:{\\u0022a\\u0022:\""],
         [Any, "<tool_call>{\"name\":\"f\",\"arguments\":[1]}</tool_call>", "fault:f[1]"],
+        [Any, "<tool_call>{\"name\":\"f\",\"arguments\":\"\\ud800\"}</tool_call>", "fault:f\"\\ud800\""],
+        [Any, "<tool_call>{\"name\":\"\\ud800\",\"arguments\":{}}</tool_call>", "text:<tool_call>{\"name\":\"\\ud800\",\"arguments\":{}}</tool_call>"],
         [Any, "<tool_call>{\"name\":\"f\",\"arguments\":\"a=1\"}</tool_call>", "fault:f\"a=1\""],
         [Any, "<tool_call>{\"na", "text:<tool_call>{\"na"],
 
