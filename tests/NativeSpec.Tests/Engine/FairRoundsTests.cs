@@ -2,6 +2,7 @@ using NativeSpec.Engine;
 using NativeSpec.Speculation;
 using NativeSpec.Speculation.Planning;
 using NativeSpec.Speculation.Rounds;
+using NativeSpec.Tests.Speculation;
 using NativeSpec.Tests.Speculation.Planning;
 using NativeSpec.Tests.Speculation.Rounds;
 using NativeSpec.Tests.Speculation.Verification;
@@ -45,9 +46,44 @@ public sealed class FairRoundsTests
         var began = _clock.Seconds;
         var disturbed = RoundsUntil(() => prompt.Output.Count > 0);
 
-        Assert.That(disturbed.Skip(5), Has.All.LessThanOrEqualTo(PromptSharing.BesideTexts(alone.Max()) + PerRow));
+        Assert.That(alone.Max(), Is.LessThan(0.010), "three rounds without the prompt are less than 75 ms");
+        Assert.That(disturbed.Skip(5), Has.All.LessThanOrEqualTo(0.075 + PerRow));
         Assert.That(stream.Output, Has.Count.EqualTo(41 - 1 + disturbed.Count), "a token in every round");
         Assert.That(_clock.Seconds - began, Is.LessThan(1.1 * SecondsAlone(Long)));
+    }
+
+    /// <summary>A round of a large model is no longer than three without prompts.</summary>
+    [Test]
+    public void Run_ALongPromptBesideATextOfALargeModel_StretchesRoundsThreefold()
+    {
+        Begin(rows => 10 * Seconds(rows));
+        Start(3);
+        var alone = Rounds(40)[20..].Max();
+        var prompt = Start(600);
+        var disturbed = RoundsUntil(() => prompt.Output.Count > 0);
+
+        Assert.That(alone, Is.InRange(0.025, 0.1), "three of them are more than 75 ms");
+        Assert.That(disturbed.Skip(5), Has.All.LessThanOrEqualTo((3 * alone) + (10 * PerRow)));
+    }
+
+    /// <summary>Where a draft model reads the text of one request, another's text waits for it no longer than two of its own rounds: 75 ms are a prompt's alone.</summary>
+    [Test]
+    public void Run_ADraftModelThatReads_DelaysAnotherTextByLessThanAPromptMay()
+    {
+        _rounds.Dispose();
+        _clock = new SimulatedClock();
+        var draft = new Reader(rows => _clock.Pass(rows * PerRow));
+        var core = new SpeculationCore([draft], new CostCurve(Points, [.. Points.Select(Seconds)]), Vocab, maxNodes: 8, _clock);
+        _rounds = new ScriptedRounds(Target.Logits, core, maxSequences: 8, prefillChunk: 256) { BeforeForward = (rows, _) => _clock.Pass(Seconds(rows)) };
+        Start(3);
+        Rounds(20);
+        _rounds.Start([1, 2, 3], Greedy with { Speculation = new SpeculationOptions { Unplanned = true } });
+        Rounds(3); // the first reading is timed
+        draft.Owes = 1000;
+        var alone = Seconds(2);
+        var disturbed = RoundsUntil(() => draft.Owes < 500);
+
+        Assert.That(disturbed.Skip(2), Has.All.LessThanOrEqualTo((3 * alone) + PerRow));
     }
 
     /// <summary>Up to twelve rows come in the time in which the weights are read: a text beside a prompt need hardly wait, and the prompt gains nothing from
@@ -78,7 +114,7 @@ public sealed class FairRoundsTests
         var (firsts, gaps, _) = Serve([.. arrivals.Select(at => at * alone)], until: alone, null);
         var (busyFirsts, busyGaps, longSeconds) = Serve([.. arrivals.Select(at => at * alone)], until: 0, Start(Long));
 
-        Assert.That(busyFirsts.Order().ElementAt(3), Is.LessThanOrEqualTo((2 * firsts.Order().ElementAt(3)) + PromptSharing.Unnoticed), "to the first token of short prompts");
+        Assert.That(busyFirsts.Order().ElementAt(3), Is.LessThanOrEqualTo((2 * firsts.Order().ElementAt(3)) + 0.075), "to the first token of short prompts");
         Assert.That(busyGaps.Max(), Is.LessThanOrEqualTo(3 * gaps.Max()), "between two tokens of the text");
         Assert.That(longSeconds, Is.LessThanOrEqualTo(1.15 * alone), "the long prompt");
     }
@@ -160,6 +196,28 @@ public sealed class FairRoundsTests
             _rounds.Run();
             shorts.RemoveAll(sequence => sequence.Output.Count > 0);
         }
+    }
+
+    /// <summary>What the oldest has given up is not forgotten while one of a higher priority stands before it.</summary>
+    [Test]
+    public void Run_APromptThatComesBeforeTheOldest_LeavesItWhatItIsOwed()
+    {
+        var prompt = Start(Long);
+        foreach (var _ in Enumerable.Range(0, 5))
+        {
+            Start(Short, maxTokens: 1);
+        }
+
+        _rounds.Run();
+        var owed = prompt.Sequence.RowsOwed;
+        Assert.That(owed, Is.Positive);
+        var first = Start(Short, maxTokens: 1);
+        _rounds.Active.Remove(first);
+        _rounds.Active.Insert(0, first);
+        RoundsUntil(() => first.Output.Count > 0);
+        Assert.That(prompt.Sequence.RowsOwed, Is.EqualTo(owed));
+        _rounds.Run();
+        Assert.That(prompt.Sequence.RowsOwed, Is.GreaterThan(owed));
     }
 
     [Test]
@@ -252,5 +310,35 @@ public sealed class FairRoundsTests
         }
 
         return times;
+    }
+
+    /// <summary>A draft model that only reads.</summary>
+    private sealed class Reader(Action<int> reads) : BatchDrafterSource
+    {
+        public override string Name => "reader";
+
+        public int Owes { get; set; } = 64;
+
+        public override IDrafter Start(ReadOnlyMemory<int> prompt) => new Session();
+
+        public override void Propose(DraftBatch batch, CancellationToken cancellationToken)
+        {
+        }
+
+        public override int Owed(in DraftItem item) => Owes;
+
+        public override void Read(DraftBatch batch, int rows, CancellationToken cancellationToken)
+        {
+            reads(rows);
+            batch.CountRows(0, rows);
+            Owes -= rows;
+        }
+
+        private sealed class Session() : StatelessDrafter("reader")
+        {
+            public override void Propose(DraftContext context, DraftTree tree)
+            {
+            }
+        }
     }
 }
