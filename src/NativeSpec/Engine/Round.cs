@@ -117,10 +117,10 @@ internal sealed class Round
             }
         }
 
-        // Text that drafters read shares the rows and the time of prompts.
+        // Text that drafters read shares the rows of prompts; it has less time, since a drafter that is late costs its own text alone and no one waits for it.
         var (mayRead, isAlone) = (decoding == active.Count ? 1 : 0.5, active.Count == 1);
         var plain = _core.Cost.At(decoding, ContextOf(active));
-        var seconds = isAlone ? double.PositiveInfinity : (PromptSharing.BesideTexts(plain) - plain) * mayRead;
+        var seconds = isAlone ? double.PositiveInfinity : (PromptSharing.Stretch - 1) * plain * mayRead;
         _drafts.Propose(_drafted, (int)Math.Ceiling(_prefillChunk * mayRead), seconds, cancellationToken);
         for (var i = _computed.Count - 1; i >= 0; i--)
         {
@@ -143,7 +143,9 @@ internal sealed class Round
             _forest.Add(_computed[i].Kv!, _computed[i].Tree, firstLogitNode: 0, choices: _computed[i].Drafting.Sampling);
         }
 
-        var most = Math.Min(_prefillChunk - _drafts.RowsRead, _limits.MaxRows - _forest.RowCount);
+        // Rows of texts are within a chunk too, as long as they leave prompts half of it: one more than a device's pass takes would be a second pass over all weights.
+        var chunk = Math.Max(_prefillChunk - _forest.RowCount, (_prefillChunk + 1) / 2);
+        var most = Math.Min(Math.Min(chunk, _prefillChunk - _drafts.RowsRead), _limits.MaxRows - _forest.RowCount);
         var shares = _prompts.Share(active, most, new TextRows(_forest.RowCount, _plan.Context, Seconds(_core.Clock.GetTimestamp() - began), _drafts.RowsRead > 0));
         var prompt = 0;
         foreach (var sequence in active)
