@@ -1,4 +1,3 @@
-using NativeSpec.Backends;
 using NativeSpec.Tensors;
 
 namespace NativeSpec.Tests.Backends;
