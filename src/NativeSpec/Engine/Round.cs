@@ -117,10 +117,10 @@ internal sealed class Round
             }
         }
 
-        // Text that drafters read shares the rows of prompts; it has less time, since a drafter that is late costs its own text alone and no one waits for it.
+        // Text that drafters read shares the rows and the time of prompts.
         var (mayRead, isAlone) = (decoding == active.Count ? 1 : 0.5, active.Count == 1);
         var plain = _core.Cost.At(decoding, ContextOf(active));
-        var seconds = isAlone ? double.PositiveInfinity : (PromptSharing.Stretch - 1) * plain * mayRead;
+        var seconds = isAlone ? double.PositiveInfinity : (PromptSharing.BesideTexts(plain) - plain) * mayRead;
         _drafts.Propose(_drafted, (int)Math.Ceiling(_prefillChunk * mayRead), seconds, cancellationToken);
         for (var i = _computed.Count - 1; i >= 0; i--)
         {

@@ -63,15 +63,15 @@ public sealed class BatchedDraftingTests
         List<int> roundOfRead = [];
         _recorder.Reading += () => roundOfRead.Add(rounds.Count);
 
-        var result = await _engine.CompleteAsync(LongPrompt[..300], Plain with { MaxTokens = 300, Speculation = Draft });
+        var result = await _engine.CompleteAsync(LongPrompt[..600], Plain with { MaxTokens = 300, Speculation = Draft });
         await leaves.CancelAsync();
         Assert.CatchAsync<OperationCanceledException>(() => neighbour);
 
-        Assert.That(_recorder.RowsOfReads.Sum(), Is.GreaterThan(250));
+        Assert.That(_recorder.RowsOfReads.Sum(), Is.GreaterThan(550));
         Assert.That(_recorder.RowsOfReads, Has.All.InRange(1, Chunk));
         Assert.That(roundOfRead.Distinct().Count(), Is.EqualTo(roundOfRead.Count), "one piece a round");
         Assert.That(result.Speculation.Drafted, Is.GreaterThan(0), "then it drafts");
-        Assert.That(result.Ids, Is.EqualTo((await _engine.CompleteAsync(LongPrompt[..300], Plain with { MaxTokens = 300 })).Ids));
+        Assert.That(result.Ids, Is.EqualTo((await _engine.CompleteAsync(LongPrompt[..600], Plain with { MaxTokens = 300 })).Ids));
     }
 
     [Test]

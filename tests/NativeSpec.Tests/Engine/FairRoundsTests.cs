@@ -2,7 +2,6 @@ using NativeSpec.Engine;
 using NativeSpec.Speculation;
 using NativeSpec.Speculation.Planning;
 using NativeSpec.Speculation.Rounds;
-using NativeSpec.Tests.Speculation;
 using NativeSpec.Tests.Speculation.Planning;
 using NativeSpec.Tests.Speculation.Rounds;
 using NativeSpec.Tests.Speculation.Verification;
@@ -64,26 +63,6 @@ public sealed class FairRoundsTests
 
         Assert.That(alone, Is.InRange(0.025, 0.1), "three of them are more than 75 ms");
         Assert.That(disturbed.Skip(5), Has.All.LessThanOrEqualTo((3 * alone) + (10 * PerRow)));
-    }
-
-    /// <summary>Where a draft model reads the text of one request, another's text waits for it no longer than two of its own rounds: 75 ms are a prompt's alone.</summary>
-    [Test]
-    public void Run_ADraftModelThatReads_DelaysAnotherTextByLessThanAPromptMay()
-    {
-        _rounds.Dispose();
-        _clock = new SimulatedClock();
-        var draft = new Reader(rows => _clock.Pass(rows * PerRow));
-        var core = new SpeculationCore([draft], new CostCurve(Points, [.. Points.Select(Seconds)]), Vocab, maxNodes: 8, _clock);
-        _rounds = new ScriptedRounds(Target.Logits, core, maxSequences: 8, prefillChunk: 256) { BeforeForward = (rows, _) => _clock.Pass(Seconds(rows)) };
-        Start(3);
-        Rounds(20);
-        _rounds.Start([1, 2, 3], Greedy with { Speculation = new SpeculationOptions { Unplanned = true } });
-        Rounds(3); // the first reading is timed
-        draft.Owes = 1000;
-        var alone = Seconds(2);
-        var disturbed = RoundsUntil(() => draft.Owes < 500);
-
-        Assert.That(disturbed.Skip(2), Has.All.LessThanOrEqualTo((3 * alone) + PerRow));
     }
 
     /// <summary>Up to twelve rows come in the time in which the weights are read: a text beside a prompt need hardly wait, and the prompt gains nothing from
@@ -310,35 +289,5 @@ public sealed class FairRoundsTests
         }
 
         return times;
-    }
-
-    /// <summary>A draft model that only reads.</summary>
-    private sealed class Reader(Action<int> reads) : BatchDrafterSource
-    {
-        public override string Name => "reader";
-
-        public int Owes { get; set; } = 64;
-
-        public override IDrafter Start(ReadOnlyMemory<int> prompt) => new Session();
-
-        public override void Propose(DraftBatch batch, CancellationToken cancellationToken)
-        {
-        }
-
-        public override int Owed(in DraftItem item) => Owes;
-
-        public override void Read(DraftBatch batch, int rows, CancellationToken cancellationToken)
-        {
-            reads(rows);
-            batch.CountRows(0, rows);
-            Owes -= rows;
-        }
-
-        private sealed class Session() : StatelessDrafter("reader")
-        {
-            public override void Propose(DraftContext context, DraftTree tree)
-            {
-            }
-        }
     }
 }
