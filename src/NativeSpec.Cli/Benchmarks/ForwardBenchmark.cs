@@ -39,8 +39,9 @@ internal sealed class ForwardBenchmark : IDisposable
     /// <param name="prefill">Tokens of a prompt that is measured too; 0 measures none.</param>
     public ForwardBenchmark(LlamaConfig config, EngineOptions options, int[] nodes, int context, int prefill)
     {
-        (_nodes, _context, _prefill, _chunk) = (nodes, context, prefill, Math.Clamp(options.PrefillChunk, 1, Math.Max(context, prefill)));
+        (_nodes, _context, _prefill) = (nodes, context, prefill);
         _weights = new BenchModel(config, options);
+        _chunk = Math.Clamp(options.ChunkOn(_weights.Backend), 1, Math.Max(context, prefill));
         var rows = Math.Max(_chunk, nodes.Max());
         var tokens = Math.Max(context + nodes.Max(), prefill);
         _model = new LlamaModel(config, _weights.Tensors, _weights.Backend, new ForwardLimits(rows, Math.Max(nodes.Max(), 1), 1, tokens));

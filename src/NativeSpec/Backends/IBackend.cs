@@ -6,6 +6,9 @@ namespace NativeSpec.Backends;
 /// <remarks>Used by one thread at a time, with its programs.</remarks>
 internal interface IBackend : IDisposable
 {
+    /// <summary><see cref="PromptRows"/> of processors.</summary>
+    const int DefaultPromptRows = 256;
+
     /// <summary>Short name: <c>cpu</c>, …</summary>
     string Name { get; }
 
@@ -14,6 +17,9 @@ internal interface IBackend : IDisposable
 
     /// <summary>Bytes of the memory that models compute in: what this process may use of the machine's, or a device's own.</summary>
     long MemoryBytes => GC.GetGCMemoryInfo().TotalAvailableMemoryBytes;
+
+    /// <summary>Rows of prompts that a forward has at most where nobody says: more make prompts hardly faster.</summary>
+    int PromptRows => DefaultPromptRows;
 
     /// <summary>Measures the bytes per second that it copies in a memory of its own, read and written ones alike; null where it computes in the host's.</summary>
     double? MeasureCopying() => null;

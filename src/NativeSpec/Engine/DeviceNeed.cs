@@ -33,6 +33,6 @@ internal sealed record DeviceNeed(string? Device, long DeviceMemory, MemoryNeed 
         return new DeviceNeed(device?.Name, device?.Memory ?? 0, new MemoryNeed(
             tensors.Embedding.ByteLength + stacks.Sum(parts => CudaMemory.WeightBytes(parts, format)),
             CudaMemory.CacheBytes(shape),
-            CudaMemory.BufferBytes(LlamaModel.PlanOf(config, InferenceEngine.Limits(options, context)), config.MlpBias)));
+            CudaMemory.BufferBytes(LlamaModel.PlanOf(config, InferenceEngine.Limits(options, options.PrefillChunk ?? CudaLayout.PromptRows, context)), config.MlpBias)));
     }
 }

@@ -54,9 +54,9 @@ public sealed record EngineOptions
     /// of 64 tokens. The text is the same in any case. <see cref="GenerationOptions.CacheSalt"/> keeps requests apart.</summary>
     public bool PrefixCache { get; init; } = true;
 
-    /// <summary>Most prompt tokens computed in one forward, of all prompts together. An engine takes fewer where others wait for their tokens
-    /// meanwhile: as many as leave running texts their pace.</summary>
-    public int PrefillChunk { get; init; } = 256;
+    /// <summary>Most tokens computed in a forward that has prompts in it, of all prompts together; those of running texts count too, as far as they leave prompts half of
+    /// them. An engine takes fewer where others wait for their tokens meanwhile: docs/serving.md says how many. Null takes 512 on a CUDA device, 256 elsewhere.</summary>
+    public int? PrefillChunk { get; init; }
 
     /// <summary>Most nodes of all token trees in one forward.</summary>
     public int MaxTreeNodes { get; init; } = 64;
@@ -157,8 +157,11 @@ public sealed record EngineOptions
         Require(Device is null or >= 0, nameof(Device), Device, "0 or more");
         Require(Enum.IsDefined(Weights), nameof(Weights), Weights, "AsStored, Q8 or Q4");
         Require(KvFormat is null || Enum.IsDefined(KvFormat.Value), nameof(KvFormat), KvFormat, "F32 or BF16");
-        Require(PrefillChunk is >= 1 and <= 4096, nameof(PrefillChunk), PrefillChunk, "1 to 4096");
+        Require(PrefillChunk is null or (>= 1 and <= 4096), nameof(PrefillChunk), PrefillChunk, "1 to 4096");
     }
+
+    /// <summary><see cref="PrefillChunk"/> on a back end.</summary>
+    internal int ChunkOn(IBackend backend) => PrefillChunk ?? backend.PromptRows;
 
     private static void Require<T>(bool holds, string option, T value, string allowed)
     {

@@ -39,6 +39,7 @@ public sealed partial class InferenceEngine : IDisposable
     private readonly Chooser _chooser;
     private readonly SamplingOptions _defaults;
     private readonly EngineOptions _options;
+    private readonly int _chunk; // most rows of prompts in a round
     private int _disposed; // 1 once somebody has begun to dispose it
 
     private InferenceEngine(string name, string path, LlamaCheckpoint checkpoint, Tokenizer tokenizer, IBackend backend, EngineOptions options, LoadSteps steps)
@@ -54,7 +55,8 @@ public sealed partial class InferenceEngine : IDisposable
         var plan = MemoryPlan.For(Config, options, LlamaModel.KvBytesPerToken(Config, backend), memory);
         MaxContext = plan.MaxContext;
         KvTokens = plan.KvTokens;
-        var limits = Limits(options, MaxContext);
+        _chunk = options.ChunkOn(backend);
+        var limits = Limits(options, _chunk, MaxContext);
         _model = new LlamaModel(Config, checkpoint.Tensors, backend, limits, steps.Begin(LoadStage.Weights, options.LoadProgress));
         _cache = _model.CreateCache(CacheTokens(options, KvTokens), options.PrefixCache);
         _chooser = new Chooser(Config.VocabSize);
@@ -71,7 +73,7 @@ public sealed partial class InferenceEngine : IDisposable
         _keeper = new ProfileKeeper(_profile, _speculation, _drafters);
         _speculation.RoundObserved = _keeper.AfterRound;
         _telemetry = new EngineTelemetry(name, _speculation.Names, options.Logger);
-        _scheduler = new Scheduler(_model, _cache, _speculation, options, _telemetry);
+        _scheduler = new Scheduler(_model, _cache, _speculation, _chunk, options, _telemetry);
         _telemetry.Show(Snapshot);
         unfinished.IsWhole = true;
     }
@@ -223,8 +225,11 @@ public sealed partial class InferenceEngine : IDisposable
     }
 
     /// <summary>The most that a round computes: every sequence's next token and a chunk of a prompt.</summary>
-    internal static ForwardLimits Limits(EngineOptions options, int maxContext)
-        => new(options.PrefillChunk + MaxNodes(options), options.MaxSequences + MaxNodes(options), options.MaxSequences, maxContext);
+    /// <param name="options">What the engine is built with.</param>
+    /// <param name="chunk">Most rows of prompts.</param>
+    /// <param name="maxContext">Most tokens of a request.</param>
+    internal static ForwardLimits Limits(EngineOptions options, int chunk, int maxContext)
+        => new(chunk + MaxNodes(options), options.MaxSequences + MaxNodes(options), options.MaxSequences, maxContext);
 
     /// <summary>Rows of the cache: beside the texts, each sequence has room for a round's candidates and for the rest of its last page.</summary>
     internal static long CacheTokens(EngineOptions options, long kvTokens)
@@ -344,7 +349,7 @@ public sealed partial class InferenceEngine : IDisposable
         using var cancellation = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, _scheduler.Stopping);
         var pieces = new PieceQueue(_options.MaxUnreadPieces);
         var activity = _telemetry.Begin(request); // before the request's own clock starts
-        var sequence = new Sequence(request, () => Begin(request, speculation), _options.PrefillChunk, pieces, cancellation) { Activity = activity };
+        var sequence = new Sequence(request, () => Begin(request, speculation), _chunk, pieces, cancellation) { Activity = activity };
         try
         {
             _scheduler.Submit(sequence);

@@ -35,7 +35,7 @@ public sealed record MemoryNeed(long Weights, long KeyValues, long Buffers)
         var need = new MemoryNeed(
             WeightBytes(checkpoint, options.Weights),
             CacheBytes(config, options, InferenceEngine.CacheTokens(options, plan.KvTokens)),
-            LlamaModel.BufferBytes(config, InferenceEngine.Limits(options, plan.MaxContext)));
+            LlamaModel.BufferBytes(config, InferenceEngine.Limits(options, options.PrefillChunk ?? IBackend.DefaultPromptRows, plan.MaxContext)));
         return options.DraftModels.Select(path => OfDraft(path, options, plan)).Aggregate(need, (sum, draft) => checked(new MemoryNeed(
             sum.Weights + draft.Weights, sum.KeyValues + draft.KeyValues, sum.Buffers + draft.Buffers)));
     }

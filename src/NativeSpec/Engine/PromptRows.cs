@@ -16,8 +16,7 @@ internal sealed class PromptRows(CostCurve plainCost, int maxSequences)
     private readonly int[] _computed = new int[maxSequences];  // [prompts] tokens that their rows see
     private readonly int[] _shares = new int[maxSequences];    // [prompts] rows of this round
     private int _prompts;
-    private Sequence? _oldest;
-    private double _owed; // rows that it has given up
+    private Sequence? _oldest;                                 // of them: the first in the order of service
 
     /// <summary>How long rows of prompts take.</summary>
     public PromptCost Cost { get; } = new(plainCost);
@@ -43,29 +42,24 @@ internal sealed class PromptRows(CostCurve plainCost, int maxSequences)
         }
 
         ShareOut(rows);
-        _owed = PromptSharing.OwedAfter(_owed, rows, _shares[0]);
+        _oldest!.RowsOwed = PromptSharing.OwedAfter(_oldest.RowsOwed, rows, _shares[0]);
         return _shares.AsSpan(0, _prompts);
     }
 
     /// <summary>Notes the prompts; returns the tokens that are left to compute of all of them.</summary>
     private long TakeIn(List<Sequence> active)
     {
-        Sequence? oldest = null;
+        _oldest = null;
         var total = 0L;
         _prompts = 0;
         foreach (var sequence in active)
         {
             if (sequence.PromptRemaining > 0)
             {
-                oldest ??= sequence;
+                _oldest ??= sequence;
                 (_remaining[_prompts], _computed[_prompts]) = (sequence.PromptRemaining, sequence.Kv!.Length);
                 total += _remaining[_prompts++];
             }
-        }
-
-        if (oldest != _oldest)
-        {
-            (_oldest, _owed) = (oldest, 0);
         }
 
         return total;
@@ -136,5 +130,5 @@ internal sealed class PromptRows(CostCurve plainCost, int maxSequences)
         return (int)(seen / (texts.Nodes + rows));
     }
 
-    private void ShareOut(int rows) => PromptSharing.Share(_remaining.AsSpan(0, _prompts), rows, _owed, _shares.AsSpan(0, _prompts));
+    private void ShareOut(int rows) => PromptSharing.Share(_remaining.AsSpan(0, _prompts), rows, _oldest!.RowsOwed, _shares.AsSpan(0, _prompts));
 }

@@ -12,7 +12,7 @@ namespace NativeSpec.Engine;
 /// takes the time.</para>
 /// <para><b>Whose rows.</b> They go to the prompts with the fewest tokens left (shortest remaining processing time first), and to the others what these
 /// leave. So a short prompt takes a long one's place instead of sharing the round with it. A quarter of all rows is the oldest prompt's, and what it gives up
-/// of that is written down: when it is owed a whole round, it has one (deficit round robin). So it takes about four times the rounds that it would
+/// of that is written down: when it is owed a whole round, it has one (deficit round robin). While one of a higher priority stands before it, what it is owed waits. So it takes about four times the rounds that it would
 /// take alone, at most, however many short ones come after it, and a few of these cost it no more than their own work. Prompts of one length
 /// are computed one after the other, so that the first need not wait for the last.</para>
 /// </remarks>
@@ -21,7 +21,8 @@ internal static class PromptSharing
     /// <summary>How many times as long as without prompts a round may be where texts are being written.</summary>
     public const double Stretch = 3;
 
-    /// <summary>Seconds between two tokens that nobody notices who reads them: thirteen a second are about twice as many as people read.</summary>
+    /// <summary>Seconds between two tokens that nobody notices who reads them: thirteen a second are about twice as many as people read. A text that is alone may fall
+    /// to this from any pace while a prompt is computed: of a small model to a tenth of it (docs/serving.md).</summary>
     public const double Unnoticed = 0.075;
 
     /// <summary>The part of the speed that they would have alone with which prompts are computed beside texts, if the bound allows it.</summary>

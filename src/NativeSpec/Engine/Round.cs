@@ -143,7 +143,9 @@ internal sealed class Round
             _forest.Add(_computed[i].Kv!, _computed[i].Tree, firstLogitNode: 0, choices: _computed[i].Drafting.Sampling);
         }
 
-        var most = Math.Min(_prefillChunk - _drafts.RowsRead, _limits.MaxRows - _forest.RowCount);
+        // Rows of texts are within a chunk too, as long as they leave prompts half of it: one more than a device's pass takes would be a second pass over all weights.
+        var chunk = Math.Max(_prefillChunk - _forest.RowCount, (_prefillChunk + 1) / 2);
+        var most = Math.Min(Math.Min(chunk, _prefillChunk - _drafts.RowsRead), _limits.MaxRows - _forest.RowCount);
         var shares = _prompts.Share(active, most, new TextRows(_forest.RowCount, _plan.Context, Seconds(_core.Clock.GetTimestamp() - began), _drafts.RowsRead > 0));
         var prompt = 0;
         foreach (var sequence in active)

@@ -35,10 +35,10 @@ internal sealed class Scheduler : IDisposable
     private long _lastRound = Stopwatch.GetTimestamp();
     private long _lastSweep;
 
-    public Scheduler(LlamaModel model, KvCache cache, SpeculationCore speculation, EngineOptions options, EngineTelemetry telemetry)
+    public Scheduler(LlamaModel model, KvCache cache, SpeculationCore speculation, int chunk, EngineOptions options, EngineTelemetry telemetry)
     {
         _cache = cache;
-        _round = new Round(model.Limits, model.Forward, speculation, options.PrefillChunk);
+        _round = new Round(model.Limits, model.Forward, speculation, chunk);
         _admission = new Admission(model.Limits.MaxSequences, options.MaxWaiting, options.MaxWaitingTokens);
         _slowReaderTimeout = options.SlowReaderTimeout;
         _seats = new Seats(cache, model.Limits.MaxSequences);

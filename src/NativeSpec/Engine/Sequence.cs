@@ -109,6 +109,9 @@ internal sealed class Sequence : ITextWriter, IDisposable
     /// <summary>Tokens not yet computed of the prompt or, after its pages were given back, of the text so far.</summary>
     public int PromptRemaining => Math.Max(_prefill - Kv!.Length, 0);
 
+    /// <summary>Rows that it has given up while its prompt was the oldest (<see cref="PromptSharing"/>).</summary>
+    public double RowsOwed { get; set; }
+
     /// <summary>Whether the text's first token is chosen when the prompt has been computed: not if there are tokens already, and the prompt
     /// was computed for the second time.</summary>
     public bool PromptBeginsText => _output.Count == 0;

@@ -49,7 +49,7 @@ public sealed class TextEvaluation : IDisposable
         var config = checkpoint.Config;
         var wished = options with { MaxSequences = 1, MaxContext = options.MaxContext ?? Math.Min(config.MaxPositionEmbeddings, DefaultContext) };
         Context = MemoryPlan.For(config, wished, LlamaModel.KvBytesPerToken(config, backend), GC.GetGCMemoryInfo().TotalAvailableMemoryBytes).MaxContext;
-        var chunk = Math.Clamp(LogitBytes / sizeof(float) / config.VocabSize, 1, Math.Min(options.PrefillChunk, Context));
+        var chunk = Math.Clamp(LogitBytes / sizeof(float) / config.VocabSize, 1, Math.Min(options.ChunkOn(backend), Context));
         _model = new LlamaModel(config, checkpoint.Tensors, backend, new ForwardLimits(chunk, chunk, MaxSequences: 1, Context), options.LoadProgress);
         _cache = _model.CreateCache(Context);
         _tree = new TokenTree(chunk);

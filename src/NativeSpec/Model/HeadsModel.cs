@@ -33,7 +33,7 @@ internal sealed class HeadsModel : IDisposable
     /// <param name="lmHead">The model's output matrix, for heads that use it.</param>
     /// <param name="backend">The model's backend; stays the caller's.</param>
     /// <param name="rows">Rows of the vocabulary matrices that stand for tokens: the first ones.</param>
-    /// <param name="topK">Tokens to find for each head, at most as many as a head has.</param>
+    /// <param name="topK">Tokens to find for each head, at most as many as a head has, and <see cref="TopTokens.MaxCount"/>.</param>
     public HeadsModel(MedusaHeads heads, TensorView lmHead, IBackend backend, int rows, int topK)
     {
         _tokenMap = heads.TokenMap;

@@ -38,9 +38,9 @@ public sealed class AddSiluTests(TestBackend backend) : OperationFixture(backend
     {
         var bias = Floats(40);
         bias[7] = float.NaN;
-        using var weight = Backend.ImportWeight([Tensor(DType.F32, Floats(40 * 4), 40, 4).View], [Tensor(DType.F32, bias, 40).View]);
+        using var weight = Backend.ImportWeight([Tensor(DType.F32, Floats(40 * Width(1)), 40, Width(1)).View], [Tensor(DType.F32, bias, 40).View]);
 
-        var sum = Compute(1, [(new float[40], 40), ([1f, 0, 0, 0], 4)], (plan, v) => plan.Project(v[1], weight, epilogue: Epilogue.AddSilu, into: v[0]));
+        var sum = Compute(1, [(new float[40], 40), (First(Width(1)), Width(1))], (plan, v) => plan.Project(v[1], weight, epilogue: Epilogue.AddSilu, into: v[0]));
 
         Assert.That(sum[7], Is.NaN);
         Assert.That(sum[6], Is.Not.NaN);

@@ -28,14 +28,15 @@ public sealed class MatMulTests(TestBackend backend) : OperationFixture(backend)
     [Test]
     public void MatMul_Accumulate_AddsToWhatStoodThere()
     {
-        var (view, w) = Tensor(DType.BF16, Floats(8 * 40), 8, 40);
+        var outputs = Width(6);
+        var (view, w) = Tensor(DType.BF16, Floats(outputs * 40), outputs, 40);
         using var weight = Backend.ImportWeight([view], [null]);
         var x = Floats(3 * 40);
-        var before = Floats(3 * 8);
+        var before = Floats(3 * outputs);
 
-        var y = Compute(3, [(x, 40), (before, 8)], (plan, v) => plan.Project(v[0], weight, epilogue: Epilogue.Add, into: v[1]));
+        var y = Compute(3, [(x, 40), (before, outputs)], (plan, v) => plan.Project(v[0], weight, epilogue: Epilogue.Add, into: v[1]));
 
-        AssertClose(y, [.. Reference(w, x, 3, 40, 8).Zip(before, (sum, b) => sum + b)], 1e-5 + Description.MatMulError(DType.BF16));
+        AssertClose(y, [.. Reference(w, x, 3, 40, outputs).Zip(before, (sum, b) => sum + b)], 1e-5 + Description.MatMulError(DType.BF16));
     }
 
     [Test]
@@ -110,13 +111,14 @@ public sealed class MatMulTests(TestBackend backend) : OperationFixture(backend)
     [Test]
     public void Project_WithAMultiplier_ScalesWhatIsStoredOrAdded()
     {
-        var (view, w) = Tensor(DType.F32, Floats(8 * 40), 8, 40);
+        var outputs = Width(6);
+        var (view, w) = Tensor(DType.F32, Floats(outputs * 40), outputs, 40);
         using var weight = Backend.ImportWeight([view], [null]);
-        float[] x = Floats(3 * 40), before = Floats(3 * 8);
-        var reference = Reference(w, x, 3, 40, 8);
+        float[] x = Floats(3 * 40), before = Floats(3 * outputs);
+        var reference = Reference(w, x, 3, 40, outputs);
 
         var stored = Compute(x, 40, (plan, rows) => plan.Project(rows, weight, multiplier: 0.3f));
-        var added = Compute(3, [(x, 40), (before, 8)], (plan, v) => plan.Project(v[0], weight, epilogue: Epilogue.Add, into: v[1], multiplier: 0.3f));
+        var added = Compute(3, [(x, 40), (before, outputs)], (plan, v) => plan.Project(v[0], weight, epilogue: Epilogue.Add, into: v[1], multiplier: 0.3f));
 
         AssertClose(stored, [.. reference.Select(sum => 0.3f * sum)], 1e-5 + Description.MatMulError(DType.F32));
         AssertClose(added, [.. reference.Zip(before, (sum, b) => (0.3f * sum) + b)], 1e-5 + Description.MatMulError(DType.F32));
@@ -148,7 +150,7 @@ public sealed class MatMulTests(TestBackend backend) : OperationFixture(backend)
         }
     }
 
-    private static double[] Reference(float[] w, float[] x, int rows, int inputs, int outputs)
+    internal static double[] Reference(float[] w, float[] x, int rows, int inputs, int outputs)
     {
         var y = new double[rows * outputs];
         for (var i = 0; i < y.Length; i++)

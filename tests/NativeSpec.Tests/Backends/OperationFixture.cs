@@ -35,6 +35,9 @@ public abstract class OperationFixture(TestBackend backend)
     /// <summary>A width that the backend takes: the CUDA kernels take multiples of four.</summary>
     protected int Width(int width) => Description.IsCuda ? (width + 3) / 4 * 4 : width;
 
+    /// <summary>[width] a row of 1, 0, 0, …</summary>
+    protected static float[] First(int width) => [1, .. new float[width - 1]];
+
     /// <summary>A norm's gain.</summary>
     private protected RmsGain Gain(float[] values)
         => new(Own(Backend.ImportVector(Tensor(DType.F32, values, values.Length).View)), 1e-5f);

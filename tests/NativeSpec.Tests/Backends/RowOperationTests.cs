@@ -44,14 +44,15 @@ public sealed class RowOperationTests(TestBackend backend) : OperationFixture(ba
     [Test]
     public void GatherLogitRows_WantedRows_AreCopiedInOrder()
     {
-        var x = Floats(5 * 8);
+        var width = Width(7);
+        var x = Floats(5 * width);
         var batch = new RowBatch(5, 1, 2) { Count = 5, LogitCount = 2 };
         batch.LogitRows[0] = 4;
         batch.LogitRows[1] = 1;
 
-        var y = Compute(batch, null, [(x, 8)], (plan, v) => plan.GatherLogitRows(v[0]));
+        var y = Compute(batch, null, [(x, width)], (plan, v) => plan.GatherLogitRows(v[0]));
 
-        Assert.That(y, Is.EqualTo((float[])[.. x[32..40], .. x[8..16]]));
+        Assert.That(y, Is.EqualTo((float[])[.. x[(4 * width)..], .. x[width..(2 * width)]]));
     }
 
     [Test]
@@ -59,7 +60,7 @@ public sealed class RowOperationTests(TestBackend backend) : OperationFixture(ba
     {
         var batch = new RowBatch(3, 1, 2) { Count = 2, LogitCount = 1 };
         batch.LogitRows[0] = row;
-        Assert.Throws<ArgumentOutOfRangeException>(() => Compute(batch, null, [(Floats(8), 4)], (plan, v) => plan.GatherLogitRows(v[0])));
+        Assert.Throws<ArgumentOutOfRangeException>(() => Compute(batch, null, [(Floats(2 * Width(3)), Width(3))], (plan, v) => plan.GatherLogitRows(v[0])));
     }
 
     [Test]

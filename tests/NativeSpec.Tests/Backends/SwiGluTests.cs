@@ -28,12 +28,12 @@ public sealed class SwiGluTests(TestBackend backend) : OperationFixture(backend)
     public void SwiGlu_NotANumber_StaysNotANumber()
     {
         // Not through the identity, which would spread it over the row.
-        var (view, _) = Tensor(NativeSpec.Tensors.DType.F32, Floats(80 * 4), 80, 4);
+        var (view, _) = Tensor(NativeSpec.Tensors.DType.F32, Floats(80 * Width(1)), 80, Width(1));
         var bias = Floats(80);
         bias[7] = float.NaN;
         using var weight = Backend.ImportWeight([view], [Tensor(NativeSpec.Tensors.DType.F32, bias, 80).View]);
 
-        var y = Compute([1f, 0, 0, 0], 4, (plan, v) => plan.Project(v, weight, epilogue: Epilogue.SwiGlu));
+        var y = Compute(First(Width(1)), Width(1), (plan, v) => plan.Project(v, weight, epilogue: Epilogue.SwiGlu));
 
         Assert.That(y[7], Is.NaN);
         Assert.That(y[6], Is.Not.NaN);

@@ -46,6 +46,10 @@ public sealed partial class TestBackend
     public static IEnumerable<TestBackend> Levels
         => ManagedLevels.Select(level => Managed(level, 2)).Concat(NativeOptions.AvailableLevels.Select(level => Native(new NativeOptions { Level = level, Threads = 2 })));
 
+    /// <summary>The best level of the managed kernels, and of the native ones where they are built.</summary>
+    public static IEnumerable<TestBackend> BestOfEach
+        => NativeOptions.AvailableLevels.TakeLast(1).Select(level => Native(new NativeOptions { Level = level, Threads = 2 })).Prepend(Managed(SimdLevels.Best, 2));
+
     /// <summary>Backends that round keys and values to BF16, one of each level.</summary>
     public static IEnumerable<TestBackend> RoundedKv
         => ManagedLevels.Select(level => new TestBackend(

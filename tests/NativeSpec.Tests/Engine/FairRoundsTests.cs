@@ -45,9 +45,24 @@ public sealed class FairRoundsTests
         var began = _clock.Seconds;
         var disturbed = RoundsUntil(() => prompt.Output.Count > 0);
 
-        Assert.That(disturbed.Skip(5), Has.All.LessThanOrEqualTo(PromptSharing.BesideTexts(alone.Max()) + PerRow));
+        Assert.That(alone.Max(), Is.LessThan(0.010), "three rounds without the prompt are less than 75 ms");
+        Assert.That(disturbed.Skip(5), Has.All.LessThanOrEqualTo(0.075 + PerRow));
         Assert.That(stream.Output, Has.Count.EqualTo(41 - 1 + disturbed.Count), "a token in every round");
         Assert.That(_clock.Seconds - began, Is.LessThan(1.1 * SecondsAlone(Long)));
+    }
+
+    /// <summary>A round of a large model is no longer than three without prompts.</summary>
+    [Test]
+    public void Run_ALongPromptBesideATextOfALargeModel_StretchesRoundsThreefold()
+    {
+        Begin(rows => 10 * Seconds(rows));
+        Start(3);
+        var alone = Rounds(40)[20..].Max();
+        var prompt = Start(600);
+        var disturbed = RoundsUntil(() => prompt.Output.Count > 0);
+
+        Assert.That(alone, Is.InRange(0.025, 0.1), "three of them are more than 75 ms");
+        Assert.That(disturbed.Skip(5), Has.All.LessThanOrEqualTo((3 * alone) + (10 * PerRow)));
     }
 
     /// <summary>Up to twelve rows come in the time in which the weights are read: a text beside a prompt need hardly wait, and the prompt gains nothing from
@@ -78,7 +93,7 @@ public sealed class FairRoundsTests
         var (firsts, gaps, _) = Serve([.. arrivals.Select(at => at * alone)], until: alone, null);
         var (busyFirsts, busyGaps, longSeconds) = Serve([.. arrivals.Select(at => at * alone)], until: 0, Start(Long));
 
-        Assert.That(busyFirsts.Order().ElementAt(3), Is.LessThanOrEqualTo((2 * firsts.Order().ElementAt(3)) + PromptSharing.Unnoticed), "to the first token of short prompts");
+        Assert.That(busyFirsts.Order().ElementAt(3), Is.LessThanOrEqualTo((2 * firsts.Order().ElementAt(3)) + 0.075), "to the first token of short prompts");
         Assert.That(busyGaps.Max(), Is.LessThanOrEqualTo(3 * gaps.Max()), "between two tokens of the text");
         Assert.That(longSeconds, Is.LessThanOrEqualTo(1.15 * alone), "the long prompt");
     }
@@ -160,6 +175,28 @@ public sealed class FairRoundsTests
             _rounds.Run();
             shorts.RemoveAll(sequence => sequence.Output.Count > 0);
         }
+    }
+
+    /// <summary>What the oldest has given up is not forgotten while one of a higher priority stands before it.</summary>
+    [Test]
+    public void Run_APromptThatComesBeforeTheOldest_LeavesItWhatItIsOwed()
+    {
+        var prompt = Start(Long);
+        foreach (var _ in Enumerable.Range(0, 5))
+        {
+            Start(Short, maxTokens: 1);
+        }
+
+        _rounds.Run();
+        var owed = prompt.Sequence.RowsOwed;
+        Assert.That(owed, Is.Positive);
+        var first = Start(Short, maxTokens: 1);
+        _rounds.Active.Remove(first);
+        _rounds.Active.Insert(0, first);
+        RoundsUntil(() => first.Output.Count > 0);
+        Assert.That(prompt.Sequence.RowsOwed, Is.EqualTo(owed));
+        _rounds.Run();
+        Assert.That(prompt.Sequence.RowsOwed, Is.GreaterThan(owed));
     }
 
     [Test]

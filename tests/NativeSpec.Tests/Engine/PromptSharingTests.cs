@@ -61,8 +61,8 @@ public sealed class PromptSharingTests
     [Test]
     public void BesideTexts_ARound_IsStretchedOrTakesATimeThatNobodyNotices()
     {
-        Assert.That(PromptSharing.BesideTexts(0.04), Is.EqualTo(0.04 * PromptSharing.Stretch));
-        Assert.That(PromptSharing.BesideTexts(1e-4), Is.EqualTo(PromptSharing.Unnoticed));
+        Assert.That(PromptSharing.BesideTexts(0.04), Is.EqualTo(0.12).Within(1e-12));
+        Assert.That(PromptSharing.BesideTexts(1e-4), Is.EqualTo(0.075));
     }
 
     [TestCase(1, 0.02, 0.05, 0.2, TestName = "a single prompt: ten forwards of a row")]

@@ -74,9 +74,9 @@ public sealed class RoundTests
         Assert.That(sequences[1].OutputTokens, Is.EqualTo(1));
         Assert.That(sequences[0].PromptRemaining, Is.EqualTo(200 - (Chunk - 5)));
 
-        Run(round, sequences, 3); // a sequence that decodes takes no rows of the prompts
+        Run(round, sequences, 3); // a sequence that decodes takes one of the chunk's rows
         Assert.That(sequences[1].OutputTokens, Is.GreaterThanOrEqualTo(4));
-        Assert.That(sequences[0].PromptRemaining, Is.EqualTo(200 - (Chunk - 5) - (3 * Chunk)));
+        Assert.That(sequences[0].PromptRemaining, Is.EqualTo(200 - (Chunk - 5) - (3 * (Chunk - 1))));
     }
 
     /// <summary>Whenever the pages are given back, in the prompt or in the text, what comes after is the same, and the statistics go on.</summary>

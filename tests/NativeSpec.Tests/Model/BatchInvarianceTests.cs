@@ -39,8 +39,8 @@ public sealed class BatchInvarianceTests(TestBackend backend, string shape)
         }
     }
 
-    /// <summary>An emulated device takes its time; what it does not see here its own conformance tests see.</summary>
-    private IEnumerable<int> Seeds => Enumerable.Range(0, backend.IsEmulated ? 2 : 6);
+    /// <summary>An emulated device takes its time; what it does not see here its own conformance tests see. The CUDA back end sees all of the plain shape.</summary>
+    private IEnumerable<int> Seeds => Enumerable.Range(0, backend.IsEmulated && !(backend.IsCuda && shape == Plain) ? 2 : 6);
 
     [OneTimeSetUp]
     public void Load()

@@ -77,6 +77,7 @@ internal sealed class LongPromptScenario : IDisposable
             new("inter_token_undisturbed_p99_ms", gapsQuiet.P99, "ms"),
             new("inter_token_p50_ms", gapsBusy.P50, "ms"),
             new("inter_token_p99_ms", gapsBusy.P99, "ms"),
+            new("inter_token_ratio_p99_to_alone", gapsBusy.P99 / gapsAlone.P99, "×"),
             new("inter_token_ratio_p99", gapsBusy.P99 / gapsQuiet.P99, "×"),
             new("inter_token_ratio_p99_asked", 3, "×"),
         ],

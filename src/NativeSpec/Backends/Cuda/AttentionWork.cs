@@ -12,14 +12,11 @@ internal sealed class AttentionWork(int heads, int kvHeads, int window, int bloc
     private readonly int _few = Math.Max(1, FewPairs / (heads / kvHeads));
     private readonly int _many = Math.Max(1, ManyPairs / (heads / kvHeads));
 
-    /// <summary>The most items that rows of such a context can make.</summary>
-    public static int Most(int maxContext, int rows) => (CudaLayout.UnitOf(maxContext - 1) + 1) * rows;
-
     /// <summary>Writes the items of a batch's rows.</summary>
     /// <param name="batch">The rows.</param>
     /// <param name="first">The first row.</param>
     /// <param name="count">How many.</param>
-    /// <param name="items">Room for <see cref="Most"/>.</param>
+    /// <param name="items">Room for one of each row and unit of its keys.</param>
     /// <returns>How many there are.</returns>
     public int Plan(RowBatch batch, int first, int count, Span<AttentionItem> items)
     {

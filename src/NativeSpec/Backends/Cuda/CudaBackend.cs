@@ -43,6 +43,9 @@ internal sealed unsafe class CudaBackend : IBackend
     /// <inheritdoc/>
     public long MemoryBytes => Device.Memory;
 
+    /// <summary>What a pass takes: of fewer rows each would read all weights again.</summary>
+    public int PromptRows => CudaLayout.PromptRows;
+
     /// <summary>What computes.</summary>
     public CudaDevice Device { get; }
 
@@ -54,6 +57,9 @@ internal sealed unsafe class CudaBackend : IBackend
 
     /// <summary>Whether every kernel is waited for.</summary>
     public bool IsSynchronous => _options.IsSynchronous;
+
+    /// <summary>Bytes that the partial results of attention may take.</summary>
+    public long MostUnitBytes => _options.MostUnitBytes;
 
     /// <summary>Packs weights with the whole numbers and scales that the CPU computes with.</summary>
     /// <exception cref="InvalidOperationException">The native library is not here.</exception>

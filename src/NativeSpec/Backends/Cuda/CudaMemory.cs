@@ -17,16 +17,31 @@ internal static class CudaMemory
     /// <summary>Bytes of a cache of so many rows.</summary>
     public static long CacheBytes(in KvShape shape) => checked((shape.Rows + RowBatch.PageSize) * CudaKv.BytesPerRow(shape));
 
-    /// <summary>What the partial results of attention may take: passes of prompts in long contexts have fewer rows.</summary>
-    private const long MostUnitBytes = 256L << 20;
+    /// <summary>What the partial results of attention may take: passes far behind in long texts have fewer rows.</summary>
+    public const long MostUnitBytes = 256L << 20;
 
-    /// <summary>Rows of a pass at most: of the plan's rows, so many that the partial results of their attention have room.</summary>
+    /// <summary>Rows of a pass at most, where all its rows stand early enough.</summary>
+    public static int MostRows(ForwardPlan plan) => CudaLayout.NextPass(plan.MaxRows, CudaLayout.PromptRows).Bucket;
+
+    /// <summary>For how many pairs of a row and a unit of its keys the partial results of attention have room: those of a round at the end of the context, and
+    /// as many more, up to those of a whole pass there, as fit into <paramref name="unitBytes"/>. 0 where nothing is attended to.</summary>
     /// <param name="plan">The plan.</param>
     /// <param name="context">Positions of a sequence at most.</param>
-    public static int PassRows(ForwardPlan plan, int context)
+    /// <param name="unitBytes">What they may take where a round does not take more.</param>
+    public static long UnitPlaces(ForwardPlan plan, int context, long unitBytes)
     {
-        var rows = CudaLayout.NextPass(plan.MaxRows, CudaLayout.PromptRows).Bucket;
-        while (rows > CudaLayout.RoundRows && UnitBytes(plan, context, rows) > MostUnitBytes)
+        var (rows, units, bytes) = (MostRows(plan), CudaLayout.UnitOf(context - 1) + 1L, PlaceBytes(plan));
+        return bytes == 0 ? 0 : Math.Max(units * Math.Min(rows, CudaLayout.RoundRows), Math.Min(units * rows, unitBytes / bytes));
+    }
+
+    /// <summary>Rows of a pass at most whose last one stands at a position: so many that the partial results of their attention have room.</summary>
+    /// <param name="most">Rows of a pass at most wherever they stand.</param>
+    /// <param name="places">What there is room for (<see cref="UnitPlaces"/>).</param>
+    /// <param name="last">The position.</param>
+    public static int PassRows(int most, long places, int last)
+    {
+        var rows = most;
+        while (rows > CudaLayout.RoundRows && rows * (CudaLayout.UnitOf(last) + 1L) > places)
         {
             rows /= 2;
         }
@@ -43,7 +58,7 @@ internal static class CudaMemory
     /// <param name="gateHasBias">Whether gate and up have biases: then their sums are added up like others, and do not leave packed.</param>
     public static long BufferBytes(ForwardPlan plan, bool gateHasBias)
     {
-        var (layout, most) = (BufferLayout.Of(plan), PassRows(plan, plan.MaxContext));
+        var (layout, most) = (BufferLayout.Of(plan), MostRows(plan));
         var (rows, logitRows) = ((long)most, (long)LogitRows(plan, most));
         var values = layout.Buffers.Sum(buffer => RowsOf(buffer) * sizeof(float) * buffer.Width);
         var projections = plan.Steps.OfType<ProjectStep>().ToArray();
@@ -52,13 +67,13 @@ internal static class CudaMemory
         var partials = projections.Where(step => !plan.IsKept(step.Into) && (gateHasBias || step.Epilogue != Epilogue.SwiGlu))
             .Select(step => RowsOf(step.X) * sizeof(float) * step.Weight.OutFeatures * CudaLayout.Segments(step.Weight.OutFeatures, CudaLayout.Stages(CudaFormat.F32, step.Weight.InFeatures)))
             .DefaultIfEmpty(0).Max();
-        return checked(values + packed + home + partials + UnitBytes(plan, plan.MaxContext, most));
+        return checked(values + packed + home + partials + (UnitPlaces(plan, plan.MaxContext, MostUnitBytes) * PlaceBytes(plan)));
 
         long RowsOf(Rows value) => value.Of == RowSet.All ? rows : logitRows;
     }
 
-    /// <summary>What attention leaves of its units: maximum, sum and weighted values of every row and head.</summary>
-    private static long UnitBytes(ForwardPlan plan, int context, int rows)
+    /// <summary>What attention leaves of a row and a unit: maximum, sum and weighted values of every head.</summary>
+    private static long PlaceBytes(ForwardPlan plan)
         => plan.Steps.OfType<AttendStep>().Select(step => step.Attention)
-            .Select(a => (CudaLayout.UnitOf(context - 1) + 1L) * rows * a.Heads * ((sizeof(float) * (long)CudaLayout.HeadWidth(a.HeadDim)) + 8)).DefaultIfEmpty(0).Max();
+            .Select(a => a.Heads * ((sizeof(float) * (long)CudaLayout.HeadWidth(a.HeadDim)) + 8)).DefaultIfEmpty(0).Max();
 }

@@ -14,6 +14,9 @@ internal sealed record CudaOptions
     /// <summary>How matmul weights are held: as stored, or packed while loading, which the native library does.</summary>
     public WeightFormat Weights { get; init; }
 
+    /// <summary>Bytes that the partial results of attention may take, where those of a round do not take more.</summary>
+    public long MostUnitBytes { get; init; } = CudaMemory.MostUnitBytes;
+
     /// <summary>Wait for every kernel.</summary>
     public bool IsSynchronous { get; init; } = Environment.GetEnvironmentVariable(SynchronousVariable) == "1";
 }

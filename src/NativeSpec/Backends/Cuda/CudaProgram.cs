@@ -240,13 +240,14 @@ internal sealed unsafe class CudaProgram : IForwardProgram, IRowAnswers
 
         _top?.Forget();
         Array.Fill(_answers, new RowAnswer { Chosen = -1 });
-        _isWhole = CudaLayout.NextPass(batch.Count, bound.MostRows).Rows == batch.Count;
+        var most = bound.PassRowsOf(batch);
+        _isWhole = CudaLayout.NextPass(batch.Count, most).Rows == batch.Count;
         _logitRows = 0;
         for (var first = 0; first < batch.Count;)
         {
             // Nothing is left half done: a row whose keys were written and that nobody commits is forgotten.
             cancellationToken.ThrowIfCancellationRequested();
-            var (rows, bucket) = CudaLayout.NextPass(batch.Count - first, bound.MostRows);
+            var (rows, bucket) = CudaLayout.NextPass(batch.Count - first, most);
             var wanted = LogitRowsOf(batch, first, rows, _logitRows);
             RunPass(turn, bound, batch, new PassRows(first, rows, bucket), new PassRows(_logitRows, wanted, wanted == 0 ? 0 : CudaLayout.BucketOf(wanted)));
             _logitRows += wanted;

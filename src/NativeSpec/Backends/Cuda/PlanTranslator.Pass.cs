@@ -289,8 +289,8 @@ internal sealed partial class PlanTranslator
                 throw new ArgumentException("the CUDA kernels attend right after the rotation, for a product", nameof(step));
             }
 
-            var (width, units) = (CudaLayout.HeadWidth(a.HeadDim), CudaLayout.UnitOf(_of._most.Context - 1) + 1);
-            var pairs = (long)units * _of._most.Rows * a.Heads;
+            var width = CudaLayout.HeadWidth(a.HeadDim);
+            var pairs = (long)_of._most.Items * a.Heads;
             var maximaSums = _of._buffers.Get(_turn, BufferUse.MaximaSums, 0, pairs * 8);
             var weighted = _of._buffers.Get(_turn, BufferUse.Weighted, 0, pairs * width * sizeof(float));
             var block = Upload(0);

@@ -13,6 +13,7 @@ internal sealed unsafe class ProgramBinding : IDisposable
     private readonly KeptRows[] _kept;
     private readonly TopRows? _top;
     private readonly int _mostItems;
+    private readonly long _places; // of partial results of attention
     private readonly Dictionary<(int Rows, int LogitRows), LaunchList> _launches = [];
 
     /// <summary>Takes all memory. The caller has given back what it had, so that there need not be room for both.</summary>
@@ -28,8 +29,9 @@ internal sealed unsafe class ProgramBinding : IDisposable
         try
         {
             var maxContext = kv is null ? 1 : _plan.MaxContext > 0 ? Math.Min(_plan.MaxContext, kv.Shape.Rows) : kv.Shape.Rows;
-            MostRows = CudaMemory.PassRows(_plan, _plan.MaxContext > 0 ? _plan.MaxContext : maxContext);
-            _mostItems = work is null ? 0 : AttentionWork.Most(maxContext, MostRows);
+            MostRows = CudaMemory.MostRows(_plan);
+            _places = work is null ? 0 : CudaMemory.UnitPlaces(_plan, maxContext, _backend.MostUnitBytes);
+            _mostItems = checked((int)_places); // an item is a row or more by a unit
             UploadBytes = UploadBytesOf(shape);
             var answers = CudaMemory.LogitRows(_plan, MostRows) * sizeof(RowAnswer);
             _buffers.Get(turn, BufferUse.Upload, 0, UploadBytes);
@@ -41,7 +43,7 @@ internal sealed unsafe class ProgramBinding : IDisposable
             }
 
             Upload = new RoundUpload(kv, work, shape.RotaryDim, _mostItems);
-            Translator = new PlanTranslator(_plan, _backend, kv, _buffers, new PassLimits(MostRows, maxContext, _mostItems, shape.RotaryDim));
+            Translator = new PlanTranslator(_plan, _backend, kv, _buffers, new PassLimits(MostRows, _mostItems, shape.RotaryDim));
             var (rows, logitRows) = LargestBuckets(shape);
             Launches(turn, rows, logitRows); // loads weights, and makes all buffers
             foreach (var kept in _plan.MaxRows > CudaLayout.RoundRows ? _kept : [])
@@ -66,7 +68,7 @@ internal sealed unsafe class ProgramBinding : IDisposable
     public BatchShape Shape { get; }
 
     /// <summary>Rows of a pass at most.</summary>
-    public int MostRows { get; }
+    private int MostRows { get; }
 
     /// <summary>Bytes that there is room for in an upload.</summary>
     public int UploadBytes { get; }
@@ -85,6 +87,18 @@ internal sealed unsafe class ProgramBinding : IDisposable
     {
         var (rows, logitRows) = LargestBuckets(shape);
         return checked(new RoundLayout(rows, logitRows, shape.RotaryDim).Items + (_mostItems * sizeof(AttentionItem)) + (shape.VariableInts * sizeof(int)) + 16);
+    }
+
+    /// <summary>Rows of a pass of a batch at most: fewer where its last position is far behind, so that the partial results of attention have room.</summary>
+    public int PassRowsOf(RowBatch batch)
+    {
+        var last = 0;
+        foreach (var position in batch.Positions.AsSpan(0, Kv is null ? 0 : batch.Count))
+        {
+            last = Math.Max(last, position);
+        }
+
+        return _places == 0 ? MostRows : CudaMemory.PassRows(MostRows, _places, last);
     }
 
     /// <summary>The launches of a bucket of rows and one of rows with logits.</summary>
@@ -132,5 +146,5 @@ internal readonly record struct BatchShape(int VariableInts, int RotaryDim, int 
     public static BatchShape Of(RowBatch batch) => new(batch.Pages.Length + batch.PathRows.Length, batch.RotaryDim, batch.MaxRows);
 }
 
-/// <summary>What the passes of a bound program have at most: rows, positions of a sequence, items of attention; and rotated numbers of a head.</summary>
-internal readonly record struct PassLimits(int Rows, int Context, int Items, int RotaryDim);
+/// <summary>What the passes of a bound program have at most: rows, items of attention, which are also pairs of a row and a unit of its keys; and rotated numbers of a head.</summary>
+internal readonly record struct PassLimits(int Rows, int Items, int RotaryDim);

@@ -81,18 +81,13 @@ internal sealed partial class ProfileJson : JsonSerializerContext
         };
         foreach (var drafter in Member(root, "acceptance").EnumerateObject())
         {
-            var cells = new double[drafter.Value.GetArrayLength()][];
-            for (var i = 0; i < cells.Length; i++)
-            {
-                cells[i] = Numbers(drafter.Value[i]);
-            }
-
-            content.Acceptance[drafter.Name] = cells;
+            RequireAtMost(drafter.Value, AcceptanceEstimates.CountsPerDrafter);
+            content.Acceptance[drafter.Name] = [.. drafter.Value.EnumerateArray().Select(cell => Numbers(cell, most: 3))];
         }
 
         foreach (var drafter in Member(root, "mixer").EnumerateObject())
         {
-            content.Mixer[drafter.Name] = Numbers(drafter.Value);
+            content.Mixer[drafter.Name] = Numbers(drafter.Value, LogisticMixer.WeightsPerDrafter);
         }
 
         foreach (var drafter in Member(root, "tuning").EnumerateObject())
@@ -108,8 +103,8 @@ internal sealed partial class ProfileJson : JsonSerializerContext
         Member(cost, "max_context").GetInt32(),
         WholeNumbers(Member(cost, "nodes")),
         WholeNumbers(Member(cost, "contexts")),
-        Numbers(Member(cost, "seconds")),
-        Numbers(Member(cost, "spread")),
+        Numbers(Member(cost, "seconds"), MaxPoints),
+        Numbers(Member(cost, "spread"), MaxPoints),
         Member(cost, "measured").GetDateTimeOffset(),
         Member(cost, "rounds").GetInt64());
 
@@ -130,24 +125,23 @@ internal sealed partial class ProfileJson : JsonSerializerContext
 
     private static int[] WholeNumbers(JsonElement array)
     {
-        var values = new int[array.GetArrayLength()];
-        for (var i = 0; i < values.Length; i++)
-        {
-            values[i] = array[i].GetInt32();
-        }
-
-        return values;
+        RequireAtMost(array, MaxPoints);
+        return [.. array.EnumerateArray().Select(static number => number.GetInt32())];
     }
 
-    private static double[] Numbers(JsonElement array)
+    private static double[] Numbers(JsonElement array, int most)
     {
-        var values = new double[array.GetArrayLength()];
-        for (var i = 0; i < values.Length; i++)
-        {
-            values[i] = array[i].GetDouble();
-        }
+        RequireAtMost(array, most);
+        return [.. array.EnumerateArray().Select(static number => number.GetDouble())];
+    }
 
-        return values;
+    /// <summary>Refuses a list before anything of it is read.</summary>
+    private static void RequireAtMost(JsonElement array, int most)
+    {
+        if (array.GetArrayLength() > most)
+        {
+            throw new JsonException($"a list of {array.GetArrayLength()}; expected at most {most}");
+        }
     }
 
     /// <summary>What is wrong with a profile's numbers; null where nothing is.</summary>

@@ -49,16 +49,16 @@ internal static class EngineMeter
 
     public static Counter<long> Drafted { get; } = Meter.CreateCounter<long>("nativespec.speculation.drafted", "{token}", "Candidates that were computed, by each drafter that proposed them");
 
-    public static Counter<long> Accepted { get; } = Meter.CreateCounter<long>("nativespec.speculation.accepted", "{token}", "Candidates that became text, by drafter and by position after the last token, from 1");
+    public static Counter<long> Accepted { get; } = Meter.CreateCounter<long>("nativespec.speculation.accepted", "{token}", "Candidates that became text, by drafter and by position after the last token, from 1; 64 has all greater depths too");
 
     // The stems under which model servers export these, so that dashboards find them: a candidate counts once, whoever proposed it.
-    public static Counter<long> Drafts { get; } = Meter.CreateCounter<long>("nativespec.spec_decode.num_drafts", "{round}", "Rounds of requests that may speculate, each of one request");
+    public static Counter<long> Drafts { get; } = Meter.CreateCounter<long>("nativespec.spec_decode.num_drafts", "{round}", "Rounds in which candidates of a request were computed, each of one request");
 
     public static Counter<long> DraftTokens { get; } = Meter.CreateCounter<long>("nativespec.spec_decode.num_draft_tokens", "{token}", "Candidates that were computed");
 
     public static Counter<long> AcceptedTokens { get; } = Meter.CreateCounter<long>("nativespec.spec_decode.num_accepted_tokens", "{token}", "Candidates that became text");
 
-    public static Counter<long> AcceptedTokensPerPosition { get; } = Meter.CreateCounter<long>("nativespec.spec_decode.num_accepted_tokens_per_pos", "{token}", "Candidates that became text, by position after the last token, from 0");
+    public static Counter<long> AcceptedTokensPerPosition { get; } = Meter.CreateCounter<long>("nativespec.spec_decode.num_accepted_tokens_per_pos", "{token}", "Candidates that became text, by position after the last token, from 0; 63 has all greater depths too");
 
     private static readonly Instrument[] Gauges =
     [
@@ -66,6 +66,9 @@ internal static class EngineMeter
         Meter.CreateObservableUpDownCounter("nativespec.kv.pages", () => Observe(engine => engine.Pages()), "{page}", "Pages of 64 tokens' keys and values, by state"),
         Meter.CreateObservableCounter("nativespec.preemptions", () => Observe(engine => engine.Preemptions()), "{preemption}", "How often a request has given its pages back to an older one"),
     ];
+
+    /// <summary>Whether anybody listens to one of the counters of speculation.</summary>
+    public static bool CountsSpeculation => Drafted.Enabled || Accepted.Enabled || Drafts.Enabled || DraftTokens.Enabled || AcceptedTokens.Enabled || AcceptedTokensPerPosition.Enabled;
 
     /// <summary>Shows an engine in the gauges from now on.</summary>
     public static void Add(EngineTelemetry engine)

@@ -152,12 +152,12 @@ internal sealed class EngineTelemetry : IDisposable
 
     private void CountSpeculation(StatsCounter? stats)
     {
-        if (stats is null || stats.Names.Count == 0 || (!EngineMeter.Drafted.Enabled && !EngineMeter.Accepted.Enabled && !EngineMeter.Drafts.Enabled))
+        if (stats is null || stats.Names.Count == 0 || !EngineMeter.CountsSpeculation)
         {
             return;
         }
 
-        EngineMeter.Drafts.Add(stats.Rounds, _model);
+        EngineMeter.Drafts.Add(stats.RoundsDrafted, _model);
         EngineMeter.DraftTokens.Add(stats.Drafted, _model);
         EngineMeter.AcceptedTokens.Add(stats.Accepted, _model);
         for (var i = 0; i < stats.Positions.Count; i++)

@@ -4,6 +4,7 @@ using NativeSpec.Loading;
 using NativeSpec.Loading.Llama;
 using NativeSpec.Loading.Medusa;
 using NativeSpec.Model;
+using NativeSpec.Sampling;
 using NativeSpec.Speculation.Planning;
 using NativeSpec.Tensors;
 
@@ -28,7 +29,7 @@ internal sealed class MedusaDrafterSource : BatchDrafterSource
     /// <param name="backend">Where they are computed; stays the caller's.</param>
     /// <param name="options">The tree and its limits; defaults when null.</param>
     /// <exception cref="ModelFormatException">The heads belong to another model.</exception>
-    /// <exception cref="ArgumentException">The tree is deeper than the heads are many or wider than their vocabulary.</exception>
+    /// <exception cref="ArgumentException">The tree is deeper than the heads are many or wider than their vocabulary, or more than 64 tokens of a head are wanted.</exception>
     public MedusaDrafterSource(MedusaHeads heads, LlamaConfig model, int tokens, TensorView lmHead, IBackend backend, MedusaOptions? options = null)
     {
         _options = options ?? new MedusaOptions();
@@ -37,7 +38,14 @@ internal sealed class MedusaDrafterSource : BatchDrafterSource
         heads.RequireFit(model, tokens);
         var rows = Math.Min(heads.Rows ?? model.VocabSize, heads.TokenMap is null ? model.VocabSize : int.MaxValue);
         _options.Tree?.RequireFit(heads.Heads.Count, rows);
-        _heads = new HeadsModel(heads, lmHead, backend, rows, _options.Tree?.Width ?? _options.TopK);
+        var width = Math.Min(_options.Tree?.Width ?? _options.TopK, rows);
+        if (width > TopTokens.MaxCount)
+        {
+            var what = _options.Tree is null ? nameof(MedusaOptions.TopK) : nameof(MedusaOptions.Tree);
+            throw new ArgumentException($"{nameof(MedusaOptions)}.{what} takes the {width} likeliest tokens of a head; expected at most {TopTokens.MaxCount}", nameof(options));
+        }
+
+        _heads = new HeadsModel(heads, lmHead, backend, rows, width);
     }
 
     /// <inheritdoc/>

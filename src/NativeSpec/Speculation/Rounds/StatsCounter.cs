@@ -24,6 +24,9 @@ internal sealed class StatsCounter(IReadOnlyList<string> drafters, long ticksPer
 
     public int Rounds { get; private set; }
 
+    /// <summary>Rounds in which a candidate was computed.</summary>
+    public int RoundsDrafted { get; private set; }
+
     public int Drafted { get; private set; }
 
     public int Probes { get; private set; }
@@ -46,7 +49,7 @@ internal sealed class StatsCounter(IReadOnlyList<string> drafters, long ticksPer
         Rounds++;
         Emitted += round.Emitted.Length;
         VerifyTicks += forwardTicks;
-        var tree = round.Tree;
+        var (tree, before) = (round.Tree, Drafted);
         for (var node = 1; node < tree.Count; node++)
         {
             if (!round.WasComputed(node))
@@ -62,6 +65,7 @@ internal sealed class StatsCounter(IReadOnlyList<string> drafters, long ticksPer
             }
         }
 
+        RoundsDrafted += Drafted > before ? 1 : 0;
         foreach (var node in round.AcceptedPath[1..])
         {
             _positions[Math.Min(tree.Depth(node), MaxPositions) - 1]++;

@@ -50,13 +50,13 @@ public sealed class CudaRoundTests
 
     /// <summary>A prompt is a pass of as many rows as there is a bucket for, and its products are several blocks of rows.</summary>
     [Test]
-    public void Forward_APromptOf200Rows_IsOnePassWithTheBitsOfItsPieces()
+    public void Forward_APromptOfManyRows_IsOnePassWithTheBitsOfItsPieces([Values(200, 400)] int rows)
     {
         using var weights = new SyntheticModel(TestConfigs.Tiny with { NumHiddenLayers = 2, IntermediateSize = 300 }, DType.BF16, 3);
         using var backend = CudaEmulator.Create();
-        using var model = new LlamaModel(weights.Config, weights.Tensors, backend, new ForwardLimits(MaxRows: 300, MaxLogitRows: 4, MaxSequences: 1, 256));
-        using var cache = model.CreateCache(1024);
-        int[] prompt = [.. Enumerable.Range(0, 200).Select(i => i * 11 % 300)];
+        using var model = new LlamaModel(weights.Config, weights.Tensors, backend, new ForwardLimits(MaxRows: 600, MaxLogitRows: 4, MaxSequences: 1, 512));
+        using var cache = model.CreateCache(2048);
+        int[] prompt = [.. Enumerable.Range(0, rows).Select(i => i * 11 % 300)];
         var forest = new Forest(1);
 
         var uploads = CudaEmulator.Count("uploads");
@@ -67,7 +67,7 @@ public sealed class CudaRoundTests
 
         float[] Logits(int chunk)
         {
-            using var sequence = cache.TryOpen(240)!;
+            using var sequence = cache.TryOpen(rows + 40)!;
             foreach (var part in prompt.Chunk(chunk))
             {
                 forest.Clear();
@@ -78,6 +78,52 @@ public sealed class CudaRoundTests
 
             return model.Logits(0).ToArray();
         }
+    }
+
+    /// <summary>An engine for long texts computes the passes of a short prompt whole: only where the last position is far behind are they smaller.</summary>
+    [Test]
+    public void Forward_WhereTheResultsOfAttentionHaveLittleRoom_HasSmallerPassesOnlyFarBehind()
+    {
+        const int Place = 4 * ((64 * sizeof(float)) + 8); // of a row and a unit: four heads
+        using var weights = new SyntheticModel(TestConfigs.Tiny with { NumHiddenLayers = 1 }, DType.BF16, 3);
+        using var backend = CudaEmulator.Create(new CudaOptions { MostUnitBytes = 600 * Place });
+        using var model = new LlamaModel(weights.Config, weights.Tensors, backend, new ForwardLimits(MaxRows: 512, MaxLogitRows: 1, MaxSequences: 1, 640));
+        using var cache = model.CreateCache(1024);
+        using var sequence = cache.TryOpen(600)!;
+        var (forest, uploads) = (new Forest(1), CudaEmulator.Count("uploads"));
+
+        Append(128);
+        Assert.That(Uploads(), Is.EqualTo(1), "one unit of keys, 128 rows");
+        Append(400);
+        Assert.That(Uploads(), Is.EqualTo(7), "five units to position 527, so 64 rows a pass");
+        Assert.That(model.Logits(0).ToArray(), Has.All.Not.NaN);
+
+        long Uploads() => CudaEmulator.Count("uploads") - uploads;
+
+        void Append(int count)
+        {
+            uploads = CudaEmulator.Count("uploads");
+            forest.Clear();
+            forest.Add(sequence, ModelRun.Chain([.. Enumerable.Range(0, count).Select(i => i % 300)]), count - 1);
+            model.Forward(forest);
+            sequence.CommitChain(count);
+        }
+    }
+
+    [Test]
+    public void PassRows_OfALargeModel_AreThoseOfAPromptWhereverItsTextIsShort()
+    {
+        var plan = new ForwardPlan(576, 64);
+        var qkv = plan.Input(48 * 128);
+        plan.RopeAppend(qkv, new AttentionPlan(0, 32, 8, 128));
+        plan.Attend(qkv, new AttentionPlan(0, 32, 8, 128));
+        const long Place = 32 * ((128 * sizeof(float)) + 8);
+        var places = CudaMemory.UnitPlaces(plan, 131_072, CudaMemory.MostUnitBytes);
+
+        int[] ends = [500, 3_000, 16_000, 60_000, 131_071];
+        Assert.That(ends.Select(last => CudaMemory.PassRows(CudaMemory.MostRows(plan), places, last)), Is.EqualTo(new[] { 512, 512, 256, 128, 64 }));
+        Assert.That(places * Place, Is.InRange(255L << 20, 256L << 20));
+        Assert.That(CudaMemory.UnitPlaces(plan, 500, CudaMemory.MostUnitBytes) * Place, Is.EqualTo(4 * 512 * Place), "no more than a pass of the longest text can use");
     }
 
     [Test]
@@ -225,11 +271,11 @@ public sealed class CudaRoundTests
             Assert.Ignore("the native library is not built, which packs weights");
         }
 
-        var options = new EngineOptions { Device = 0, Weights = format, MaxContext = 256, KvTokens = 512, MaxSequences = 1 };
+        var options = new EngineOptions { Device = 0, Weights = format, MaxContext = 256, KvTokens = 512, MaxSequences = 1, PrefillChunk = 256 };
         var need = DeviceNeed.For(checkpoint, options);
         using var backend = CudaEmulator.Create(new CudaOptions { Weights = format });
         var before = backend.MemoryInfo().Free;
-        using var model = new LlamaModel(checkpoint.Config, checkpoint.Tensors, backend, InferenceEngine.Limits(options, 256));
+        using var model = new LlamaModel(checkpoint.Config, checkpoint.Tensors, backend, InferenceEngine.Limits(options, options.ChunkOn(backend), 256));
         using var cache = model.CreateCache(InferenceEngine.CacheTokens(options, 512));
         var taken = before - backend.MemoryInfo().Free;
 

@@ -2,6 +2,7 @@ using System.Text;
 using NativeSpec.Backends.Cpu;
 using NativeSpec.Engine;
 using NativeSpec.Engine.Profiles;
+using NativeSpec.Loading;
 using NativeSpec.Speculation.DraftModels;
 using NativeSpec.Speculation.Planning;
 
@@ -126,6 +127,22 @@ public sealed class MachineProfileTests
         // The same file name does not do either: the key inside counts.
         File.Move(Directory.GetFiles(_folder).Single(), Path.Combine(_folder, ProfileKey.FileName("another")));
         Assert.That(MachineProfile.Open(_folder, "another").KnownCost(1, 1), Is.Null);
+    }
+
+    /// <summary>Four megabytes of lists in a list, which are refused by their number.</summary>
+    [Test]
+    public void Read_AFileOfListsWithoutEnd_RefusesItBeforeItReadsThem([Values("acceptance", "mixer", "seconds")] string where)
+    {
+        var file = Path.Combine(_folder, "profile");
+        var lists = $"[{string.Concat(Enumerable.Repeat("[],", 1_390_000))}[]]";
+        string Of(string name) => name == where ? lists : "[1]";
+        File.WriteAllText(file, $$$"""
+            {"version":{{{ProfileJson.Version}}},"key":"k","saved":"2026-05-01T12:00:00+00:00",
+             "cost":{"max_nodes":1,"max_context":1,"nodes":[1],"contexts":[1],"seconds":{{{Of("seconds")}}},"spread":[0],"measured":"2026-05-01T12:00:00+00:00","rounds":0},
+             "acceptance":{"lookup":{{{(where == "acceptance" ? lists : "[]")}}}},"mixer":{"lookup":{{{Of("mixer")}}}},"tuning":{}}
+            """);
+
+        Assert.That(() => ProfileJson.Read(file), Throws.InstanceOf<ModelFormatException>().With.Message.Contains("a list of 1390001; expected at most"));
     }
 
     [Test]

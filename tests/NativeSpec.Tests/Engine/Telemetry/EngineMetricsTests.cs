@@ -107,6 +107,23 @@ public sealed class EngineMetricsTests
 
         Assert.That(metered.Of("nativespec.speculation.drafted", ("drafter", "callback")), Is.Empty, "requests' own names could be any number");
         Assert.That(metered.Of("nativespec.speculation.drafted", ("drafter", "other")), Is.EqualTo(new[] { 0d }));
+        Assert.That(metered.Of("nativespec.spec_decode.num_drafts"), Has.Length.EqualTo(4).And.One.Zero, "who drafts nothing has no drafts");
+        Assert.That(metered.Of("nativespec.spec_decode.num_drafts").Sum(), Is.LessThanOrEqualTo(stats.Sum(s => s.Rounds)).And.Positive);
+    }
+
+    [Test]
+    public async Task Speculation_WhereOneOfItsCountersIsListenedTo_IsCountedThere()
+    {
+        string[] names = ["speculation.drafted", "speculation.accepted", "spec_decode.num_drafts", "spec_decode.num_draft_tokens", "spec_decode.num_accepted_tokens", "spec_decode.num_accepted_tokens_per_pos"];
+        var unplanned = Greedy with { Speculation = new() { Drafters = ["lookup", "recycle"], Unplanned = true } };
+        using var engine = Open("one counter");
+        foreach (var name in names)
+        {
+            using var metered = new MeteredValues(instrument => instrument == $"nativespec.{name}", "one counter");
+            await engine.CompleteAsync("abcabcabcabcabc", unplanned);
+            SpinWait.SpinUntil(() => engine.Snapshot().Active == 0);
+            Assert.That(metered.Of($"nativespec.{name}").Sum(), Is.Positive, name);
+        }
     }
 
     /// <summary>While the engine stands in a drafter, gauges and snapshot show who is served and who waits; afterwards that nobody is.</summary>

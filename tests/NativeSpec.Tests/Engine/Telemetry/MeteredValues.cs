@@ -9,11 +9,18 @@ internal sealed class MeteredValues : IDisposable
     private readonly List<(string Instrument, double Value, Dictionary<string, object?> Tags)> _values = [];
     private readonly Lock _lock = new();
 
+    /// <summary>Listens to all instruments.</summary>
     public MeteredValues(params string[] engines)
+        : this(_ => true, engines)
+    {
+    }
+
+    /// <summary>Listens to some.</summary>
+    public MeteredValues(Func<string, bool> hears, params string[] engines)
     {
         _listener.InstrumentPublished = (instrument, listener) =>
         {
-            if (instrument.Meter.Name == "NativeSpec")
+            if (instrument.Meter.Name == "NativeSpec" && hears(instrument.Name))
             {
                 Instruments.Add(instrument);
                 listener.EnableMeasurementEvents(instrument);

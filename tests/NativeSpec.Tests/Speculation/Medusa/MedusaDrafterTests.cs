@@ -314,6 +314,23 @@ public sealed class MedusaDrafterTests
         }
     }
 
+    /// <summary>No back end finds more than 64, so that each request would fail.</summary>
+    [Test]
+    public void Source_ForMoreTokensOfAHeadThanAreFound_IsRefused()
+    {
+        const int Large = 100;
+        var heads = _memory.Plain(Hidden, new float[Large * Hidden]);
+        var wide = TreeLayout.FromChoices("wide", [.. Enumerable.Range(0, 65).Select(rank => new[] { rank })]);
+
+        Assert.That(() => Make(new MedusaOptions { TopK = 65 }), Throws.ArgumentException.With.Message.Contains("TopK takes the 65 likeliest tokens of a head; expected at most 64"));
+        Assert.That(() => Make(new MedusaOptions { Tree = wide }), Throws.ArgumentException.With.Message.Contains("Tree takes the 65 likeliest tokens"));
+        Make(new MedusaOptions { TopK = 64 }).Dispose();
+        Source(_memory.Plain(Hidden, Counts(2)), new MedusaOptions { TopK = 65 }).Dispose(); // of a vocabulary of 40
+
+        MedusaDrafterSource Make(MedusaOptions options)
+            => new(heads, Config with { VocabSize = Large }, Large, _memory.View("lm", new float[Large * Hidden], Large, Hidden), _backend, options);
+    }
+
     /// <summary>W with W[(t + step) mod vocab, t] = 1: says t + step for the one-hot state of t.</summary>
     private static float[] Counts(int step)
     {
