@@ -1,79 +1,17 @@
 using System.Text.Json;
 using NativeSpec.Engine;
-using NativeSpec.Loading.Safetensors;
 using NativeSpec.Sampling;
 using NativeSpec.Speculation;
-using NativeSpec.Speculation.DraftModels;
 using NativeSpec.Tensors;
 using NativeSpec.Tests;
 using NativeSpec.Tests.Backends;
 using NativeSpec.Tests.Engine;
-using NativeSpec.Tests.Model;
-using NativeSpec.Tests.Speculation;
 
 namespace NativeSpec.Ilgpu.Tests;
 
-/// <summary>The same text with speculation and without, and alone and together: target, draft models and Medusa heads all compute on the device.</summary>
-public sealed class SameTextTests
+/// <summary>Texts of ILGPU's kernels.</summary>
+public sealed class SameTextTests : DeviceTextTests
 {
-    private static readonly int[] Prompt = [104, 101, 32, 104, 101, 32, 116, 104, 101, 32];
-
-    private static readonly GenerationOptions Plain = new()
-    {
-        MaxTokens = 14,
-        Seed = 7,
-        Temperature = 0,
-        TopLogProbs = 1,
-        Speculation = SpeculationOptions.Off,
-        IgnoreEndOfText = true,
-    };
-
-    /// <summary>Chosen on the device, where nothing is added to a logit; and by the host.</summary>
-    private static readonly GenerationOptions[] Kinds =
-    [
-        Plain,
-        Plain with { Temperature = 0.3f },
-        Plain with { Temperature = 1, TopP = 0.9f, MinP = 0.02f },
-        Plain with { Temperature = 0.7f, TopK = 20, RepetitionPenalty = 1.2f, LogitBias = new Dictionary<int, float> { [9] = 1 } },
-    ];
-
-    [Test]
-    public async Task CompleteAsync_EveryDrafterInOneTree_WritesThePlainText()
-    {
-        using TestFolder folder = new(dtype: DType.BF16, poisoned: false), other = new(seed: 99, poisoned: false);
-        using var engine = Open(folder, other);
-        foreach (var kind in Kinds)
-        {
-            var plain = await engine.CompleteAsync(Prompt, kind);
-            var fast = await engine.CompleteAsync(Prompt, kind with { Speculation = All(14) });
-            AssertSame(fast, plain);
-            Assert.That(fast.Speculation.Drafters.Select(drafter => drafter.Name), Is.EquivalentTo(new[] { "lookup", "recycle", "lookahead", "draft", "draft2", "medusa", "wrong", "garbage" }));
-            Assert.That(fast.Speculation.Drafters.Single(drafter => drafter.Name == "draft").Accepted, Is.Positive, "the model drafts for itself");
-        }
-    }
-
-    [Test]
-    public async Task CompleteAsync_FourAtOnce_EachWritesItsPlainText()
-    {
-        using TestFolder folder = new(dtype: DType.BF16, poisoned: false), other = new(seed: 99, poisoned: false);
-        using var engine = Open(folder, other);
-        var random = new Random(5);
-        var requests = Enumerable.Range(0, 4).Select(i => (
-            Prompt: (int[])[.. Enumerable.Range(0, 1 + random.Next(90)).Select(_ => random.Next(250))], Options: Kinds[i] with { Seed = (ulong)i, MaxTokens = 5 + (3 * i) })).ToArray();
-        List<GenerationResult> plain = [];
-        foreach (var (prompt, options) in requests)
-        {
-            plain.Add(await engine.CompleteAsync(prompt, options));
-        }
-
-        var fast = await Task.WhenAll(requests.Select(request => engine.CompleteAsync(request.Prompt, request.Options with { Speculation = All(5) })));
-
-        for (var i = 0; i < fast.Length; i++)
-        {
-            AssertSame(fast[i], plain[i]);
-        }
-    }
-
     /// <summary>A number that is none stays with its request, in the cache's pages too.</summary>
     [Test]
     public async Task CompleteAsync_BesideAndAfterARequestWhoseNumbersAreNone_WritesItsText()
@@ -107,7 +45,7 @@ public sealed class SameTextTests
         }
     }
 
-    private static EngineOptions Options() => new()
+    protected override EngineOptions Options() => new()
     {
         CreateBackend = _ => TestBackend.All.First().Create(),
         MaxContext = 160,
@@ -116,32 +54,4 @@ public sealed class SameTextTests
         MaxTreeNodes = 16,
         PrefillChunk = 70,
     };
-
-    private static SpeculationOptions All(int nodes)
-        => new() { Sources = [new GarbageDrafter(300), new AlwaysWrongDrafter([.. Prompt, .. new int[200]], 300)], MaxNodes = nodes, Unplanned = true };
-
-    private static InferenceEngine Open(TestFolder folder, TestFolder other)
-    {
-        var heads = Path.Combine(other.Path, "heads.safetensors");
-        var (random, hidden, vocab) = (new Random(3), TestConfigs.Tiny.HiddenSize, TestConfigs.Tiny.VocabSize);
-        SafetensorsWriter.Write(heads, Enumerable.Range(0, 2).SelectMany(h => new[]
-        {
-            Tensor($"{h}.0.linear.weight", hidden, hidden), Tensor($"{h}.0.linear.bias", hidden), Tensor($"{h}.1.weight", vocab, hidden),
-        }));
-        return InferenceEngine.Load(folder.Path, Options() with
-        {
-            DraftModels = [folder.Path, other.Path],
-            DraftOptions = new DraftModelOptions { Depth = 3, Width = 2, StopBelow = 0 },
-            Medusa = heads,
-        });
-
-        SafetensorsTensor Tensor(string name, params long[] shape)
-            => SafetensorsTensor.FromFloats(name, shape, Enumerable.Range(0, (int)shape.Aggregate((a, b) => a * b)).Select(_ => (float)random.NextDouble() - 0.5f).ToArray());
-    }
-
-    private static void AssertSame(GenerationResult actual, GenerationResult plain)
-    {
-        Assert.That(actual.Ids, Is.EqualTo(plain.Ids));
-        Assert.That(actual.LogProbs.Select(l => l.Chosen), Is.EqualTo(plain.LogProbs.Select(l => l.Chosen)), "bit for bit");
-    }
 }

@@ -1,95 +1,37 @@
 using NativeSpec.Backends;
 using NativeSpec.Engine;
-using NativeSpec.Loading.Safetensors;
 using NativeSpec.Sampling;
-using NativeSpec.Speculation;
-using NativeSpec.Speculation.DraftModels;
 using NativeSpec.Tensors;
 using NativeSpec.Tests.Engine;
-using NativeSpec.Tests.Model;
 using NativeSpec.Tests.Speculation;
 
 namespace NativeSpec.Tests.Backends.Cuda;
 
-/// <summary>The same text with speculation and without, and alone and together, on the device: target, draft models and Medusa heads all compute there.</summary>
-public sealed class CudaTextTests
+/// <summary>Texts of the CUDA kernels.</summary>
+public sealed class CudaTextTests : DeviceTextTests
 {
-    private static readonly int[] Prompt = [104, 101, 32, 104, 101, 32, 116, 104, 101, 32];
+    [SetUp]
+    public void RequireTheDriver() => CudaEmulator.Require();
 
-    private static readonly GenerationOptions Plain = new()
+    [TearDown]
+    public void AskTheDriver()
     {
-        LogitBias = new Dictionary<int, float> { [TestFolder.PoisonedToken] = -100 },
-        MaxTokens = 12,
-        Seed = 7,
-        Temperature = 0,
-        TopLogProbs = 1,
-        Speculation = SpeculationOptions.Off,
-        IgnoreEndOfText = true,
-    };
-
-    /// <summary>Chosen on the device, where nothing is added to a logit; and by the host.</summary>
-    private static readonly GenerationOptions[] Kinds =
-    [
-        Plain with { LogitBias = new Dictionary<int, float>() },
-        Plain with { Temperature = 0.3f, LogitBias = new Dictionary<int, float>() },
-        Plain with { Temperature = 1, TopP = 0.9f, MinP = 0.02f },
-        Plain with { Temperature = 0.7f, TopK = 20, RepetitionPenalty = 1.2f, LogitBias = new Dictionary<int, float> { [9] = 1, [TestFolder.PoisonedToken] = -100 } },
-    ];
-
-    [Test]
-    public async Task CompleteAsync_EveryDrafterInOneTree_WritesThePlainText()
-    {
-        CudaEmulator.Require();
-        using var folder = new TestFolder(dtype: DType.BF16);
-        using var other = new TestFolder(seed: 99);
-        using var engine = Open(folder, other);
-        foreach (var kind in Kinds)
+        if (TestContext.CurrentContext.Result.Outcome.Status == NUnit.Framework.Interfaces.TestStatus.Passed)
         {
-            var plain = await engine.CompleteAsync(Prompt, kind);
-            var fast = await engine.CompleteAsync(Prompt, kind with { Speculation = All(14) });
-            AssertSame(fast, plain);
-            Assert.That(fast.Speculation.Drafters.Select(drafter => drafter.Name), Is.EquivalentTo(new[] { "lookup", "recycle", "lookahead", "draft", "draft2", "medusa", "wrong", "garbage" }));
+            Assert.That(CudaEmulator.Problems(), Is.Empty);
         }
-
-        Assert.That(CudaEmulator.Problems(), Is.Empty);
-    }
-
-    [Test]
-    public async Task CompleteAsync_FourAtOnce_EachWritesItsPlainText()
-    {
-        CudaEmulator.Require();
-        using var folder = new TestFolder(dtype: DType.BF16);
-        using var other = new TestFolder(seed: 99);
-        using var engine = Open(folder, other);
-        var random = new Random(5);
-        var requests = Enumerable.Range(0, 4).Select(i => (
-            Prompt: (int[])[.. Enumerable.Range(0, 1 + random.Next(90)).Select(_ => random.Next(250))], Options: Kinds[i] with { Seed = (ulong)i, MaxTokens = 6 + (4 * i) })).ToArray();
-        List<GenerationResult> plain = [];
-        foreach (var (prompt, options) in requests)
-        {
-            plain.Add(await engine.CompleteAsync(prompt, options));
-        }
-
-        var fast = await Task.WhenAll(requests.Select(request => engine.CompleteAsync(request.Prompt, request.Options with { Speculation = All(5) })));
-
-        for (var i = 0; i < fast.Length; i++)
-        {
-            AssertSame(fast[i], plain[i]);
-        }
-
-        Assert.That(CudaEmulator.Problems(), Is.Empty);
     }
 
     [Test]
     public async Task CompleteAsync_BesideAndAfterARequestWhoseNumbersAreNone_WritesItsText()
     {
-        CudaEmulator.Require();
         using var folder = new TestFolder(dtype: DType.BF16);
         using var other = new TestFolder(seed: 99);
         using var engine = Open(folder, other);
-        var plain = await engine.CompleteAsync(Prompt, Plain);
-        var poisoned = Enumerable.Range(0, 4).Select(_ => engine.CompleteAsync([.. Enumerable.Repeat(TestFolder.PoisonedToken, 130)], Plain)).ToArray();
-        var beside = engine.CompleteAsync(Prompt, Plain);
+        var options = Plain with { LogitBias = new Dictionary<int, float> { [TestFolder.PoisonedToken] = -100 } };
+        var plain = await engine.CompleteAsync(Prompt, options);
+        var poisoned = Enumerable.Range(0, 4).Select(_ => engine.CompleteAsync([.. Enumerable.Repeat(TestFolder.PoisonedToken, 130)], options)).ToArray();
+        var beside = engine.CompleteAsync(Prompt, options);
         foreach (var task in poisoned)
         {
             Assert.ThrowsAsync<NonFiniteLogitsException>(() => task);
@@ -97,42 +39,18 @@ public sealed class CudaTextTests
 
         AssertSame(await beside, plain);
         var right = new AlwaysRightDrafter([.. Prompt, .. plain.Ids.Take(3), TestFolder.PoisonedToken, .. plain.Ids.Skip(4)]);
-        AssertSame(await engine.CompleteAsync(Prompt, Plain), plain); // in pages that the others had
-        AssertSame(await engine.CompleteAsync(Prompt, Plain with { Speculation = new() { Drafters = [], Sources = [right], MaxNodes = 8, Unplanned = true } }), plain);
+        AssertSame(await engine.CompleteAsync(Prompt, options), plain); // in pages that the others had
+        AssertSame(await engine.CompleteAsync(Prompt, options with { Speculation = new() { Drafters = [], Sources = [right], MaxNodes = 8, Unplanned = true } }), plain);
     }
 
-    private static SpeculationOptions All(int nodes)
-        => new() { Sources = [new GarbageDrafter(300), new AlwaysWrongDrafter([.. Prompt, .. new int[200]], 300)], MaxNodes = nodes, Unplanned = true };
-
-    private static InferenceEngine Open(TestFolder folder, TestFolder other)
+    protected override EngineOptions Options() => new()
     {
-        var heads = Path.Combine(other.Path, "heads.safetensors");
-        var (random, hidden, vocab) = (new Random(3), TestConfigs.Tiny.HiddenSize, TestConfigs.Tiny.VocabSize);
-        SafetensorsWriter.Write(heads, Enumerable.Range(0, 2).SelectMany(h => new[]
-        {
-            Tensor($"{h}.0.linear.weight", hidden, hidden), Tensor($"{h}.0.linear.bias", hidden), Tensor($"{h}.1.weight", vocab, hidden),
-        }));
-        return InferenceEngine.Load(folder.Path, new EngineOptions
-        {
-            Backend = BackendKind.Cuda,
-            Device = 0,
-            MaxContext = 160,
-            KvTokens = 640,
-            MaxSequences = 4,
-            MaxTreeNodes = 16,
-            PrefillChunk = 140, // more than a pass
-            DraftModels = [folder.Path, other.Path],
-            DraftOptions = new DraftModelOptions { Depth = 3, Width = 2, StopBelow = 0 },
-            Medusa = heads,
-        });
-
-        SafetensorsTensor Tensor(string name, params long[] shape)
-            => SafetensorsTensor.FromFloats(name, shape, Enumerable.Range(0, (int)shape.Aggregate((a, b) => a * b)).Select(_ => (float)random.NextDouble() - 0.5f).ToArray());
-    }
-
-    private static void AssertSame(GenerationResult actual, GenerationResult plain)
-    {
-        Assert.That(actual.Ids, Is.EqualTo(plain.Ids));
-        Assert.That(actual.LogProbs.Select(l => l.Chosen), Is.EqualTo(plain.LogProbs.Select(l => l.Chosen)), "bit for bit");
-    }
+        Backend = BackendKind.Cuda,
+        Device = 0,
+        MaxContext = 160,
+        KvTokens = 640,
+        MaxSequences = 4,
+        MaxTreeNodes = 16,
+        PrefillChunk = 140, // more than a pass
+    };
 }
