@@ -39,7 +39,7 @@ inline void BenchGaps(int repeats) {
   constexpr int kKernels = 256;
   auto nothing = [&] {
     for (int i = 0; i < kKernels; ++i) {
-      Launch(move_kv_rows, 1, 1, 256, 0, MoveKvRowsArguments{reinterpret_cast<uint8_t* const*>(zeros.data()), zeros.data(), zeros.data(), zeros.data(), 1, 64});
+      Launch(move_kv_rows, 1, 1, 256, 0, MoveKvRowsArguments{reinterpret_cast<uint8_t* const*>(zeros.data()), zeros.data(), zeros.data(), reinterpret_cast<const RowList*>(zeros.data()), nullptr, 1, 64});
     }
   };
   std::printf("a kernel with nothing to do: %.2f us", Time(nothing, repeats) / kKernels);

@@ -99,8 +99,11 @@ internal sealed class KvSequence : IDisposable
 
     /// <summary>Accepts a path of the tree that was just computed: its tokens become part of the prefix, all other nodes are forgotten.</summary>
     /// <param name="path">Node indices from the root down, in tree order; the first is 0.</param>
-    /// <exception cref="ArgumentException">The indices do not begin at 0, do not grow, or lie past the capacity.</exception>
-    public void Commit(ReadOnlySpan<int> path)
+    /// <param name="walked">The nodes whose keys and values the forward has moved by itself already (<see cref="IForwardResult.Walked"/>): the path begins with them, or
+    /// is their beginning. Empty where it has moved none.</param>
+    /// <exception cref="ArgumentException">The indices do not begin at 0, do not grow, lie past the capacity, or leave what was walked: then rows of the path may
+    /// have been overwritten.</exception>
+    public void Commit(ReadOnlySpan<int> path, ReadOnlySpan<int> walked = default)
     {
         ObjectDisposedException.ThrowIf(_disposed, this);
         for (var i = 0; i < path.Length; i++)
@@ -111,7 +114,13 @@ internal sealed class KvSequence : IDisposable
             }
         }
 
-        _cache.Move(this, path);
+        var inPlace = path.CommonPrefixLength(walked);
+        if (inPlace < Math.Min(path.Length, walked.Length))
+        {
+            throw new ArgumentException($"the forward has walked to node {walked[inPlace]} where the path goes on to node {path[inPlace]}", nameof(walked));
+        }
+
+        _cache.Move(this, path, inPlace);
         Length += path.Length;
     }
 

@@ -67,6 +67,16 @@ public sealed class KvCacheTests
     }
 
     [Test]
+    public void Commit_APathThatLeavesWhatWasWalked_IsRefusedWithBoth()
+    {
+        using var sequence = _run.Cache.TryOpen(64)!;
+        Assert.That(() => sequence.Commit([0, 2, 5], walked: [0, 3]), Throws.ArgumentException.With.Message.Contains("node 3").And.Message.Contains("node 2"));
+        Assert.That(sequence.Length, Is.Zero);
+        sequence.Commit([0, 2], walked: [0, 2, 5]); // the text ended
+        Assert.That(sequence.Length, Is.EqualTo(2));
+    }
+
+    [Test]
     public void Commit_AfterDispose_IsRefused()
     {
         var sequence = _run.Cache.TryOpen(64)!;

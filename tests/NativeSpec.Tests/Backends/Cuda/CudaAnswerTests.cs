@@ -130,5 +130,7 @@ public sealed class CudaAnswerTests
     private sealed class Choices(SamplingRule rule, TokenTree tree, long before) : IRowChoices
     {
         public RowChoice Describe(int node) => new() { Rule = rule, Position = before + tree.Depths[node] };
+
+        public bool FollowsToken(int node) => true;
     }
 }

@@ -120,6 +120,25 @@ public sealed class RoundTests
         Assert.That(texts[1], Is.EqualTo(texts[0]));
     }
 
+    /// <summary>What a device walks to by itself is where the text goes: not to probes, nor where children were drawn or typical acceptance decides. A path that leaves what was walked is refused.</summary>
+    [Test]
+    public void Run_WhereTreesAreWalkedAhead_TheTextsGoThere([Values(0f, 1f)] float temperature, [Values] bool draws, [Values] bool typical)
+    {
+        IDrafterSource[] drafters = [new MyDrafters.BigramDrafter(), new Prober("probes"), new GarbageDrafter(Vocab), .. draws ? (IDrafterSource[])[new UniformDraws(Vocab)] : []];
+        using var rounds = new ScriptedRounds(Target.Logits, new SpeculationCore(drafters, Cost(), Vocab, 24), maxSequences: 3) { ChoosesAhead = true };
+        var sequences = Enumerable.Range(0, 3).Select(i => rounds.Start([i, 4], Greedy with
+        {
+            Temperature = temperature,
+            Seed = (ulong)i,
+            MaxTokens = 150,
+            Speculation = new() { Unplanned = true, MaxNodes = 24, SampleDrafts = draws && temperature > 0, LossyTypicalAcceptance = typical ? new() : null },
+        })).ToArray();
+        rounds.RunToTheEnd();
+
+        Assert.That(sequences.Select(sequence => sequence.Sequence.Error), Is.All.Null);
+        Assert.That(rounds.WalkedAhead, typical ? Is.Zero : Is.Positive);
+    }
+
     /// <summary>Probes below candidates, from several drafters of several sequences: what is computed in any case stays within the round.</summary>
     [Test]
     public void Run_DraftersThatProbeBelowCandidates_StayWithinTheRound()

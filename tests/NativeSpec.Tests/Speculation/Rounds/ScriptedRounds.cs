@@ -39,8 +39,11 @@ internal sealed class ScriptedRounds : IDisposable
     /// <summary>Sequences that are served.</summary>
     public List<TestSequence> Active { get; } = [];
 
-    /// <summary>Whether every row's token is chosen before anything is walked, as a device does it.</summary>
+    /// <summary>Whether every row's token is chosen before anything is walked, and trees are walked along before anybody asks, as a device does it.</summary>
     public bool ChoosesAhead { get; init; }
+
+    /// <summary>Nodes below the root that were walked to ahead.</summary>
+    public int WalkedAhead { get; private set; }
 
     /// <summary>Is told the rows of each forward before it is computed, and how many trees there are.</summary>
     public Action<int, CancellationToken> BeforeForward { get; set; } = (_, _) => { };
@@ -98,6 +101,7 @@ internal sealed class ScriptedRounds : IDisposable
         private readonly List<int[]> _texts = []; // [row]
         private readonly List<(IRowChoices Choices, int Node)> _choices = [];
         private readonly List<int> _chosen = [];
+        private readonly Dictionary<int, int[]> _walked = []; // [row of a root]
         private readonly float[] _logits = new float[rounds._core.VocabSize];
 
         public void Begin(Forest forest)
@@ -126,6 +130,32 @@ internal sealed class ScriptedRounds : IDisposable
             {
                 _chosen.Add(Describe(row));
             }
+
+            _walked.Clear();
+            foreach (ref readonly var entry in forest.Entries)
+            {
+                if (rounds.ChoosesAhead && entry.FirstLogitNode == 0)
+                {
+                    Walk(entry.Tree, entry.Choices!, entry.FirstLogitRow);
+                }
+            }
+        }
+
+        public ReadOnlySpan<int> Walked(int root) => _walked.GetValueOrDefault(root);
+
+        private void Walk(TokenTree tree, IRowChoices choices, int root)
+        {
+            List<int> path = [0];
+            for (var node = 1; node < tree.Count; node++)
+            {
+                if (tree.Parents[node] == path[^1] && tree.Tokens[node] == _chosen[root + path[^1]] && choices.FollowsToken(node))
+                {
+                    path.Add(node);
+                }
+            }
+
+            _walked[root] = [.. path];
+            rounds.WalkedAhead += path.Count - 1;
         }
 
         public int Choose(int row) => rounds.ChoosesAhead ? _chosen[row] : Describe(row);
