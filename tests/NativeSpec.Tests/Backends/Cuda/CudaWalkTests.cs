@@ -32,7 +32,7 @@ public sealed class CudaWalkTests
         using var weights = new SyntheticModel(TestConfigs.Tiny with { NumHiddenLayers = 2, TieWordEmbeddings = false }, DType.BF16, 3);
         using var run = new ModelRun(CudaEmulator.Create(), weights.Config, weights.Tensors);
         var random = new Random(texts);
-        var all = Enumerable.Range(0, texts).Select(i => new Text(run, temperature, i)).ToArray();
+        var all = Enumerable.Range(0, texts).Select(i => new Text(run, Known.Write(run, temperature, i))).ToArray();
         var (forest, walked) = (new Forest(8), 0);
         for (var round = 0; round < 12; round++)
         {
@@ -183,6 +183,12 @@ public sealed class CudaWalkTests
     public void Forward_RandomFaults_NeverAWrongTextALeakOrAnotherException()
     {
         using var weights = new SyntheticModel(TestConfigs.Tiny with { NumHiddenLayers = 1, TieWordEmbeddings = false }, DType.BF16, 3);
+        Known[] known;
+        using (var run = new ModelRun(CudaEmulator.Create(), weights.Config, weights.Tensors))
+        {
+            known = [.. Enumerable.Range(0, 2).Select(i => Known.Write(run, 0, 2 * i))];
+        }
+
         var (failed, first) = (0, CudaEmulator.Count("faults"));
         for (var seed = 1; CudaEmulator.Count("faults") - first < 100; seed++)
         {
@@ -194,7 +200,7 @@ public sealed class CudaWalkTests
             CudaEmulator.Set("FAULTS", "0,0");
             using var run = new ModelRun(backend, weights.Config, weights.Tensors);
             var (random, forest) = (new Random(seed), new Forest(8));
-            var texts = Enumerable.Range(0, 2).Select(i => new Text(run, 0, 2 * i)).ToArray();
+            var texts = Array.ConvertAll(known, text => new Text(run, text));
             CudaEmulator.Set("FAULTS", $"{seed},0.03");
             try
             {
@@ -218,55 +224,54 @@ public sealed class CudaWalkTests
         Assert.That(failed, Is.GreaterThan(20));
     }
 
-    /// <summary>A text that is known beforehand, written by way of random trees in which it is a path.</summary>
-    private sealed class Text
+    /// <summary>A text and the logits after each of its tokens, computed token by token.</summary>
+    private sealed record Known(SamplingRule Rule, bool WalksOnDevice, int[] Tokens, float[][] Logits)
     {
-        private const int Length = 48;
+        public const int Length = 36;
 
-        private readonly int[] _tokens;
-        private readonly float[][] _logits; // after each token
-        private readonly bool _walksOnDevice;
-        private readonly SamplingRule _rule;
-        private readonly ModelRun _run;
-        private readonly KvSequence _sequence;
-        private TokenTree _tree = null!;
-        private List<int> _path = null!;
-
-        /// <summary>Chooses the text token by token. Every third one is chosen by the host.</summary>
-        public Text(ModelRun run, float temperature, int number)
+        /// <summary>Every third text is chosen by the host.</summary>
+        public static Known Write(ModelRun run, float temperature, int number)
         {
-            (_run, _walksOnDevice) = (run, number % 3 != 1);
-            _rule = new SamplingRule(
-                new SamplingOptions { Temperature = temperature, LogitBias = _walksOnDevice ? null : new Dictionary<int, float> { [7] = 0.5f } }, (ulong)number, Vocabulary);
-            using var straight = run.Open(100);
+            var walksOnDevice = number % 3 != 1;
+            var bias = walksOnDevice ? null : new Dictionary<int, float> { [7] = 0.5f };
+            var rule = new SamplingRule(new SamplingOptions { Temperature = temperature, LogitBias = bias }, (ulong)number, Vocabulary);
+            using var sequence = run.Open(Length + 1);
             List<int> tokens = [number];
             List<float[]> logits = [];
             for (var i = 0; i < Length; i++)
             {
-                logits.Add(run.Append(straight, [tokens[^1]])[0]);
-                tokens.Add(Chooser.Choose(logits[^1], new RowChoice { Rule = _rule, Position = tokens.Count }));
+                logits.Add(run.Append(sequence, [tokens[^1]])[0]);
+                tokens.Add(Chooser.Choose(logits[^1], new RowChoice { Rule = rule, Position = tokens.Count }));
             }
 
-            (_tokens, _logits, _sequence) = ([.. tokens], [.. logits], run.Open(100));
+            return new Known(rule, walksOnDevice, [.. tokens], [.. logits]);
         }
+    }
+
+    /// <summary>Writes a text that is known by way of random trees in which it is a path.</summary>
+    private sealed class Text(ModelRun run, Known known)
+    {
+        private readonly KvSequence _sequence = run.Open(100);
+        private TokenTree _tree = null!;
+        private List<int> _path = null!;
 
         /// <summary>Adds a tree with the text's next tokens at random places of it.</summary>
         public void AddTo(Forest forest, Random random)
         {
-            if (_sequence.Length > Length / 2)
+            if (_sequence.Length > Known.Length / 2)
             {
-                _sequence.Truncate(random.Next(Length / 4));
+                _sequence.Truncate(random.Next(Known.Length / 4));
             }
 
             var count = 2 + random.Next(11);
             (_tree, _path) = (new TokenTree(count), [0]);
-            _tree.Add(-1, _tokens[_sequence.Length]);
+            _tree.Add(-1, known.Tokens[_sequence.Length]);
             HashSet<int> probes = [];
             while (_tree.Count < count)
             {
                 var (goesOn, isProbe) = (random.Next(2) == 0, random.Next(4) == 0);
                 var parent = goesOn ? _path[^1] : random.Next(_tree.Count);
-                var right = _path.IndexOf(parent) is >= 0 and var at ? _tokens[_sequence.Length + at + 1] : 0;
+                var right = _path.IndexOf(parent) is >= 0 and var at ? known.Tokens[_sequence.Length + at + 1] : 0;
                 var node = _tree.Add(parent, goesOn ? right : (right + 1 + random.Next(Vocabulary - 1)) % Vocabulary);
                 if (isProbe)
                 {
@@ -278,7 +283,7 @@ public sealed class CudaWalkTests
                 }
             }
 
-            forest.Add(_sequence, _tree, 0, choices: new Choices(_rule, _tree, _sequence.Length + 1, probes));
+            forest.Add(_sequence, _tree, 0, choices: new Choices(known.Rule, _tree, _sequence.Length + 1, probes));
         }
 
         /// <summary>Walks, compares and commits; returns how many nodes the device has moved.</summary>
@@ -287,16 +292,16 @@ public sealed class CudaWalkTests
             var walked = rows.Walked(root);
             for (var i = 0; i < _path.Count; i++)
             {
-                Assert.That(rows.Choose(root + _path[i]), Is.EqualTo(_tokens[_sequence.Length + i + 1]));
-                Assert.That(rows.Logits(root + _path[i]).SequenceEqual(_logits[_sequence.Length + i]), $"bits after token {_sequence.Length + i}");
+                Assert.That(rows.Choose(root + _path[i]), Is.EqualTo(known.Tokens[_sequence.Length + i + 1]));
+                Assert.That(rows.Logits(root + _path[i]).SequenceEqual(known.Logits[_sequence.Length + i]), $"bits after token {_sequence.Length + i}");
             }
 
-            Assert.That(walked.ToArray(), Is.EqualTo(_walksOnDevice ? [.. _path] : Array.Empty<int>()));
-            var (path, before) = (_path.GetRange(0, stops ? 1 + (_path.Count / 2) : _path.Count), ((CudaKv)_run.Cache.Storage).Moves);
+            Assert.That(walked.ToArray(), Is.EqualTo(known.WalksOnDevice ? [.. _path] : Array.Empty<int>()));
+            var (path, before) = (_path.GetRange(0, stops ? 1 + (_path.Count / 2) : _path.Count), ((CudaKv)run.Cache.Storage).Moves);
             _sequence.Commit([.. path], walked);
             var moves = path.Where((node, i) => node != i).Count();
-            Assert.That(((CudaKv)_run.Cache.Storage).Moves - before, Is.EqualTo(_walksOnDevice ? 0 : moves), "moves that go up with the next round");
-            return _walksOnDevice ? moves : 0;
+            Assert.That(((CudaKv)run.Cache.Storage).Moves - before, Is.EqualTo(known.WalksOnDevice ? 0 : moves), "moves that go up with the next round");
+            return known.WalksOnDevice ? moves : 0;
         }
     }
 

@@ -114,7 +114,7 @@ public sealed class CudaWalkTextTests
         MaxContext = 160,
         KvTokens = texts == 16 ? 900 : 160 * texts,
         MaxSequences = texts,
-        MaxTreeNodes = 64,
+        MaxTreeNodes = 128,
         PrefillChunk = 40,
     };
 

@@ -124,7 +124,7 @@ public sealed class RoundTests
     [Test]
     public void Run_WhereTreesAreWalkedAhead_TheTextsGoThere([Values(0f, 1f)] float temperature, [Values] bool draws, [Values] bool typical)
     {
-        IDrafterSource[] drafters = [new MyDrafters.BigramDrafter(), new Prober("probes"), new GarbageDrafter(Vocab), .. draws ? (IDrafterSource[])[new UniformDraws(Vocab)] : []];
+        IDrafterSource[] drafters = [new MyDrafters.BigramDrafter(), new Prober("probes"), draws ? new UniformDraws(Vocab) : new GarbageDrafter(Vocab)];
         using var rounds = new ScriptedRounds(Target.Logits, new SpeculationCore(drafters, Cost(), Vocab, 24), maxSequences: 3) { ChoosesAhead = true };
         var sequences = Enumerable.Range(0, 3).Select(i => rounds.Start([i, 4], Greedy with
         {
@@ -342,7 +342,12 @@ public sealed class RoundTests
                     context.DraftChance.MoveTo(context.Text.Length + depth);
                 }
 
-                node = tree.Sample(node, _even)!.Draw(context.DraftChance);
+                if (tree.Sample(node, _even) is not { } children)
+                {
+                    return; // others have left no room
+                }
+
+                node = children.Draw(context.DraftChance);
                 Drawn.Add((context.Text.Length + depth, tree.Token(node)));
             }
         }
