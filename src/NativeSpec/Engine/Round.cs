@@ -208,7 +208,7 @@ internal sealed class Round
     {
         var drafting = sequence.Drafting;
         var result = _verifier.Walk(drafting.Result, rows, _forest.LogitRow(index, 0), drafting.Sampling, sequence);
-        sequence.Kv!.Commit(result.CommittedPath, result.WalkedPath);
+        sequence.Kv!.Commit(result.CommittedPath);
         if (sequence.IsFinished)
         {
             drafting.End(result);

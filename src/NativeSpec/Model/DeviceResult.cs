@@ -9,7 +9,6 @@ namespace NativeSpec.Model;
 internal sealed class DeviceResult(LlamaModel model, IRowAnswers answers) : IForwardResult
 {
     private readonly ForwardResult _host = new(model);
-    private readonly ITreeWalks? _walks = answers as ITreeWalks;
 
     /// <summary>Says how a row is to be chosen from, if the device can.</summary>
     /// <returns>Whether it can.</returns>
@@ -63,8 +62,6 @@ internal sealed class DeviceResult(LlamaModel model, IRowAnswers answers) : IFor
     public ReadOnlySpan<float> Logits(int row) => model.Logits(row);
 
     public HiddenRow Hidden(int row) => model.Hidden(row);
-
-    public ReadOnlySpan<int> Walked(int root) => _walks is null ? default : _walks.Path(root);
 
     private double LogSum(int row)
     {

@@ -1,4 +1,3 @@
-using NativeSpec.Backends;
 using NativeSpec.Sampling;
 
 namespace NativeSpec.Model;
@@ -37,8 +36,4 @@ internal interface IForwardResult
     /// <summary>The row's hidden state after the final norm, where it lies: what the output matrix reads, and heads that compute on the same
     /// backend.</summary>
     HiddenRow Hidden(int row);
-
-    /// <summary>The nodes along which the forward has walked a tree by itself, and moved keys and values (<see cref="ITreeWalks.Path"/>); empty where it has not.</summary>
-    /// <param name="root">The row of the tree's root.</param>
-    ReadOnlySpan<int> Walked(int root) => default;
 }

@@ -9,6 +9,7 @@ internal sealed class KvSequence : IDisposable
 {
     private readonly KvCache _cache;
     private readonly List<int> _pages = [];
+    private readonly List<int> _walked = []; // of the tree that was just computed
     private int _sharedPages;
     private long _parent; // the number of the last shared page; before there is one, the root of its salt
     private bool _cannotShare;
@@ -29,6 +30,17 @@ internal sealed class KvSequence : IDisposable
     internal ReadOnlySpan<int> Pages => CollectionsMarshal.AsSpan(_pages);
 
     internal KvCache Cache => _cache;
+
+    /// <summary>The nodes of the tree that was just computed, the root first, whose keys and values the forward has moved to the slots behind the prefix by itself
+    /// (<see cref="ITreeWalks"/>); empty where it has not.</summary>
+    internal ReadOnlySpan<int> Walked => CollectionsMarshal.AsSpan(_walked);
+
+    /// <summary>Takes down what a forward has walked.</summary>
+    internal void NoteWalk(ReadOnlySpan<int> path)
+    {
+        _walked.Clear();
+        _walked.AddRange(path);
+    }
 
     /// <summary>Its pages may be another's.</summary>
     internal bool IsDisposed => _disposed;
@@ -99,11 +111,9 @@ internal sealed class KvSequence : IDisposable
 
     /// <summary>Accepts a path of the tree that was just computed: its tokens become part of the prefix, all other nodes are forgotten.</summary>
     /// <param name="path">Node indices from the root down, in tree order; the first is 0.</param>
-    /// <param name="walked">The nodes whose keys and values the forward has moved by itself already (<see cref="IForwardResult.Walked"/>): the path begins with them, or
-    /// is their beginning. Empty where it has moved none.</param>
-    /// <exception cref="ArgumentException">The indices do not begin at 0, do not grow, lie past the capacity, or leave what was walked: then rows of the path may
-    /// have been overwritten.</exception>
-    public void Commit(ReadOnlySpan<int> path, ReadOnlySpan<int> walked = default)
+    /// <exception cref="ArgumentException">The indices do not begin at 0, do not grow, lie past the capacity, or leave what the forward has walked
+    /// (<see cref="Walked"/>): then rows of the path may have been overwritten.</exception>
+    public void Commit(ReadOnlySpan<int> path)
     {
         ObjectDisposedException.ThrowIf(_disposed, this);
         for (var i = 0; i < path.Length; i++)
@@ -114,13 +124,14 @@ internal sealed class KvSequence : IDisposable
             }
         }
 
-        var inPlace = path.CommonPrefixLength(walked);
-        if (inPlace < Math.Min(path.Length, walked.Length))
+        var inPlace = path.CommonPrefixLength(Walked);
+        if (inPlace < Math.Min(path.Length, _walked.Count))
         {
-            throw new ArgumentException($"the forward has walked to node {walked[inPlace]} where the path goes on to node {path[inPlace]}", nameof(walked));
+            throw new ArgumentException($"the forward has walked to node {_walked[inPlace]} where the path goes on to node {path[inPlace]}", nameof(path));
         }
 
         _cache.Move(this, path, inPlace);
+        _walked.Clear();
         Length += path.Length;
     }
 

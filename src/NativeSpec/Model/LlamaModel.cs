@@ -115,6 +115,11 @@ internal sealed class LlamaModel : IDisposable
         Ask(forest);
         _program.Run(_batch, forest.Entries[0].Sequence.Cache.Storage, cancellationToken);
         _logitRows = _batch.LogitCount;
+        foreach (ref readonly var entry in forest.Entries)
+        {
+            entry.Sequence.NoteWalk(_walks is not null && IsWhole(entry) ? _walks.Path(entry.FirstLogitRow) : []);
+        }
+
         return _result;
     }
 
@@ -214,12 +219,15 @@ internal sealed class LlamaModel : IDisposable
             }
 
             // A tree of its root alone, or of which a part was computed before, is left to the host.
-            if (choosesAll && entry is { FirstNode: 0, FirstLogitNode: 0, Tree.Count: > 1 })
+            if (choosesAll && IsWhole(entry) && entry.Tree.Count > 1)
             {
                 _walks?.Walk(entry.FirstLogitRow, ParentsOnWalk(entry.Tree, entry.Choices));
             }
         }
     }
+
+    /// <summary>Whether all of a tree is computed, and logits of all.</summary>
+    private static bool IsWhole(in Forest.Entry entry) => entry is { FirstNode: 0, FirstLogitNode: 0 };
 
     private ReadOnlySpan<int> ParentsOnWalk(TokenTree tree, IRowChoices choices)
     {

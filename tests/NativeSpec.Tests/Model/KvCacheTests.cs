@@ -70,10 +70,12 @@ public sealed class KvCacheTests
     public void Commit_APathThatLeavesWhatWasWalked_IsRefusedWithBoth()
     {
         using var sequence = _run.Cache.TryOpen(64)!;
-        Assert.That(() => sequence.Commit([0, 2, 5], walked: [0, 3]), Throws.ArgumentException.With.Message.Contains("node 3").And.Message.Contains("node 2"));
+        sequence.NoteWalk([0, 3]);
+        Assert.That(() => sequence.Commit([0, 2, 5]), Throws.ArgumentException.With.Message.Contains("node 3").And.Message.Contains("node 2"));
         Assert.That(sequence.Length, Is.Zero);
-        sequence.Commit([0, 2], walked: [0, 2, 5]); // the text ended
-        Assert.That(sequence.Length, Is.EqualTo(2));
+        sequence.NoteWalk([0, 2, 5]);
+        sequence.Commit([0, 2]); // the text ended
+        Assert.That((sequence.Length, sequence.Walked.Length), Is.EqualTo((2, 0)));
     }
 
     [Test]

@@ -26,9 +26,6 @@ internal sealed class WalkResult(PlannedTree planned) : RoundOutcome, IHiddenRow
     /// <summary>The accepted path as numbers of computed nodes, the root first: what the cache commits.</summary>
     public ReadOnlySpan<int> CommittedPath => _committed.AsSpan(0, _pathCount);
 
-    /// <summary>The nodes, as numbers of computed ones, along which the forward has walked by itself: the accepted path begins with them, or is their beginning.</summary>
-    public ReadOnlySpan<int> WalkedPath => Rows.Walked(_firstRow);
-
     /// <summary>The rows of the forward.</summary>
     public IForwardResult Rows => _rows ?? throw new InvalidOperationException("there has been no walk");
 

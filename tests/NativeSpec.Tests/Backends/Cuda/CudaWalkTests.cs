@@ -83,11 +83,10 @@ public sealed class CudaWalkTests
                 forest.Add(sequences[i], trees[i], 0, choices: choices[i]);
             }
 
-            var rows = run.Model.Forward(forest);
-            for (var i = 0; i < trees.Length; i++)
+            run.Model.Forward(forest);
+            foreach (var sequence in sequences)
             {
-                var walked = rows.Walked(8 * i);
-                sequences[i].Commit(walked, walked);
+                sequence.Commit(sequence.Walked);
             }
         }
     }
@@ -98,17 +97,18 @@ public sealed class CudaWalkTests
         using var weights = new SyntheticModel(TestConfigs.Tiny with { NumHiddenLayers = 1 }, DType.BF16, 3);
         using var run = new ModelRun(CudaEmulator.Create(), weights.Config, weights.Tensors);
         var (forest, rule) = (new Forest(2), new SamplingRule(new SamplingOptions { Temperature = 0 }, 1, Vocabulary));
-        foreach (var nodes in new[] { 50, 40 })
+        var sequences = new[] { run.Open(100), run.Open(100) };
+        for (var i = 0; i < 2; i++)
         {
-            var tree = ModelRun.RandomTree(new Random(nodes), nodes, Vocabulary);
-            forest.Add(run.Open(100), tree, 0, choices: new Choices(rule, tree, 0, null));
+            var tree = ModelRun.RandomTree(new Random(i), 50 - (10 * i), Vocabulary);
+            forest.Add(sequences[i], tree, 0, choices: new Choices(rule, tree, 0, null));
         }
 
         var uploads = CudaEmulator.Count("uploads");
-        var rows = run.Model.Forward(forest);
+        run.Model.Forward(forest);
 
         Assert.That(CudaEmulator.Count("uploads") - uploads, Is.EqualTo(2), "64 rows, and 26");
-        Assert.That((rows.Walked(0).Length, rows.Walked(50).Length), Is.EqualTo((1, 0)), "the root, and nothing");
+        Assert.That((sequences[0].Walked.Length, sequences[1].Walked.Length), Is.EqualTo((1, 0)), "the root, and nothing");
     }
 
     [Test]
@@ -137,7 +137,7 @@ public sealed class CudaWalkTests
 
         var rows = poisoned.Model.Forward(forest);
 
-        Assert.That((first != second && second != 5, rows.Walked(0).ToArray(), rows.Walked(4).ToArray()), Is.EqualTo((true, new[] { 0, 1 }, new[] { 0, 1 })));
+        Assert.That((first != second && second != 5, sequences[0].Walked.ToArray(), sequences[1].Walked.ToArray()), Is.EqualTo((true, new[] { 0, 1 }, new[] { 0, 1 })));
         Assert.That((rows.Choose(1), rows.Choose(5)), Is.EqualTo((second, second)));
         Assert.That(() => rows.Choose(2), Throws.TypeOf<NonFiniteLogitsException>());
 
@@ -289,16 +289,15 @@ public sealed class CudaWalkTests
         /// <summary>Walks, compares and commits; returns how many nodes the device has moved.</summary>
         public int Finish(IForwardResult rows, int root, bool stops)
         {
-            var walked = rows.Walked(root);
             for (var i = 0; i < _path.Count; i++)
             {
                 Assert.That(rows.Choose(root + _path[i]), Is.EqualTo(known.Tokens[_sequence.Length + i + 1]));
                 Assert.That(rows.Logits(root + _path[i]).SequenceEqual(known.Logits[_sequence.Length + i]), $"bits after token {_sequence.Length + i}");
             }
 
-            Assert.That(walked.ToArray(), Is.EqualTo(known.WalksOnDevice ? [.. _path] : Array.Empty<int>()));
+            Assert.That(_sequence.Walked.ToArray(), Is.EqualTo(known.WalksOnDevice ? [.. _path] : Array.Empty<int>()));
             var (path, before) = (_path.GetRange(0, stops ? 1 + (_path.Count / 2) : _path.Count), ((CudaKv)run.Cache.Storage).Moves);
-            _sequence.Commit([.. path], walked);
+            _sequence.Commit([.. path]);
             var moves = path.Where((node, i) => node != i).Count();
             Assert.That(((CudaKv)run.Cache.Storage).Moves - before, Is.EqualTo(known.WalksOnDevice ? 0 : moves), "moves that go up with the next round");
             return known.WalksOnDevice ? moves : 0;

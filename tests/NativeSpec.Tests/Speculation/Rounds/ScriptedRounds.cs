@@ -101,7 +101,6 @@ internal sealed class ScriptedRounds : IDisposable
         private readonly List<int[]> _texts = []; // [row]
         private readonly List<(IRowChoices Choices, int Node)> _choices = [];
         private readonly List<int> _chosen = [];
-        private readonly Dictionary<int, int[]> _walked = []; // [row of a root]
         private readonly float[] _logits = new float[rounds._core.VocabSize];
 
         public void Begin(Forest forest)
@@ -131,30 +130,27 @@ internal sealed class ScriptedRounds : IDisposable
                 _chosen.Add(Describe(row));
             }
 
-            _walked.Clear();
             foreach (ref readonly var entry in forest.Entries)
             {
                 if (rounds.ChoosesAhead && entry.FirstLogitNode == 0)
                 {
-                    Walk(entry.Tree, entry.Choices!, entry.FirstLogitRow);
+                    Walk(entry);
                 }
             }
         }
 
-        public ReadOnlySpan<int> Walked(int root) => _walked.GetValueOrDefault(root);
-
-        private void Walk(TokenTree tree, IRowChoices choices, int root)
+        private void Walk(in Forest.Entry entry)
         {
             List<int> path = [0];
-            for (var node = 1; node < tree.Count; node++)
+            for (var node = 1; node < entry.Tree.Count; node++)
             {
-                if (tree.Parents[node] == path[^1] && tree.Tokens[node] == _chosen[root + path[^1]] && choices.FollowsToken(node))
+                if (entry.Tree.Parents[node] == path[^1] && entry.Tree.Tokens[node] == _chosen[entry.FirstLogitRow + path[^1]] && entry.Choices!.FollowsToken(node))
                 {
                     path.Add(node);
                 }
             }
 
-            _walked[root] = [.. path];
+            entry.Sequence.NoteWalk([.. path]);
             rounds.WalkedAhead += path.Count - 1;
         }
 
