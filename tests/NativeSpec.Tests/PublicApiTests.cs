@@ -1,6 +1,7 @@
 using System.Reflection;
 using System.Runtime.CompilerServices;
 using NativeSpec.Engine;
+using NativeSpec.Engine.Scheduling;
 
 namespace NativeSpec.Tests;
 

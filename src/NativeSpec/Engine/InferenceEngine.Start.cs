@@ -1,5 +1,6 @@
 using Microsoft.Extensions.Logging;
 using NativeSpec.Backends;
+using NativeSpec.Engine.Building;
 using NativeSpec.Engine.Profiles;
 using NativeSpec.Engine.Telemetry;
 using NativeSpec.Loading;
