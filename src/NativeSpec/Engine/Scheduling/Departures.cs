@@ -1,4 +1,3 @@
-using Microsoft.Extensions.Logging;
 using NativeSpec.Backends;
 using NativeSpec.Engine.Requests;
 using NativeSpec.Engine.Telemetry;
