@@ -1,7 +1,6 @@
 using System.Reflection;
 using System.Runtime.CompilerServices;
 using NativeSpec.Engine;
-using NativeSpec.Engine.Scheduling;
 
 namespace NativeSpec.Tests;
 

@@ -1,5 +1,4 @@
 using System.Text;
-using NativeSpec.Engine;
 using NativeSpec.Engine.Requests;
 
 namespace NativeSpec.Tests.Engine.Requests;

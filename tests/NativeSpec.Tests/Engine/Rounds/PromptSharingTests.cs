@@ -1,4 +1,3 @@
-using NativeSpec.Engine;
 using NativeSpec.Engine.Rounds;
 
 namespace NativeSpec.Tests.Engine.Rounds;
