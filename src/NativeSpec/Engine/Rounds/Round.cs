@@ -26,7 +26,7 @@ internal sealed class Round
     private readonly Forest _forest;
     private readonly List<Sequence> _computed; // those that decode, then prompts
     private readonly List<Drafting> _drafted;  // of those that decode
-    private bool _isPromising;                 // whether drafting could pay for so many
+    private Promise _promise;                  // whether drafting could pay for so many
     private bool _isOpen;                      // whether drafters are asked in this round
 
     /// <summary>Rounds of a model.</summary>
@@ -88,10 +88,14 @@ internal sealed class Round
             if (_drafts.RowsRead == 0)
             {
                 _core.ObserveRound(_forest.RowCount, _plan.Context, Seconds(forward), seconds, emitted);
+                if (active.Count == 1 && _drafted.Exists(Drafting.IsGated) && _drafted[0].WasAsked)
+                {
+                    _core.Gate.ObserveAlone(emitted, _forest.RowCount, seconds - Seconds(forward), _plan.Context);
+                }
             }
 
             // Only rounds in which the gate decided something compare its arms.
-            if (_isPromising && _drafted.Exists(Drafting.IsGated) && !_drafted.Exists(Drafting.IsUngated))
+            if (_promise != Promise.None && _drafted.Exists(Drafting.IsGated) && !_drafted.Exists(Drafting.IsUngated))
             {
                 var plainSeconds = _core.Cost.At(_drafted.Count, _plan.Context) * emitted / _drafted.Count;
                 _core.Gate.Observe(active.Count, _isOpen, plainSeconds, seconds, hasRead: _drafts.RowsRead > 0);
@@ -105,9 +109,9 @@ internal sealed class Round
         _computed.Clear();
         _drafted.Clear();
         var decoding = CountDecoding(active);
-        _isPromising = decoding <= 1 || SpeculationGate.Promises(_core.Cost, decoding, _core.MaxNodes, _plan.Context);
-        _isOpen = _isPromising && _core.Gate.Opens(active.Count);
-        var mayOpenAfter = _isPromising && _core.Gate.MayOpenAfter(active.Count);
+        _promise = active.Count <= 1 ? Promise.Likely : _core.Gate.PromiseOf(active.Count, _plan.Context);
+        _isOpen = _core.Gate.Opens(active.Count, _promise);
+        var mayOpenAfter = _core.Gate.MayOpenAfter(active.Count, _promise);
         foreach (var sequence in active)
         {
             if (sequence.PromptRemaining == 0)
