@@ -296,11 +296,6 @@ internal sealed class Scheduler : IDisposable
         for (var i = 0; i < active.Count; i++)
         {
             var sequence = active[i];
-            if (sequence.Error?.InnerException is BackendFaultedException lost)
-            {
-                Volatile.Write(ref _fault, lost);
-            }
-
             if (sequence.Error is null && sequence.Cancellation.IsCancellationRequested) // who was told of an error may have gone already
             {
                 End(sequence, Cancelled(sequence));
@@ -309,7 +304,7 @@ internal sealed class Scheduler : IDisposable
 
             if (sequence.IsFinished)
             {
-                CountOut(sequence); // before its reader knows, who may ask for the next text at once
+                CountOut(sequence); // its last piece tells its reader as well
             }
 
             Deliver(sequence);
@@ -374,14 +369,21 @@ internal sealed class Scheduler : IDisposable
 
     private void End(Sequence sequence, Exception error)
     {
-        CountOut(sequence);
         sequence.Fail(error);
         Leave(sequence);
     }
 
+    /// <summary>A sequence's end: whatever ended it, its reader is told here, when the engine's own state already says so.</summary>
     private void Leave(Sequence sequence)
     {
         var failure = sequence.Error;
+        if (failure?.InnerException is BackendFaultedException lost)
+        {
+            Volatile.Write(ref _fault, _fault ?? lost);
+        }
+
+        CountOut(sequence); // before its reader knows, who may ask for the next text at once
+        sequence.Pieces.End(failure);
         try
         {
             sequence.Dispose();
@@ -393,7 +395,6 @@ internal sealed class Scheduler : IDisposable
             failure ??= error;
         }
 
-        CountOut(sequence);
         _telemetry.End(sequence.End(), sequence.Activity);
         if (_logger is not null && _fault is null && failure is not (null or OperationCanceledException or ObjectDisposedException))
         {
