@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Text;
 using NativeSpec.Backends;
+using NativeSpec.Backends.Cuda.Driver;
 using NativeSpec.Engine.Telemetry;
 using NativeSpec.Model;
 using NativeSpec.Sampling;
@@ -189,7 +190,7 @@ internal sealed class Sequence : ITextWriter, IDisposable
         }
     }
 
-    /// <summary>Hands the caller what is new, and the result when the text has ended.</summary>
+    /// <summary>Hands the caller what is new, and the result when the text has ended. That no more will come the scheduler says when the sequence leaves.</summary>
     public void Deliver()
     {
         if (Error is not null || (_output.Count == _delivered && !IsFinished))
@@ -208,24 +209,11 @@ internal sealed class Sequence : ITextWriter, IDisposable
         IReadOnlyList<TokenLogProbs> logProbs = _logProbs.Count == 0 ? [] : _logProbs[_delivered..];
         _delivered = _output.Count;
         _pieces.Write(new GenerationPiece(text, ids, logProbs, IsFinished ? Result() : null));
-        if (IsFinished)
-        {
-            _pieces.End();
-        }
     }
 
-    /// <summary>Ends the request with an error, which its caller's enumeration throws. The first one stands: a caller that has seen it goes, and its going is no
-    /// other one.</summary>
-    public void Fail(Exception error)
-    {
-        if (Error is not null)
-        {
-            return;
-        }
-
-        Error = error is BackendFaultedException ? new EngineFaultedException(error) : error;
-        _pieces.End(Error);
-    }
+    /// <summary>Ends the request with an error, which its caller's enumeration throws once the sequence leaves. The first one stands: a caller that has seen it
+    /// goes, and its going is no other one.</summary>
+    public void Fail(Exception error) => Error ??= error is BackendFaultedException or CudaException ? new EngineFaultedException(error) : error;
 
     /// <summary>What there is to say of it now that it has ended.</summary>
     public RequestEnd End() => new(

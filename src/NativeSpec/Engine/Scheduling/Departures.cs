@@ -55,11 +55,6 @@ internal sealed class Departures(Admission admission, EngineOptions options, Eng
         for (var i = 0; i < active.Count; i++)
         {
             var sequence = active[i];
-            if (sequence.Error?.InnerException is BackendFaultedException lost)
-            {
-                Fault = lost;
-            }
-
             if (sequence.Error is null && sequence.Cancellation.IsCancellationRequested) // who was told of an error may have gone already
             {
                 End(sequence, Cancelled(sequence));
@@ -68,7 +63,7 @@ internal sealed class Departures(Admission admission, EngineOptions options, Eng
 
             if (sequence.IsFinished)
             {
-                CountOut(sequence); // before its reader knows, who may ask for the next text at once
+                CountOut(sequence); // its last piece tells its reader as well
             }
 
             Deliver(sequence);
@@ -88,7 +83,6 @@ internal sealed class Departures(Admission admission, EngineOptions options, Eng
     /// <summary>Ends a request with an error.</summary>
     public void End(Sequence sequence, Exception error)
     {
-        CountOut(sequence);
         sequence.Fail(error);
         Leave(sequence);
     }
@@ -131,9 +125,17 @@ internal sealed class Departures(Admission admission, EngineOptions options, Eng
         }
     }
 
+    /// <summary>A sequence's end: whatever ended it, its reader is told here, when the engine's own state already says so.</summary>
     private void Leave(Sequence sequence)
     {
         var failure = sequence.Error;
+        if (failure?.InnerException is BackendFaultedException lost)
+        {
+            Fault ??= lost;
+        }
+
+        CountOut(sequence); // before its reader knows, who may ask for the next text at once
+        sequence.Pieces.End(failure);
         try
         {
             sequence.Dispose();
@@ -145,7 +147,6 @@ internal sealed class Departures(Admission admission, EngineOptions options, Eng
             failure ??= error;
         }
 
-        CountOut(sequence);
         telemetry.End(sequence.End(), sequence.Activity);
         if (options.Logger is { } logger && Fault is null && failure is not (null or OperationCanceledException or ObjectDisposedException))
         {
