@@ -7,6 +7,7 @@
 #include "test_forward.h"
 #include "test_products.h"
 #include "test_rows.h"
+#include "test_walk.h"
 
 namespace nativespec::cuda {
 
@@ -53,6 +54,9 @@ inline uint64_t RunConformance(const std::string& only = "") {
   }
   if (wanted("move_kv_rows")) {
     MoveConformance();
+  }
+  if (wanted("walk_trees")) {
+    WalkConformance(digest);
   }
   if (wanted("forward")) {
     for (const Format format : {Format::kBF16, Format::kQ8, Format::kQ4}) {
