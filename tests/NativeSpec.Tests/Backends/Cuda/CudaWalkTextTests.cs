@@ -5,7 +5,6 @@ using NativeSpec.Speculation;
 using NativeSpec.Speculation.Verification;
 using NativeSpec.Tensors;
 using NativeSpec.Tests.Engine;
-using NativeSpec.Tests.Speculation;
 
 namespace NativeSpec.Tests.Backends.Cuda;
 
