@@ -21,8 +21,10 @@
   each(rms_norm, RmsNormArguments)                \
   each(finish_rows, FinishRowsArguments)          \
   each(rope_append, RopeAppendArguments)          \
-  each(tree_attention_64, TreeAttentionArguments)  \
-  each(tree_attention_128, TreeAttentionArguments) \
+  each(tree_attention_bf16_64, TreeAttentionArguments)  \
+  each(tree_attention_bf16_128, TreeAttentionArguments) \
+  each(tree_attention_f32_64, TreeAttentionArguments)   \
+  each(tree_attention_f32_128, TreeAttentionArguments)  \
   each(attention_fold, AttentionFoldArguments)    \
   each(choose, ChooseArguments)                   \
   each(top_k, TopKArguments)                      \
