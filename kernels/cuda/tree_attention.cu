@@ -7,7 +7,9 @@
 //   - up to 16 pairs: the warps share them. In q kᵀ each has 16 of the step's 64 keys, in p v a quarter of the numbers of a head; maxima and
 //     probabilities are exchanged between. That is for few rows, where one warp alone would take four times as long.
 // The sum of p is one more column of p v, a column of ones. The first warp also fills a ring with the steps to come, 64 keys and values each: a
-// whole page of one KV head.
+// whole page of one KV head. Where that is too much for two stages, keys are one stage and values the next.
+//
+// Keys and values in F32 are two BF16 parts, as are queries and p beside them, and every product is three (layout.h).
 //
 // A step whose keys lie in their own slots for every row of the item is shared by all rows. In other steps the keys differ from row to row: there
 // each row of the batch gathers its own, in groups of 16 in the order of positions, so that its sums are those it would have alone. Items with
@@ -279,8 +281,8 @@ NS_DEVICE void TreeAttention(const TreeAttentionArguments& a) {
 }  // namespace
 }  // namespace nativespec::cuda
 
-#define NS_TREE_ATTENTION(name, format, width)                                                                                   \
-  NS_KERNEL(128, 2) tree_attention_##name##_##width(const nativespec::cuda::TreeAttentionArguments a) {                         \
+#define NS_TREE_ATTENTION(name, format, width)                                                                     \
+  NS_KERNEL(128, 2) tree_attention_##name##_##width(const nativespec::cuda::TreeAttentionArguments a) {            \
     nativespec::cuda::TreeAttention<nativespec::cuda::AttentionShape<width, nativespec::cuda::Format::format>>(a); \
   }
 NS_TREE_ATTENTION(bf16, kBF16, 64)
