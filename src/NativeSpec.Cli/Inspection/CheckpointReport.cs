@@ -1,5 +1,6 @@
 using System.Text.Json;
 using NativeSpec.Engine;
+using NativeSpec.Engine.Building;
 using NativeSpec.Loading.Llama;
 using NativeSpec.Tensors;
 

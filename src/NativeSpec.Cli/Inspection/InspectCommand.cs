@@ -1,5 +1,6 @@
 using System.CommandLine;
 using NativeSpec.Engine;
+using NativeSpec.Engine.Building;
 using NativeSpec.Loading;
 using NativeSpec.Loading.Llama;
 using NativeSpec.Tokenization;

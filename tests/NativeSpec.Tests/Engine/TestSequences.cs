@@ -1,4 +1,5 @@
 using NativeSpec.Engine;
+using NativeSpec.Engine.Requests;
 using NativeSpec.Sampling;
 using NativeSpec.Speculation.Rounds;
 using NativeSpec.Speculation.Verification;

@@ -115,6 +115,25 @@ internal static class CudaLayout
         return (stages, stages * (stage + 16));
     }
 
+    /// <summary>Blocks of a product's launch: a slab, segment and block of rows each, as far as they run side by side.</summary>
+    public static int ProductGrid(int outFeatures, int segments, int bucket, int multiprocessors)
+    {
+        var (rows, blocks) = ProductOf(bucket);
+        return Math.Min(Slabs(outFeatures) * segments * blocks, BlocksPerMultiprocessor(rows) * multiprocessors);
+    }
+
+    /// <summary>Blocks of a row's rotation: four heads each.</summary>
+    public static int RotationGrid(int heads, int kvHeads) => (heads + (2 * kvHeads) + 3) / 4;
+
+    /// <summary>Shared memory of a block of the rotation.</summary>
+    public const int RotationBytes = 4 * WideHead * sizeof(float);
+
+    /// <summary>Blocks of attention.</summary>
+    public static int AttentionGrid(int multiprocessors) => 2 * multiprocessors;
+
+    /// <summary>Blocks that fold a row's attention: four heads each.</summary>
+    public static int FoldGrid(int heads) => (heads + 3) / 4;
+
     /// <summary>Rows that a pass is filled up to: the least bucket that holds so many.</summary>
     public static int BucketOf(int rows) => rows <= 8 ? 8 : checked((int)System.Numerics.BitOperations.RoundUpToPowerOf2((uint)rows));
 

@@ -33,7 +33,7 @@ internal sealed unsafe class CudaProgram : IForwardProgram, IRowAnswers
         if (plan.Steps.OfType<AttendStep>().Select(step => step.Attention).ToArray() is { Length: > 0 } attention)
         {
             var window = attention.Min(a => a.Window) == 0 ? 0 : attention.Max(a => a.Window);
-            _work = new AttentionWork(attention[0].Heads, attention[0].KvHeads, window, 2 * backend.Device.Multiprocessors);
+            _work = new AttentionWork(attention[0].Heads, attention[0].KvHeads, window, CudaLayout.AttentionGrid(backend.Device.Multiprocessors));
         }
 
         _rules = new ChoiceRule[plan.Asked is null ? 0 : plan.MaxLogitRows];

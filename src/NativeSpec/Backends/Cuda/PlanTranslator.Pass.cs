@@ -228,16 +228,14 @@ internal sealed partial class PlanTranslator
             var device = _of._backend.Device;
             var (productRows, rowBlocks) = CudaLayout.ProductOf(bucket);
             var (ring, bytes) = CudaLayout.Ring(matrix.Format, productRows, device.SharedBytes);
-            var slabs = CudaLayout.Slabs(matrix.Out);
-            var places = CudaLayout.BlocksPerMultiprocessor(productRows) * device.Multiprocessors;
-            _launches.Add(_kernels[CudaKernels.MatMulName(matrix.Format, productRows)], Math.Min(slabs * segments * rowBlocks, places), 1, bytes, new MatMulArguments
+            _launches.Add(_kernels[CudaKernels.MatMulName(matrix.Format, productRows)], CudaLayout.ProductGrid(matrix.Out, segments, bucket, device.Multiprocessors), 1, bytes, new MatMulArguments
             {
                 Weights = matrix.Memory.Handle,
                 X = x,
                 Y = y,
                 Stages = matrix.Stages,
                 Segments = segments,
-                Slabs = slabs,
+                Slabs = CudaLayout.Slabs(matrix.Out),
                 Out = matrix.Out,
                 RowBlocks = rowBlocks,
                 Ring = ring,
@@ -255,7 +253,7 @@ internal sealed partial class PlanTranslator
             var (a, kv) = (step.Attention, _of._kv!);
             var waits = _waiting == step.Qkv;
             _waiting = waits ? null : _waiting;
-            _launches.Add(_kernels["rope_append"], _rows, (a.Heads + (2 * a.KvHeads) + 3) / 4, 4 * 128 * sizeof(float), new RopeAppendArguments
+            _launches.Add(_kernels["rope_append"], _rows, CudaLayout.RotationGrid(a.Heads, a.KvHeads), CudaLayout.RotationBytes, new RopeAppendArguments
             {
                 Partials = waits ? Partials() : Value(step.Qkv),
                 Bias = waits ? _bias : 0,
@@ -295,7 +293,7 @@ internal sealed partial class PlanTranslator
             var maximaSums = _of._buffers.Get(_turn, BufferUse.MaximaSums, 0, pairs * 8);
             var weighted = _of._buffers.Get(_turn, BufferUse.Weighted, 0, pairs * width * sizeof(float));
             var block = Upload(0);
-            _launches.Add(_kernels[CudaKernels.AttentionName(kv.Format, width)], 2 * _of._backend.Device.Multiprocessors, 1, CudaLayout.AttentionBytes(width, kv.Format), new TreeAttentionArguments
+            _launches.Add(_kernels[CudaKernels.AttentionName(kv.Format, width)], CudaLayout.AttentionGrid(_of._backend.Device.Multiprocessors), 1, CudaLayout.AttentionBytes(width, kv.Format), new TreeAttentionArguments
             {
                 Q = Queries(a),
                 Keys = kv.Keys(a.Layer),
@@ -318,7 +316,7 @@ internal sealed partial class PlanTranslator
                 Scale = a.Scale * Log2E,
             });
             var packed = PackedValue(step.Into);
-            _launches.Add(_kernels["attention_fold"], _rows, (a.Heads + 3) / 4, 0, new AttentionFoldArguments
+            _launches.Add(_kernels["attention_fold"], _rows, CudaLayout.FoldGrid(a.Heads), 0, new AttentionFoldArguments
             {
                 MaximaSums = maximaSums,
                 Weighted = weighted,

@@ -3,6 +3,7 @@ using NativeSpec.Backends;
 using NativeSpec.Backends.Cuda;
 using NativeSpec.Backends.Cuda.Driver;
 using NativeSpec.Engine;
+using NativeSpec.Engine.Building;
 using NativeSpec.Model;
 using NativeSpec.Tensors;
 using NativeSpec.Tests.Engine;

@@ -1,6 +1,7 @@
 using NativeSpec.Backends;
 using NativeSpec.Backends.Cpu;
 using NativeSpec.Engine;
+using NativeSpec.Engine.Rounds;
 using NativeSpec.Model;
 using NativeSpec.Sampling;
 using NativeSpec.Speculation.Rounds;
