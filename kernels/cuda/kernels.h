@@ -28,6 +28,7 @@
   each(attention_fold, AttentionFoldArguments)          \
   each(choose, ChooseArguments)                         \
   each(top_k, TopKArguments)                            \
+  each(walk_trees, WalkTreesArguments)                  \
   each(move_kv_rows, MoveKvRowsArguments)
 
 // Programs that call them by the driver know only their names (NATIVESPEC_CUDA_DRIVER).

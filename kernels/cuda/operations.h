@@ -197,16 +197,42 @@ struct TopKArguments {
 };
 inline constexpr int kMostTopK = 1024, kTopKThreads = kMostTopK, kTopKBytes = kMostTopK * 8 + 2 * 256 * 4 + 16;
 
-/// For each i in turn cache row to[i] becomes row from[i], in every layer. Grid (2 · layers): keys and values; kv_heads · width / 8 threads or more
-/// than one such piece per thread. width: all parts' numbers.
+/// Rows that stand together in a list.
+struct RowList {
+  int32_t first;
+  int32_t count;
+};
+
+/// The path along each tree: from the root on to the first child that has the token chosen after its parent. A block of 32 threads per tree, or more
+/// of them; kWalkBytes of shared memory for each row of the longest tree.
+struct WalkTreesArguments {
+  const RowList* trees;       // [tree_count] their rows with logits, a parent before its children
+  const int32_t* tree_count;
+  const int32_t* parents;     // [rows with logits] number of the parent in its tree; −1 of a root, and of what is never on a path
+  const int32_t* logit_rows;  // [rows with logits] their rows
+  const int32_t* tokens;      // [rows]
+  const int32_t* kv_rows;     // [rows] where their keys and values lie: those of node i of a tree behind the prefix and i others
+  const RowAnswer* answers;   // [rows with logits]
+  int32_t* paths;             // [rows with logits] from a tree's first on the nodes of its path, the root first, and −1 behind them
+  int32_t* from;              // [rows with logits] cache rows that are moved
+  int32_t* to;                // [rows with logits] where to
+  RowList* moves;             // [tree_count] of these, those of a tree
+};
+inline constexpr int kWalkBytes = 16;
+
+/// Of each list, for each i in turn, cache row to[i] becomes row from[i], in every layer; lists have nothing to do with one another. Grid (2 · layers: keys
+/// and values, 1 to kMoveBlocks; kMoveBlocks where lists may be more than that); kv_heads · width / 8 threads or more than
+/// one such piece per thread. width: all parts' numbers.
 struct MoveKvRowsArguments {
   uint8_t* const* planes;  // [2 · layers]
   const int32_t* from;
   const int32_t* to;
-  const int32_t* count;
+  const RowList* lists;
+  const int32_t* list_count;  // null: one
   int32_t kv_heads;
   int32_t width;
 };
+inline constexpr int kMoveBlocks = 8;
 
 /// Packs [out, in] of one element type, or panels of the CPU's layout, into slabs. Grid of any size, 256 threads.
 struct PackWeightsArguments {

@@ -39,7 +39,7 @@ inline void BenchGaps(int repeats) {
   constexpr int kKernels = 256;
   auto nothing = [&] {
     for (int i = 0; i < kKernels; ++i) {
-      Launch(move_kv_rows, 1, 1, 256, 0, MoveKvRowsArguments{reinterpret_cast<uint8_t* const*>(zeros.data()), zeros.data(), zeros.data(), zeros.data(), 1, 64});
+      Launch(move_kv_rows, 1, 1, 256, 0, MoveKvRowsArguments{reinterpret_cast<uint8_t* const*>(zeros.data()), zeros.data(), zeros.data(), reinterpret_cast<const RowList*>(zeros.data()), nullptr, 1, 64});
     }
   };
   std::printf("a kernel with nothing to do: %.2f us", Time(nothing, repeats) / kKernels);
@@ -49,6 +49,50 @@ inline void BenchGaps(int repeats) {
     dependent_launch = false;
   }
   std::printf("\n");
+}
+
+/// The walk along trees and the moves behind it, where each has three rows that are moved; and as many moves in one list, one after the other.
+inline void BenchWalk(const ModelShape& shape, int repeats) {
+  constexpr int kNodes = 8, kMoved = 3, kMostTrees = 16, kRows = kNodes * kMostTrees;
+  const size_t plane = static_cast<size_t>(kRows) * static_cast<size_t>(shape.kv_heads * shape.Width() * 2);
+  DeviceArray<uint8_t> cache(static_cast<size_t>(2 * shape.layers) * plane);
+  cache.Fill(0);
+  std::vector<uint8_t*> planes;
+  for (int i = 0; i < 2 * shape.layers; ++i) {
+    planes.push_back(cache.data() + static_cast<size_t>(i) * plane);
+  }
+  std::vector<RowList> trees;
+  std::vector<int32_t> parents, tokens, rows;
+  std::vector<RowAnswer> answers;
+  for (int row = 0; row < kRows; ++row) {
+    const int node = row % kNodes;  // a chain from node 2 on, which is the root's second child
+    if (node == 0) {
+      trees.push_back({row, kNodes});
+    }
+    parents.push_back(node == 0 ? -1 : node <= 2 ? 0 : node - 1);
+    tokens.push_back(node);
+    answers.push_back({node == 0 ? 2 : node < 1 + kMoved ? node + 1 : -1, 1, 0});
+    rows.push_back(row);
+  }
+  const DeviceArray<uint8_t*> device_planes(planes);
+  const DeviceArray<RowList> device_trees(trees), moves(kMostTrees), one_list(std::vector<RowList>{{0, kMoved * kMostTrees}});
+  const DeviceArray<int32_t> device_parents(parents), device_tokens(tokens), device_rows(rows), paths(kRows), from(kRows), to(kRows);
+  const DeviceArray<RowAnswer> device_answers(answers);
+  for (const int count : {0, 1, kMostTrees}) {
+    const DeviceArray<int32_t> tree_count(std::vector<int32_t>{count});
+    const double us = Time([&] {
+      Launch(walk_trees, std::max(8, count * kNodes), 1, 32, kWalkBytes * kRows,
+             WalkTreesArguments{device_trees.data(), tree_count.data(), device_parents.data(), device_rows.data(), device_tokens.data(), device_rows.data(), device_answers.data(), paths.data(), from.data(), to.data(),
+                                moves.data()});
+      Launch(move_kv_rows, 2 * shape.layers, kMoveBlocks, 256, 0,
+             MoveKvRowsArguments{device_planes.data(), from.data(), to.data(), moves.data(), tree_count.data(), shape.kv_heads, shape.Width()});
+    }, repeats);
+    std::printf("%s %d trees %.2f us", count == 0 ? "walk and moves:" : ",", count, us);
+  }
+  const double us = Time([&] {
+    Launch(move_kv_rows, 2 * shape.layers, 1, 256, 0, MoveKvRowsArguments{device_planes.data(), device_rows.data(), device_rows.data(), one_list.data(), nullptr, shape.kv_heads, shape.Width()});
+  }, repeats);
+  std::printf("; %d moves in one list %.2f us\n", kMoved * kMostTrees, us);
 }
 
 /// Each kernel of a layer a few times, for a profiler.
@@ -88,6 +132,7 @@ inline void BenchAttention(const ModelShape& shape, Format kv, const std::vector
 inline void Bench(const ModelShape& shape, const std::vector<Format>& formats, const std::vector<int>& contexts, const std::vector<int>& attention_contexts, const std::vector<int>& prompts, bool forwards,
                   int repeats) {
   BenchGaps(repeats);
+  BenchWalk(shape, repeats);
   const int most = std::max(*std::max_element(contexts.begin(), contexts.end()), *std::max_element(attention_contexts.begin(), attention_contexts.end())) + 64;
   std::vector<int32_t> pages;
   for (int page = 0; page <= most / kPageRows; ++page) {

@@ -7,6 +7,7 @@
 #include "test_forward.h"
 #include "test_products.h"
 #include "test_rows.h"
+#include "test_walk.h"
 
 namespace nativespec::cuda {
 
@@ -61,6 +62,9 @@ inline uint64_t RunConformance(const std::string& only = "") {
     for (const int width : {64, 256}) {
       MoveConformance(width);
     }
+  }
+  if (wanted("walk_trees")) {
+    WalkConformance(digest);
   }
   if (wanted("forward")) {
     for (const Format format : {Format::kBF16, Format::kQ8, Format::kQ4}) {

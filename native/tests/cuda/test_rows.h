@@ -199,22 +199,35 @@ inline void MoveConformance(int width) {
   for (uint16_t& bits : plane) {
     bits = static_cast<uint16_t>(random.Next());
   }
-  const std::vector<int32_t> from = {70, 90, 71, 20}, to = {20, 21, 70, 127};  // 70 is read before it is overwritten, 20 after
-  const DeviceArray<uint16_t> first(plane), second(plane);
-  const DeviceArray<uint8_t*> planes(std::vector<uint8_t*>{reinterpret_cast<uint8_t*>(first.data()), reinterpret_cast<uint8_t*>(second.data())});
-  const DeviceArray<int32_t> device_from(from), device_to(to), count(std::vector<int32_t>{4});
-  Launch(move_kv_rows, 2, 1, 256, 0, MoveKvRowsArguments{planes.data(), device_from.data(), device_to.data(), count.data(), kKvHeads, width});
-  Finish();
-  auto expected = plane;
-  for (size_t i = 0; i < from.size(); ++i) {
-    for (int head = 0; head < kKvHeads; ++head) {
-      for (int piece = 0; piece < width / 8; ++piece) {
-        std::memcpy(&expected[static_cast<size_t>(KvPiece(to[i], head, piece, kKvHeads, width) * 8)], &expected[static_cast<size_t>(KvPiece(from[i], head, piece, kKvHeads, width) * 8)], 16);
+  // 70 is read before it is overwritten, 20 after; the other lists, more than there are blocks for, have one move each, and nothing to do with it.
+  std::vector<int32_t> from = {70, 90, 71, 20}, to = {20, 21, 70, 127};
+  std::vector<RowList> lists = {{0, 4}};
+  for (int i = 0; i < 2 * kMoveBlocks + 1; ++i) {
+    lists.push_back({static_cast<int>(from.size()), i % 5 == 3 ? 0 : 1});
+    from.push_back(100 - i);
+    to.push_back(30 + i);
+  }
+  const DeviceArray<int32_t> device_from(from), device_to(to), list_count(std::vector<int32_t>{static_cast<int>(lists.size())});
+  const DeviceArray<RowList> device_lists(lists);
+  for (const bool all : {false, true}) {
+    const DeviceArray<uint16_t> first(plane), second(plane);
+    const DeviceArray<uint8_t*> planes(std::vector<uint8_t*>{reinterpret_cast<uint8_t*>(first.data()), reinterpret_cast<uint8_t*>(second.data())});
+    Launch(move_kv_rows, 2, all ? kMoveBlocks : 1, 256, 0,
+           MoveKvRowsArguments{planes.data(), device_from.data(), device_to.data(), device_lists.data(), all ? list_count.data() : nullptr, kKvHeads, width});
+    Finish();
+    auto expected = plane;
+    for (size_t list = 0; list < (all ? lists.size() : 1); ++list) {
+      for (int i = lists[list].first; i < lists[list].first + lists[list].count; ++i) {
+        const int source = from[static_cast<size_t>(i)], target = to[static_cast<size_t>(i)];
+        for (int j = 0; j < kKvHeads * width / 8; ++j) {
+          std::memcpy(&expected[static_cast<size_t>(KvPiece(target, j % kKvHeads, j / kKvHeads, kKvHeads, width) * 8)],
+                      &expected[static_cast<size_t>(KvPiece(source, j % kKvHeads, j / kKvHeads, kKvHeads, width) * 8)], 16);
+        }
       }
     }
+    CHECK_SAME("move_kv_rows", first.Download(), expected);
+    CHECK_SAME("move_kv_rows, second plane", second.Download(), expected);
   }
-  CHECK_SAME("move_kv_rows", first.Download(), expected);
-  CHECK_SAME("move_kv_rows, second plane", second.Download(), expected);
 }
 
 }  // namespace nativespec::cuda

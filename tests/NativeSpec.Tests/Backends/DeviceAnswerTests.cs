@@ -153,5 +153,7 @@ public abstract class DeviceAnswerTests
     private sealed class Choices(SamplingRule rule, TokenTree tree, long before) : IRowChoices
     {
         public RowChoice Describe(int node) => new() { Rule = rule, Position = before + tree.Depths[node] };
+
+        public bool FollowsToken(int node) => true;
     }
 }

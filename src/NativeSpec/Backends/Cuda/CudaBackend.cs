@@ -295,14 +295,14 @@ internal sealed unsafe class CudaBackend : IBackend
     private void MoveNow(CudaKv kv)
     {
         using var turn = Context.Enter();
-        using var moves = Upload<int>(turn, Staging(turn), [.. kv.From.AsSpan(0, kv.Moves), .. kv.To.AsSpan(0, kv.Moves), kv.Moves]);
+        using var moves = Upload<int>(turn, Staging(turn), [.. kv.From.AsSpan(0, kv.Moves), .. kv.To.AsSpan(0, kv.Moves), 0, kv.Moves]);
         var bytes = (ulong)kv.Moves * sizeof(int);
         var arguments = new MoveKvRowsArguments
         {
             Planes = kv.Planes,
             From = moves.Handle,
             To = moves.Handle + bytes,
-            Count = moves.Handle + (2 * bytes),
+            Lists = moves.Handle + (2 * bytes),
             KvHeads = kv.Shape.KvHeads,
             Width = kv.HeadNumbers,
         };

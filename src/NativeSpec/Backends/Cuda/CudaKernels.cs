@@ -11,6 +11,8 @@ internal sealed class CudaKernels : IDisposable
     public const int LeastSharedBytes = MostNormBytes;
 
     public const int ChooseBytes = 1024;
+    public const int WalkBytes = 16; // for each row of a tree
+    public const int MoveBlocks = 8; // for lists of moves, where there may be several
     public const int TopKBytes = (1024 * 8) + (2 * 256 * 4) + 16;
     private const int MostNormThreads = 1024;
     private const int MostChooseThreads = 512;
@@ -63,6 +65,7 @@ internal sealed class CudaKernels : IDisposable
             ("attention_fold", 128, 0),
             ("choose", MostChooseThreads, 0),
             ("top_k", 1024, 0),
+            ("walk_trees", 32, 0),
             ("move_kv_rows", 256, 0),
             .. Formats.Select(format => (PackName(format), 256, 0)),
             .. Formats.SelectMany(format => CudaLayout.ProductRows.Select(rows => (MatMulName(format, rows), 288, CudaLayout.Ring(format, rows, device.SharedBytes).Bytes))),

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using NativeSpec.Tensors;
 
 namespace NativeSpec.Backends.Cuda;
@@ -27,6 +28,9 @@ internal static class CudaLayout
 
     /// <summary>The most rows of a pass over the weights, as of a prompt.</summary>
     public const int PromptRows = 512;
+
+    /// <summary>Bytes that come down for a row with logits: its answer, and a node of a path.</summary>
+    public static readonly int AnswerBytes = Unsafe.SizeOf<RowAnswer>() + sizeof(int);
 
     /// <summary>Head widths: narrower heads are filled with zeros.</summary>
     public const int NarrowHead = 64;

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using NativeSpec.Backends.Cuda.Driver;
 
 namespace NativeSpec.Backends.Cuda;
@@ -29,7 +30,7 @@ internal sealed partial class PlanTranslator
         {
             if (_of._kv is { } kv)
             {
-                Move(kv);
+                Move(kv, Upload(_round.MoveFrom), Upload(_round.MoveTo), Upload(_round.MoveList));
             }
 
             for (var i = 0; i < _of._steps.Length; i++)
@@ -74,6 +75,10 @@ internal sealed partial class PlanTranslator
             if (_of._plan.Asked is { } asked && _logitRows > 0)
             {
                 Choose(asked);
+                if (_of._kv is { } cache)
+                {
+                    Walk(cache);
+                }
             }
         }
 
@@ -87,15 +92,18 @@ internal sealed partial class PlanTranslator
 
         private static ulong GainOf(RmsGain? norm) => norm is { } gain ? ((CudaVector)gain.Gain).Memory.Handle : 0;
 
-        private readonly void Move(CudaKv kv) => _launches.Add(_kernels["move_kv_rows"], 2 * kv.Shape.Layers, 1, 0, new MoveKvRowsArguments
-        {
-            Planes = kv.Planes,
-            From = Upload(_round.MoveFrom),
-            To = Upload(_round.MoveTo),
-            Count = Upload(_round.MoveCount),
-            KvHeads = kv.Shape.KvHeads,
-            Width = kv.HeadNumbers,
-        });
+        /// <summary>Moves cache rows: those of one list, or of as many as a number on the device says.</summary>
+        private readonly void Move(CudaKv kv, ulong from, ulong to, ulong lists, ulong listCount = 0)
+            => _launches.Add(_kernels["move_kv_rows"], 2 * kv.Shape.Layers, listCount == 0 ? 1 : CudaKernels.MoveBlocks, 0, new MoveKvRowsArguments
+            {
+                Planes = kv.Planes,
+                From = from,
+                To = to,
+                Lists = lists,
+                ListCount = listCount,
+                KvHeads = kv.Shape.KvHeads,
+                Width = kv.HeadNumbers,
+            });
 
         private readonly void Embed(EmbedStep step)
         {
@@ -337,8 +345,34 @@ internal sealed partial class PlanTranslator
         {
             Logits = Value(logits),
             Rules = Upload(_round.Rules),
-            Answers = _of._buffers.Get(_turn, BufferUse.Answers, 0, _of._mostLogitRows * 16),
+            Answers = Answers(),
             Vocabulary = logits.Width,
         }, threads: CudaKernels.ChooseThreads(logits.Width));
+
+        /// <summary>Walks along trees by what was chosen, and moves the keys and values of their paths.</summary>
+        private readonly void Walk(CudaKv kv)
+        {
+            var most = (ulong)_of._mostLogitRows * sizeof(int);
+            var from = _of._buffers.Get(_turn, BufferUse.Moves, 0, (long)(4 * most));
+            var (to, moves) = (from + most, from + (2 * most));
+            _launches.Add(_kernels["walk_trees"], _logitRows, 1, CudaKernels.WalkBytes * _logitRows, new WalkTreesArguments
+            {
+                Trees = Upload(_round.Trees),
+                TreeCount = Upload(_round.TreeCount),
+                Parents = Upload(_round.Parents),
+                LogitRows = Upload(_round.LogitRows),
+                Tokens = Upload(_round.Tokens),
+                KvRows = Upload(_round.KvRows),
+                Answers = Answers(),
+                Paths = Answers() + (ulong)(_logitRows * Unsafe.SizeOf<RowAnswer>()),
+                From = from,
+                To = to,
+                Moves = moves,
+            });
+            Move(kv, from, to, moves, Upload(_round.TreeCount));
+        }
+
+        /// <summary>What comes down: answers of the bucket's rows, and behind them paths.</summary>
+        private readonly ulong Answers() => _of._buffers.Get(_turn, BufferUse.Answers, 0, (long)_of._mostLogitRows * CudaLayout.AnswerBytes);
     }
 }
