@@ -14,6 +14,7 @@ using namespace nativespec::cuda;
 ///     attention  heads, KV heads, width, multiprocessors, format of keys and values           grid and shared bytes of the rotation, grid and shared bytes of attention, grid of its fold
 ///     unit       position                                                                     its unit, where that begins and ends
 ///     choice     vocabulary                                                                   threads and shared bytes of choose, threads and shared bytes of top_k
+///     walk                                                                                    shared bytes for each row of a tree, blocks for lists of moves
 extern "C" __attribute__((visibility("default"))) int nativespecCudaLaunchShape(const char* question, const int32_t* n, int64_t* answers) {
   auto answer = [&](std::initializer_list<int64_t> values) {
     std::copy(values.begin(), values.end(), answers);
@@ -41,6 +42,9 @@ extern "C" __attribute__((visibility("default"))) int nativespecCudaLaunchShape(
   }
   if (asked == "choice") {
     return answer({ChooseThreads(n[0]), kChooseBytes, kTopKThreads, kTopKBytes});
+  }
+  if (asked == "walk") {
+    return answer({kWalkBytes, kMoveBlocks});
   }
   return 0;
 }

@@ -80,6 +80,10 @@ public sealed class CudaLaunchShapeTests
     }
 
     [Test]
+    public void Walks_AlongTrees_AreLaunchedAlike()
+        => Assert.That(CudaEmulator.LaunchShape("walk"), Is.EqualTo(new long[] { CudaKernels.WalkBytes, CudaKernels.MoveBlocks }));
+
+    [Test]
     public void Choices_FromManyVocabularies_AreLaunchedAlike()
     {
         foreach (var vocabulary in new[] { 1, 255, 256, 257, 300, 4095, 4096, 4097, 8200, 32000, 128256 })

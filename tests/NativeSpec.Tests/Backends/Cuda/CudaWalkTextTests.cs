@@ -5,7 +5,6 @@ using NativeSpec.Speculation;
 using NativeSpec.Speculation.Verification;
 using NativeSpec.Tensors;
 using NativeSpec.Tests.Engine;
-using NativeSpec.Tests.Speculation;
 
 namespace NativeSpec.Tests.Backends.Cuda;
 
@@ -37,7 +36,7 @@ public sealed class CudaWalkTextTests
         using var folder = new TestFolder(dtype: DType.BF16, poisoned: false);
         HostMoves? moves = null;
         using var engine = InferenceEngine.Load(folder.Path, Options(texts) with { CreateBackend = _ => moves = new HostMoves(CudaEmulator.Create()) });
-        var requests = Enumerable.Range(0, texts + (texts / 4)).Select(i => (Prompt: Prompt(i), Options: Kinds[i % Kinds.Length] with { Seed = (ulong)i, MaxTokens = 10 + (i % 9) })).ToArray();
+        var requests = Enumerable.Range(0, texts + (texts / 4)).Select(i => (Prompt: Prompt(i), Options: Kinds[i % Kinds.Length] with { Seed = (ulong)i, MaxTokens = 16 + (i % 5) })).ToArray();
         List<GenerationResult> plain = [];
         foreach (var (prompt, options) in requests)
         {
@@ -94,7 +93,7 @@ public sealed class CudaWalkTextTests
         Assert.That(goesOn.LogProbs.Select(token => token.Chosen), Is.EqualTo(whole.LogProbs.Skip(60).Select(token => token.Chosen)), "bit for bit");
     }
 
-    private static int[] Prompt(int number) => [.. Enumerable.Range(0, 5 + (number * 7 % 40)).Select(i => ((i * 13) + number) % 250)];
+    private static int[] Prompt(int number) => [.. Enumerable.Range(0, 38 + (number * 7 % 16)).Select(i => ((i * 13) + number) % 250)];
 
     /// <summary>Goes away after the first piece.</summary>
     private static async Task Cancelled(InferenceEngine engine, int[] prompt, GenerationOptions options)
