@@ -5,6 +5,7 @@ using NativeSpec.Engine.Telemetry;
 using NativeSpec.Loading;
 using NativeSpec.Loading.Llama;
 using NativeSpec.Speculation.Planning;
+using NativeSpec.Tokenization;
 
 namespace NativeSpec.Engine;
 
@@ -33,11 +34,13 @@ public sealed partial class InferenceEngine
         LlamaCheckpoint? checkpoint = null;
         IBackend? backend = null;
         InferenceEngine? engine = null;
+        Task<Tokenizer>? reading = null;
         try
         {
             steps.Begin(LoadStage.Opening);
+            reading = EngineTokenizer.Begin(path, options);
             checkpoint = LlamaCheckpoint.Open(path, options.Limits);
-            var tokenizer = EngineTokenizer.Of(path, checkpoint.Config, options);
+            var tokenizer = EngineTokenizer.Of(reading, path, checkpoint.Config, options);
             backend = EngineBackend.Create(options);
             var name = options.Name ?? NameOf(path);
             try
@@ -73,6 +76,7 @@ public sealed partial class InferenceEngine
             }
 
             engine?.Dispose();
+            reading?.ContinueWith(static read => read.Exception, TaskScheduler.Default).Wait(); // no thread is left behind
             throw;
         }
     }

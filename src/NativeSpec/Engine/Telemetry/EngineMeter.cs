@@ -25,7 +25,7 @@ internal static class EngineMeter
 
     private static readonly string? Version = typeof(EngineMeter).Assembly.GetName().Version?.ToString(3);
     private static readonly Meter Meter = new(Name, Version);
-    private static readonly ConcurrentDictionary<EngineTelemetry, byte> Engines = new();
+    private static readonly ConcurrentDictionary<EngineTelemetry, EngineTelemetry> Engines = new();
 
     public static ActivitySource Activities { get; } = new(Name, Version);
 
@@ -74,7 +74,7 @@ internal static class EngineMeter
     public static void Add(EngineTelemetry engine)
     {
         GC.KeepAlive(Gauges); // made with the first engine
-        Engines[engine] = 0;
+        Engines[engine] = engine;
     }
 
     /// <summary>Shows it no more.</summary>
