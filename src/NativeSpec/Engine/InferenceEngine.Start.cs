@@ -39,6 +39,7 @@ public sealed partial class InferenceEngine
         {
             steps.Begin(LoadStage.Opening);
             reading = EngineTokenizer.Begin(path, options);
+            _ = Task.Run(EngineMeter.Prepare); // has its time before the engine is shown there
             checkpoint = LlamaCheckpoint.Open(path, options.Limits);
             var tokenizer = EngineTokenizer.Of(reading, path, checkpoint.Config, options);
             backend = EngineBackend.Create(options);

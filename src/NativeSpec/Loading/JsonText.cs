@@ -117,9 +117,15 @@ internal static class JsonText
         return text.Length;
     }
 
-    // JsonDocument decodes strings when they are asked for, and then throws if they cannot be: so ask once, here.
+    // JsonDocument decodes strings when they are asked for, and then throws if they cannot be: so ask once, here. What cannot be decoded is half of a surrogate pair,
+    // \uD800 to \uDFFF.
     private static void CheckStrings(string file, ReadOnlySpan<byte> json)
     {
+        if (json.IndexOf("\\ud"u8) < 0 && json.IndexOf("\\uD"u8) < 0)
+        {
+            return;
+        }
+
         var reader = new Utf8JsonReader(json);
         while (reader.Read())
         {

@@ -70,10 +70,13 @@ internal static class EngineMeter
     /// <summary>Whether anybody listens to one of the counters of speculation.</summary>
     public static bool CountsSpeculation => Drafted.Enabled || Accepted.Enabled || Drafts.Enabled || DraftTokens.Enabled || AcceptedTokens.Enabled || AcceptedTokensPerPosition.Enabled;
 
+    /// <summary>Makes the instruments, if they are not there yet.</summary>
+    public static void Prepare() => GC.KeepAlive(Gauges);
+
     /// <summary>Shows an engine in the gauges from now on.</summary>
     public static void Add(EngineTelemetry engine)
     {
-        GC.KeepAlive(Gauges); // made with the first engine
+        Prepare();
         Engines[engine] = engine;
     }
 
