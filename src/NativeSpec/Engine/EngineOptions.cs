@@ -163,7 +163,7 @@ public sealed record EngineOptions
     /// <summary><see cref="PrefillChunk"/> on a back end.</summary>
     internal int ChunkOn(IBackend backend) => PrefillChunk ?? backend.PromptRows;
 
-    private static void Require<T>(bool holds, string option, T value, string allowed)
+    private static void Require(bool holds, string option, object? value, string allowed)
     {
         if (!holds)
         {

@@ -154,7 +154,7 @@ internal sealed partial class PlanTranslator
                 Flush(step.X);
             }
 
-            var norm = at + 1 < _of._steps.Length && _of._steps[at + 1] is NormStep next && next.X == step.Into && next.Into == step.Into ? next.Norm : (RmsGain?)null;
+            var norm = at + 1 < _of._steps.Length && _of._steps[at + 1] is NormStep next && next.X == step.Into && next.Into == step.Into ? next.Norm : null;
             var waits = _waiting == step.X;
             _waiting = waits ? null : _waiting;
             Finish(step.X, step.Into, norm, Upload(_round.LogitRows), waits ? Partials() : 0, waits ? _segments : 0, bias: 0, Epilogue.Store, Value(step.X));
