@@ -11,7 +11,7 @@ using namespace nativespec::cuda;
 ///     product    format, out, in, gate and up, bucket, multiprocessors, shared bytes of one   stages, segments, bytes of the weight, rows and number of row blocks, ring, grid, shared bytes
 ///     rows       columns, rows of the bucket                                                  filled columns, bytes of packed rows, threads and shared bytes of a norm
 ///     place      row, column, rows of the bucket                                              where the number lies among packed ones
-///     attention  heads, KV heads, width, multiprocessors                                      grid and shared bytes of the rotation, grid and shared bytes of attention, grid of its fold
+///     attention  heads, KV heads, width, multiprocessors, format of keys and values           grid and shared bytes of the rotation, grid and shared bytes of attention, grid of its fold
 ///     unit       position                                                                     its unit, where that begins and ends
 ///     choice     vocabulary                                                                   threads and shared bytes of choose, threads and shared bytes of top_k
 ///     walk                                                                                    shared bytes for each row of a tree, blocks for lists of moves
@@ -34,7 +34,7 @@ extern "C" __attribute__((visibility("default"))) int nativespecCudaLaunchShape(
     return answer({ActivationPiece(n[0], n[1], n[2] / 8) * 8 + n[1] % 8});
   }
   if (asked == "attention") {
-    return answer({RotationGrid(n[0], n[1]), kRotationBytes, AttentionGrid(n[3]), AttentionBytes(n[2]), FoldGrid(n[0])});
+    return answer({RotationGrid(n[0], n[1]), kRotationBytes, AttentionGrid(n[3]), AttentionBytes(n[2], static_cast<Format>(n[4])), FoldGrid(n[0])});
   }
   if (asked == "unit") {
     const int unit = UnitOf(n[0]);

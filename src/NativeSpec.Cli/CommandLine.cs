@@ -26,7 +26,7 @@ internal static class CommandLine
     public static async Task<int> RunAsync(string[] args, Terminal terminal, CancellationToken cancellationToken = default)
     {
         // A prompt may begin with @ or hold several dashes; neither means anything but itself.
-        var parsed = Root(terminal, args.FirstOrDefault()).Parse(args.Length == 0 ? ["--help"] : args, new ParserConfiguration { EnablePosixBundling = false, ResponseFileTokenReplacer = null });
+        var parsed = Root(terminal, args).Parse(args.Length == 0 ? ["--help"] : args, new ParserConfiguration { EnablePosixBundling = false, ResponseFileTokenReplacer = null });
         if (parsed.Errors.Count > 0)
         {
             // A mistyped command is also a missing one; the word that was not understood says more.
@@ -91,14 +91,15 @@ internal static class CommandLine
         ("quantize", terminal => new QuantizeCommand(terminal)),
     ];
 
-    /// <summary>The root with the command that is asked for, or with all of them where none is.</summary>
-    private static Command Root(Terminal terminal, string? asked)
+    /// <summary>The root with the command that is asked for, or with all of them where none is; with help and version where they may be asked for, because their
+    /// descriptions come from the library's resources, and finding those takes as long as all other options.</summary>
+    private static Command Root(Terminal terminal, string[] args)
     {
+        var asked = args.Length > 0 ? args[0] : null;
         // Not a RootCommand, which would call itself after the file it was started from.
         var root = new Command("nativespec", "Writes text with Llama-family models.")
         {
             CommonOptions.Verbose,
-            new VersionOption { Action = new PrintVersion() },
         };
         var isKnown = false;
         foreach (var (name, _) in Commands)
@@ -114,9 +115,18 @@ internal static class CommandLine
             }
         }
 
-        var help = new HelpOption();
-        help.Action = new HelpWithExamples((HelpAction)help.Action!);
-        root.Add(help);
+        if (!isKnown)
+        {
+            root.Add(new VersionOption { Action = new PrintVersion() });
+        }
+
+        if (!isKnown || Array.Exists(args, argument => argument is "--help" or "-h" or "-?" or "/h" or "/?"))
+        {
+            var help = new HelpOption();
+            help.Action = new HelpWithExamples((HelpAction)help.Action!);
+            root.Add(help);
+        }
+
         Numbers.ReadStrictly(root);
         return root;
     }

@@ -262,7 +262,7 @@ internal sealed class IlgpuProgram : IForwardProgram, IRowAnswers
             => new() { Table = table, Tokens = _round.Tokens, X = into.View, Width = into.Width, Stride = into.Stride, Multiplier = step.Multiplier };
     }
 
-    private void Normalize(DeviceRows x, in RmsGain norm, DeviceRows y, int width, int rows)
+    private void Normalize(DeviceRows x, RmsGain norm, DeviceRows y, int width, int rows)
     {
         var arguments = new RmsNorm.Arguments
         {

@@ -101,10 +101,32 @@ inline void Profile(const ModelShape& shape, Format format, int rows, int contex
   for (int page = 0; page <= (context + 64) / kPageRows; ++page) {
     pages.push_back(page);
   }
-  Forward forward({2, shape.hidden, shape.feed_forward, shape.heads, shape.kv_heads, shape.head_width, shape.vocabulary}, format, static_cast<int>(pages.size()) + 1, context + 64, 1);
+  Forward forward({2, shape.hidden, shape.feed_forward, shape.heads, shape.kv_heads, shape.head_width, shape.vocabulary}, format, Format::kBF16, static_cast<int>(pages.size()) + 1, context + 64, 1);
   forward.Upload(RandomTree(context, rows, pages, shape.vocabulary), std::max(8, rows));
   forward.Run();
   Finish();
+}
+
+/// Attention alone: a model of such heads and nearly nothing else.
+inline void BenchAttention(const ModelShape& shape, Format kv, const std::vector<int>& contexts, const std::vector<int32_t>& pages, int repeats) {
+  const ModelShape heads{shape.layers, 64, 64, shape.heads, shape.kv_heads, shape.head_width, 100};
+  Forward forward(heads, Format::kBF16, kv, static_cast<int>(pages.size()) + 1, static_cast<int>(pages.size()) * kPageRows, 1);
+  auto each = [&](auto step) {
+    return Time([&] {
+      for (int layer = 0; layer < heads.layers; ++layer) {
+        step(layer);
+      }
+    }, repeats) / heads.layers;
+  };
+  for (const int rows : {1, 8, 16, 32, 64}) {
+    for (const int context : contexts) {
+      forward.Upload(RandomTree(context, rows, pages, heads.vocabulary), std::max(8, rows));
+      std::printf("attention, keys and values in %s, %2d rows, context %5d, us:", Name(kv), rows, context);
+      std::printf(" parts %.2f", each([&](int layer) { forward.Attention(layer); }));
+      std::printf(" fold %.2f\n", each([&](int) { forward.Fold(); }));
+      std::fflush(stdout);
+    }
+  }
 }
 
 inline void Bench(const ModelShape& shape, const std::vector<Format>& formats, const std::vector<int>& contexts, const std::vector<int>& attention_contexts, const std::vector<int>& prompts, bool forwards,
@@ -116,9 +138,12 @@ inline void Bench(const ModelShape& shape, const std::vector<Format>& formats, c
   for (int page = 0; page <= most / kPageRows; ++page) {
     pages.push_back(page);
   }
+  for (const Format kv : forwards ? std::vector<Format>{Format::kBF16, Format::kF32} : std::vector<Format>()) {
+    BenchAttention(shape, kv, attention_contexts, pages, repeats);
+  }
   const int layers = shape.layers;
   for (const Format format : formats) {
-    Forward forward(shape, format, static_cast<int>(pages.size()) + 1, most, 1, *std::max_element(prompts.begin(), prompts.end()));
+    Forward forward(shape, format, Format::kBF16, static_cast<int>(pages.size()) + 1, most, 1, *std::max_element(prompts.begin(), prompts.end()));
     const double bytes = static_cast<double>(forward.WeightBytes());
     std::printf("%s: %.3f GB of weights\n", Name(format), bytes / 1e9);
     auto each = [&](auto step) {
@@ -167,14 +192,6 @@ inline void Bench(const ModelShape& shape, const std::vector<Format>& formats, c
           std::printf(" with dependent launch %.3f ms;", dependent / 1000);
         }
         std::printf(" %.3f ms, %d kernels, %.0f GB/s of weights\n", plain / 1000, forward.Kernels(), bytes / plain / 1000);
-      }
-      if (forwards && format == formats[0]) {
-        for (const int context : attention_contexts) {
-          std::printf("attention, %2d rows, context %5d, us:", rows, context);
-          forward.Upload(RandomTree(context, rows, pages, shape.vocabulary), bucket);
-          std::printf(" parts %.2f", each([&](int layer) { forward.Attention(layer); }));
-          std::printf(" fold %.2f\n", each([&](int) { forward.Fold(); }));
-        }
       }
       std::fflush(stdout);
     }

@@ -74,8 +74,9 @@ inline void RopeAppend(const RopeAppendArguments& a, int rows) {
 
 inline int AttentionBlocks() { return AttentionGrid(Multiprocessors()); }
 
-inline void TreeAttention(const TreeAttentionArguments& a, int width) {
-  Launch(width == 64 ? tree_attention_64 : tree_attention_128, AttentionBlocks(), 1, 128, AttentionBytes(width), a);
+inline void TreeAttention(const TreeAttentionArguments& a, int width, Format kv) {
+  auto kernel = kv == Format::kF32 ? (width == 64 ? tree_attention_f32_64 : tree_attention_f32_128) : width == 64 ? tree_attention_bf16_64 : tree_attention_bf16_128;
+  Launch(kernel, AttentionBlocks(), 1, 128, AttentionBytes(width, kv), a);
 }
 
 inline void AttentionFold(const AttentionFoldArguments& a, int rows) { Launch(attention_fold, rows, FoldGrid(a.heads), 128, 0, a); }

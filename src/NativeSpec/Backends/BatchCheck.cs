@@ -1,23 +1,63 @@
 namespace NativeSpec.Backends;
 
 /// <summary>What a batch and a cache must be for a plan, looked at once a run, so that no kernel needs to.</summary>
-internal sealed class BatchCheck(ForwardPlan plan)
+internal sealed class BatchCheck
 {
-    private readonly AttentionPlan[] _attention =
-        [.. plan.Steps.OfType<RopeStep>().Select(step => step.Attention).Concat(plan.Steps.OfType<AttendStep>().Select(step => step.Attention)).Distinct()];
+    private readonly ForwardPlan _plan;
+    private readonly AttentionPlan[] _attention; // one a layer
+    private readonly int[] _rotaryDims;          // each once
+    private readonly bool _appends, _attends;
+    private readonly int _tokens = int.MaxValue;
 
-    private readonly int[] _rotaryDims = [.. plan.Steps.OfType<RopeStep>().Select(step => step.Attention.RotaryDim).Where(rotated => rotated > 0).Distinct()];
-    private readonly bool _appends = plan.Steps.OfType<RopeStep>().Any();
-    private readonly bool _attends = plan.Steps.OfType<AttendStep>().Any();
-    private readonly int _tokens = plan.Steps.OfType<EmbedStep>().Select(step => step.Table.OutFeatures).DefaultIfEmpty(int.MaxValue).Min();
+    /// <summary>Collects what a plan asks of its batches.</summary>
+    public BatchCheck(ForwardPlan plan)
+    {
+        _plan = plan;
+        List<AttentionPlan> attention = [];
+        List<int> rotaryDims = [];
+        foreach (var step in plan.Steps)
+        {
+            switch (step)
+            {
+                case RopeStep rope:
+                    _appends = true;
+                    Take(rope.Attention);
+                    if (rope.Attention.RotaryDim is > 0 and var rotated && !rotaryDims.Contains(rotated))
+                    {
+                        rotaryDims.Add(rotated);
+                    }
+
+                    break;
+                case AttendStep attend:
+                    _attends = true;
+                    Take(attend.Attention);
+                    break;
+                case EmbedStep embed:
+                    _tokens = Math.Min(_tokens, embed.Table.OutFeatures);
+                    break;
+                default:
+                    break;
+            }
+        }
+
+        (_attention, _rotaryDims) = ([.. attention], [.. rotaryDims]);
+
+        void Take(AttentionPlan one)
+        {
+            if (attention.Count == 0 || attention[^1] != one)
+            {
+                attention.Add(one); // a layer's rotation and its attention name the same
+            }
+        }
+    }
 
     /// <summary>Refuses a batch that outgrows the plan, or points outside a table or the cache.</summary>
     /// <exception cref="ArgumentException">It does.</exception>
     public void Require(RowBatch batch, BackendKv? kv)
     {
-        if (batch.Count > plan.MaxRows || batch.LogitCount > plan.MaxLogitRows)
+        if (batch.Count > _plan.MaxRows || batch.LogitCount > _plan.MaxLogitRows)
         {
-            throw new ArgumentException($"a batch of {batch.Count} rows, {batch.LogitCount} of them with logits; this program takes {plan.MaxRows} and {plan.MaxLogitRows}", nameof(batch));
+            throw new ArgumentException($"a batch of {batch.Count} rows, {batch.LogitCount} of them with logits; this program takes {_plan.MaxRows} and {_plan.MaxLogitRows}", nameof(batch));
         }
 
         foreach (var attention in _attention)

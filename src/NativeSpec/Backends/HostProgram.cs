@@ -103,7 +103,7 @@ internal abstract unsafe class HostProgram : IForwardProgram
         NormStep norm => [((HostBuffer)norm.Norm.Gain).Memory],
         ProjectStep { Norm: { } norm } project => [((HostBuffer)norm.Gain).Memory, .. ((IHostWeight)project.Weight).Memories],
         ProjectStep project => ((IHostWeight)project.Weight).Memories,
-        RopeStep rope => new[] { rope.Attention.QNorm, rope.Attention.KNorm }.OfType<RmsGain>().Select(norm => ((HostBuffer)norm.Gain).Memory),
+        RopeStep rope => [.. new[] { rope.Attention.QNorm, rope.Attention.KNorm }.OfType<RmsGain>().Select(norm => ((HostBuffer)norm.Gain).Memory)],
         _ => [],
     };
 

@@ -29,7 +29,7 @@ internal enum Epilogue
 internal sealed record Rows(int Number, int Width, RowSet Of);
 
 /// <summary>An RMSNorm: the gain [width] and what is added to the mean square.</summary>
-internal readonly record struct RmsGain(BackendVector Gain, float Epsilon)
+internal sealed record RmsGain(BackendVector Gain, float Epsilon)
 {
     /// <summary>Width of a row.</summary>
     public long Width => Gain.Length;

@@ -13,8 +13,8 @@ public sealed partial class InferenceEngine
 
     private readonly Lazy<ChatTemplates> _chatTemplates;
 
-    private readonly ConcurrentDictionary<(string? Template, bool HasTools), IReadOnlyList<int>> _endTokens = new(); // finding one renders a conversation
-    private readonly ConcurrentDictionary<(string? Template, bool HasTools, string Variables), ReplyForm> _replyForms = new(); // likewise
+    private readonly ConcurrentDictionary<FormatKey, IReadOnlyList<int>> _endTokens = new(); // finding one renders a conversation
+    private readonly ConcurrentDictionary<FormatKey, ReplyForm> _replyForms = new(); // likewise
 
     /// <summary>The chat templates of the model, or the one that <see cref="EngineOptions.ChatTemplate"/> names. Read when it is first asked for.</summary>
     /// <exception cref="Loading.ModelFormatException">A template in the model's files is broken or uses what is not supported.</exception>
@@ -37,7 +37,7 @@ public sealed partial class InferenceEngine
             return ChatTemplates.ReplyForm(format, Tokenizer); // a switch or a word is remembered, and not somebody's text
         }
 
-        var key = (format.Template, format.Tools.Count > 0, variables.ToString());
+        var key = new FormatKey(format.Template, format.Tools.Count > 0, variables.ToString());
         if (!_replyForms.TryGetValue(key, out var form))
         {
             form = ChatTemplates.ReplyForm(format, Tokenizer) with { ToolNames = ReadOnlySet<string>.Empty };
@@ -113,7 +113,7 @@ public sealed partial class InferenceEngine
         => LastAsync(ChatAsync(turns, options, format, cancellationToken));
 
     private IReadOnlyList<int> EndTokens(ChatFormat format)
-        => _endTokens.GetOrAdd((format.Template, format.Tools.Count > 0), _ => ChatTemplates.EndTokens(Tokenizer, format.Shared));
+        => _endTokens.GetOrAdd(new FormatKey(format.Template, format.Tools.Count > 0, ""), _ => ChatTemplates.EndTokens(Tokenizer, format.Shared));
 
     private static ChatTemplates ReadChatTemplates(string path, EngineOptions options)
     {
@@ -125,4 +125,7 @@ public sealed partial class InferenceEngine
             var name => templates.WithBuiltIn(name),
         };
     }
+
+    /// <summary>What an answer's marks depend on.</summary>
+    private sealed record FormatKey(string? Template, bool HasTools, string Variables);
 }

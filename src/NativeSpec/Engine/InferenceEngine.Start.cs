@@ -6,6 +6,7 @@ using NativeSpec.Engine.Telemetry;
 using NativeSpec.Loading;
 using NativeSpec.Loading.Llama;
 using NativeSpec.Speculation.Planning;
+using NativeSpec.Tokenization;
 
 namespace NativeSpec.Engine;
 
@@ -35,11 +36,14 @@ public sealed partial class InferenceEngine
         LlamaCheckpoint? checkpoint = null;
         IBackend? backend = null;
         InferenceEngine? engine = null;
+        Task<Tokenizer>? reading = null;
         try
         {
             steps.Begin(LoadStage.Opening);
+            reading = EngineTokenizer.Begin(path, options);
+            _ = Task.Run(EngineMeter.Prepare); // has its time before the engine is shown there
             checkpoint = LlamaCheckpoint.Open(path, options.Limits);
-            var tokenizer = EngineTokenizer.Of(path, checkpoint.Config, options);
+            var tokenizer = EngineTokenizer.Of(reading, path, checkpoint.Config, options);
             backend = EngineBackend.Create(options);
             var name = options.Name ?? NameOf(path);
             try
@@ -75,6 +79,7 @@ public sealed partial class InferenceEngine
             }
 
             engine?.Dispose();
+            reading?.ContinueWith(static read => read.Exception, TaskScheduler.Default).Wait(); // no thread is left behind
             throw;
         }
     }

@@ -319,13 +319,25 @@ public sealed partial class InferenceEngine : IDisposable
         }
 
         options = options with { Speculation = WithPrediction(options) };
-        var endOfText = _checkpoint.EosTokenIds.Union(Tokenizer.EosIds.Where(id => id < Config.VocabSize));
+        HashSet<int> stopIds = [.. options.StopIds];
+        if (!options.IgnoreEndOfText)
+        {
+            stopIds.UnionWith(_checkpoint.EosTokenIds);
+            foreach (var id in Tokenizer.EosIds)
+            {
+                if (id < Config.VocabSize)
+                {
+                    stopIds.Add(id);
+                }
+            }
+        }
+
         return new SequenceRequest(
             prompt,
             (GenerationOptions)options.WithDefaults(_defaults),
             options.Seed ?? BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(sizeof(ulong))),
             Math.Min(options.MaxTokens ?? int.MaxValue, MaxContext - prompt.Length),
-            [.. options.StopIds, .. options.IgnoreEndOfText ? [] : endOfText],
+            stopIds,
             _speculation.MaxNodesOf(options.Speculation));
     }
 

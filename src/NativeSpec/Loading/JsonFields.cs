@@ -93,17 +93,49 @@ internal readonly struct JsonFields(string file, JsonElement element, List<strin
             return [];
         }
 
-        var self = this;
-        long[] all = value.ValueKind == JsonValueKind.Array
-            ? [.. value.EnumerateArray().Select(item => Whole(item) ?? throw self.Error(name, $"holds {JsonText.Describe(item)}; expected whole numbers"))]
-            : [Whole(value) ?? throw Error(name, $"is {JsonText.Describe(value)}; expected a whole number or an array of them")];
-        var outside = all.Where(id => id < 0 || id >= vocabSize).ToArray();
-        if (outside.Length > 0)
+        List<int> ids = [];
+        var (outside, firstOutside) = (0, 0L);
+        if (value.ValueKind == JsonValueKind.Array)
         {
-            Note(name, $"names the token {outside[0]}{(outside.Length > 1 ? $" and {outside.Length - 1} more" : "")}, outside the vocabulary of {vocabSize}: never chosen, left out");
+            foreach (var item in value.EnumerateArray())
+            {
+                Take(Whole(item) ?? throw Error(name, $"holds {JsonText.Describe(item)}; expected whole numbers"));
+            }
+        }
+        else
+        {
+            Take(Whole(value) ?? throw Error(name, $"is {JsonText.Describe(value)}; expected a whole number or an array of them"));
         }
 
-        return [.. all.Except(outside).Distinct().Order().Select(id => (int)id)];
+        if (outside > 0)
+        {
+            Note(name, $"names the token {firstOutside}{(outside > 1 ? $" and {outside - 1} more" : "")}, outside the vocabulary of {vocabSize}: never chosen, left out");
+        }
+
+        ids.Sort();
+        var kept = 0;
+        for (var i = 0; i < ids.Count; i++)
+        {
+            if (kept == 0 || ids[i] != ids[kept - 1])
+            {
+                ids[kept++] = ids[i];
+            }
+        }
+
+        ids.RemoveRange(kept, ids.Count - kept);
+        return ids.AsReadOnly();
+
+        void Take(long id)
+        {
+            if (id < 0 || id >= vocabSize)
+            {
+                firstOutside = outside++ == 0 ? id : firstOutside;
+            }
+            else
+            {
+                ids.Add((int)id);
+            }
+        }
     }
 
     /// <summary>A token id; as in <see cref="TokenIds"/>, one outside the vocabulary is left out.</summary>
@@ -112,9 +144,16 @@ internal readonly struct JsonFields(string file, JsonElement element, List<strin
     /// <summary>Notes which members are taken from the defaults.</summary>
     public void NoteDefaults()
     {
-        var self = this;
-        string[] taken = [.. defaults.EnumerateObject().Where(member => !self.Has(member.Name)).Select(member => $"{member.Name} ({member.Value.GetRawText()})")];
-        if (taken.Length > 0)
+        List<string> taken = [];
+        foreach (var member in defaults.EnumerateObject())
+        {
+            if (!Has(member.Name))
+            {
+                taken.Add($"{member.Name} ({member.Value.GetRawText()})");
+            }
+        }
+
+        if (taken.Count > 0)
         {
             notes?.Add($"{file}: is taken to mean its model_type's defaults where it says nothing: {string.Join(", ", taken)}");
         }

@@ -1,3 +1,4 @@
+using System.Text;
 using System.Text.Json;
 using System.Text.Unicode;
 
@@ -68,29 +69,32 @@ internal static class JsonText
         }
 
         using var plain = new MemoryStream(text.Length);
+        var copied = 0;
         for (var i = 0; i < text.Length;)
         {
             var rest = text[i..];
-            var length = rest[0] == (byte)'"' ? StringLength(rest) : 1;
             var before = i == 0 ? (byte)0 : text[i - 1];
-            if (IsWord(before, rest, "NaN"u8))
+            var number = rest[0] == (byte)'N' && IsWord(before, rest, "NaN"u8) ? NaN
+                : rest[0] == (byte)'I' && IsWord(before, rest, "Infinity"u8) ? Infinity
+                : null;
+            var length = rest[0] == (byte)'"' ? StringLength(rest) : 1;
+            if (number is not null)
             {
-                plain.Write("9e99999990"u8);
-                length = "NaN"u8.Length;
-            }
-            else if (IsWord(before, rest, "Infinity"u8))
-            {
-                plain.Write("9e99999991"u8);
-                length = "Infinity"u8.Length;
-            }
-            else
-            {
-                plain.Write(rest[..length]);
+                plain.Write(text[copied..i]);
+                plain.Write(Encoding.ASCII.GetBytes(number));
+                length = number == NaN ? "NaN".Length : "Infinity".Length;
+                copied = i + length;
             }
 
             i += length;
         }
 
+        if (copied == 0)
+        {
+            return utf8;
+        }
+
+        plain.Write(text[copied..]);
         return plain.ToArray();
     }
 
@@ -113,9 +117,15 @@ internal static class JsonText
         return text.Length;
     }
 
-    // JsonDocument decodes strings when they are asked for, and then throws if they cannot be: so ask once, here.
+    // JsonDocument decodes strings when they are asked for, and then throws if they cannot be: so ask once, here. What cannot be decoded is half of a surrogate pair,
+    // \uD800 to \uDFFF.
     private static void CheckStrings(string file, ReadOnlySpan<byte> json)
     {
+        if (json.IndexOf("\\ud"u8) < 0 && json.IndexOf("\\uD"u8) < 0)
+        {
+            return;
+        }
+
         var reader = new Utf8JsonReader(json);
         while (reader.Read())
         {

@@ -1,4 +1,3 @@
-using System.Numerics.Tensors;
 using NativeSpec.Backends;
 using NativeSpec.Loading.Medusa;
 using NativeSpec.Sampling;
@@ -196,7 +195,7 @@ internal sealed class HeadsModel : IDisposable
     /// nothing else.</summary>
     private int Rank(ReadOnlySpan<float> logits, Span<int> tokens, Span<float> probabilities)
     {
-        var max = TensorPrimitives.Max(logits); // NaN if any is
+        var max = LogitScan.MaxOrNaN(logits);
         return float.IsFinite(max) ? TopTokens.SelectLikeliest(logits, max, _weightOf, tokens, probabilities) : 0;
     }
 

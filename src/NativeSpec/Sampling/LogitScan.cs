@@ -45,7 +45,13 @@ internal static class LogitScan
 
         Span<float> lanes = stackalloc float[Lanes];
         Vector256.MaxNative(Vector256.MaxNative(a, b), Vector256.MaxNative(c, d)).CopyTo(lanes);
-        return TensorPrimitives.Max<float>(lanes);
+        var max = lanes[0];
+        foreach (var lane in lanes[1..])
+        {
+            max = Math.Max(max, lane);
+        }
+
+        return max;
     }
 
     /// <summary>The largest logit of each block of <see cref="NoiseScan.BlockLength"/>; NaN where any of them is.</summary>

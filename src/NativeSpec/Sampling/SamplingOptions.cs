@@ -88,7 +88,7 @@ public record SamplingOptions
     private static void RequireRange(string option, float? value, float low, float high, string allowed) =>
         Require(value is null || (value >= low && value <= high), option, value, allowed);
 
-    private protected static void Require<T>(bool holds, string option, T value, string allowed)
+    private protected static void Require(bool holds, string option, object? value, string allowed)
     {
         if (!holds)
         {

@@ -26,9 +26,7 @@ internal sealed class SamplingRule
         RepetitionPenalty = options.RepetitionPenalty ?? 1;
         PresencePenalty = options.PresencePenalty;
         FrequencyPenalty = options.FrequencyPenalty;
-        var biases = (options.LogitBias ?? new Dictionary<int, float>()).Where(bias => bias.Value != 0).OrderBy(bias => bias.Key).ToArray();
-        _biasedIds = [.. biases.Select(bias => bias.Key)];
-        _biases = [.. biases.Select(bias => bias.Value)];
+        (_biasedIds, _biases) = Biased(options.LogitBias);
     }
 
     /// <summary>Ids are below this.</summary>
@@ -72,4 +70,15 @@ internal sealed class SamplingRule
 
     /// <summary>Whether a token's score can differ from its logit.</summary>
     public bool ChangesScores => NeedsHistory || _biases.Length > 0;
+
+    private static (int[] Ids, float[] Biases) Biased(IReadOnlyDictionary<int, float>? biases)
+    {
+        if (biases is null)
+        {
+            return ([], []);
+        }
+
+        int[] ids = [.. biases.Where(bias => bias.Value != 0).Select(bias => bias.Key).Order()];
+        return (ids, Array.ConvertAll(ids, id => biases[id]));
+    }
 }

@@ -40,7 +40,13 @@ internal sealed class Vocabulary
             tokens[id]?.CopyTo(all, offsets[id]);
         }
 
-        return new(all, offsets, [.. Enumerable.Range(0, tokens.Count).Select(isSpecial)]);
+        var special = new bool[tokens.Count];
+        for (var id = 0; id < special.Length; id++)
+        {
+            special[id] = isSpecial(id);
+        }
+
+        return new(all, offsets, special);
     }
 
     /// <summary>Collects the tokens of a file and checks them: no id and no text twice, ids and sizes within the limits.</summary>

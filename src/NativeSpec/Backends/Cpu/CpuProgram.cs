@@ -68,7 +68,7 @@ internal sealed unsafe class CpuProgram<TSimd, TVector>(ForwardPlan plan, Thread
         }
     }
 
-    private void RmsNorm(float* x, in RmsGain norm, float* y, int rows)
+    private void RmsNorm(float* x, RmsGain norm, float* y, int rows)
     {
         var width = (int)norm.Width;
         var arguments = new RmsNorm.Arguments { X = x, Gain = ((HostBuffer)norm.Gain).Pointer, Y = y, Width = width, Epsilon = norm.Epsilon };

@@ -1,4 +1,5 @@
 using NativeSpec.Backends.Cuda.Driver;
+using NativeSpec.Tensors;
 
 namespace NativeSpec.Backends.Cuda;
 
@@ -49,6 +50,8 @@ internal sealed class CudaKernels : IDisposable
 
     public static string MatMulName(CudaFormat format, int rows) => $"matmul_{Name(format)}_{rows}";
 
+    public static string AttentionName(KvFormat kv, int width) => $"tree_attention_{kv.ToString().ToLowerInvariant()}_{width}";
+
     public static string PackName(CudaFormat format) => $"pack_weights_{Name(format)}";
 
     public void Dispose() => _module.Dispose();
@@ -68,7 +71,7 @@ internal sealed class CudaKernels : IDisposable
             .. Formats.SelectMany(format => CudaLayout.ProductRows.Select(rows => (MatMulName(format, rows), 288, CudaLayout.Ring(format, rows, device.SharedBytes).Bytes))),
             ("rms_norm", MostNormThreads, MostNormBytes),
             ("finish_rows", MostNormThreads, MostNormBytes),
-            .. CudaLayout.HeadWidths(device.BlockSharedBytes).Select(width => ($"tree_attention_{width}", 128, CudaLayout.AttentionBytes(width))),
+            .. new[] { KvFormat.BF16, KvFormat.F32 }.SelectMany(kv => CudaLayout.HeadWidths(device.BlockSharedBytes, kv).Select(width => (AttentionName(kv, width), 128, CudaLayout.AttentionBytes(width, kv)))),
         ];
 
     private static string Name(CudaFormat format) => format.ToString().ToLowerInvariant();

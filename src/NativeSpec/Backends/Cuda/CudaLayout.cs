@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using NativeSpec.Tensors;
 
 namespace NativeSpec.Backends.Cuda;
 
@@ -36,7 +37,7 @@ internal static class CudaLayout
     public const int WideHead = 128;
 
     /// <summary>The head widths over which a block with so much shared memory attends.</summary>
-    public static int[] HeadWidths(int blockSharedBytes) => blockSharedBytes < AttentionBytes(WideHead) ? [NarrowHead] : [NarrowHead, WideHead];
+    public static int[] HeadWidths(int blockSharedBytes, KvFormat kv) => blockSharedBytes < AttentionBytes(WideHead, kv) ? [NarrowHead] : [NarrowHead, WideHead];
 
     public static int StageColumns(CudaFormat format) => format switch
     {
@@ -90,7 +91,18 @@ internal static class CudaLayout
 
     public static int HeadWidth(int headDim) => headDim <= NarrowHead ? NarrowHead : WideHead;
 
-    public static int AttentionBytes(int width) => (2 * ((2 * StepKeys * width * 2) + 64)) + (9 * 16 * width * 2) + (4 * 1024) + (4 * 512) + (4 * 64);
+    /// <summary>BF16 parts of a number of queries, keys and values: of F32 two.</summary>
+    public static int KvParts(KvFormat kv) => kv == KvFormat.F32 ? 2 : 1;
+
+    /// <summary>Numbers of 16 bits that a head takes of a row of queries, keys or values: its width in parts.</summary>
+    public static int KvNumbers(int headDim, KvFormat kv) => HeadWidth(headDim) * KvParts(kv);
+
+    public static int AttentionBytes(int width, KvFormat kv)
+    {
+        var rowBytes = KvNumbers(width, kv) * 2;
+        var (stagePlanes, gatherRows) = (rowBytes > 256 ? 1 : 2, kv == KvFormat.F32 ? 2 : 4);
+        return (2 * ((stagePlanes * StepKeys * rowBytes) + 64)) + ((1 + (2 * gatherRows)) * 16 * rowBytes) + (4 * 1024) + (KvParts(kv) * 4 * 512) + (4 * 64);
+    }
 
     /// <summary>Rows of the product's kernel for a bucket, and how many blocks of so many rows that is.</summary>
     public static (int Rows, int Blocks) ProductOf(int bucket) => bucket <= ProductRows[^1] ? (bucket, 1) : (ProductRows[^1], bucket / ProductRows[^1]);

@@ -69,6 +69,7 @@ internal struct RopeAppendArguments
     public int HeadWidth;
     public int Width;
     public int Rotated;
+    public int Parts;
     public float Epsilon;
 }
 

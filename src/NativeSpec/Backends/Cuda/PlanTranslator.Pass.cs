@@ -102,7 +102,7 @@ internal sealed partial class PlanTranslator
                 Lists = lists,
                 ListCount = listCount,
                 KvHeads = kv.Shape.KvHeads,
-                Width = CudaLayout.HeadWidth(kv.Shape.HeadDim),
+                Width = kv.HeadNumbers,
             });
 
         private readonly void Embed(EmbedStep step)
@@ -154,7 +154,7 @@ internal sealed partial class PlanTranslator
                 Flush(step.X);
             }
 
-            var norm = at + 1 < _of._steps.Length && _of._steps[at + 1] is NormStep next && next.X == step.Into && next.Into == step.Into ? next.Norm : (RmsGain?)null;
+            var norm = at + 1 < _of._steps.Length && _of._steps[at + 1] is NormStep next && next.X == step.Into && next.Into == step.Into ? next.Norm : null;
             var waits = _waiting == step.X;
             _waiting = waits ? null : _waiting;
             Finish(step.X, step.Into, norm, Upload(_round.LogitRows), waits ? Partials() : 0, waits ? _segments : 0, bias: 0, Epilogue.Store, Value(step.X));
@@ -280,12 +280,13 @@ internal sealed partial class PlanTranslator
                 HeadWidth = a.HeadDim,
                 Width = CudaLayout.HeadWidth(a.HeadDim),
                 Rotated = a.RotaryDim,
+                Parts = CudaLayout.KvParts(kv.Format),
                 Epsilon = a.Epsilon,
             });
         }
 
         private readonly ulong Queries(AttentionPlan a)
-            => _of._buffers.Get(_turn, BufferUse.Queries, 0, (long)_of._most.Rows * a.Heads * CudaLayout.HeadWidth(a.HeadDim) * 2);
+            => _of._buffers.Get(_turn, BufferUse.Queries, 0, (long)_of._most.Rows * a.Heads * CudaLayout.KvNumbers(a.HeadDim, _of._kv!.Format) * 2);
 
         private readonly void Attend(AttendStep step, int at)
         {
@@ -300,7 +301,7 @@ internal sealed partial class PlanTranslator
             var maximaSums = _of._buffers.Get(_turn, BufferUse.MaximaSums, 0, pairs * 8);
             var weighted = _of._buffers.Get(_turn, BufferUse.Weighted, 0, pairs * width * sizeof(float));
             var block = Upload(0);
-            _launches.Add(_kernels[$"tree_attention_{width}"], CudaLayout.AttentionGrid(_of._backend.Device.Multiprocessors), 1, CudaLayout.AttentionBytes(width), new TreeAttentionArguments
+            _launches.Add(_kernels[CudaKernels.AttentionName(kv.Format, width)], CudaLayout.AttentionGrid(_of._backend.Device.Multiprocessors), 1, CudaLayout.AttentionBytes(width, kv.Format), new TreeAttentionArguments
             {
                 Q = Queries(a),
                 Keys = kv.Keys(a.Layer),

@@ -9,7 +9,12 @@ internal sealed unsafe class NativeProgram : HostProgram
     public NativeProgram(ForwardPlan plan, NativeBackendHandle backend)
         : base(plan, [backend])
     {
-        NativeStep[] steps = [.. plan.Steps.Select(Translate)];
+        var steps = new NativeStep[plan.Steps.Count];
+        for (var i = 0; i < steps.Length; i++)
+        {
+            steps[i] = Translate(plan.Steps[i]);
+        }
+
         var room = new NativeRoom { Rows = plan.MaxRows, LogitRows = plan.MaxLogitRows, Normed = Normed.Pointer, Projected = Room.Pointer };
         fixed (NativeStep* first = steps)
         {

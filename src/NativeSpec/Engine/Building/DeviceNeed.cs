@@ -10,7 +10,7 @@ namespace NativeSpec.Engine.Building;
 /// <summary>What an engine takes of a CUDA device's memory, known without starting it. Draft models come on top.</summary>
 /// <param name="Device">The device's name; null where there is none.</param>
 /// <param name="DeviceMemory">Bytes of its memory; 0 where there is none.</param>
-/// <param name="Need">What the engine takes: packed weights and the embedding, keys and values in BF16, buffers.</param>
+/// <param name="Need">What the engine takes: packed weights and the embedding, keys and values, buffers.</param>
 internal sealed record DeviceNeed(string? Device, long DeviceMemory, MemoryNeed Need)
 {
     /// <summary>Whether it fits, with a twentieth to spare for the driver.</summary>
@@ -32,7 +32,7 @@ internal sealed record DeviceNeed(string? Device, long DeviceMemory, MemoryNeed 
         var device = CudaDevice.Find(options.Device, out _);
         return new DeviceNeed(device?.Name, device?.Memory ?? 0, new MemoryNeed(
             tensors.Embedding.ByteLength + stacks.Sum(parts => CudaMemory.WeightBytes(parts, format)),
-            CudaMemory.CacheBytes(shape),
+            CudaMemory.CacheBytes(shape, options.KvFormat ?? KvFormat.BF16),
             CudaMemory.BufferBytes(LlamaModel.PlanOf(config, InferenceEngine.Limits(options, options.PrefillChunk ?? CudaLayout.PromptRows, context)), config.MlpBias)));
     }
 }

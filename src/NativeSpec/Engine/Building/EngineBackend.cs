@@ -34,18 +34,11 @@ internal static partial class EngineBackend
             throw new ArgumentException($"{nameof(EngineOptions.NativeLevel)} is '{level}', which the {(options.Backend == BackendKind.Cpu ? "managed" : "CUDA")} kernels do not have", nameof(options));
         }
 
-        if (options.KvFormat == KvFormat.F32 && (options.Backend == BackendKind.Cuda || (options.Backend is null && options.Device is not null)))
-        {
-            throw new ArgumentException($"{nameof(EngineOptions.KvFormat)} is F32; the CUDA kernels hold keys and values as BF16", nameof(options));
-        }
-
-        var kvFormat = options.KvFormat ?? KvFormat.F32;
-
         // Who names a level or threads of the processor's kernels wants the processor, and who names a device wants that.
-        var wantsProcessor = options.Device is null && (options.NativeLevel is not null || options.Threads is not null || options.KvFormat == KvFormat.F32);
+        var wantsProcessor = options.Device is null && (options.NativeLevel is not null || options.Threads is not null);
         if (options.Backend == BackendKind.Cuda || (options.Backend is null && !wantsProcessor))
         {
-            if (CudaBackend.TryCreate(new CudaOptions { Device = options.Device, Weights = options.Weights }, out var none) is { } cuda)
+            if (CudaBackend.TryCreate(new CudaOptions { Device = options.Device, Weights = options.Weights, KvFormat = options.KvFormat ?? KvFormat.BF16 }, out var none) is { } cuda)
             {
                 return cuda;
             }
@@ -56,6 +49,7 @@ internal static partial class EngineBackend
             }
         }
 
+        var kvFormat = options.KvFormat ?? KvFormat.F32;
         if (options.Backend != BackendKind.Cpu)
         {
             var native = NativeBackend.TryCreate(new NativeOptions { Threads = options.Threads, Weights = options.Weights, Level = options.NativeLevel, KvFormat = kvFormat }, out var missing);

@@ -65,10 +65,23 @@ internal sealed class MachineProfile
         lock (_gate)
         {
             return _content.Cost is { } cost && cost.MaxNodes >= maxNodes && cost.MaxContext >= maxContext
-                && (cost.Spread.All(spread => spread < CostCurve.Disturbed / 2) || _clock.GetUtcNow() - cost.Measured < Patience)
+                && (!WasDisturbed(cost) || _clock.GetUtcNow() - cost.Measured < Patience)
                 ? new CostCurve(cost.Nodes, cost.Contexts, cost.Seconds, cost.Spread)
                 : null;
         }
+    }
+
+    private static bool WasDisturbed(ProfileCost cost)
+    {
+        foreach (var spread in cost.Spread)
+        {
+            if (spread >= CostCurve.Disturbed / 2)
+            {
+                return true;
+            }
+        }
+
+        return false;
     }
 
     /// <summary>Keeps a curve that was just measured.</summary>
@@ -116,13 +129,7 @@ internal sealed class MachineProfile
             var (number, identity) = (core.Number(source.Name), drafters.IdentityOf(source.Name));
             if (_content.Acceptance.TryGetValue(identity, out var cells))
             {
-                var counts = new (double Right, double All)[AcceptanceEstimates.CountsPerDrafter];
-                foreach (var cell in cells)
-                {
-                    counts[(int)cell[0]] = (cell[1], cell[2]);
-                }
-
-                core.Estimates.Import(number, counts);
+                core.Estimates.Import(number, cells);
             }
 
             if (_content.Mixer.TryGetValue(identity, out var weights))
@@ -146,7 +153,7 @@ internal sealed class MachineProfile
             foreach (var source in drafters.All)
             {
                 var (number, identity) = (core.Number(source.Name), drafters.IdentityOf(source.Name));
-                _content.Acceptance[identity] = [.. core.Estimates.Export(number).Select((count, cell) => new[] { cell, count.Right, count.All }).Where(cell => cell[2] > 0)];
+                _content.Acceptance[identity] = core.Estimates.Export(number);
                 _content.Mixer[identity] = core.Mixer.Export(number);
             }
         }

@@ -1,5 +1,4 @@
 using System.Text.Json;
-using System.Text.Json.Serialization;
 using NativeSpec.Loading;
 using NativeSpec.Speculation.DraftModels;
 using NativeSpec.Speculation.Planning;
@@ -14,14 +13,8 @@ namespace NativeSpec.Engine.Profiles;
 ///   "acceptance": { "lookup": [[cell, right, all], …] }, "mixer": { "lookup": [1, 0.9, …] },
 ///   "tuning": { "draft /models/small": { "name": "draft", "pays": true, "depth": 4, "width": 1, "speed_up": 1.3, "rounds": 812, "measured": "…" } } }
 /// </code></summary>
-/// <remarks>It is read by hand: every start of the command reads one, and what the serializer needs to read it is an eighth of all code that such a start compiles.</remarks>
-[JsonSourceGenerationOptions(
-    GenerationMode = JsonSourceGenerationMode.Serialization,
-    PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower,
-    DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull,
-    WriteIndented = true)]
-[JsonSerializable(typeof(ProfileContent))]
-internal sealed partial class ProfileJson : JsonSerializerContext
+/// <remarks>It is read and written by hand: every start of the command does both, and what the serializer needs for it is an eighth of all code that such a start compiles.</remarks>
+internal static partial class ProfileJson
 {
     /// <summary>The version that is written; no other is read.</summary>
     public const int Version = 6;
@@ -30,9 +23,6 @@ internal sealed partial class ProfileJson : JsonSerializerContext
     private const int MaxDrafters = 256;
     private const int MaxPoints = 1024;
     private const double MaxWeight = 100; // a mixer that learns by itself stays far below it
-
-    /// <summary>The file's bytes.</summary>
-    public static byte[] Render(ProfileContent content) => JsonSerializer.SerializeToUtf8Bytes(content, Default.ProfileContent);
 
     /// <summary>Reads a file of any machine and model.</summary>
     /// <exception cref="ModelFormatException">It is not a profile of this version, or its numbers make no sense; the message says which.</exception>
@@ -74,7 +64,7 @@ internal sealed partial class ProfileJson : JsonSerializerContext
 
     private static ProfileContent Parse(JsonElement root)
     {
-        var content = Profiles.ProfileContent.Empty(Text(root, "key")) with
+        var content = ProfileContent.Empty(Text(root, "key")) with
         {
             Saved = Member(root, "saved").GetDateTimeOffset(),
             Cost = root.TryGetProperty("cost", out var cost) ? ParseCost(cost) : null,
@@ -82,7 +72,13 @@ internal sealed partial class ProfileJson : JsonSerializerContext
         foreach (var drafter in Member(root, "acceptance").EnumerateObject())
         {
             RequireAtMost(drafter.Value, AcceptanceEstimates.CountsPerDrafter);
-            content.Acceptance[drafter.Name] = [.. drafter.Value.EnumerateArray().Select(cell => Numbers(cell, most: 3))];
+            List<double[]> cells = [];
+            foreach (var cell in drafter.Value.EnumerateArray())
+            {
+                cells.Add(Numbers(cell, most: 3));
+            }
+
+            content.Acceptance[drafter.Name] = [.. cells];
         }
 
         foreach (var drafter in Member(root, "mixer").EnumerateObject())
@@ -126,13 +122,25 @@ internal sealed partial class ProfileJson : JsonSerializerContext
     private static int[] WholeNumbers(JsonElement array)
     {
         RequireAtMost(array, MaxPoints);
-        return [.. array.EnumerateArray().Select(static number => number.GetInt32())];
+        var (numbers, count) = (new int[array.GetArrayLength()], 0);
+        foreach (var number in array.EnumerateArray())
+        {
+            numbers[count++] = number.GetInt32();
+        }
+
+        return numbers;
     }
 
     private static double[] Numbers(JsonElement array, int most)
     {
         RequireAtMost(array, most);
-        return [.. array.EnumerateArray().Select(static number => number.GetDouble())];
+        var (numbers, count) = (new double[array.GetArrayLength()], 0);
+        foreach (var number in array.EnumerateArray())
+        {
+            numbers[count++] = number.GetDouble();
+        }
+
+        return numbers;
     }
 
     /// <summary>Refuses a list before anything of it is read.</summary>

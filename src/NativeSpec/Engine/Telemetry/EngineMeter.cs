@@ -25,7 +25,7 @@ internal static class EngineMeter
 
     private static readonly string? Version = typeof(EngineMeter).Assembly.GetName().Version?.ToString(3);
     private static readonly Meter Meter = new(Name, Version);
-    private static readonly ConcurrentDictionary<EngineTelemetry, byte> Engines = new();
+    private static readonly ConcurrentDictionary<EngineTelemetry, EngineTelemetry> Engines = new();
 
     public static ActivitySource Activities { get; } = new(Name, Version);
 
@@ -70,11 +70,14 @@ internal static class EngineMeter
     /// <summary>Whether anybody listens to one of the counters of speculation.</summary>
     public static bool CountsSpeculation => Drafted.Enabled || Accepted.Enabled || Drafts.Enabled || DraftTokens.Enabled || AcceptedTokens.Enabled || AcceptedTokensPerPosition.Enabled;
 
+    /// <summary>Makes the instruments, if they are not there yet.</summary>
+    public static void Prepare() => GC.KeepAlive(Gauges);
+
     /// <summary>Shows an engine in the gauges from now on.</summary>
     public static void Add(EngineTelemetry engine)
     {
-        GC.KeepAlive(Gauges); // made with the first engine
-        Engines[engine] = 0;
+        Prepare();
+        Engines[engine] = engine;
     }
 
     /// <summary>Shows it no more.</summary>

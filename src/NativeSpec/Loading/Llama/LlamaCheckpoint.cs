@@ -12,7 +12,7 @@ public sealed class LlamaCheckpoint : IDisposable
     {
         Generation = generation;
         Checkpoint = checkpoint;
-        EosTokenIds = [.. generation.EosTokenIds.Union(config.EosTokenIds).Order()];
+        EosTokenIds = generation.EosTokenIds.Count == 0 ? config.EosTokenIds : [.. generation.EosTokenIds.Union(config.EosTokenIds).Order()];
         Notes = notes;
 
         var binder = new WeightBinder(checkpoint);

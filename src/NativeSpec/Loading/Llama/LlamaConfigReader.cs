@@ -59,17 +59,18 @@ internal static class LlamaConfigReader
 
     private static ModelFamily ReadFamily(JsonFields fields)
     {
-        var supported = string.Join(", ", ModelFamily.All.Select(family => family.ModelType));
         var modelType = fields.Text("model_type");
         var family = modelType is null ? null : ModelFamily.Of(modelType);
         if (modelType is not null && family is null)
         {
             var reason = ModelFamily.Others.TryGetValue(modelType, out var other) ? $": {other}" : "";
-            throw fields.Error("model_type", $"is {MessageText.Quote(modelType)}{reason}; supported are {supported}");
+            throw fields.Error("model_type", $"is {MessageText.Quote(modelType)}{reason}; supported are {Supported()}");
         }
 
         var architecture = ReadArchitecture(fields);
-        return family ?? architecture ?? throw fields.Error("model_type", $"is missing, and so is architectures; supported are {supported}");
+        return family ?? architecture ?? throw fields.Error("model_type", $"is missing, and so is architectures; supported are {Supported()}");
+
+        static string Supported() => string.Join(", ", ModelFamily.All.Select(family => family.ModelType));
     }
 
     // An empty list is a tool's way of leaving it out; of several names one must be known.
@@ -80,16 +81,33 @@ internal static class LlamaConfigReader
             return null;
         }
 
-        JsonElement[] names = value.ValueKind == JsonValueKind.Array ? [.. value.EnumerateArray()] : [value];
-        if (names.Any(name => name.ValueKind != JsonValueKind.String))
+        List<string> names = [];
+        if (value.ValueKind == JsonValueKind.Array)
         {
-            throw fields.Error("architectures", $"is {JsonText.Describe(value)}; expected an array of names");
+            foreach (var name in value.EnumerateArray())
+            {
+                Take(name);
+            }
+        }
+        else
+        {
+            Take(value);
         }
 
-        var known = names.Select(name => ModelFamily.OfArchitecture(name.GetString()!)).FirstOrDefault(family => family is not null);
-        return known is not null || names.Length == 0
-            ? known
-            : throw fields.Error("architectures", $"holds {MessageText.Quote(names[0].GetString()!)}; supported are {string.Join(", ", ModelFamily.All.SelectMany(family => family.Architectures))}");
+        foreach (var name in names)
+        {
+            if (ModelFamily.OfArchitecture(name) is { } known)
+            {
+                return known;
+            }
+        }
+
+        return names.Count == 0
+            ? null
+            : throw fields.Error("architectures", $"holds {MessageText.Quote(names[0])}; supported are {string.Join(", ", ModelFamily.All.SelectMany(family => family.Architectures))}");
+
+        void Take(JsonElement name) => names.Add(name.ValueKind == JsonValueKind.String ? name.GetString()!
+            : throw fields.Error("architectures", $"is {JsonText.Describe(value)}; expected an array of names"));
     }
 
     // What the training run or the maker's tool has left in the file decides nothing: the tensors show whether they are quantized. Only weights

@@ -10,9 +10,9 @@ internal sealed class MedusaBinder
 {
     private readonly string _source;
     private readonly LoadLimits _limits;
-    private readonly Dictionary<MedusaName, TensorView> _parts = [];
-    private readonly SortedDictionary<int, TensorView> _vocabs = [];
-    private readonly SortedSet<int> _heads = [];
+    private readonly HeadParts?[] _parts = new HeadParts?[MedusaName.Most]; // [head]
+    private TensorView? _firstMatrix, _firstVocab, _sharedVocab, _tokenMap;
+    private int _heads, _vocabs; // how many
     private int _vocabLayer = -1;
 
     private MedusaBinder(string source, LoadLimits limits) => (_source, _limits) = (source, limits);
@@ -44,48 +44,76 @@ internal sealed class MedusaBinder
                 + "(TensorRT-LLM)");
         }
 
+        if (name.Part == MedusaPart.Vocab && _firstVocab is not null && name.Layer != _vocabLayer)
+        {
+            throw Error(tensor, $"puts the vocabulary matrix of head {name.Head} behind another number of blocks than {MessageText.Quote(_firstVocab.Name)}");
+        }
+
+        ref var place = ref PlaceOf(name);
+        if (place is not null)
+        {
+            throw Error(tensor, $"is the same part of the same head as {MessageText.Quote(place.Name)}");
+        }
+
+        place = tensor;
+        if (name.Part is MedusaPart.BlockWeight or MedusaPart.Vocab)
+        {
+            _firstMatrix ??= tensor;
+        }
+
         if (name.Part == MedusaPart.Vocab)
         {
-            if (_vocabs.Count > 0 && name.Layer != _vocabLayer)
-            {
-                throw Error(tensor, $"puts the vocabulary matrix of head {name.Head} behind another number of blocks than "
-                    + $"{MessageText.Quote(_vocabs.First().Value.Name)}");
-            }
+            (_firstVocab, _vocabLayer) = (_firstVocab ?? tensor, name.Layer);
+            _vocabs++;
+        }
+    }
 
-            _vocabLayer = name.Layer;
+    private ref TensorView? PlaceOf(MedusaName name)
+    {
+        switch (name.Part)
+        {
+            case MedusaPart.SharedVocab: return ref _sharedVocab;
+            case MedusaPart.TokenMap: return ref _tokenMap;
+            default: break;
         }
 
-        var key = name.Part == MedusaPart.Vocab ? name with { Layer = -1 } : name;
-        if (!_parts.TryAdd(key, tensor) || (name.Part == MedusaPart.Vocab && !_vocabs.TryAdd(name.Head, tensor)))
+        if (_parts[name.Head] is not { } head)
         {
-            throw Error(tensor, $"is the same part of the same head as {MessageText.Quote(_parts[key].Name)}");
+            _parts[name.Head] = head = new HeadParts();
+            _heads++;
         }
 
-        if (name.Part is MedusaPart.BlockWeight or MedusaPart.BlockBias or MedusaPart.Vocab)
+        switch (name.Part)
         {
-            _heads.Add(name.Head);
+            case MedusaPart.BlockWeight: return ref head.Weights[name.Layer];
+            case MedusaPart.BlockBias: return ref head.Biases[name.Layer];
+            default: return ref head.Vocab;
         }
     }
 
     private MedusaHeads Finish(MedusaConfig config)
     {
-        if (_heads.Count == 0)
+        if (_heads == 0)
         {
             throw new ModelFormatException(_source, "holds no Medusa head");
         }
 
-        if (_heads.Max != _heads.Count - 1)
+        if (Array.IndexOf(_parts, null, 0, _heads) is var missing and >= 0)
         {
-            var missing = Enumerable.Range(0, _heads.Max).First(h => !_heads.Contains(h));
-            throw new ModelFormatException(_source, $"holds heads {string.Join(", ", _heads)}: head {missing} is missing");
+            var there = Enumerable.Range(0, MedusaName.Most).Where(head => _parts[head] is not null);
+            throw new ModelFormatException(_source, $"holds heads {string.Join(", ", there)}: head {missing} is missing");
         }
 
         var hidden = Width();
         var shared = SharedVocab(config);
         var blocks = BlockCount(config);
-        var rows = (shared ?? _vocabs.GetValueOrDefault(0))?.Shape[0];
-        MedusaHead[] heads = [.. _heads.Select(h =>
-            new MedusaHead(Blocks(h, blocks, hidden), Vocab(shared ?? _vocabs.GetValueOrDefault(h), rows, hidden)))];
+        var rows = (shared ?? _parts[0]!.Vocab)?.Shape[0];
+        var heads = new MedusaHead[_heads];
+        for (var h = 0; h < heads.Length; h++)
+        {
+            heads[h] = new MedusaHead(Blocks(h, blocks, hidden), Vocab(shared ?? _parts[h]!.Vocab, rows, hidden));
+        }
+
         CheckConfig(config, hidden, rows);
         return new MedusaHeads { Source = _source, HiddenSize = hidden, Heads = heads, Rows = (int?)rows, TokenMap = TokenMap(rows) };
     }
@@ -93,12 +121,11 @@ internal sealed class MedusaBinder
     // Every matrix has one column per element of the hidden state; the first says how many.
     private int Width()
     {
-        if (!_parts.Keys.Any(part => part.Part is MedusaPart.BlockWeight or MedusaPart.Vocab))
+        if (_firstMatrix is not { } first)
         {
             throw new ModelFormatException(_source, "holds no matrix of a Medusa head");
         }
 
-        var first = _parts.First(part => part.Key.Part is MedusaPart.BlockWeight or MedusaPart.Vocab).Value;
         var width = first.Shape.Length == 2 ? first.Shape[1] : 0;
         return width >= 1 && width <= _limits.MaxWidth ? (int)width
             : throw Error(first, $"is {first}; expected a matrix with 1 to {_limits.MaxWidth} columns");
@@ -107,29 +134,40 @@ internal sealed class MedusaBinder
     /// <summary>The one matrix of all heads, null where each has its own or all use the model's.</summary>
     private TensorView? SharedVocab(MedusaConfig config)
     {
-        if (_parts.TryGetValue(new(MedusaPart.SharedVocab), out var shared))
+        if (_sharedVocab is not null)
         {
-            return _vocabs.Count == 0 ? shared : throw Error(shared, "would be the vocabulary matrix of all heads, and "
-                + $"{MessageText.Quote(_vocabs.First().Value.Name)} of one");
+            return _firstVocab is null ? _sharedVocab
+                : throw Error(_sharedVocab, $"would be the vocabulary matrix of all heads, and {MessageText.Quote(_firstVocab.Name)} of one");
         }
 
         // vLLM writes the model's own matrix as that of head 0, and says so.
-        if (config.UsesOriginalLmHead && _vocabs.Count == 1 && _vocabs.TryGetValue(0, out var original))
+        if (config.UsesOriginalLmHead && _vocabs == 1 && _parts[0]!.Vocab is { } original)
         {
             return original;
         }
 
-        return _vocabs.Count == 0 || _vocabs.Count == _heads.Count ? null
-            : throw new ModelFormatException(_source, $"holds {_heads.Count} heads; head {_heads.First(h => !_vocabs.ContainsKey(h))} "
-                + $"has no vocabulary matrix, head {_vocabs.Keys.First()} has one");
+        return _vocabs == 0 || _vocabs == _heads ? null
+            : throw new ModelFormatException(_source, $"holds {_heads} heads; head {Array.FindIndex(_parts, head => head!.Vocab is null)} "
+                + $"has no vocabulary matrix, head {Array.FindIndex(_parts, head => head!.Vocab is not null)} has one");
     }
 
     private int BlockCount(MedusaConfig config)
     {
-        var found = _heads.Max(h => Enumerable.Range(0, MedusaName.Most).Count(l => _parts.ContainsKey(new(MedusaPart.BlockWeight, h, l))));
+        var found = 0;
+        for (var h = 0; h < _heads; h++)
+        {
+            var blocks = 0;
+            foreach (var weight in _parts[h]!.Weights)
+            {
+                blocks += weight is null ? 0 : 1;
+            }
+
+            found = Math.Max(found, blocks);
+        }
+
         if (_vocabLayer >= 0 && config.Layers is { } said && said != _vocabLayer)
         {
-            throw new ModelFormatException(_source, $"{MessageText.Quote(_vocabs.First().Value.Name)} says that a head has {_vocabLayer} "
+            throw new ModelFormatException(_source, $"{MessageText.Quote(_firstVocab!.Name)} says that a head has {_vocabLayer} "
                 + $"blocks; config.json says {said}");
         }
 
@@ -138,24 +176,24 @@ internal sealed class MedusaBinder
 
     private MedusaBlock[] Blocks(int head, int count, int hidden)
     {
-        var found = _parts.Keys.Where(part => part.Head == head && part.Part is (MedusaPart.BlockWeight or MedusaPart.BlockBias)).ToArray();
-        var last = found.Length == 0 ? default : found.MaxBy(part => part.Layer);
-        if (found.Length > 0 && last.Layer >= count)
+        var parts = _parts[head]!;
+        var last = Math.Max(Array.FindLastIndex(parts.Weights, weight => weight is not null), Array.FindLastIndex(parts.Biases, bias => bias is not null));
+        if (last >= count)
         {
-            throw Error(_parts[last], $"is one block too many: a head has {count}");
+            throw Error((parts.Weights[last] ?? parts.Biases[last])!, $"is one block too many: a head has {count}");
         }
 
         // Medusa's own heads are one module, used `count` times. Where a writer drops the repetition of equal tensors, the first stands for all.
-        var repeated = last.Layer == 0;
+        var repeated = last == 0;
         var blocks = new MedusaBlock[count];
         for (var l = 0; l < count; l++)
         {
-            if (!_parts.TryGetValue(new(MedusaPart.BlockWeight, head, repeated ? 0 : l), out var weight))
+            if (parts.Weights[repeated ? 0 : l] is not { } weight)
             {
                 throw new ModelFormatException(_source, $"block {l} of head {head} has no weight; a head has {count} blocks");
             }
 
-            var bias = _parts.GetValueOrDefault(new(MedusaPart.BlockBias, head, repeated ? 0 : l));
+            var bias = parts.Biases[repeated ? 0 : l];
             Require(weight, hidden, hidden);
             if (bias is not null)
             {
@@ -186,7 +224,7 @@ internal sealed class MedusaBinder
     /// <summary>The map, unless the matrices have a row for every token anyway.</summary>
     private int[]? TokenMap(long? rows)
     {
-        if (!_parts.TryGetValue(new(MedusaPart.TokenMap), out var tensor))
+        if (_tokenMap is not { } tensor)
         {
             return null;
         }
@@ -237,4 +275,17 @@ internal sealed class MedusaBinder
     }
 
     private ModelFormatException Error(TensorView tensor, string problem) => new(_source, $"tensor {MessageText.Quote(tensor.Name)} {problem}");
+
+    /// <summary>The tensors of one head that were found.</summary>
+    private sealed class HeadParts
+    {
+        /// <summary>[layer] the matrix of each block.</summary>
+        public readonly TensorView?[] Weights = new TensorView?[MedusaName.Most];
+
+        /// <summary>[layer] its bias.</summary>
+        public readonly TensorView?[] Biases = new TensorView?[MedusaName.Most];
+
+        /// <summary>The head's own vocabulary matrix.</summary>
+        public TensorView? Vocab;
+    }
 }

@@ -19,10 +19,10 @@ internal sealed class AcceptanceEstimates(int drafters)
     private const int CountsPerCurve = 1 + Knots; // the first for proposals without confidence
     private const double UnknownPrior = 0.25;
 
-    /// <summary>Length of what <see cref="Export"/> gives.</summary>
+    /// <summary>Counts of a drafter.</summary>
     public const int CountsPerDrafter = Ranks * Depths * CountsPerCurve;
 
-    private static readonly double[] KnotProbabilities = [.. Enumerable.Range(-LastKnot, Knots).Select(logit => Probability(logit))];
+    private static readonly double[] KnotProbabilities = ProbabilitiesOfKnots();
 
     private readonly FadingCount[] _counts = new FadingCount[drafters * CountsPerDrafter]; // [drafters, ranks · depths, counts of a curve]
 
@@ -61,19 +61,45 @@ internal sealed class AcceptanceEstimates(int drafters)
         curve[2 + knot].Add(right, beyond);
     }
 
-    /// <summary>What is known about a drafter, for a profile: 84 counts.</summary>
-    public (double Right, double All)[] Export(int drafter) => [.. Of(drafter).ToArray().Select(count => count.Values)];
+    /// <summary>What is known about a drafter, for a profile: of the <see cref="CountsPerDrafter"/> counts those that are not empty, each as its number, how often right, how
+    /// often judged.</summary>
+    public double[][] Export(int drafter)
+    {
+        List<double[]> cells = [];
+        for (var i = 0; i < CountsPerDrafter; i++)
+        {
+            var (right, all) = Of(drafter)[i].Values;
+            if (all > 0)
+            {
+                cells.Add([i, right, all]);
+            }
+        }
+
+        return [.. cells];
+    }
 
     /// <summary>Forgets a drafter.</summary>
     public void Forget(int drafter) => Of(drafter).Clear();
 
     /// <summary>Begins with what a profile knows about a drafter.</summary>
-    public void Import(int drafter, ReadOnlySpan<(double Right, double All)> counts)
+    public void Import(int drafter, double[][] cells)
     {
-        for (var i = 0; i < CountsPerDrafter; i++)
+        Forget(drafter);
+        foreach (var cell in cells)
         {
-            Of(drafter)[i] = new FadingCount(counts[i].Right, counts[i].All);
+            Of(drafter)[(int)cell[0]] = new FadingCount(cell[1], cell[2]);
         }
+    }
+
+    private static double[] ProbabilitiesOfKnots()
+    {
+        var probabilities = new double[Knots];
+        for (var knot = 0; knot < Knots; knot++)
+        {
+            probabilities[knot] = Probability(knot - LastKnot);
+        }
+
+        return probabilities;
     }
 
     /// <summary>The knot at or before a confidence, and how far beyond it this lies, 0 to 1.</summary>

@@ -20,8 +20,8 @@ internal sealed class DrafterNumbers(int most, Action<int> forget)
         var number = _entries.FindIndex(entry => entry.Name == name);
         if (number < 0)
         {
-            number = _entries.Count < most ? Add() : Reuse();
-            _entries[number] = new Entry(name, 0, 0);
+            var entry = new Entry(name, 0, 0);
+            number = _entries.Count < most ? Add(entry) : Reuse(entry);
         }
 
         _entries[number] = _entries[number] with { Users = _entries[number].Users + 1 };
@@ -31,13 +31,13 @@ internal sealed class DrafterNumbers(int most, Action<int> forget)
     /// <summary>Notes that a user of a number is done.</summary>
     public void Return(int number) => _entries[number] = _entries[number] with { Users = _entries[number].Users - 1, LastUsed = ++_now };
 
-    private int Add()
+    private int Add(Entry entry)
     {
-        _entries.Add(default);
+        _entries.Add(entry);
         return _entries.Count - 1;
     }
 
-    private int Reuse()
+    private int Reuse(Entry entry)
     {
         var unused = -1;
         for (var i = 0; i < _entries.Count; i++)
@@ -51,8 +51,9 @@ internal sealed class DrafterNumbers(int most, Action<int> forget)
         }
 
         forget(unused);
+        _entries[unused] = entry;
         return unused;
     }
 
-    private readonly record struct Entry(string Name, int Users, long LastUsed);
+    private sealed record Entry(string Name, int Users, long LastUsed);
 }

@@ -86,7 +86,19 @@ internal sealed class Drafting : IDisposable
     public WalkResult Result { get; }
 
     /// <summary>The set of its drafters: a bit for each number.</summary>
-    private uint Set => _numbers.Aggregate(0u, (set, number) => set | (1u << number));
+    private uint Set
+    {
+        get
+        {
+            var set = 0u;
+            foreach (var number in _numbers)
+            {
+                set |= 1u << number;
+            }
+
+            return set;
+        }
+    }
 
     /// <summary>Its drafters, in the order of their turns.</summary>
     public IReadOnlyList<DrafterSlot> Drafters => _slots;

@@ -65,8 +65,8 @@ internal sealed class SpeculationCore
     public double TokensPerSecond => _seconds.Value == 0 ? 0 : _tokens.Value / _seconds.Value;
 
     /// <summary>A request's drafters, in the order of their turns.</summary>
-    public IReadOnlyList<(IDrafterSource Source, DraftKind Kind)> Select(SpeculationOptions options)
-        => [.. SourcesOf(options).Select(source => (Source: source, Kind: KindOf(source, options))).OrderBy(drafter => drafter.Kind)];
+    public IReadOnlyList<SelectedDrafter> Select(SpeculationOptions options)
+        => [.. SourcesOf(options).Select(source => new SelectedDrafter(source, KindOf(source, options))).OrderBy(drafter => (int)drafter.Kind)];
 
     /// <summary>Most nodes that a request with these options computes in a round. Safe to ask from any thread.</summary>
     public int MaxNodesOf(SpeculationOptions options) => SourcesOf(options).Any() ? Math.Min(MaxNodes, options.MaxNodes + 1) : 1;
@@ -117,3 +117,8 @@ internal sealed class SpeculationCore
         }
     }
 }
+
+/// <summary>A drafter of a request, before it starts.</summary>
+/// <param name="Source">What starts it.</param>
+/// <param name="Kind">What it proposes from, in this request.</param>
+internal sealed record SelectedDrafter(IDrafterSource Source, DraftKind Kind);

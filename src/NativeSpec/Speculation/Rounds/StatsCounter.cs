@@ -20,7 +20,7 @@ internal sealed class StatsCounter(IReadOnlyList<string> drafters, long ticksPer
     public IReadOnlyList<int> Positions => _positions;
 
     /// <summary>Candidates that became text.</summary>
-    public int Accepted => _positions.Sum();
+    public int Accepted => Sum(_positions);
 
     public int Rounds { get; private set; }
 
@@ -94,7 +94,7 @@ internal sealed class StatsCounter(IReadOnlyList<string> drafters, long ticksPer
             Rounds = count.Rounds,
             Proposed = count.Proposed,
             Drafted = count.Drafted,
-            Accepted = count.Positions.Sum(),
+            Accepted = Sum(count.Positions),
             AcceptedPerPosition = Trim(count.Positions),
             Ranks = count.ToRanks(),
             Time = Time(count.Ticks),
@@ -103,7 +103,27 @@ internal sealed class StatsCounter(IReadOnlyList<string> drafters, long ticksPer
 
     private TimeSpan Time(long ticks) => TimeSpan.FromSeconds((double)ticks / ticksPerSecond);
 
-    private static int[] Trim(int[] positions) => positions[..(Array.FindLastIndex(positions, count => count > 0) + 1)];
+    private static int Sum(int[] positions)
+    {
+        var sum = 0;
+        foreach (var count in positions)
+        {
+            sum += count;
+        }
+
+        return sum;
+    }
+
+    private static int[] Trim(int[] positions)
+    {
+        var length = positions.Length;
+        while (length > 0 && positions[length - 1] == 0)
+        {
+            length--;
+        }
+
+        return positions.AsSpan(0, length).ToArray();
+    }
 
     internal sealed class DrafterCount
     {
@@ -133,8 +153,24 @@ internal sealed class StatsCounter(IReadOnlyList<string> drafters, long ticksPer
 
         public IReadOnlyList<IReadOnlyList<RankCount>> ToRanks()
         {
-            var depths = _ranks.Chunk(MaxRanks).Select(ranks => ranks[..(Array.FindLastIndex(ranks, count => count.Judged > 0) + 1)]).ToArray();
-            return depths[..(Array.FindLastIndex(depths, ranks => ranks.Length > 0) + 1)];
+            List<IReadOnlyList<RankCount>> depths = [];
+            var last = 0;
+            for (var depth = 0; depth < MaxRanks; depth++)
+            {
+                var length = MaxRanks;
+                while (length > 0 && _ranks[(depth * MaxRanks) + length - 1].Judged == 0)
+                {
+                    length--;
+                }
+
+                var ranks = new RankCount[length];
+                Array.Copy(_ranks, depth * MaxRanks, ranks, 0, length);
+                depths.Add(ranks);
+                last = length > 0 ? depth + 1 : last;
+            }
+
+            depths.RemoveRange(last, depths.Count - last);
+            return depths;
         }
     }
 }

@@ -144,6 +144,14 @@ internal sealed class JsonBpe : IJsonModel
     }
 
     // A byte without a token is unknown, as in Hugging Face's library; so is a character of which one byte is.
-    private int[] ByteIds(Func<byte, string> name) =>
-        [.. Enumerable.Range(0, 256).Select(b => _vocabulary.GetValueOrDefault(name((byte)b), -1))];
+    private int[] ByteIds(Func<byte, string> name)
+    {
+        var ids = new int[256];
+        for (var b = 0; b < ids.Length; b++)
+        {
+            ids[b] = _vocabulary.TryGetValue(name((byte)b), out var id) ? id : -1;
+        }
+
+        return ids;
+    }
 }

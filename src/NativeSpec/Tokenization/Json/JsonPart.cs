@@ -5,7 +5,7 @@ namespace NativeSpec.Tokenization.Json;
 
 /// <summary>A value within a JSON file that knows where it stands, so that every error names the file, the place, what was expected and
 /// what was found.</summary>
-internal readonly record struct JsonPart(string File, string Path, JsonElement Value)
+internal sealed record JsonPart(string File, string Path, JsonElement Value)
 {
     /// <summary>Parses a whole file, which must hold an object.</summary>
     public static JsonPart Parse(string file, ReadOnlyMemory<byte> utf8) => new(file, "", JsonText.ParseObject(file, utf8).RootElement);

@@ -122,9 +122,9 @@ internal sealed class TokenizerConfig
             }
         }
 
-        foreach (var list in RoleLists.Select(name => root?.Optional(name)))
+        foreach (var name in RoleLists)
         {
-            var items = list switch
+            var items = root?.Optional(name) switch
             {
                 { Value.ValueKind: JsonValueKind.Array } array => array.Items(),
                 { Value.ValueKind: JsonValueKind.Object } named => named.Members().Select(m => m.Part),
@@ -140,8 +140,13 @@ internal sealed class TokenizerConfig
     private static HashSet<int> ReadRoleIds(JsonPart? root)
     {
         var ids = new HashSet<int>();
-        foreach (var part in RoleIds.Select(name => root?.Optional(name)).OfType<JsonPart>())
+        foreach (var name in RoleIds)
         {
+            if (root?.Optional(name) is not { } part)
+            {
+                continue;
+            }
+
             foreach (var id in part.Value.ValueKind == JsonValueKind.Array ? part.Items() : [part])
             {
                 if (id.Value.ValueKind == JsonValueKind.Number && id.Value.TryGetInt32(out var value))

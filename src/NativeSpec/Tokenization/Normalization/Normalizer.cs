@@ -9,7 +9,7 @@ namespace NativeSpec.Tokenization.Normalization;
 /// <summary>A step of a <see cref="Normalizer"/>.</summary>
 /// <param name="Apply">What becomes of a text.</param>
 /// <param name="AtStartOnly">Whether it is done only to what begins the whole text, and not to what follows an added token.</param>
-internal readonly record struct NormalizerStep(Func<string, string> Apply, bool AtStartOnly = false);
+internal sealed record NormalizerStep(Func<string, string> Apply, bool AtStartOnly = false);
 
 /// <summary>What is done to a text before it is cut into pieces: a list of steps, each from string to string.</summary>
 internal sealed class Normalizer

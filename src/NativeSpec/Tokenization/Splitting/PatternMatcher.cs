@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.Runtime.InteropServices;
+using System.Text;
 
 namespace NativeSpec.Tokenization.Splitting;
 
@@ -18,14 +19,17 @@ internal sealed class PatternMatcher
     /// <summary>Builds the automaton; empty patterns never match.</summary>
     public PatternMatcher(IReadOnlyList<string> patterns)
     {
-        _lengths = [.. patterns.Select(p => p.Length)];
-        _lastChars = SearchValues.Create(patterns.Where(p => p.Length > 0).Select(p => p[^1]).Distinct().ToArray());
-        var nodes = new List<(int Parent, char Char, int Depth)> { (0, '\0', 0) };
+        _lengths = new int[patterns.Count];
+        var lastChars = new StringBuilder();
+        List<Node> nodes = [new Node(0, '\0', 0)];
         for (var pattern = 0; pattern < patterns.Count; pattern++)
         {
+            _lengths[pattern] = patterns[pattern].Length;
+            lastChars.Append(patterns[pattern], Math.Max(_lengths[pattern] - 1, 0), Math.Min(_lengths[pattern], 1));
             AddReversed(patterns[pattern], pattern, nodes);
         }
 
+        _lastChars = SearchValues.Create(lastChars.ToString());
         LinkFailures(nodes);
     }
 
@@ -71,16 +75,16 @@ internal sealed class PatternMatcher
         return starts;
     }
 
-    private void AddReversed(string pattern, int index, List<(int Parent, char Char, int Depth)> nodes)
+    private void AddReversed(string pattern, int index, List<Node> nodes)
     {
         var node = 0;
         for (var i = pattern.Length - 1; i >= 0; i--)
         {
-            ref var child = ref CollectionsMarshal.GetValueRefOrAddDefault(_next, Key(node, pattern[i]), out var exists);
-            if (!exists)
+            if (!_next.TryGetValue(Key(node, pattern[i]), out var child))
             {
                 child = nodes.Count;
-                nodes.Add((node, pattern[i], nodes[node].Depth + 1));
+                _next.Add(Key(node, pattern[i]), child);
+                nodes.Add(new Node(node, pattern[i], nodes[node].Depth + 1));
                 _fail.Add(0);
                 _longest.Add(-1);
             }
@@ -94,17 +98,34 @@ internal sealed class PatternMatcher
         }
     }
 
-    private void LinkFailures(List<(int Parent, char Char, int Depth)> nodes)
+    private void LinkFailures(List<Node> nodes)
     {
-        var byDepth = Enumerable.Range(1, nodes.Count - 1).ToArray();
-        Array.Sort(byDepth, (a, b) => nodes[a].Depth.CompareTo(nodes[b].Depth));
-        foreach (var node in byDepth)
+        var deepest = 0;
+        foreach (var node in nodes)
         {
-            var (parent, c, depth) = nodes[node];
-            _fail[node] = depth == 1 ? 0 : Step(_fail[parent], c);
-            if (_longest[node] < 0)
+            deepest = Math.Max(deepest, node.Depth);
+        }
+
+        List<int>[] byDepth = new List<int>[deepest + 1];
+        for (var depth = 0; depth <= deepest; depth++)
+        {
+            byDepth[depth] = [];
+        }
+
+        for (var node = 0; node < nodes.Count; node++)
+        {
+            byDepth[nodes[node].Depth].Add(node);
+        }
+
+        for (var depth = 1; depth <= deepest; depth++)
+        {
+            foreach (var node in byDepth[depth])
             {
-                _longest[node] = _longest[_fail[node]];
+                _fail[node] = depth == 1 ? 0 : Step(_fail[nodes[node].Parent], nodes[node].Char);
+                if (_longest[node] < 0)
+                {
+                    _longest[node] = _longest[_fail[node]];
+                }
             }
         }
     }
@@ -126,6 +147,9 @@ internal sealed class PatternMatcher
             state = _fail[state];
         }
     }
+
+    /// <summary>A node while the automaton is built.</summary>
+    private sealed record Node(int Parent, char Char, int Depth);
 
     private static long Key(int node, char c) => ((long)node << 16) | c;
 }

@@ -34,7 +34,7 @@ internal static class Metaspace
 /// <summary>A step on the way from a stretch of text to the pieces that are encoded one by one: a rewriting or a cut.</summary>
 /// <param name="Rewrite">What becomes of the text, given whether it is the start of the whole; or null.</param>
 /// <param name="Split">How the text is cut; or null.</param>
-internal readonly record struct PreTokenizerStep(Func<string, bool, string>? Rewrite, Splitter? Split);
+internal sealed record PreTokenizerStep(Func<string, bool, string>? Rewrite, Splitter? Split);
 
 /// <summary>Cuts a stretch of text into the pieces that are encoded one by one.</summary>
 /// <param name="steps">The steps, each within the pieces of the one before.</param>

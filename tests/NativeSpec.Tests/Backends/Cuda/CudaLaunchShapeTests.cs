@@ -1,4 +1,5 @@
 using NativeSpec.Backends.Cuda;
+using NativeSpec.Tensors;
 
 namespace NativeSpec.Tests.Backends.Cuda;
 
@@ -57,13 +58,14 @@ public sealed class CudaLaunchShapeTests
     [Test]
     public void Attention_OfManyHeads_IsLaunchedAlike()
     {
-        foreach (var (heads, kvHeads, width, multiprocessors) in new[] { (1, 1, 64, 1), (6, 2, 64, 16), (9, 3, 64, 108), (32, 8, 128, 132), (64, 8, 128, 108) })
+        var parts = new[] { (1, 1, 64, 1), (6, 2, 64, 16), (9, 3, 64, 108), (32, 8, 128, 132), (64, 8, 128, 108) };
+        foreach (var ((heads, kvHeads, width, multiprocessors), kv) in parts.SelectMany(part => new[] { KvFormat.BF16, KvFormat.F32 }.Select(kv => (part, kv))))
         {
             long[] expected =
             [
-                CudaLayout.RotationGrid(heads, kvHeads), CudaLayout.RotationBytes, CudaLayout.AttentionGrid(multiprocessors), CudaLayout.AttentionBytes(width), CudaLayout.FoldGrid(heads),
+                CudaLayout.RotationGrid(heads, kvHeads), CudaLayout.RotationBytes, CudaLayout.AttentionGrid(multiprocessors), CudaLayout.AttentionBytes(width, kv), CudaLayout.FoldGrid(heads),
             ];
-            Assert.That(CudaEmulator.LaunchShape("attention", heads, kvHeads, width, multiprocessors), Is.EqualTo(expected), $"{heads} heads, {kvHeads} of keys, {width} wide");
+            Assert.That(CudaEmulator.LaunchShape("attention", heads, kvHeads, width, multiprocessors, (int)(kv == KvFormat.F32 ? CudaFormat.F32 : CudaFormat.BF16)), Is.EqualTo(expected), $"{heads} heads, {kvHeads} of keys, {width} wide, {kv}");
         }
     }
 

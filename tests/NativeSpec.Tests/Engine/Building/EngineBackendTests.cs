@@ -49,10 +49,6 @@ public sealed class EngineBackendTests
     }
 
     [Test]
-    public void Create_KeysAndValuesThatADeviceDoesNotHold_AreRefused()
-        => Assert.That(() => EngineBackend.Create(new EngineOptions { Backend = BackendKind.Cuda, KvFormat = KvFormat.F32 }), Throws.ArgumentException.With.Message.Contains("BF16"));
-
-    [Test]
     public void Create_PackedWeightsWithoutTheNativeKernels_IsRefused()
     {
         var error = Assert.Throws<ArgumentException>(() => EngineBackend.Create(new EngineOptions { Backend = BackendKind.Cpu, Weights = WeightFormat.Q8 }))!;
