@@ -5,6 +5,7 @@
 #include "test_attention.h"
 #include "test_choice.h"
 #include "test_forward.h"
+#include "test_layers.h"
 #include "test_products.h"
 #include "test_rows.h"
 
@@ -57,6 +58,11 @@ inline uint64_t RunConformance(const std::string& only = "") {
   if (wanted("forward")) {
     for (const Format format : {Format::kBF16, Format::kQ8, Format::kQ4}) {
       ForwardConformance(format, digest);
+    }
+  }
+  if (wanted("layers")) {
+    for (const Format format : {Format::kBF16, Format::kQ8, Format::kQ4}) {
+      LayersConformance(format, digest);
     }
   }
   return digest.value;

@@ -1,0 +1,98 @@
+using System.Globalization;
+using NativeSpec.Backends.Cuda.Driver;
+using NUnit.Framework.Api;
+using NUnit.Framework.Interfaces;
+using NUnit.Framework.Internal;
+
+namespace NativeSpec.CudaCheck;
+
+/// <summary>Runs the tests by NUnit's own runner, and says of each how it ended as soon as it has.</summary>
+internal static class Program
+{
+    private const string Usage = """
+        usage: NativeSpec.CudaCheck [PATTERN ...]    the tests whose full names match one of the regular expressions; all without any
+               NativeSpec.CudaCheck ptx FOLDER       writes the kernels' PTX there, for cuda_check
+        They take the first device of the driver; NATIVESPEC_CUDA_LIBRARY names another driver than the installed one.
+        """;
+
+    public static int Main(string[] args)
+    {
+        if (args is ["ptx", var folder])
+        {
+            WriteImages(folder);
+            return 0;
+        }
+
+        if (args.Length > 0 && args[0].StartsWith('-'))
+        {
+            Console.WriteLine(Usage);
+            return 2;
+        }
+
+        if (CudaDevice.Find(0, out var reason) is not { } device)
+        {
+            Console.WriteLine($"no test can run: {reason}");
+            return 1;
+        }
+
+        Console.WriteLine($"{device.Name}, sm_{device.Capability}, driver for CUDA {CudaLibrary.Version}");
+        return Run(args);
+    }
+
+    private static int Run(string[] patterns)
+    {
+        var runner = new NUnitTestAssemblyRunner(new DefaultTestAssemblyBuilder());
+        runner.Load(typeof(Program).Assembly, new Dictionary<string, object>());
+        var names = string.Concat(patterns.Select(pattern => $"<test re='1'>{System.Security.SecurityElement.Escape(pattern)}</test>"));
+        var filter = patterns.Length == 0 ? TestFilter.Empty : TestFilter.FromXml($"<filter><or>{names}</or></filter>");
+        var result = runner.Run(new Lines(), filter);
+        Console.WriteLine(FormattableString.Invariant($"{result.PassCount} tests passed, {result.FailCount} failed, {result.SkipCount + result.InconclusiveCount} skipped, {result.Duration:F1} s"));
+        return result.FailCount == 0 && result.PassCount > 0 && result.ResultState.Status != TestStatus.Failed ? 0 : 1;
+    }
+
+    private static void WriteImages(string folder)
+    {
+        Directory.CreateDirectory(folder);
+        foreach (var (name, capability) in new[] { ("sm_80", 80), ("sm_90", 100), ("sm_90a", 90) })
+        {
+            File.WriteAllBytes(Path.Combine(folder, name + ".ptx"), CudaImage.Ptx(capability).Bytes[..^1]);
+        }
+    }
+
+    /// <summary>A line for each test, with what a failure or a skip says.</summary>
+    private sealed class Lines : ITestListener
+    {
+        public void TestStarted(ITest test)
+        {
+        }
+
+        public void TestFinished(ITestResult result)
+        {
+            var ended = result.ResultState;
+            if (result.Test.IsSuite && !(ended.Status == TestStatus.Failed && ended.Site is FailureSite.SetUp or FailureSite.TearDown))
+            {
+                return; // its tests have been told
+            }
+
+            Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{ended.Status.ToString().ToLowerInvariant(),-8}{result.Duration,7:F2} s  {result.FullName}"));
+            if (ended.Status != TestStatus.Passed && result.Message is { Length: > 0 } message)
+            {
+                Console.WriteLine($"         {message.Trim()}");
+                Console.WriteLine(ended.Status == TestStatus.Failed ? result.StackTrace : "");
+            }
+
+            if (result.Output is { Length: > 0 } output)
+            {
+                Console.Write(output);
+            }
+        }
+
+        public void TestOutput(TestOutput output)
+        {
+        }
+
+        public void SendMessage(TestMessage message)
+        {
+        }
+    }
+}
