@@ -1,4 +1,6 @@
 using System.Globalization;
+using System.Diagnostics.CodeAnalysis;
+using System.Runtime.CompilerServices;
 using NativeSpec.Backends.Cuda.Driver;
 using NUnit.Framework.Api;
 using NUnit.Framework.Interfaces;
@@ -10,19 +12,18 @@ namespace NativeSpec.CudaCheck;
 internal static class Program
 {
     private const string Usage = """
-        usage: NativeSpec.CudaCheck [PATTERN ...]    the tests whose full names match one of the regular expressions; all without any
-               NativeSpec.CudaCheck ptx FOLDER       writes the kernels' PTX there, for cuda_check
+        usage: NativeSpec.CudaCheck [PATTERN ...]
+        Runs the tests whose full names match one of the regular expressions; without any, all.
         They take the first device of the driver; NATIVESPEC_CUDA_LIBRARY names another driver than the installed one.
         """;
 
+    /// <remarks>Of a test that is a task NUnit asks by reflection what it awaits.</remarks>
+    [DynamicDependency(DynamicallyAccessedMemberTypes.All, typeof(Task))]
+    [DynamicDependency(DynamicallyAccessedMemberTypes.All, typeof(Task<>))]
+    [DynamicDependency(DynamicallyAccessedMemberTypes.All, typeof(TaskAwaiter))]
+    [DynamicDependency(DynamicallyAccessedMemberTypes.All, typeof(TaskAwaiter<>))]
     public static int Main(string[] args)
     {
-        if (args is ["ptx", var folder])
-        {
-            WriteImages(folder);
-            return 0;
-        }
-
         if (args.Length > 0 && args[0].StartsWith('-'))
         {
             Console.WriteLine(Usage);
@@ -48,15 +49,6 @@ internal static class Program
         var result = runner.Run(new Lines(), filter);
         Console.WriteLine(FormattableString.Invariant($"{result.PassCount} tests passed, {result.FailCount} failed, {result.SkipCount + result.InconclusiveCount} skipped, {result.Duration:F1} s"));
         return result.FailCount == 0 && result.PassCount > 0 && result.ResultState.Status != TestStatus.Failed ? 0 : 1;
-    }
-
-    private static void WriteImages(string folder)
-    {
-        Directory.CreateDirectory(folder);
-        foreach (var (name, capability) in new[] { ("sm_80", 80), ("sm_90", 100), ("sm_90a", 90) })
-        {
-            File.WriteAllBytes(Path.Combine(folder, name + ".ptx"), CudaImage.Ptx(capability).Bytes[..^1]);
-        }
     }
 
     /// <summary>A line for each test, with what a failure or a skip says.</summary>

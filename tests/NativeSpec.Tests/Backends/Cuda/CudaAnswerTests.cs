@@ -75,7 +75,7 @@ public sealed class CudaAnswerTests
         forest.Add(sequence, tree, 0);
         _run.Model.Forward(forest);
 
-        Assert.That(Enumerable.Range(0, 3).Select(row => answers.Answer(row).Chosen), Is.All.EqualTo(-1));
+        Assert.That(Enumerable.Range(0, 3).Select(row => answers.Answer(row).Chosen), Is.EqualTo(new[] { -1, -1, -1 }));
     }
 
     [Test]

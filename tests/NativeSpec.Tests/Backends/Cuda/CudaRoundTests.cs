@@ -98,7 +98,7 @@ public sealed class CudaRoundTests
         Assert.That(Uploads(), Is.EqualTo(1), "one unit of keys, 128 rows");
         Append(400);
         Assert.That(Uploads(), Is.EqualTo(7), "five units to position 527, so 64 rows a pass");
-        Assert.That(model.Logits(0).ToArray(), Has.All.Not.NaN);
+        Assert.That(model.Logits(0).ToArray().Any(float.IsNaN), Is.False);
 
         long Uploads() => CudaEmulator.Count("uploads") - uploads;
 
@@ -214,7 +214,7 @@ public sealed class CudaRoundTests
             Assert.That(backend.Dispose, Throws.InvalidOperationException.With.Message.Contains("while a thread uses it"));
         }
 
-        Assert.That(run.Append(run.Open(), [1])[0], Has.All.Not.NaN);
+        Assert.That(run.Append(run.Open(), [1])[0].Any(float.IsNaN), Is.False);
     }
 
     [Test]
@@ -298,7 +298,7 @@ public sealed class CudaRoundTests
 
         var kernels = ((CudaProgram)run.Model.Program).Measure(1).ToDictionary(kernel => kernel.Name);
 
-        Assert.That(kernels.Values.Select(kernel => kernel.Seconds), Has.All.Positive);
+        Assert.That(kernels.Values.Min(kernel => kernel.Seconds), Is.Positive);
         Assert.That(kernels["matmul_bf16_8"].Launches, Is.EqualTo((4 * 3) + 1));
         Assert.That(kernels["tree_attention_64"].Launches, Is.EqualTo(3));
         Assert.That(kernels["matmul_bf16_8"].WeightBytes, Is.EqualTo((3 * ((1 + 1 + 2) * 16384L)) + (3 * 2 * 16384L) + (3 * 16384L)), "slabs of 128 outputs by stages of 64 columns");
