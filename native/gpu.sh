@@ -30,8 +30,14 @@ publish src/NativeSpec.Cli
 publish tests/NativeSpec.CudaCheck
 cp artifacts/gpu-programs/NativeSpec.Cli/NativeSpec.Cli "$out/bin"
 cp -r artifacts/gpu-programs/NativeSpec.CudaCheck/{NativeSpec.CudaCheck,libnativespec.so,cuda} "$out/bin" 2>/dev/null || [ -x "$out/bin/NativeSpec.CudaCheck" ]
+# .NET's JSON takes random numbers from OpenSSL, which a bare machine need not have.
+mkdir -p "$out/lib"
+for library in libssl.so.3 libcrypto.so.3; do
+  path=$({ PATH=$PATH:/sbin:/usr/sbin ldconfig -p || true; } | awk -v name="$library" '$1 == name && /x86-64/ && !n++ { print $NF }')
+  [ -z "$path" ] || cp -L "$path" "$out/lib"
+done
 strip "$out/cuda_check" 2>/dev/null || true
-gzip -9 "$out"/ptx/* "$out"/bin/NativeSpec.*
+gzip -9 "$out"/ptx/* "$out"/lib/* "$out"/bin/NativeSpec.*
 
 size=$(du -sk --exclude=model "$out" | cut -f 1)
 echo "$out: $((size / 1024)) MB and the model; run check.sh in it"

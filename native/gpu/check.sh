@@ -6,6 +6,7 @@
 # Where python3 has PyTorch, that takes the same shapes beside ours (peers.py).
 set -uo pipefail
 cd "$(dirname "$0")"
+export LD_LIBRARY_PATH="${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$PWD/lib"
 export NATIVESPEC_PROFILE_DIR=  # nothing is kept from one run to the next
 quick=0 tokens=64 limit=60 most=470 # seconds of all, and a few for what is killed
 if [ "${1:-}" = quick ]; then quick=1 tokens=12 limit=600 most=7200; fi  # the emulated driver takes its time
@@ -49,7 +50,7 @@ same_text() { # flags of both, flags of one, flags of the other
 # The large files lie packed until the first check.
 unpacked() {
   local file
-  for file in bin/*.gz ptx/*.gz; do
+  for file in bin/*.gz lib/*.gz ptx/*.gz; do
     [ ! -e "$file" ] || gzip --decompress --force "$file" || return 1
   done
 }
@@ -86,16 +87,17 @@ step "a kernel that touches what it may not" ends_with_the_fault
 # Another process holds the device's memory; of the emulated driver, whose memory is each process's own, there is little. Who did not ask for CUDA gets the processor's text and the reason,
 # who did the reason.
 with_too_little_memory() {
-  local flags=(--prompt="$prompt" --temperature 0 --speculate off) wanted got line status=0
+  local flags=(--prompt="$prompt" --temperature 0 --speculate off) wanted got line process status=0
   wanted=$(NATIVESPEC_CUDA_DEVICE=none generate "${flags[@]}") || return 1
   export NATIVESPEC_CUDA_MEMORY=1
   coproc holder { ./cuda_check ptx hold; }
+  process=$holder_PID
   while read -r line <&"${holder[0]}" && [[ $line != *'are taken' ]]; do :; done
   got=$(generate "${flags[@]}" --verbose 2>notice.txt) || status=1
   generate "${flags[@]}" --backend cuda 2>refusal.txt && { echo "--backend cuda found memory: $line"; status=1; }
   unset NATIVESPEC_CUDA_MEMORY
   eval "exec ${holder[1]}>&-" # which ends it
-  wait
+  wait "$process"
   cat notice.txt refusal.txt
   [ "$status" = 0 ] && [ "$got" = "$wanted" ] && [[ $(<notice.txt) == *'the processor serves'* ]] && [ -s refusal.txt ]
 }

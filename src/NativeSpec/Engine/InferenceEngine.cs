@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using System.Security.Cryptography;
 using Microsoft.Extensions.Logging;
 using NativeSpec.Backends;
 using NativeSpec.Chat;
@@ -60,7 +61,7 @@ public sealed partial class InferenceEngine : IDisposable
         _cache = _model.CreateCache(CacheTokens(options, KvTokens), options.PrefixCache);
         _chooser = new Chooser(Config.VocabSize);
         _defaults = Defaults(checkpoint.Generation);
-        _profile = MachineProfile.Open(options.ProfileDirectory, options.ProfileDirectory is null ? "" : ProfileKey.Of(checkpoint, backend));
+        _profile = MachineProfile.Open(options.ProfileDirectory, ProfileKey.Of(checkpoint, backend));
         steps.Begin(LoadStage.Drafters);
         _drafters = new DrafterSet(checkpoint, tokenizer, backend, options, _profile, plan, memory);
         _speculation = new SpeculationCore(_drafters.All, KnownOrMeasuredCost(steps), Config.VocabSize, MaxNodes(options))
@@ -318,7 +319,7 @@ public sealed partial class InferenceEngine : IDisposable
         return new SequenceRequest(
             prompt,
             (GenerationOptions)options.WithDefaults(_defaults),
-            options.Seed ?? SystemRandom.Next(),
+            options.Seed ?? BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(sizeof(ulong))),
             Math.Min(options.MaxTokens ?? int.MaxValue, MaxContext - prompt.Length),
             [.. options.StopIds, .. options.IgnoreEndOfText ? [] : endOfText],
             _speculation.MaxNodesOf(options.Speculation));

@@ -23,7 +23,7 @@ internal sealed class PrefixIndex
 
     private readonly Dictionary<ulong, int> _pages;  // by hash
     private readonly ulong[] _keys = new ulong[RowBatch.PageSize + 3];
-    private readonly ulong[] _saltKey = new ulong[4];
+    private readonly byte[] _saltKey = RandomNumberGenerator.GetBytes(32);
     private readonly int[] _tokens;   // [pages, page size]
     private readonly long[] _parents; // [pages] number of the page before it, or a root
     private readonly long[] _numbers; // [pages] 0 where it has none
@@ -36,8 +36,7 @@ internal sealed class PrefixIndex
     public PrefixIndex(int pages)
     {
         _pages = new Dictionary<ulong, int>(pages);
-        SystemRandom.Fill(_keys);
-        SystemRandom.Fill(_saltKey);
+        RandomNumberGenerator.Fill(MemoryMarshal.AsBytes(_keys.AsSpan()));
         _tokens = new int[checked(pages * RowBatch.PageSize)];
         (_parents, _numbers) = (new long[pages], new long[pages]);
         (_older, _newer) = (new int[pages], new int[pages]);
@@ -49,7 +48,7 @@ internal sealed class PrefixIndex
     /// <summary>The root of the texts with a salt: 63 bits of an HMAC under a random key, so that it says nothing of the salt, and no other
     /// salt can be found that has it. Of the characters as they are: half of a surrogate pair has no UTF-8, and all such would be one.</summary>
     public long RootOf(string? salt) => salt is null ? NoSalt
-        : BitConverter.ToInt64(HMACSHA256.HashData(MemoryMarshal.AsBytes(_saltKey.AsSpan()), MemoryMarshal.AsBytes(salt.AsSpan()))) | long.MinValue; // negative: pages' numbers are not
+        : BitConverter.ToInt64(HMACSHA256.HashData(_saltKey, MemoryMarshal.AsBytes(salt.AsSpan()))) | long.MinValue; // negative: pages' numbers are not
 
     /// <summary>The number of a page; 0 where it has none.</summary>
     public long NumberOf(int page) => _numbers[page];
