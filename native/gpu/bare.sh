@@ -27,7 +27,7 @@ done
 c=$(dirname "$(libraries "$root/bin/bash" | grep '/libc\.so\.6$')")
 for name in libc.so.6 libm.so.6 libdl.so.2 libpthread.so.0 librt.so.1; do cp -L "$c/$name" "$root$c"; done # the C library, whole
 
-: >"$root/dev/null"
-run='mount -t proc proc "$0/proc"; mount --bind /dev/null "$0/dev/null"; exec chroot "$0" /bin/bash /gpu/check.sh quick'
+touch "$root"/dev/{null,urandom}
+run='mount -t proc proc "$0/proc"; for device in null urandom; do mount --bind /dev/$device "$0/dev/$device"; done; exec chroot "$0" /bin/bash /gpu/check.sh quick'
 export NATIVESPEC_CUDA_LIBRARY=/driver/libcuda.so.1
 apart sh -c "$run" "$root"
