@@ -50,7 +50,7 @@ same_text() { # flags of both, flags of one, flags of the other
 # The large files lie packed until the first check.
 unpacked() {
   local file
-  for file in bin/*.gz lib/*.gz ptx/*.gz; do
+  for file in bin/*.gz bin/cuda/*.gz lib/*.gz ptx/*.gz; do
     [ ! -e "$file" ] || gzip --decompress --force "$file" || return 1
   done
 }
