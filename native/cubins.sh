@@ -13,8 +13,9 @@ if [ -z "${PTXAS:-}" ]; then
   PTXAS=ptxas
   has ptxas || PTXAS=/usr/local/cuda/bin/ptxas
 fi
-if ! has "$PTXAS" || ! has brotli; then
-  [ "${1:-}" = tools ] || echo "cubins.sh needs NVIDIA's ptxas and brotli" >&2
+new_enough() { "$PTXAS" --version | awk '/release/ { for (i = 1; i < NF; ++i) if ($i == "release") major = $(i + 1) + 0 } END { exit major < 12 }'; }
+if ! has "$PTXAS" || ! has brotli || ! new_enough; then
+  [ "${1:-}" = tools ] || echo "cubins.sh needs NVIDIA's ptxas from CUDA 12 on, and brotli" >&2
   exit 1
 fi
 [ "${1:-}" != tools ] || exit 0
