@@ -2,11 +2,12 @@
 #pragma once
 
 #include "attention_steps.h"
+#include "sums.h"
 
 namespace nativespec::cuda {
 
 /// Sixteen pairs and what is common to both ways.
-template <int Width>
+template <class Shape>
 struct Pairs {
   const TreeAttentionArguments& a;
   const AttentionItem& item;
@@ -30,14 +31,14 @@ struct Pairs {
 
   /// Copies the queries to shared memory, by so many threads of which this is one.
   NS_DEVICE void LoadQueries(uint8_t* place, int thread, int threads) const {
-    using Shape = AttentionShape<Width>;
-    for (int i = thread; i < 16 * Shape::kPieces; i += threads) {
-      const int r = i / Shape::kPieces, piece = i % Shape::kPieces, pair = first + r;
+    constexpr int kPieces = Shape::kRowPieces;
+    for (int i = thread; i < 16 * kPieces; i += threads) {
+      const int r = i / kPieces, piece = i % kPieces, pair = first + r;
       Vector v = {0, 0, 0, 0};
       if (pair < count) {
-        v = ((const Vector*)a.q)[((int64_t)Row(pair) * a.heads + kv_head * group + pair % group) * Shape::kPieces + piece];
+        v = ((const Vector*)a.q)[((int64_t)Row(pair) * a.heads + kv_head * group + pair % group) * kPieces + piece];
       }
-      *(Vector*)(place + SharedPiece<Width>(r, piece)) = v;
+      *(Vector*)(place + Shape::Piece(r, piece)) = v;
     }
   }
 
@@ -46,15 +47,24 @@ struct Pairs {
   NS_DEVICE void Score(float (&s)[Groups * 2][4], const uint8_t* keys) const {
     const int r = Lane() & 7, b3 = Lane() >> 3 & 1, b4 = Lane() >> 4;
     NS_UNROLL
-    for (int k = 0; k < Width / 16; ++k) {
-      uint32_t q[4];
-      LoadMatrices(q, queries + SharedPiece<Width>(Lane() & 15, k * 2 + b4));
+    for (int k = 0; k < Shape::kWidth / 16; ++k) {
+      uint32_t q[Shape::kParts][4];
+      NS_UNROLL
+      for (int part = 0; part < Shape::kParts; ++part) {
+        LoadMatrices(q[part], queries + Shape::Piece(Lane() & 15, part * Shape::kPieces + k * 2 + b4));
+      }
       NS_UNROLL
       for (int n = 0; n < Groups; ++n) {
-        uint32_t key[4];
-        LoadMatrices(key, keys + n * AttentionShape<Width>::kSixteen + SharedPiece<Width>(r + b4 * 8, k * 2 + b3));
-        MatrixMultiplyAdd<true>(s[n * 2], q, key[0], key[1]);
-        MatrixMultiplyAdd<true>(s[n * 2 + 1], q, key[2], key[3]);
+        NS_UNROLL
+        for (int part = 0; part < Shape::kParts; ++part) {
+          uint32_t key[4];
+          LoadMatrices(key, keys + n * Shape::kSixteen + Shape::Piece(r + b4 * 8, part * Shape::kPieces + k * 2 + b3));
+          NS_UNROLL
+          for (int of_q = 0; of_q + part < Shape::kParts; ++of_q) {
+            MatrixMultiplyAdd<true>(s[n * 2], q[of_q], key[0], key[1]);
+            MatrixMultiplyAdd<true>(s[n * 2 + 1], q[of_q], key[2], key[3]);
+          }
+        }
       }
     }
   }
@@ -98,12 +108,18 @@ struct Pairs {
     return rescale;
   }
 
-  /// Probabilities of sixteen keys as a left operand.
-  NS_DEVICE void Probabilities(uint32_t (&p)[4], const float (&even)[4], const float (&odd)[4], const float (&minus_base)[2]) const {
+  /// Probabilities of sixteen keys as left operands.
+  NS_DEVICE void Probabilities(uint32_t (&p)[Shape::kParts][4], const float (&even)[4], const float (&odd)[4], const float (&minus_base)[2]) const {
     NS_UNROLL
-    for (int h = 0; h < 2; ++h) {
-      p[h] = PackBF16(Exp2(Add(even[h * 2], minus_base[h])), Exp2(Add(even[h * 2 + 1], minus_base[h])));
-      p[h + 2] = PackBF16(Exp2(Add(odd[h * 2], minus_base[h])), Exp2(Add(odd[h * 2 + 1], minus_base[h])));
+    for (int e = 0; e < 4; ++e) {
+      const float(&s)[4] = e < 2 ? even : odd;
+      const int h = e % 2;
+      float low = Exp2(Add(s[h * 2], minus_base[h])), high = Exp2(Add(s[h * 2 + 1], minus_base[h]));
+      NS_UNROLL
+      for (int part = 0; part < Shape::kParts; ++part) {
+        p[part][e] = PackBF16(low, high);
+        TakeBF16(low, high, p[part][e]);
+      }
     }
   }
 
@@ -121,16 +137,25 @@ struct Pairs {
 
   /// Adds sixteen keys' weighted values, of the numbers of a head from piece on, and the sum of their weights.
   template <int Tiles>
-  NS_DEVICE void Weigh(float (&o)[Tiles][4], const uint32_t (&p)[4], const uint8_t* values, int piece) {
+  NS_DEVICE void Weigh(float (&o)[Tiles][4], const uint32_t (&p)[Shape::kParts][4], const uint8_t* values, int piece) {
     constexpr uint32_t kOnes = 0x3f803f80;
     const int r = Lane() & 7, b3 = Lane() >> 3 & 1, b4 = Lane() >> 4;
-    MatrixMultiplyAdd<true>(sum, p, kOnes, kOnes);
+    NS_UNROLL
+    for (int part = 0; part < Shape::kParts; ++part) {
+      MatrixMultiplyAdd<true>(sum, p[part], kOnes, kOnes);
+    }
     NS_UNROLL
     for (int n = 0; n < Tiles / 2; ++n) {
-      uint32_t v[4];
-      LoadMatricesTransposed(v, values + SharedPiece<Width>(r + b3 * 8, piece + n * 2 + b4));
-      MatrixMultiplyAdd<true>(o[n * 2], p, v[0], v[1]);
-      MatrixMultiplyAdd<true>(o[n * 2 + 1], p, v[2], v[3]);
+      NS_UNROLL
+      for (int part = 0; part < Shape::kParts; ++part) {
+        uint32_t v[4];
+        LoadMatricesTransposed(v, values + Shape::Piece(r + b3 * 8, part * Shape::kPieces + piece + n * 2 + b4));
+        NS_UNROLL
+        for (int of_p = 0; of_p + part < Shape::kParts; ++of_p) {
+          MatrixMultiplyAdd<true>(o[n * 2], p[of_p], v[0], v[1]);
+          MatrixMultiplyAdd<true>(o[n * 2 + 1], p[of_p], v[2], v[3]);
+        }
+      }
     }
   }
 
@@ -146,7 +171,7 @@ struct Pairs {
         }
         NS_UNROLL
         for (int n = 0; n < Tiles; ++n) {
-          *(Pair*)(a.weighted + at * Width + (piece + n) * 8 + Lane() % 4 * 2) = {o[n][h * 2], o[n][h * 2 + 1]};
+          *(Pair*)(a.weighted + at * Shape::kWidth + (piece + n) * 8 + Lane() % 4 * 2) = {o[n][h * 2], o[n][h * 2 + 1]};
         }
       }
     }

@@ -6,10 +6,17 @@
 
 namespace nativespec::cuda {
 
-template <int Width>
+/// Heads of a width over keys and values of a format.
+template <int Width, Format Kv>
 struct AttentionShape {
-  static constexpr int kPieces = Width / 8, kRowBytes = Width * 2, kPlaneBytes = kStepKeys * kRowBytes, kStageBytes = 2 * kPlaneBytes;
-  static constexpr int kSixteen = 16 * kRowBytes;
+  static constexpr Format kFormat = Kv;
+  static constexpr int kWidth = Width, kParts = KvParts(Kv);
+  static constexpr int kPieces = Width / 8, kRowPieces = kParts * kPieces;  // of a part of a row, and of a row
+  static constexpr int kRowBytes = AttentionRowBytes(Width, Kv), kSixteen = 16 * kRowBytes, kPlaneBytes = kStepKeys * kRowBytes;
+  static constexpr int kStagePlanes = AttentionStagePlanes(kRowBytes), kStageBytes = kStagePlanes * kPlaneBytes;
+
+  /// The place of a 16-byte piece of a row in shared memory, exchanged as in the cache.
+  static NS_DEVICE int Piece(int row, int piece) { return row * kRowBytes + piece / 8 * 128 + ((piece ^ row) & 7) * 16; }
 };
 
 /// The cache row of a row's key at a position; past the row's own position, its own.
@@ -23,10 +30,11 @@ NS_DEVICE AttentionItem LoadItem(const AttentionItem* item) {
   return {(int)low.x, (int)low.y, (int)low.z, (int)low.w, (int)high.x, (int)high.y, (int)high.z, (int)high.w};
 }
 
-/// A block's work: KV heads of items, and in each its steps.
+/// A block's work: KV heads of items, and in each its steps, of which the ring's stages are the whole or one plane after the other.
+template <class Shape>
 struct StepWalk {
   const TreeAttentionArguments& a;
-  int index, position;
+  int index, position, plane = 0;
   AttentionItem item;
   int work;
 
@@ -43,6 +51,11 @@ struct StepWalk {
     }
   }
   NS_DEVICE void Next() {
+    plane += Shape::kStagePlanes;
+    if (plane < 2) {
+      return;
+    }
+    plane = 0;
     position += kStepKeys;
     if (position >= item.end) {
       index += Blocks();
@@ -51,10 +64,9 @@ struct StepWalk {
   }
 };
 
-/// Asks for a step's keys and values, once everybody has left what the stage held.
-template <int Width>
-NS_DEVICE void FillStep(const StepWalk& walk, const Ring& ring, const RingPlace& place) {
-  using Shape = AttentionShape<Width>;
+/// Asks for a stage of keys and values, once everybody has left what it held.
+template <class Shape>
+NS_DEVICE void FillStage(const StepWalk<Shape>& walk, const Ring& ring, const RingPlace& place) {
   const TreeAttentionArguments& a = walk.a;
   // A step past all slots has no page of its own; its keys are all gathered.
   const int slots = walk.item.slots, page = walk.position < slots ? walk.position / kPageRows : slots > 0 ? (slots - 1) / kPageRows : 0;
@@ -62,15 +74,52 @@ NS_DEVICE void FillStep(const StepWalk& walk, const Ring& ring, const RingPlace&
   Barrier* full = ring.Full(place.slot);
   BarrierWait(ring.Empty(place.slot), place.round ^ 1);
   FillBegin(full, Shape::kStageBytes);
-  FillCopy<true>(ring.Stage(place.slot), a.keys + offset, Shape::kPlaneBytes, full);
-  FillCopy<true>(ring.Stage(place.slot) + Shape::kPlaneBytes, a.values + offset, Shape::kPlaneBytes, full);
+  NS_UNROLL
+  for (int i = 0; i < Shape::kStagePlanes; ++i) {
+    FillCopy<true>(ring.Stage(place.slot) + i * Shape::kPlaneBytes, (walk.plane + i == 0 ? a.keys : a.values) + offset, Shape::kPlaneBytes, full);
+  }
   FillEnd(full);
 }
 
-/// The place of a 16-byte piece of a row in shared memory, exchanged as in the cache.
-template <int Width>
-NS_DEVICE int SharedPiece(int row, int piece) {
-  return row * (Width * 2) + (piece ^ (row & 7)) * 16;
-}
+/// The stages of a block's walk: the first warp asks for each while the one before is read, and all warps read them in turn.
+template <class Shape>
+struct StepStages {
+  const Ring& ring;
+  StepWalk<Shape> ahead;
+  RingPlace ahead_place, place;
+
+  NS_DEVICE StepStages(const TreeAttentionArguments& a, const Ring& its_ring) : ring(its_ring), ahead(a) {}
+
+  NS_DEVICE void Ask() {
+    if (Warp() == 0 && !ahead.Done()) {
+      FillStage(ahead, ring, ahead_place);
+      ahead.Next();
+      ahead_place.Next(ring);
+    }
+  }
+  /// Waits for the next stage: a step's keys, or all of it.
+  NS_DEVICE const uint8_t* Await() {
+    Ask();
+    BarrierWait(ring.Full(place.slot), place.round);
+    return ring.Stage(place.slot);
+  }
+  /// Gives the stage back, once the warp has read it.
+  NS_DEVICE void Leave() {
+    SyncWarp();
+    if (Lane() == 0) {
+      BarrierArrive(ring.Empty(place.slot));
+    }
+    place.Next(ring);
+  }
+  /// The step's values; where they are a stage of their own the keys are given back for it.
+  NS_DEVICE const uint8_t* AwaitValues(const uint8_t* keys) {
+    if constexpr (Shape::kStagePlanes == 2) {
+      return keys + Shape::kPlaneBytes;
+    } else {
+      Leave();
+      return Await();
+    }
+  }
+};
 
 }  // namespace nativespec::cuda

@@ -11,21 +11,24 @@
   each(matmul_##name##_64, MatMulArguments) \
   each(matmul_##name##_128, MatMulArguments) \
   each(pack_weights_##name, PackWeightsArguments)
-#define NS_FOR_EACH_KERNEL(each)                  \
-  NS_FOR_EACH_FORMAT(each, bf16)                  \
-  NS_FOR_EACH_FORMAT(each, f16)                   \
-  NS_FOR_EACH_FORMAT(each, f32)                   \
-  NS_FOR_EACH_FORMAT(each, q8)                    \
-  NS_FOR_EACH_FORMAT(each, q4)                    \
-  each(embed, EmbedArguments)                     \
-  each(rms_norm, RmsNormArguments)                \
-  each(finish_rows, FinishRowsArguments)          \
-  each(rope_append, RopeAppendArguments)          \
-  each(tree_attention_64, TreeAttentionArguments)  \
-  each(tree_attention_128, TreeAttentionArguments) \
-  each(attention_fold, AttentionFoldArguments)    \
-  each(choose, ChooseArguments)                   \
-  each(top_k, TopKArguments)                      \
+#define NS_FOR_EACH_KERNEL(each)                        \
+  NS_FOR_EACH_FORMAT(each, bf16)                        \
+  NS_FOR_EACH_FORMAT(each, f16)                         \
+  NS_FOR_EACH_FORMAT(each, f32)                         \
+  NS_FOR_EACH_FORMAT(each, q8)                          \
+  NS_FOR_EACH_FORMAT(each, q4)                          \
+  each(embed, EmbedArguments)                           \
+  each(rms_norm, RmsNormArguments)                      \
+  each(finish_rows, FinishRowsArguments)                \
+  each(rope_append, RopeAppendArguments)                \
+  each(tree_attention_bf16_64, TreeAttentionArguments)  \
+  each(tree_attention_bf16_128, TreeAttentionArguments) \
+  each(tree_attention_f32_64, TreeAttentionArguments)   \
+  each(tree_attention_f32_128, TreeAttentionArguments)  \
+  each(attention_fold, AttentionFoldArguments)          \
+  each(choose, ChooseArguments)                         \
+  each(top_k, TopKArguments)                            \
+  each(walk_trees, WalkTreesArguments)                  \
   each(move_kv_rows, MoveKvRowsArguments)
 
 // Programs that call them by the driver know only their names (NATIVESPEC_CUDA_DRIVER).

@@ -74,12 +74,19 @@ NS_BOTH int64_t ActivationBytes(int columns, int tiles) { return (int64_t)Filled
 
 // ---- keys and values ----
 //
-// BF16, per layer [page][KV head][position in page 64][head width], where the width is filled up to 64 or 128 with zeros, and the 16-byte
-// pieces of a row are exchanged by its number, so that eight rows' pieces lie in different banks of shared memory.
+// Per layer [page][KV head][position in page 64][part][head width], where the width is filled up to 64 or 128 with zeros, and the 16-byte pieces
+// of a row are exchanged by its number, so that eight rows' pieces lie in different banks of shared memory.
+//
+//     BF16    one part
+//     F32     two parts, as of weights: the number as BF16, and what that left, as BF16: 16 bits of significand
+// Queries and probabilities have as many parts as keys and values. A product is that of all parts, but for what two second parts would give, which
+// is less than what the parts themselves leave out.
 
 inline constexpr int kPageRows = 64;
 
-/// The place of eight numbers of a row, in 16-byte pieces.
+NS_BOTH int KvParts(Format format) { return format == Format::kF32 ? 2 : 1; }
+
+/// The place of eight numbers of a row, in 16-byte pieces. width: all parts' numbers.
 NS_BOTH int64_t KvPiece(int cache_row, int kv_head, int piece, int kv_heads, int width) {
   return (((int64_t)(cache_row / kPageRows) * kv_heads + kv_head) * kPageRows + cache_row % kPageRows) * (width / 8) + (piece ^ (cache_row & 7));
 }

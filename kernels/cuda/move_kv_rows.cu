@@ -1,4 +1,4 @@
-// Copies cache rows, in the order given: a later copy sees what an earlier one wrote. A thread has its pieces to itself in every row.
+// Copies cache rows, those of a list in the order given: a later copy sees what an earlier one wrote. A thread has its pieces to itself in every row.
 #include "operations.h"
 
 NS_KERNEL(256, 1) move_kv_rows(const nativespec::cuda::MoveKvRowsArguments a) {
@@ -6,10 +6,13 @@ NS_KERNEL(256, 1) move_kv_rows(const nativespec::cuda::MoveKvRowsArguments a) {
   AllowKernelBehind();
   WaitForKernelInFront();
   Vector* plane = (Vector*)a.planes[BlockIndex()];
-  const int count = *a.count, pieces = a.width / 8;
-  for (int i = 0; i < count; ++i) {
-    for (int j = ThreadIndex(); j < a.kv_heads * pieces; j += BlockThreads()) {
-      plane[KvPiece(a.to[i], j / pieces, j % pieces, a.kv_heads, a.width)] = plane[KvPiece(a.from[i], j / pieces, j % pieces, a.kv_heads, a.width)];
+  const int lists = a.list_count != nullptr ? *a.list_count : 1, pieces = a.width / 8;
+  for (int list = BlockIndexY(); list < lists; list += kMoveBlocks) {
+    const RowList moves = a.lists[list];
+    for (int i = moves.first; i < moves.first + moves.count; ++i) {
+      for (int j = ThreadIndex(); j < a.kv_heads * pieces; j += BlockThreads()) {
+        plane[KvPiece(a.to[i], j / pieces, j % pieces, a.kv_heads, a.width)] = plane[KvPiece(a.from[i], j / pieces, j % pieces, a.kv_heads, a.width)];
+      }
     }
   }
 }

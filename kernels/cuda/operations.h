@@ -75,7 +75,7 @@ struct MatMulArguments {
 };
 inline constexpr int kMatMulThreads = 288;
 
-/// Sums the segments of q, k and v, adds biases, norms heads of q and k, turns them by the row's angles; q goes to q, k and v to the cache.
+/// Sums the segments of q, k and v, adds biases, norms heads of q and k, turns them by the row's angles; q goes to q, k and v to the cache, in parts.
 /// Four heads a block of 128 threads: grid (rows, (heads + 2 kv_heads + 3) / 4).
 struct RopeAppendArguments {
   const float* partials;  // [segments][bucket][(heads + 2 kv_heads) · head_width]
@@ -85,7 +85,7 @@ struct RopeAppendArguments {
   const float* cos;  // [rows, rotated / 2]
   const float* sin;
   const int32_t* kv_rows;  // [rows]
-  uint16_t* q;             // BF16 [rows][heads][width]
+  uint16_t* q;             // BF16 [rows][heads][parts][width]
   uint8_t* keys;
   uint8_t* values;
   int32_t segments;
@@ -95,6 +95,7 @@ struct RopeAppendArguments {
   int32_t head_width;
   int32_t width;    // 64 or 128
   int32_t rotated;  // numbers of a head that are turned, in pairs (i, i + rotated / 2)
+  int32_t parts;    // KvParts
   float epsilon;
 };
 
@@ -113,7 +114,7 @@ struct alignas(16) AttentionItem {
 /// Attention of items' rows over items' units. Items hold up to 64 pairs of a row and a query head of one KV head, or up to 16 where some of their
 /// keys lie elsewhere. Grid of any size, 128 threads, AttentionBytes of shared memory.
 struct TreeAttentionArguments {
-  const uint16_t* q;  // BF16 [rows][heads][width]
+  const uint16_t* q;  // BF16 [rows][heads][parts][width]
   const uint8_t* keys;
   const uint8_t* values;
   Pair* maxima_sums;  // [unit][bucket][heads]: (m, l)
@@ -134,10 +135,16 @@ struct TreeAttentionArguments {
   float scale;     // of the scores, times log2 e
 };
 
-/// Shared memory of a block by the width of a head: two stages of keys and values and their barriers; then queries, what is gathered, scores,
-/// probabilities and maxima (tree_attention.cu).
-NS_BOTH int AttentionRingBytes(int width) { return 2 * (2 * kStepKeys * width * 2 + 64); }
-NS_BOTH int AttentionBytes(int width) { return AttentionRingBytes(width) + 9 * 16 * width * 2 + 4 * 1024 + 4 * 512 + 4 * 64; }
+/// Shared memory of a block by the width of a head and the format of keys and values: a ring of two stages and its barriers; then queries, what is
+/// gathered, scores, probabilities and maxima (tree_attention.cu). A stage holds a step's keys and values, or one of the two where a row has more
+/// than 256 bytes; rows of two parts are gathered by twos, others by fours.
+NS_BOTH int AttentionRowBytes(int width, Format kv) { return width * 2 * KvParts(kv); }
+NS_BOTH int AttentionStagePlanes(int row_bytes) { return row_bytes > 256 ? 1 : 2; }
+NS_BOTH int AttentionGatherRows(Format kv) { return kv == Format::kF32 ? 2 : 4; }
+NS_BOTH int AttentionRingBytes(int row_bytes) { return 2 * (AttentionStagePlanes(row_bytes) * kStepKeys * row_bytes + 64); }
+NS_BOTH int AttentionBytes(int width, Format kv) {
+  return AttentionRingBytes(AttentionRowBytes(width, kv)) + (1 + 2 * AttentionGatherRows(kv)) * 16 * AttentionRowBytes(width, kv) + 4 * 1024 + KvParts(kv) * 4 * 512 + 4 * 64;
+}
 
 /// Folds units: y = packed activations. A warp per (row, head): grid (rows, (heads + 3) / 4), 128 threads.
 struct AttentionFoldArguments {
@@ -190,16 +197,42 @@ struct TopKArguments {
 };
 inline constexpr int kMostTopK = 1024, kTopKThreads = kMostTopK, kTopKBytes = kMostTopK * 8 + 2 * 256 * 4 + 16;
 
-/// For each i in turn cache row to[i] becomes row from[i], in every layer. Grid (2 · layers): keys and values; kv_heads · width / 8 threads or more
-/// than one such piece per thread.
+/// Rows that stand together in a list.
+struct RowList {
+  int32_t first;
+  int32_t count;
+};
+
+/// The path along each tree: from the root on to the first child that has the token chosen after its parent. A block of 32 threads per tree, or more
+/// of them; kWalkBytes of shared memory for each row of the longest tree.
+struct WalkTreesArguments {
+  const RowList* trees;       // [tree_count] their rows with logits, a parent before its children
+  const int32_t* tree_count;
+  const int32_t* parents;     // [rows with logits] number of the parent in its tree; −1 of a root, and of what is never on a path
+  const int32_t* logit_rows;  // [rows with logits] their rows
+  const int32_t* tokens;      // [rows]
+  const int32_t* kv_rows;     // [rows] where their keys and values lie: those of node i of a tree behind the prefix and i others
+  const RowAnswer* answers;   // [rows with logits]
+  int32_t* paths;             // [rows with logits] from a tree's first on the nodes of its path, the root first, and −1 behind them
+  int32_t* from;              // [rows with logits] cache rows that are moved
+  int32_t* to;                // [rows with logits] where to
+  RowList* moves;             // [tree_count] of these, those of a tree
+};
+inline constexpr int kWalkBytes = 16;
+
+/// Of each list, for each i in turn, cache row to[i] becomes row from[i], in every layer; lists have nothing to do with one another. Grid (2 · layers: keys
+/// and values, 1 to kMoveBlocks; kMoveBlocks where lists may be more than that); kv_heads · width / 8 threads or more than
+/// one such piece per thread. width: all parts' numbers.
 struct MoveKvRowsArguments {
   uint8_t* const* planes;  // [2 · layers]
   const int32_t* from;
   const int32_t* to;
-  const int32_t* count;
+  const RowList* lists;
+  const int32_t* list_count;  // null: one
   int32_t kv_heads;
   int32_t width;
 };
+inline constexpr int kMoveBlocks = 8;
 
 /// Packs [out, in] of one element type, or panels of the CPU's layout, into slabs. Grid of any size, 256 threads.
 struct PackWeightsArguments {

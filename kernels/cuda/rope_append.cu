@@ -69,12 +69,19 @@ NS_DEVICE void RopeAppend(const RopeAppendArguments& a) {
       v[j] = 0;
     }
   }
-  const Vector packed = PackBF16(v);
-  if (head < a.heads) {
-    ((Vector*)a.q)[((int64_t)row * a.heads + head) * (a.width / 8) + piece] = packed;
-  } else {
-    Vector* plane = (Vector*)(key ? a.keys : a.values);
-    plane[KvPiece(a.kv_rows[row], (head - a.heads) % a.kv_heads, piece, a.kv_heads, a.width)] = packed;
+  const int pieces = a.width / 8, all_width = a.parts * a.width;
+  for (int part = 0; part < a.parts; ++part) {
+    const Vector packed = PackBF16(v);
+    if (head < a.heads) {
+      ((Vector*)a.q)[(((int64_t)row * a.heads + head) * a.parts + part) * pieces + piece] = packed;
+    } else {
+      Vector* plane = (Vector*)(key ? a.keys : a.values);
+      plane[KvPiece(a.kv_rows[row], (head - a.heads) % a.kv_heads, part * pieces + piece, a.kv_heads, all_width)] = packed;
+    }
+    TakeBF16(v[0], v[1], packed.x);
+    TakeBF16(v[2], v[3], packed.y);
+    TakeBF16(v[4], v[5], packed.z);
+    TakeBF16(v[6], v[7], packed.w);
   }
 }
 

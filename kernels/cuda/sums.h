@@ -31,4 +31,10 @@ NS_DEVICE Vector PackBF16(const float (&v)[8]) {
   return {PackBF16(v[0], v[1]), PackBF16(v[2], v[3]), PackBF16(v[4], v[5]), PackBF16(v[6], v[7])};
 }
 
+/// What two numbers as BF16 leave of them.
+NS_DEVICE void TakeBF16(float& low, float& high, uint32_t packed) {
+  low = Add(low, -Bits(packed << 16));
+  high = Add(high, -Bits(packed & 0xffff0000u));
+}
+
 }  // namespace nativespec::cuda

@@ -7,7 +7,9 @@
 //   - up to 16 pairs: the warps share them. In q kᵀ each has 16 of the step's 64 keys, in p v a quarter of the numbers of a head; maxima and
 //     probabilities are exchanged between. That is for few rows, where one warp alone would take four times as long.
 // The sum of p is one more column of p v, a column of ones. The first warp also fills a ring with the steps to come, 64 keys and values each: a
-// whole page of one KV head.
+// whole page of one KV head. Where that is too much for two stages, keys are one stage and values the next.
+//
+// Keys and values in F32 are two BF16 parts, as are queries and p beside them, and every product is three (layout.h).
 //
 // A step whose keys lie in their own slots for every row of the item is shared by all rows. In other steps the keys differ from row to row: there
 // each row of the batch gathers its own, in groups of 16 in the order of positions, so that its sums are those it would have alone. Items with
@@ -18,34 +20,34 @@ namespace nativespec::cuda {
 namespace {
 
 constexpr int kWarps = 4, kStages = 2;
-constexpr int kGatherRows = 4;  // rows of the batch that gather together
 
-/// What a step's rows gather: for each group of 16 keys that is not shared, four rows of the batch at a time, first all keys, then all values. Loads
+/// What a step's rows gather: for each group of 16 keys that is not shared, so many rows of the batch at a time, first all keys, then all values. Loads
 /// are asked for two ahead.
-template <int Width>
+template <class Shape>
 struct Gathering {
-  using Shape = AttentionShape<Width>;
+  static constexpr int kRows = AttentionGatherRows(Shape::kFormat);  // of the batch that gather together
   const TreeAttentionArguments& a;
   int kv_head, first, last;     // rows of the batch
   int group, groups, position;  // the first such group, how many, and where the step begins
   uint8_t* places;              // for two loads
 
-  NS_DEVICE int Batches() const { return (last - first + kGatherRows) / kGatherRows; }
+  NS_DEVICE int Batches() const { return (last - first + kRows) / kRows; }
   NS_DEVICE bool Has(int n) const { return n >= group && n < group + groups; }
-  NS_DEVICE const uint8_t* Place(int load, int row) const { return places + (load % 2 * kGatherRows + row) * Shape::kSixteen; }
+  NS_DEVICE const uint8_t* Place(int load, int row) const { return places + (load % 2 * kRows + row) * Shape::kSixteen; }
 
   NS_DEVICE void Ask(int load) const {
     const int half = groups * Batches(), index = load % half;
     if (load < 2 * half) {
       const Vector* plane = (const Vector*)(load < half ? a.keys : a.values);
-      const int row = first + index % Batches() * kGatherRows, from = position + (group + index / Batches()) * 16;
-      // A warp copies one row's keys; its lanes look their cache rows up, and pass them on.
-      const int its = row + Warp() < last ? row + Warp() : last;
+      const int row = first + index % Batches() * kRows, from = position + (group + index / Batches()) * 16;
+      // A warp copies one row's keys, or its share of them; its lanes look their cache rows up, and pass them on.
+      constexpr int kShares = kWarps / kRows, kPieces = Shape::kRowPieces;
+      const int mine = Warp() / kShares, its = row + mine < last ? row + mine : last;
       const uint32_t cache_row = (uint32_t)KeyRow(a, its, from + Lane() % 16);
-      uint8_t* to = places + (load % 2 * kGatherRows + Warp()) * Shape::kSixteen;
-      for (int i = Lane(); i < 16 * Shape::kPieces; i += 32) {
-        const int key = i / Shape::kPieces, piece = i % Shape::kPieces;
-        CopyAsync(to + SharedPiece<Width>(key, piece), plane + KvPiece((int)ShuffleFrom(cache_row, key), kv_head, piece, a.kv_heads, Width));
+      uint8_t* to = places + (load % 2 * kRows + mine) * Shape::kSixteen;
+      for (int i = Warp() % kShares * 32 + Lane(); i < 16 * kPieces; i += 32 * kShares) {
+        const int key = i / kPieces, piece = i % kPieces;
+        CopyAsync(to + Shape::Piece(key, piece), plane + KvPiece((int)ShuffleFrom(cache_row, key), kv_head, piece, a.kv_heads, kPieces * 8));
       }
     }
     CommitCopies();
@@ -58,21 +60,20 @@ struct Gathering {
 };
 
 /// Shared memory of an item: 64 pairs' queries; or 16 pairs', what is gathered, scores, probabilities and maxima.
-template <int Width>
+template <class Shape>
 struct ItemMemory {
-  using Shape = AttentionShape<Width>;
-  static constexpr int kGathered = Shape::kSixteen, kScores = kGathered + 2 * kGatherRows * Shape::kSixteen, kProbabilities = kScores + 4 * 16 * 16 * 4,
-                       kMaxima = kProbabilities + 4 * 512, kBytes = kMaxima + 4 * 16 * 4;
-  static_assert(AttentionRingBytes(Width) + kBytes == AttentionBytes(Width));
+  static constexpr int kGathered = Shape::kSixteen, kScores = kGathered + 2 * Gathering<Shape>::kRows * Shape::kSixteen, kProbabilities = kScores + 4 * 16 * 16 * 4,
+                       kMaxima = kProbabilities + Shape::kParts * 4 * 512, kBytes = kMaxima + 4 * 16 * 4;
+  static_assert(kWarps * Shape::kSixteen <= kBytes);
+  static_assert(AttentionRingBytes(Shape::kRowBytes) + kBytes == AttentionBytes(Shape::kWidth, Shape::kFormat));
 };
 
 /// An item of up to 16 pairs, by all warps.
-template <int Width>
+template <class Shape>
 struct SharedItem {
-  using Shape = AttentionShape<Width>;
-  using Memory = ItemMemory<Width>;
+  using Memory = ItemMemory<Shape>;
   static constexpr int kTiles = Shape::kPieces / kWarps;  // of eight numbers, that a warp weighs
-  Pairs<Width> pairs;
+  Pairs<Shape> pairs;
   uint8_t* memory;
   float o[kTiles][4];
 
@@ -86,11 +87,11 @@ struct SharedItem {
   }
 
   /// Scores of a group whose rows gather, to shared memory: each warp takes one row of the batch.
-  NS_DEVICE void GatherScores(const Gathering<Width>& what, int n, int& load) const {
+  NS_DEVICE void GatherScores(const Gathering<Shape>& what, int n, int& load) const {
     for (int batch = 0; batch < what.Batches(); ++batch, ++load) {
       what.Await();
-      const int row = what.first + batch * kGatherRows + Warp();
-      if (row <= what.last) {
+      const int row = what.first + batch * what.kRows + Warp();
+      if ((what.kRows == kWarps || Warp() < what.kRows) && row <= what.last) {
         float s[2][4] = {};
         pairs.template Score<1>(s, what.Place(load, Warp()));
         float* to = (float*)(memory + Memory::kScores) + n * 256;
@@ -107,13 +108,13 @@ struct SharedItem {
     }
   }
 
-  NS_DEVICE void Step(int position, const uint8_t* keys, const uint8_t* values) {
+  NS_DEVICE void Step(int position, const uint8_t* keys, StepStages<Shape>& stages) {
     const AttentionItem& item = pairs.item;
     const int past = item.end - position;
     const int group = item.slots <= position ? 0 : item.slots >= item.end || item.slots >= position + kStepKeys ? 4 : (item.slots - position) / 16;
     const int groups = group == 4 ? 0 : (past < kStepKeys ? (past + 15) / 16 : 4) - group;
     const int last = (pairs.count < 16 ? pairs.count : 16) - 1;
-    const Gathering<Width> what{pairs.a, pairs.kv_head, pairs.Row(0), pairs.Row(last), group, groups, position, memory + Memory::kGathered};
+    const Gathering<Shape> what{pairs.a, pairs.kv_head, pairs.Row(0), pairs.Row(last), group, groups, position, memory + Memory::kGathered};
     int load = 0;
     if (groups > 0) {
       what.Ask(0);
@@ -151,19 +152,30 @@ struct SharedItem {
       }
     }
     const bool rescale = pairs.Advance(highest, minus_base, factor);
-    uint32_t mine[4];
+    uint32_t mine[Shape::kParts][4];
     pairs.Probabilities(mine, s[0], s[1], minus_base);
     Vector* probabilities = (Vector*)(memory + Memory::kProbabilities);
-    probabilities[Warp() * 32 + Lane()] = {mine[0], mine[1], mine[2], mine[3]};
+    NS_UNROLL
+    for (int part = 0; part < Shape::kParts; ++part) {
+      probabilities[(part * kWarps + Warp()) * 32 + Lane()] = {mine[part][0], mine[part][1], mine[part][2], mine[part][3]};
+    }
     if (Any(rescale)) {
       pairs.Rescale(o, factor);
     }
     SyncThreads();
 
+    const uint8_t* values = stages.AwaitValues(keys);
     const int piece = Warp() * kTiles;
     for (int n = 0; n < 4; ++n) {
-      const Vector v = probabilities[n * 32 + Lane()];
-      const uint32_t p[4] = {v.x, v.y, v.z, v.w};
+      uint32_t p[Shape::kParts][4];
+      NS_UNROLL
+      for (int part = 0; part < Shape::kParts; ++part) {
+        const Vector v = probabilities[(part * kWarps + n) * 32 + Lane()];
+        p[part][0] = v.x;
+        p[part][1] = v.y;
+        p[part][2] = v.z;
+        p[part][3] = v.w;
+      }
       if (!what.Has(n)) {
         if (n < group) {
           pairs.Weigh(o, p, values + n * Shape::kSixteen, piece);
@@ -172,12 +184,15 @@ struct SharedItem {
       }
       for (int batch = 0; batch < what.Batches(); ++batch, ++load) {
         what.Await();
-        for (int j = 0; j < kGatherRows && what.first + batch * kGatherRows + j <= what.last; ++j) {
-          const int row = what.first + batch * kGatherRows + j;
-          uint32_t its[4];
+        for (int j = 0; j < what.kRows && what.first + batch * what.kRows + j <= what.last; ++j) {
+          const int row = what.first + batch * what.kRows + j;
+          uint32_t its[Shape::kParts][4];
           NS_UNROLL
-          for (int e = 0; e < 4; ++e) {
-            its[e] = pairs.Row(pairs.PairOf(e % 2)) == row ? p[e] : 0;  // nothing plus nothing changes no sum
+          for (int part = 0; part < Shape::kParts; ++part) {
+            NS_UNROLL
+            for (int e = 0; e < 4; ++e) {
+              its[part][e] = pairs.Row(pairs.PairOf(e % 2)) == row ? p[part][e] : 0;  // nothing plus nothing changes no sum
+            }
           }
           pairs.Weigh(o, its, what.Place(load, j), piece);
         }
@@ -192,10 +207,9 @@ struct SharedItem {
 };
 
 /// Sixteen of an item's pairs, by one warp.
-template <int Width>
+template <class Shape>
 struct OwnItem {
-  using Shape = AttentionShape<Width>;
-  Pairs<Width> pairs;
+  Pairs<Shape> pairs;
   float o[Shape::kPieces][4];
 
   NS_DEVICE OwnItem(const TreeAttentionArguments& a, const AttentionItem& item, int kv_head, uint8_t* place) : pairs(a, item, kv_head, Warp() * 16, place) {
@@ -207,8 +221,9 @@ struct OwnItem {
     SyncWarp();
   }
 
-  NS_DEVICE void Step(int position, const uint8_t* keys, const uint8_t* values) {
+  NS_DEVICE void Step(int position, const uint8_t* keys, StepStages<Shape>& stages) {
     if (pairs.first >= pairs.count) {
+      stages.AwaitValues(keys);
       return;
     }
     float s[8][4] = {}, highest[2], minus_base[2], factor[2];
@@ -218,9 +233,10 @@ struct OwnItem {
     if (Any(rescale)) {
       pairs.Rescale(o, factor);
     }
+    const uint8_t* values = stages.AwaitValues(keys);
     NS_UNROLL
     for (int n = 0; n < 4; ++n) {
-      uint32_t p[4];
+      uint32_t p[Shape::kParts][4];
       pairs.Probabilities(p, s[n * 2], s[n * 2 + 1], minus_base);
       pairs.Weigh(o, p, values + n * Shape::kSixteen, 0);
     }
@@ -229,49 +245,34 @@ struct OwnItem {
   NS_DEVICE void Store() const { pairs.Store(o, 0); }
 };
 
-template <int Width>
+template <class Shape, class Item>
+NS_DEVICE void Attend(const AttentionItem& item, Item& state, StepStages<Shape>& stages) {
+  for (int position = item.begin; position < item.end; position += kStepKeys) {
+    state.Step(position, stages.Await(), stages);
+    stages.Leave();
+  }
+  state.Store();
+}
+
+template <class Shape>
 NS_DEVICE void TreeAttention(const TreeAttentionArguments& a) {
-  using Shape = AttentionShape<Width>;
   const Ring ring{SharedMemory(), Shape::kStageBytes, kStages};
-  uint8_t* memory = SharedMemory() + AttentionRingBytes(Width);
+  uint8_t* memory = SharedMemory() + AttentionRingBytes(Shape::kRowBytes);
   AllowKernelBehind();
   ring.Init(kWarps);
   WaitForKernelInFront();
   const int warp = Warp();
-  StepWalk ahead(a);
-  RingPlace ahead_place;
-  auto fill_one = [&] {
-    if (warp == 0 && !ahead.Done()) {
-      FillStep<Width>(ahead, ring, ahead_place);
-      ahead.Next();
-      ahead_place.Next(ring);
-    }
-  };
-  fill_one();
-
-  RingPlace place;
-  auto steps = [&](const AttentionItem& item, auto& state) {
-    for (int position = item.begin; position < item.end; position += kStepKeys, place.Next(ring)) {
-      fill_one();
-      BarrierWait(ring.Full(place.slot), place.round);
-      const uint8_t* keys = ring.Stage(place.slot);
-      state.Step(position, keys, keys + Shape::kPlaneBytes);
-      SyncWarp();
-      if (Lane() == 0) {
-        BarrierArrive(ring.Empty(place.slot));
-      }
-    }
-    state.Store();
-  };
-  for (int i = BlockIndex(); i < ahead.work; i += Blocks()) {
+  StepStages<Shape> stages(a, ring);
+  stages.Ask();
+  for (int i = BlockIndex(); i < stages.ahead.work; i += Blocks()) {
     const AttentionItem item = LoadItem(a.items + i / a.kv_heads);
     SyncThreads();  // the item before has left the shared memory
     if (item.rows * (a.heads / a.kv_heads) <= 16) {
-      SharedItem<Width> state(a, item, i % a.kv_heads, memory);
-      steps(item, state);
+      SharedItem<Shape> state(a, item, i % a.kv_heads, memory);
+      Attend(item, state, stages);
     } else {
-      OwnItem<Width> state(a, item, i % a.kv_heads, memory + warp * Shape::kSixteen);
-      steps(item, state);
+      OwnItem<Shape> state(a, item, i % a.kv_heads, memory + warp * Shape::kSixteen);
+      Attend(item, state, stages);
     }
   }
   FillsDone();
@@ -280,5 +281,11 @@ NS_DEVICE void TreeAttention(const TreeAttentionArguments& a) {
 }  // namespace
 }  // namespace nativespec::cuda
 
-NS_KERNEL(128, 2) tree_attention_64(const nativespec::cuda::TreeAttentionArguments a) { nativespec::cuda::TreeAttention<64>(a); }
-NS_KERNEL(128, 2) tree_attention_128(const nativespec::cuda::TreeAttentionArguments a) { nativespec::cuda::TreeAttention<128>(a); }
+#define NS_TREE_ATTENTION(name, format, width)                                                                     \
+  NS_KERNEL(128, 2) tree_attention_##name##_##width(const nativespec::cuda::TreeAttentionArguments a) {            \
+    nativespec::cuda::TreeAttention<nativespec::cuda::AttentionShape<width, nativespec::cuda::Format::format>>(a); \
+  }
+NS_TREE_ATTENTION(bf16, kBF16, 64)
+NS_TREE_ATTENTION(bf16, kBF16, 128)
+NS_TREE_ATTENTION(f32, kF32, 64)
+NS_TREE_ATTENTION(f32, kF32, 128)

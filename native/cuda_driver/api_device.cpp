@@ -58,8 +58,8 @@ NS_EXPORT int cuInit(unsigned flags) {
   if (flags != 0) {
     return kInvalidValue;
   }
-  if (const int fault = Draw("cuInit", {kUnknown, kOutOfMemory}); fault != 0) {
-    return fault;
+  if (const auto fault = Draw("cuInit", {kUnknown, kOutOfMemory})) {
+    return *fault;
   }
   if (TheSettings().devices == 0) {
     return kNoDevice;

@@ -34,9 +34,9 @@ inline int CheckCurrent() {
   return current.context->generation == current.generation ? 0 : kContextIsDestroyed;
 }
 
-inline int Draw(const char* call, Codes codes) {
-  const int code = DrawFault(call, codes.begin(), codes.size());
-  counters.faults += code != 0;
+inline std::optional<int> Draw(const char* call, Codes codes) {
+  const auto code = DrawFault(call, codes.begin(), codes.size());
+  counters.faults += code.has_value();
   return code;
 }
 
@@ -47,8 +47,8 @@ int InDriver(const char* call, Codes codes, F body) {
   if (!TheState().initialized) {
     return kNotInitialized;
   }
-  const int fault = Draw(call, codes);
-  return fault != 0 ? fault : body(lock);
+  const auto fault = Draw(call, codes);
+  return fault ? *fault : body(lock);
 }
 
 /// A call in the current context. body(Context&, Lock&) gives its code.
@@ -60,9 +60,9 @@ int InContext(const char* call, Codes codes, F body) {
   }
   Context& context = *current.context;
   if (context.fault == 0) {
-    if (const int fault = Draw(call, codes); fault != 0) {
-      context.fault = IsSticky(fault) ? fault : 0;
-      return fault;
+    if (const auto fault = Draw(call, codes)) {
+      context.fault = IsSticky(*fault) ? *fault : 0;
+      return *fault;
     }
   }
   if (context.fault != 0) {
@@ -81,7 +81,7 @@ int Releasing(const char* call, F body) {
   }
   Context& context = *current.context;
   if (context.fault == 0) {
-    const int fault = Draw(call, {kIllegalAddress, kLaunchFailed});
+    const int fault = Draw(call, {kIllegalAddress, kLaunchFailed}).value_or(0);
     context.fault = IsSticky(fault) ? fault : 0;
   }
   const int code = body(context, lock);

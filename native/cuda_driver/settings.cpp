@@ -124,16 +124,16 @@ Settings& TheSettings() {
 
 bool Configure(const std::string& name, const std::string& value) { return Set(TheSettings(), name, value); }
 
-int DrawFault(const char* call, const int* codes, size_t count) {
+std::optional<int> DrawFault(const char* call, const int* codes, size_t count) {
   Settings& settings = TheSettings();
   if (settings.fail_number > 0 && settings.fail_call == call && --settings.fail_number == 0) {
     return settings.fail_code;
   }
   if (settings.fault_rate <= 0 || count == 0) {
-    return 0;
+    return std::nullopt;
   }
   const double draw = static_cast<double>(Next(settings.fault_seed) >> 11) * 0x1p-53;
-  return draw < settings.fault_rate ? codes[Next(settings.fault_seed) % count] : 0;
+  return draw < settings.fault_rate ? std::optional(codes[Next(settings.fault_seed) % count]) : std::nullopt;
 }
 
 }  // namespace nativespec::driver

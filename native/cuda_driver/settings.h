@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "../cuda_emulator/emulator.h"
@@ -29,7 +30,8 @@ Settings& TheSettings();
 /// Changes one; false where the name is unknown or the value is not one.
 bool Configure(const std::string& name, const std::string& value);
 
-/// The code with which this call is to fail, or 0. codes: those that fit the call, of which one is drawn; empty for calls that never fail by chance.
-int DrawFault(const char* call, const int* codes, size_t count);
+/// The code with which this call is to fail: one of codes, those that fit the call, which are none for calls that never fail by chance; or the one that was asked
+/// for, which may be 0: then it does nothing and says that all is well, as a call that failed looks to whoever does not look at its code.
+std::optional<int> DrawFault(const char* call, const int* codes, size_t count);
 
 }  // namespace nativespec::driver

@@ -35,7 +35,7 @@ internal sealed class ComputeFlags
     private readonly Option<string?> _level = Choice(
         "--level", "Instruction set of the native kernels; by default NATIVESPEC_NATIVE_LEVEL, or else the fastest that leaves activations in F32", ["generic", "avx2", "avx2vnni", "avx512", "avx512vnni", "avx512bf16", "neon"]);
 
-    private readonly Option<string?> _kv = Choice("--kv", "How keys and values are held; by default f32 on the processor. bf16 takes half the memory", ["f32", "bf16"]);
+    private readonly Option<string?> _kv = Choice("--kv", "How keys and values are held; by default f32 on the processor and bf16 on a CUDA device. bf16 takes half the memory", ["f32", "bf16"]);
 
     /// <summary>For a checkpoint.</summary>
     public ComputeFlags(Terminal terminal)
@@ -50,6 +50,9 @@ internal sealed class ComputeFlags
 
     /// <summary>All of them.</summary>
     public Option[] All => [_backend, .. AllButBackend];
+
+    /// <summary>How keys and values are held.</summary>
+    public Option Kv => _kv;
 
     /// <summary>All but the one that names a single backend.</summary>
     public Option[] AllButBackend => [_threads, _device, _level, _weights, _kv];
@@ -85,11 +88,14 @@ internal sealed class ComputeFlags
         Threads = parsed.GetValue(_threads),
         NativeLevel = parsed.GetValue(_level),
         Weights = parsed.GetValue(_weights) is { } weights ? Formats[weights] : WeightFormat.AsStored,
-        KvFormat = parsed.GetValue(_kv) switch { "f32" => KvFormat.F32, "bf16" => KvFormat.BF16, _ => null },
+        KvFormat = KvOf(parsed),
         Logger = !_terminal.IsErrorRedirected || parsed.GetValue(CommonOptions.Verbose) ? new Notices(_terminal) : null,
         LoadProgress = Progress(_terminal),
         ProfileDirectory = EngineOptions.UserProfileDirectory,
     };
+
+    /// <summary>The format of keys and values that the command line names; null for each backend's own.</summary>
+    public KvFormat? KvOf(ParseResult parsed) => parsed.GetValue(_kv) switch { "f32" => KvFormat.F32, "bf16" => KvFormat.BF16, _ => null };
 
     private int? CudaDevice(ParseResult parsed) => parsed.GetValue(_device) is not { } device
         ? null

@@ -34,6 +34,21 @@ public sealed class InspectCommandTests
     }
 
     [Test]
+    public async Task KeysAndValuesAsBF16_TakeHalfTheMemoryAndOnADeviceWhatTheyTakeThere()
+    {
+        async Task<(double PerToken, double All, double OnDevice)> Take(params string[] kv)
+        {
+            var json = (await CliRun.Of(["inspect", "--model", _folder.Path, "--context", "100", "--json", .. kv])).Json();
+            return (json.GetProperty("memory").Number("kv_bytes_per_token"), json.GetProperty("memory").Number("kv_bytes"), json.GetProperty("cuda_memory").Number("kv_bytes"));
+        }
+
+        var (usual, f32, bf16) = (await Take(), await Take("--kv", "f32"), await Take("--kv", "bf16"));
+
+        Assert.That(f32, Is.EqualTo((usual.PerToken, usual.All, 2 * usual.OnDevice)), "F32 is usual on the processor");
+        Assert.That(bf16, Is.EqualTo((usual.PerToken / 2, usual.All / 2, usual.OnDevice)), "BF16 is usual on a device");
+    }
+
+    [Test]
     public async Task ForPeople_HasTheSameFactsInTables()
     {
         var run = await CliRun.Of("inspect", "--model", _folder.Path);

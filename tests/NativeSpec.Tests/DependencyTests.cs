@@ -42,12 +42,28 @@ public sealed class DependencyTests
         ["Speculation.Medusa"] = ["Backends", "Loading", "Model", "Speculation", "Speculation.Planning", "Speculation.TreeLayouts", "Tensors"],
         ["Speculation.Rounds"] = ["Sampling", "Speculation", "Speculation.Planning", "Speculation.Verification"],
         // What an engine tells those who watch it: numbers, and no say in anything.
-        ["Engine.Telemetry"] = ["Engine", "Sampling", "Speculation.Rounds"],
+        ["Engine.Telemetry"] = ["Engine", "Engine.Requests", "Engine.Rounds", "Sampling", "Speculation.Rounds"],
+        // One request's text, from its prompt to its last piece; it knows neither its neighbours nor who serves it.
+        ["Engine.Requests"] =
+        [
+            "Backends", "Engine", "Engine.Telemetry", "Model", "Sampling", "Speculation", "Speculation.Rounds", "Speculation.Verification", "Tokenization",
+        ],
+        // What is computed at once, and how much of each request.
+        ["Engine.Rounds"] = ["Engine.Requests", "Model", "Speculation", "Speculation.Planning", "Speculation.Rounds", "Speculation.Verification"],
+        // Who is let in, served and shown out.
+        ["Engine.Scheduling"] = ["Backends", "Engine", "Engine.Requests", "Engine.Rounds", "Engine.Telemetry", "Model", "Speculation.Rounds"],
+        // From options and a folder to the parts of an engine.
+        ["Engine.Building"] =
+        [
+            "Backends", "Backends.Cpu", "Backends.Cuda", "Backends.Native", "Engine", "Loading", "Model", "Speculation", "Speculation.DraftModels", "Speculation.Lookahead",
+            "Speculation.Medusa", "Speculation.PromptLookup", "Speculation.Recycling", "Tensors", "Tokenization",
+        ],
+        // The face, and what is known of machines.
         ["Engine"] =
         [
-            "Backends", "Backends.Cpu", "Backends.Cuda", "Backends.Native", "Chat", "Engine.Telemetry", "Loading", "Model", "Sampling", "Speculation", "Speculation.DraftModels",
-            "Speculation.Lookahead", "Speculation.Medusa", "Speculation.Planning", "Speculation.PromptLookup", "Speculation.Recycling",
-            "Speculation.Rounds", "Speculation.Verification", "Tensors", "Tokenization",
+            "Backends", "Backends.Native", "Chat", "Engine.Building", "Engine.Requests", "Engine.Scheduling", "Engine.Telemetry", "Loading", "Model", "Sampling", "Speculation",
+            "Speculation.DraftModels", "Speculation.Lookahead", "Speculation.Medusa", "Speculation.Planning", "Speculation.PromptLookup", "Speculation.Rounds",
+            "Speculation.Verification", "Tensors", "Tokenization",
         ],
     };
 

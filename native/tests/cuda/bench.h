@@ -12,7 +12,7 @@ inline void BenchGaps(int repeats) {
   constexpr int kKernels = 256;
   auto nothing = [&] {
     for (int i = 0; i < kKernels; ++i) {
-      Launch(move_kv_rows, 1, 1, 256, 0, MoveKvRowsArguments{reinterpret_cast<uint8_t* const*>(zeros.data()), zeros.data(), zeros.data(), zeros.data(), 1, 64});
+      Launch(move_kv_rows, 1, 1, 256, 0, MoveKvRowsArguments{reinterpret_cast<uint8_t* const*>(zeros.data()), zeros.data(), zeros.data(), reinterpret_cast<const RowList*>(zeros.data()), nullptr, 1, 64});
     }
   };
   std::printf("a kernel with nothing to do: %.2f us", Time(nothing, repeats) / kKernels);
@@ -24,13 +24,57 @@ inline void BenchGaps(int repeats) {
   std::printf("\n");
 }
 
+/// The walk along trees and the moves behind it, where each has three rows that are moved; and as many moves in one list, one after the other.
+inline void BenchWalk(const ModelShape& shape, int repeats) {
+  constexpr int kNodes = 8, kMoved = 3, kMostTrees = 16, kRows = kNodes * kMostTrees;
+  const size_t plane = static_cast<size_t>(kRows) * static_cast<size_t>(shape.kv_heads * shape.Width() * 2);
+  DeviceArray<uint8_t> cache(static_cast<size_t>(2 * shape.layers) * plane);
+  cache.Fill(0);
+  std::vector<uint8_t*> planes;
+  for (int i = 0; i < 2 * shape.layers; ++i) {
+    planes.push_back(cache.data() + static_cast<size_t>(i) * plane);
+  }
+  std::vector<RowList> trees;
+  std::vector<int32_t> parents, tokens, rows;
+  std::vector<RowAnswer> answers;
+  for (int row = 0; row < kRows; ++row) {
+    const int node = row % kNodes;  // a chain from node 2 on, which is the root's second child
+    if (node == 0) {
+      trees.push_back({row, kNodes});
+    }
+    parents.push_back(node == 0 ? -1 : node <= 2 ? 0 : node - 1);
+    tokens.push_back(node);
+    answers.push_back({node == 0 ? 2 : node < 1 + kMoved ? node + 1 : -1, 1, 0});
+    rows.push_back(row);
+  }
+  const DeviceArray<uint8_t*> device_planes(planes);
+  const DeviceArray<RowList> device_trees(trees), moves(kMostTrees), one_list(std::vector<RowList>{{0, kMoved * kMostTrees}});
+  const DeviceArray<int32_t> device_parents(parents), device_tokens(tokens), device_rows(rows), paths(kRows), from(kRows), to(kRows);
+  const DeviceArray<RowAnswer> device_answers(answers);
+  for (const int count : {0, 1, kMostTrees}) {
+    const DeviceArray<int32_t> tree_count(std::vector<int32_t>{count});
+    const double us = Time([&] {
+      Launch(walk_trees, std::max(8, count * kNodes), 1, 32, kWalkBytes * kRows,
+             WalkTreesArguments{device_trees.data(), tree_count.data(), device_parents.data(), device_rows.data(), device_tokens.data(), device_rows.data(), device_answers.data(), paths.data(), from.data(), to.data(),
+                                moves.data()});
+      Launch(move_kv_rows, 2 * shape.layers, kMoveBlocks, 256, 0,
+             MoveKvRowsArguments{device_planes.data(), from.data(), to.data(), moves.data(), tree_count.data(), shape.kv_heads, shape.Width()});
+    }, repeats);
+    std::printf("%s %d trees %.2f us", count == 0 ? "walk and moves:" : ",", count, us);
+  }
+  const double us = Time([&] {
+    Launch(move_kv_rows, 2 * shape.layers, 1, 256, 0, MoveKvRowsArguments{device_planes.data(), device_rows.data(), device_rows.data(), one_list.data(), nullptr, shape.kv_heads, shape.Width()});
+  }, repeats);
+  std::printf("; %d moves in one list %.2f us\n", kMoved * kMostTrees, us);
+}
+
 /// Each kernel of a layer a few times, for a profiler.
 inline void Profile(const ModelShape& shape, Format format, int rows, int context) {
   std::vector<int32_t> pages;
   for (int page = 0; page <= (context + 64) / kPageRows; ++page) {
     pages.push_back(page);
   }
-  Forward forward({2, shape.hidden, shape.feed_forward, shape.heads, shape.kv_heads, shape.head_width, shape.vocabulary}, format, static_cast<int>(pages.size()) + 1, context + 64, 1);
+  Forward forward({2, shape.hidden, shape.feed_forward, shape.heads, shape.kv_heads, shape.head_width, shape.vocabulary}, format, Format::kBF16, static_cast<int>(pages.size()) + 1, context + 64, 1);
   forward.Upload(RandomTree(context, rows, pages, shape.vocabulary), std::max(8, rows));
   forward.Run();
   Finish();
@@ -111,16 +155,42 @@ inline double BenchForward(Forward& forward, const char* name, int rows, int con
   return best;
 }
 
+/// Attention alone: a model of such heads and nearly nothing else.
+inline void BenchAttention(const ModelShape& shape, Format kv, const std::vector<int>& contexts, const std::vector<int32_t>& pages, int repeats) {
+  const ModelShape heads{shape.layers, 64, 64, shape.heads, shape.kv_heads, shape.head_width, 100};
+  Forward forward(heads, Format::kBF16, kv, static_cast<int>(pages.size()) + 1, static_cast<int>(pages.size()) * kPageRows, 1);
+  auto each = [&](auto step) {
+    return Time([&] {
+      for (int layer = 0; layer < heads.layers; ++layer) {
+        step(layer);
+      }
+    }, repeats) / heads.layers;
+  };
+  for (const int rows : {1, 8, 16, 32, 64}) {
+    for (const int context : contexts) {
+      forward.Upload(RandomTree(context, rows, pages, heads.vocabulary), std::max(8, rows));
+      std::printf("attention, keys and values in %s, %2d rows, context %5d, us:", Name(kv), rows, context);
+      std::printf(" parts %.2f", each([&](int layer) { forward.Attention(layer); }));
+      std::printf(" fold %.2f\n", each([&](int) { forward.Fold(); }));
+      std::fflush(stdout);
+    }
+  }
+}
+
 inline void Bench(const ModelShape& shape, const std::vector<Format>& formats, const BenchPlan& plan, bool forwards) {
   std::printf("copies: %.0f GB/s, read and written\n", CopyBandwidth(forwards && shape.hidden >= 1024 ? size_t{1} << 30 : size_t{1} << 20) / 1e9);
   BenchGaps(plan.repeats);
+  BenchWalk(shape, plan.repeats);
   const int most = std::max(*std::max_element(plan.contexts.begin(), plan.contexts.end()), *std::max_element(plan.attention_contexts.begin(), plan.attention_contexts.end())) + 64;
   std::vector<int32_t> pages;
   for (int page = 0; page <= most / kPageRows; ++page) {
     pages.push_back(page);
   }
+  for (const Format kv : forwards ? std::vector<Format>{Format::kBF16, Format::kF32} : std::vector<Format>()) {
+    BenchAttention(shape, kv, plan.attention_contexts, pages, plan.repeats);
+  }
   for (const Format format : formats) {
-    Forward forward(shape, format, static_cast<int>(pages.size()) + 1, most, 1, *std::max_element(plan.prompts.begin(), plan.prompts.end()));
+    Forward forward(shape, format, Format::kBF16, static_cast<int>(pages.size()) + 1, most, 1, *std::max_element(plan.prompts.begin(), plan.prompts.end()));
     const double bytes = static_cast<double>(forward.WeightBytes());
     std::printf("%s: %.3f GB of weights\n", Name(format), bytes / 1e9);
     auto upload = [&](int context, int rows) { forward.Upload(RandomTree(context, rows, pages, shape.vocabulary), rows <= 8 ? 8 : rows <= 16 ? 16 : rows <= 32 ? 32 : 64); };
@@ -134,21 +204,6 @@ inline void Bench(const ModelShape& shape, const std::vector<Format>& formats, c
         upload(context, rows);
         const double us = BenchForward(forward, Name(format), rows, context, one_row, bytes, plan.repeats);
         one_row = rows == 1 ? us : one_row;
-      }
-    }
-    for (const int context : forwards && format == formats[0] ? plan.attention_contexts : std::vector<int>()) {
-      for (const int rows : {1, 16, 64}) {
-        upload(context, rows);
-        auto each = [&](auto step) {
-          return Time([&] {
-            for (int layer = 0; layer < shape.layers; ++layer) {
-              step(layer);
-            }
-          }, plan.repeats) / shape.layers;
-        };
-        std::printf("attention, %2d rows, context %5d, us:", rows, context);
-        std::printf(" parts %.2f", each([&](int layer) { forward.Attention(layer); }));
-        std::printf(" fold %.2f\n", each([&](int) { forward.Fold(); }));
       }
     }
     for (const int rows : plan.prompts) {

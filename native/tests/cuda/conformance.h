@@ -8,6 +8,7 @@
 #include "test_layers.h"
 #include "test_products.h"
 #include "test_rows.h"
+#include "test_walk.h"
 
 namespace nativespec::cuda {
 
@@ -33,17 +34,23 @@ inline uint64_t RunConformance(const std::string& only = "") {
     FinishRowsConformance(digest);
   }
   if (wanted("rope_append")) {
-    RopeAppendConformance(digest);
+    for (const Format kv : {Format::kBF16, Format::kF32}) {
+      RopeAppendConformance(kv, digest);
+    }
   }
   if (wanted("tree_attention")) {
-    AttentionConformance(4, 1, 64, 275, 9, 0, digest);
-    AttentionConformance(6, 2, 128, 130, 24, 0, digest);
-    AttentionConformance(4, 2, 64, 300, 40, 90, digest);
-    AttentionConformance(2, 2, 64, 0, 5, 0, digest);
+    AttentionConformance(4, 1, 64, 275, 9, 0, Format::kBF16, digest);
+    AttentionConformance(6, 2, 128, 130, 24, 0, Format::kBF16, digest);
+    AttentionConformance(4, 2, 64, 300, 40, 90, Format::kBF16, digest);
+    AttentionConformance(2, 2, 64, 0, 5, 0, Format::kBF16, digest);
+    AttentionConformance(6, 2, 128, 130, 28, 0, Format::kF32, digest);  // 84 pairs: 63 by four warps, 21 by two
+    AttentionConformance(4, 1, 64, 300, 13, 90, Format::kF32, digest);
     if (large_cases) {
-      AttentionConformance(32, 8, 128, 1000, 64, 0, digest);
-      AttentionConformance(32, 8, 128, 9300, 64, 0, digest);
-      AttentionConformance(28, 4, 128, 2500, 33, 600, digest);
+      for (const Format kv : {Format::kBF16, Format::kF32}) {
+        AttentionConformance(32, 8, 128, 1000, 64, 0, kv, digest);
+        AttentionConformance(32, 8, 128, 9300, 64, 0, kv, digest);
+        AttentionConformance(28, 4, 128, 2500, 33, 600, kv, digest);
+      }
     }
   }
   if (wanted("choose")) {
@@ -53,12 +60,18 @@ inline uint64_t RunConformance(const std::string& only = "") {
     TopKConformance(digest);
   }
   if (wanted("move_kv_rows")) {
-    MoveConformance();
+    for (const int width : {64, 256}) {
+      MoveConformance(width);
+    }
+  }
+  if (wanted("walk_trees")) {
+    WalkConformance(digest);
   }
   if (wanted("forward")) {
     for (const Format format : {Format::kBF16, Format::kQ8, Format::kQ4}) {
-      ForwardConformance(format, digest);
+      ForwardConformance(format, Format::kBF16, digest);
     }
+    ForwardConformance(Format::kF32, Format::kF32, digest);
   }
   if (wanted("layers")) {
     for (const Format format : {Format::kBF16, Format::kQ8, Format::kQ4}) {

@@ -49,8 +49,8 @@ struct Rows {
 class Forward {
  public:
   /// Random weights of about 1 / sqrt(width). The pool's last page takes what dead rows write.
-  Forward(const ModelShape& shape, Format format, int pages, int most_context, uint64_t seed, int most_rows = 64)
-      : shape_(shape), format_(format), bf16_(Sizes(format).bf16), pages_(pages), units_(UnitOf(most_context - 1) + 1), most_rows_(static_cast<size_t>(most_rows)) {
+  Forward(const ModelShape& shape, Format format, Format kv, int pages, int most_context, uint64_t seed, int most_rows = 64)
+      : shape_(shape), format_(format), kv_(kv), bf16_(Sizes(format).bf16), pages_(pages), units_(UnitOf(most_context - 1) + 1), most_rows_(static_cast<size_t>(most_rows)) {
     check::Random random(seed);
     table_ = std::make_unique<DeviceArray<uint16_t>>(static_cast<size_t>(shape.vocabulary) * static_cast<size_t>(shape.hidden));
     std::vector<uint16_t> embeddings(std::min<size_t>(table_->size(), 1 << 20));
@@ -61,7 +61,7 @@ class Forward {
       bits = static_cast<uint16_t>(word >> 16);
     }
     table_->Repeat(embeddings);
-    std::vector<uint8_t> numbers(std::min<size_t>(1 << 20, static_cast<size_t>(pages) * kPageRows * static_cast<size_t>(shape.kv_heads * shape.Width()) * 2));
+    std::vector<uint8_t> numbers(std::min<size_t>(1 << 20, static_cast<size_t>(pages) * kPageRows * static_cast<size_t>(shape.kv_heads * shape.Width() * KvParts(kv)) * 2));
     for (size_t i = 0; i < numbers.size(); i += 2) {  // keys and values that nobody wrote: about 1
       numbers[i] = static_cast<uint8_t>(random.Next());
       numbers[i + 1] = static_cast<uint8_t>(0x3f | (random.Below(2) << 7));
@@ -72,7 +72,7 @@ class Forward {
       gate_up_.push_back(RandomWeight(random, 2 * shape.feed_forward, shape.hidden, true));
       down_.push_back(RandomWeight(random, shape.hidden, shape.feed_forward, false));
       down_.back()->scale = 1 / SwiGluScale();
-      const size_t plane = static_cast<size_t>(pages) * kPageRows * static_cast<size_t>(shape.kv_heads * shape.Width()) * 2;
+      const size_t plane = static_cast<size_t>(pages) * kPageRows * static_cast<size_t>(shape.kv_heads * shape.Width() * KvParts(kv)) * 2;
       for (int i = 0; i < 2; ++i) {
         planes_.push_back(std::make_unique<DeviceArray<uint8_t>>(plane));
         planes_.back()->Repeat(numbers);
@@ -153,14 +153,14 @@ class Forward {
   void Qkv(int layer) { MatMul(*qkv_[static_cast<size_t>(layer)], bucket_, packed_->data(), partials_->data()); }
   void Rope(int layer) {
     RopeAppend({partials_->data(), nullptr, nullptr, nullptr, cos_->data(), sin_->data(), kv_rows_->data(), q_->data(), Plane(layer, 0), Plane(layer, 1),
-                qkv_[static_cast<size_t>(layer)]->segments, bucket_, shape_.heads, shape_.kv_heads, shape_.head_width, shape_.Width(), shape_.head_width, 1e-5f},
+                qkv_[static_cast<size_t>(layer)]->segments, bucket_, shape_.heads, shape_.kv_heads, shape_.head_width, shape_.Width(), shape_.head_width, KvParts(kv_), 1e-5f},
                bucket_);
   }
   void Attention(int layer) {
     TreeAttention({q_->data(), Plane(layer, 0), Plane(layer, 1), maxima_sums_->data(), weighted_->data(), positions_->data(), trunk_->data(), page_start_->data(),
                    page_list_->data(), path_start_->data(), path_rows_->data(), items_->data(), item_count_->data(), static_cast<int32_t>(items_->size()), bucket_, shape_.heads, shape_.kv_heads, 0,
                    1.4426950408889634f / std::sqrt(static_cast<float>(shape_.head_width))},
-                  shape_.Width());
+                  shape_.Width(), kv_);
   }
   void Fold() {
     AttentionFold({maxima_sums_->data(), weighted_->data(), positions_->data(), attended_->data(), bucket_, shape_.heads, shape_.head_width, shape_.Width(), 0, bucket_ / 8, bf16_}, bucket_);
@@ -217,7 +217,7 @@ class Forward {
   }
 
   ModelShape shape_;
-  Format format_;
+  Format format_, kv_;
   bool bf16_;
   int pages_, units_, bucket_ = 8;
   size_t most_rows_;
@@ -270,7 +270,7 @@ inline void Forward::MakeBuffers() {
   packed_ = Zeros<uint8_t>(static_cast<size_t>(ActivationBytes(shape_.hidden, static_cast<int>(rows) / 8)));
   attended_ = Zeros<uint8_t>(static_cast<size_t>(ActivationBytes(shape_.heads * shape_.head_width, static_cast<int>(rows) / 8)));
   hidden_ = Zeros<uint8_t>(static_cast<size_t>(ActivationBytes(shape_.feed_forward, static_cast<int>(rows) / 8)));
-  q_ = Zeros<uint16_t>(rows * static_cast<size_t>(shape_.heads * shape_.Width()));
+  q_ = Zeros<uint16_t>(rows * static_cast<size_t>(shape_.heads * shape_.Width() * KvParts(kv_)));
   maxima_sums_ = std::make_unique<DeviceArray<Pair>>(static_cast<size_t>(units_) * rows * static_cast<size_t>(shape_.heads));
   weighted_ = std::make_unique<DeviceArray<float>>(static_cast<size_t>(units_) * rows * static_cast<size_t>(shape_.heads * shape_.Width()));
   logits_ = std::make_unique<DeviceArray<float>>(rows * static_cast<size_t>(shape_.vocabulary));

@@ -1,9 +1,10 @@
-// How each kernel is launched: grids, shared memory, rings. What a driver layer has to do, in one place.
+// Launches of the kernels, each as launch_shapes.h says.
 #pragma once
 
 #include <algorithm>
 
 #include "gpu.h"
+#include "launch_shapes.h"
 
 namespace nativespec::cuda {
 
@@ -27,26 +28,6 @@ inline const char* Name(Format format) {
   return format == Format::kBF16 ? "bf16" : format == Format::kF16 ? "f16" : format == Format::kF32 ? "f32" : format == Format::kQ8 ? "q8" : "q4";
 }
 
-/// Numbers of a format that the templates know.
-struct FormatSizes {
-  int columns, stage_bytes;
-  bool bf16;
-};
-template <Format F>
-constexpr FormatSizes SizesOf() {
-  using L = WeightLayout<F>;
-  return {L::kColumns, L::kStageBytes, L::kBF16};
-}
-inline FormatSizes Sizes(Format format) {
-  switch (format) {
-    case Format::kBF16: return SizesOf<Format::kBF16>();
-    case Format::kF16: return SizesOf<Format::kF16>();
-    case Format::kF32: return SizesOf<Format::kF32>();
-    case Format::kQ8: return SizesOf<Format::kQ8>();
-    default: return SizesOf<Format::kQ4>();
-  }
-}
-
 /// A weight matrix on the device.
 struct Weight {
   Format format;
@@ -60,7 +41,7 @@ struct Weight {
         out(its_out),
         in(its_in),
         stages((its_in + Sizes(its_format).columns - 1) / Sizes(its_format).columns),
-        segments(its_gate_up ? 1 : Segments(its_out, stages)),
+        segments(SegmentsOf(its_out, stages, its_gate_up)),
         gate_up(its_gate_up),
         packed(static_cast<size_t>(Slabs(its_out)) * static_cast<size_t>(stages) * static_cast<size_t>(Sizes(its_format).stage_bytes)) {}
 
@@ -77,34 +58,28 @@ struct Weight {
   }
 };
 
-inline constexpr int kBesideMatMul = 24 << 10;
-
 /// y: partial sums, or packed activations for gate and up.
 inline void MatMul(const Weight& w, int bucket, const uint8_t* x, void* y, float swiglu_scale = 1) {
-  const FormatSizes sizes = Sizes(w.format);
-  const int rows = std::min(bucket, 128), row_blocks = bucket / rows, blocks = rows < 128 ? 2 : 1;
-  const int stage = sizes.stage_bytes + sizes.columns / 32 * (rows / 8) * 512;
-  // So many blocks share the memory there is, but for what a norm takes that is to begin beside them.
-  const int ring = std::max(2, std::min(16, (SharedBytesPerMultiprocessor() - kBesideMatMul) / blocks / (stage + 16)));
-  const MatMulArguments a{w.packed.data(), x,    static_cast<uint8_t*>(y), w.stages, w.segments, Slabs(w.out), w.out,
-                          row_blocks,      ring, w.gate_up,                w.scale,  swiglu_scale};
-  const int grid = std::min(Slabs(w.out) * w.segments * row_blocks, blocks * Multiprocessors());
-  Launch(MatMulKernel(w.format, bucket), grid, 1, kMatMulThreads, RingBytes(stage, ring), a);
+  const ProductShape shape = ShapeOfMatMul(w.format, w.out, w.segments, bucket, Multiprocessors(), SharedBytesPerMultiprocessor());
+  const MatMulArguments a{w.packed.data(),  x,          static_cast<uint8_t*>(y), w.stages, w.segments, Slabs(w.out), w.out,
+                          shape.row_blocks, shape.ring, w.gate_up,                w.scale,  swiglu_scale};
+  Launch(MatMulKernel(w.format, bucket), shape.grid, 1, kMatMulThreads, shape.shared_bytes, a);
 }
 
 inline void RmsNorm(const RmsNormArguments& a, int rows) { Launch(rms_norm, rows, 1, NormThreads(a.width), NormBytes(a.width), a); }
 
 inline void RopeAppend(const RopeAppendArguments& a, int rows) {
-  Launch(rope_append, rows, (a.heads + 2 * a.kv_heads + 3) / 4, 128, 4 * 128 * 4, a);
+  Launch(rope_append, rows, RotationGrid(a.heads, a.kv_heads), 128, kRotationBytes, a);
 }
 
-inline int AttentionBlocks() { return 2 * Multiprocessors(); }
+inline int AttentionBlocks() { return AttentionGrid(Multiprocessors()); }
 
-inline void TreeAttention(const TreeAttentionArguments& a, int width) {
-  Launch(width == 64 ? tree_attention_64 : tree_attention_128, AttentionBlocks(), 1, 128, AttentionBytes(width), a);
+inline void TreeAttention(const TreeAttentionArguments& a, int width, Format kv) {
+  auto kernel = kv == Format::kF32 ? (width == 64 ? tree_attention_f32_64 : tree_attention_f32_128) : width == 64 ? tree_attention_bf16_64 : tree_attention_bf16_128;
+  Launch(kernel, AttentionBlocks(), 1, 128, AttentionBytes(width, kv), a);
 }
 
-inline void AttentionFold(const AttentionFoldArguments& a, int rows) { Launch(attention_fold, rows, (a.heads + 3) / 4, 128, 0, a); }
+inline void AttentionFold(const AttentionFoldArguments& a, int rows) { Launch(attention_fold, rows, FoldGrid(a.heads), 128, 0, a); }
 
 /// Rows of one sequence with their positions and slots, as the lists of work are made from them.
 struct AttentionRows {

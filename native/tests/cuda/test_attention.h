@@ -5,11 +5,16 @@
 
 namespace nativespec::cuda {
 
+/// What attention gives of rows, [rows][heads · width]: as the next product reads it, in F16, and its units folded in float64 here.
+struct AttentionResult {
+  std::vector<float> packed, folded;
+};
+
 /// A sequence of a trunk and a random tree on a pool of random keys and values, which tests read by position.
 class AttentionCase {
  public:
-  AttentionCase(int heads, int kv_heads, int width, int trunk, int nodes, int window, uint64_t seed)
-      : heads_(heads), kv_heads_(kv_heads), width_(width), trunk_(trunk), window_(window), random_(seed) {
+  AttentionCase(int heads, int kv_heads, int width, int trunk, int nodes, int window, Format kv, uint64_t seed)
+      : heads_(heads), kv_heads_(kv_heads), width_(width), trunk_(trunk), window_(window), kv_(kv), random_(seed) {
     const int pages = (trunk + nodes) / kPageRows + 2;
     for (int page = 0; page < pages; ++page) {
       pages_.push_back(page * 2 + 1);  // others' pages lie between
@@ -17,16 +22,15 @@ class AttentionCase {
     pool_rows_ = 2 * pages * kPageRows;
     for (auto* plane : {&keys_, &values_}) {
       for (int i = 0; i < pool_rows_ * kv_heads * width; ++i) {
-        plane->push_back(BitsBF16(random_.Float(2)));
+        plane->push_back(Number());
       }
     }
     // Node 0 follows the trunk; a node's parent comes before it.
     for (int node = 0; node < nodes; ++node) {
       parents_.push_back(node == 0 ? -1 : static_cast<int>(random_.Below(node)));
     }
-    q_ = std::vector<uint16_t>(static_cast<size_t>(nodes * heads * width));
-    for (uint16_t& bits : q_) {
-      bits = BitsBF16(random_.Float(2));
+    for (int i = 0; i < nodes * heads * width; ++i) {
+      q_.push_back(Number());
     }
   }
 
@@ -48,12 +52,12 @@ class AttentionCase {
     return position < trunk_ ? pages_[static_cast<size_t>(position / kPageRows)] * kPageRows + position % kPageRows : Path(node)[static_cast<size_t>(position - trunk_)];
   }
 
-  /// Attention of some nodes in a batch, [nodes][heads · width] in BF16. as_chain: the only node's path lies in its own slots.
-  std::vector<float> Run(const std::vector<int>& nodes, int most_rounds, bool as_chain, Digest* digest) {
+  /// Attention of some nodes in a batch. as_chain: the only node's path lies in its own slots.
+  AttentionResult Run(const std::vector<int>& nodes, int most_rounds, bool as_chain, Digest* digest) {
     const int rows = static_cast<int>(nodes.size()), bucket = (rows + 7) / 8 * 8;
     Rows batch;
     batch.BeginSequence(pages_);
-    std::vector<uint16_t> q, keys = keys_, values = values_;
+    std::vector<float> q, keys = keys_, values = values_;
     for (const int node : nodes) {
       const int position = trunk_ + Depth(node);
       batch.Add(0, position, NodeRow(node), as_chain ? position + 1 : trunk_, as_chain ? std::vector<int32_t>() : Path(node));
@@ -71,7 +75,7 @@ class AttentionCase {
       }
     }
     batch.path_rows.push_back(0);
-    const DeviceArray<uint16_t> device_q(q), device_keys(Swizzled(keys)), device_values(Swizzled(values));
+    const DeviceArray<uint16_t> device_q(InParts(q)), device_keys(Pool(keys)), device_values(Pool(values));
     const DeviceArray<int32_t> positions(batch.positions), trunk(batch.trunk), page_start(batch.page_start), pages(batch.pages), path_start(batch.path_start), path_rows(batch.path_rows);
     const int units = UnitOf(trunk_ + 64) + 1;
     const DeviceArray<Pair> maxima_sums(static_cast<size_t>(units * bucket * heads_));
@@ -81,7 +85,7 @@ class AttentionCase {
     const DeviceArray<int32_t> count(std::vector<int32_t>{static_cast<int32_t>(items.size())});
     TreeAttention({device_q.data(), reinterpret_cast<const uint8_t*>(device_keys.data()), reinterpret_cast<const uint8_t*>(device_values.data()), maxima_sums.data(), weighted.data(),
                    positions.data(), trunk.data(), page_start.data(), pages.data(), path_start.data(), path_rows.data(), list.data(), count.data(), static_cast<int32_t>(items.size()), bucket, heads_, kv_heads_, window_, Scale()},
-                  width_);
+                  width_, kv_);
     Finish();
     DeviceArray<uint8_t> y(static_cast<size_t>(ActivationBytes(heads_ * width_, bucket / 8)));
     y.Fill(0);
@@ -91,10 +95,29 @@ class AttentionCase {
     if (digest != nullptr) {
       digest->Add(bytes);
     }
-    std::vector<float> result;
+    AttentionResult result;
+    const auto units_of = maxima_sums.Download();
+    const auto weighted_of = weighted.Download();
     for (int row = 0; row < rows; ++row) {
       const auto values_of_row = UnpackRow(bytes, row, heads_ * width_, bucket / 8, false);
-      result.insert(result.end(), values_of_row.begin(), values_of_row.end());
+      result.packed.insert(result.packed.end(), values_of_row.begin(), values_of_row.end());
+      const int position = batch.positions[static_cast<size_t>(row)], first = window_ > 0 ? UnitOf(std::max(0, position - window_ + 1)) : 0;
+      for (int head = 0; head < heads_; ++head) {
+        auto at = [&](int unit) { return static_cast<size_t>((unit * bucket + row) * heads_ + head); };
+        float highest = -INFINITY;
+        for (int unit = first; unit <= UnitOf(position); ++unit) {
+          highest = std::max(highest, units_of[at(unit)].x);
+        }
+        for (int i = 0; i < width_; ++i) {
+          double total = 0, sum = 0;
+          for (int unit = first; unit <= UnitOf(position); ++unit) {
+            const double factor = std::exp2(static_cast<double>(units_of[at(unit)].x) - highest);
+            total += factor * units_of[at(unit)].y;
+            sum += factor * weighted_of[at(unit) * static_cast<size_t>(width_) + static_cast<size_t>(i)];
+          }
+          result.folded.push_back(static_cast<float>(sum / total));
+        }
+      }
     }
     return result;
   }
@@ -113,7 +136,7 @@ class AttentionCase {
       for (const int row : rows) {
         double score = 0;
         for (int i = 0; i < width_; ++i) {
-          score += static_cast<double>(FromBits(q_[static_cast<size_t>((node * heads_ + head) * width_ + i)], true)) * FromBits(keys_[static_cast<size_t>((row * kv_heads_ + kv_head) * width_ + i)], true);
+          score += static_cast<double>(q_[static_cast<size_t>((node * heads_ + head) * width_ + i)]) * keys_[static_cast<size_t>((row * kv_heads_ + kv_head) * width_ + i)];
         }
         scores.push_back(score * Scale() / 1.4426950408889634);
         highest = std::max(highest, scores.back());
@@ -122,7 +145,7 @@ class AttentionCase {
         const double p = std::exp(scores[k] - highest);
         total += p;
         for (int i = 0; i < width_; ++i) {
-          sums[static_cast<size_t>(i)] += p * FromBits(values_[static_cast<size_t>((rows[k] * kv_heads_ + kv_head) * width_ + i)], true);
+          sums[static_cast<size_t>(i)] += p * values_[static_cast<size_t>((rows[k] * kv_heads_ + kv_head) * width_ + i)];
         }
       }
       for (const double sum : sums) {
@@ -136,13 +159,32 @@ class AttentionCase {
 
  private:
   float Scale() const { return 1.4426950408889634f / std::sqrt(static_cast<float>(width_)); }
+  /// A number that the format holds; one of F32 whole, also what its parts leave out.
+  float Number() {
+    const float number = random_.Float(2);
+    return kv_ == Format::kF32 ? number : HostBF16(number);
+  }
+  /// From [row][number] of heads to [row][part][number].
+  std::vector<uint16_t> InParts(const std::vector<float>& plain) const {
+    const size_t width = static_cast<size_t>(width_), parts = static_cast<size_t>(KvParts(kv_));
+    std::vector<uint16_t> in_parts(plain.size() * parts);
+    for (size_t i = 0; i < plain.size(); ++i) {
+      float left = plain[i];
+      for (size_t part = 0; part < parts; ++part, left -= HostBF16(left)) {
+        in_parts[(i / width * parts + part) * width + i % width] = BitsBF16(left);
+      }
+    }
+    return in_parts;
+  }
   /// From [row][head][number] to the cache's layout.
-  std::vector<uint16_t> Swizzled(const std::vector<uint16_t>& plain) const {
-    std::vector<uint16_t> pool(plain.size());
+  std::vector<uint16_t> Pool(const std::vector<float>& plain) const {
+    const auto in_parts = InParts(plain);
+    const int width = width_ * KvParts(kv_);
+    std::vector<uint16_t> pool(in_parts.size());
     for (int row = 0; row < pool_rows_; ++row) {
       for (int head = 0; head < kv_heads_; ++head) {
-        for (int piece = 0; piece < width_ / 8; ++piece) {
-          std::memcpy(&pool[static_cast<size_t>(KvPiece(row, head, piece, kv_heads_, width_) * 8)], &plain[static_cast<size_t>((row * kv_heads_ + head) * width_ + piece * 8)], 16);
+        for (int piece = 0; piece < width / 8; ++piece) {
+          std::memcpy(&pool[static_cast<size_t>(KvPiece(row, head, piece, kv_heads_, width) * 8)], &in_parts[static_cast<size_t>((row * kv_heads_ + head) * width + piece * 8)], 16);
         }
       }
     }
@@ -150,34 +192,42 @@ class AttentionCase {
   }
 
   int heads_, kv_heads_, width_, trunk_, window_, pool_rows_ = 0;
+  Format kv_;
   check::Random random_;
   std::vector<int32_t> pages_;
-  std::vector<uint16_t> keys_, values_, q_;
+  std::vector<float> keys_, values_, q_;
   std::vector<int> parents_;
 };
 
-inline void AttentionConformance(int heads, int kv_heads, int width, int trunk, int nodes, int window, Digest& digest) {
+inline void AttentionConformance(int heads, int kv_heads, int width, int trunk, int nodes, int window, Format kv, Digest& digest) {
   const std::string what = "attention, " + std::to_string(heads) + "/" + std::to_string(kv_heads) + " heads of " + std::to_string(width) + ", trunk " + std::to_string(trunk) + ", " + std::to_string(nodes) +
-                           " nodes, window " + std::to_string(window);
-  AttentionCase attention(heads, kv_heads, width, trunk, nodes, window, static_cast<uint64_t>(trunk + nodes));
+                           " nodes, window " + std::to_string(window) + ", keys and values in " + Name(kv);
+  AttentionCase attention(heads, kv_heads, width, trunk, nodes, window, kv, static_cast<uint64_t>(trunk + nodes));
   std::vector<int> all(static_cast<size_t>(nodes));
   for (int i = 0; i < nodes; ++i) {
     all[static_cast<size_t>(i)] = i;
   }
-  const auto wide = attention.Run(all, 0, false, &digest);
-  CHECK_SAME(what + ", 16 pairs at a time", attention.Run(all, 1 << 20, false, nullptr), wide);
-  std::vector<float> actual;
+  const AttentionResult wide = attention.Run(all, 0, false, &digest);
+  auto check_same = [&](const std::string& case_of, const AttentionResult& actual, int first) {
+    const auto row = [&](const std::vector<float>& rows) { return std::vector<float>(rows.begin() + first, rows.begin() + first + static_cast<int64_t>(actual.packed.size())); };
+    CHECK_SAME(what + case_of, actual.packed, row(wide.packed));
+    CHECK_SAME(what + case_of + ", folded", actual.folded, row(wide.folded));
+  };
+  check_same(", 16 pairs at a time", attention.Run(all, 1 << 20, false, nullptr), 0);
+  AttentionResult actual;
   std::vector<double> expected;
   for (const int node : {0, nodes / 2, nodes - 1}) {
-    const auto begin = wide.begin() + static_cast<int64_t>(node) * heads * width;
-    const std::vector<float> among(begin, begin + heads * width);
+    const int first = node * heads * width;
+    for (auto [from, to] : {std::pair(&wide.packed, &actual.packed), std::pair(&wide.folded, &actual.folded)}) {
+      to->insert(to->end(), from->begin() + first, from->begin() + first + heads * width);
+    }
     const auto values = attention.Expected(node);
-    actual.insert(actual.end(), among.begin(), among.end());
     expected.insert(expected.end(), values.begin(), values.end());
-    CHECK_SAME(what + ", node " + std::to_string(node) + " alone", attention.Run({node}, 1, false, nullptr), among);
-    CHECK_SAME(what + ", node " + std::to_string(node) + " as a chain", attention.Run({node}, 1, true, nullptr), among);
+    check_same(", node " + std::to_string(node) + " alone", attention.Run({node}, 1, false, nullptr), first);
+    check_same(", node " + std::to_string(node) + " as a chain", attention.Run({node}, 1, true, nullptr), first);
   }
-  CHECK_ERROR(what, actual, expected, 4e-3);
+  CHECK_ERROR(what, actual.packed, expected, 4e-3);
+  CHECK_ERROR(what + ", folded", actual.folded, expected, kv == Format::kF32 ? 2e-5 : 4e-3);
 }
 
 }  // namespace nativespec::cuda

@@ -6,13 +6,13 @@
 namespace nativespec::cuda {
 
 /// A whole forward: a tree's rows give the logits of their paths decoded one token at a time, in any bucket.
-inline void ForwardConformance(Format format, Digest& digest) {
-  const std::string what = std::string("forward ") + Name(format);
+inline void ForwardConformance(Format format, Format kv, Digest& digest) {
+  const std::string what = std::string("forward ") + Name(format) + ", keys and values in " + Name(kv);
   const ModelShape shape = large_cases ? ModelShape{4, 512, 1024, 8, 2, 64, 3000} : ModelShape{2, 128, 192, 4, 2, 32, 300};
   constexpr int kPages = 12;
   const std::vector<int32_t> pages = {3, 1, 7, 0};
   auto slot = [&](int position) { return pages[static_cast<size_t>(position / kPageRows)] * kPageRows + position % kPageRows; };
-  Forward forward(shape, format, kPages, 4 * kPageRows, 11, 128);
+  Forward forward(shape, format, kv, kPages, 4 * kPageRows, 11, 128);
   // A prompt of 70 tokens as a chain, eight and more at a time; then a tree on it.
   check::Random random(12);
   std::vector<int> tokens;

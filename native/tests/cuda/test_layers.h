@@ -17,7 +17,7 @@ inline void LayersConformance(Format format, Digest& digest) {
   for (int page = 0; page < 2 * each; ++page) {
     pages[page % 2].push_back(2 * each - 1 - page);
   }
-  Forward forward(shape, format, 2 * each + 1, trunk + nodes, 21, 128);
+  Forward forward(shape, format, Format::kBF16, 2 * each + 1, trunk + nodes, 21, 128);
   auto row_of = [&](const std::vector<float>& logits, int row) {
     return std::vector<float>(logits.begin() + static_cast<int64_t>(row) * vocabulary, logits.begin() + static_cast<int64_t>(row + 1) * vocabulary);
   };

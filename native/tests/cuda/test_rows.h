@@ -60,8 +60,9 @@ inline void RmsNormConformance(Digest& digest) {
   }
 }
 
-inline void RopeAppendConformance(Digest& digest) {
+inline void RopeAppendConformance(Format kv, Digest& digest) {
   constexpr int kRows = 5, kBucket = 8, kHeads = 6, kKvHeads = 2, kSegments = 2, kCacheRows = 3 * kPageRows;
+  const int parts = KvParts(kv);
   for (const int head_width : {40, 128}) {
     const int width = head_width <= 64 ? 64 : 128, rotated = head_width == 40 ? 24 : 128, all = kHeads + 2 * kKvHeads, wide = all * head_width;
     check::Random random(static_cast<uint64_t>(head_width));
@@ -74,12 +75,12 @@ inline void RopeAppendConformance(Digest& digest) {
     const std::vector<int32_t> kv_rows = {130, 3, 64, 191, 17};
     const DeviceArray<float> device_partials(partials), device_bias(bias), device_q_gain(q_gain), device_k_gain(k_gain), device_cos(cos), device_sin(sin);
     const DeviceArray<int32_t> device_kv_rows(kv_rows);
-    DeviceArray<uint16_t> q(static_cast<size_t>(kRows * kHeads * width));
-    DeviceArray<uint8_t> keys(static_cast<size_t>(kCacheRows * kKvHeads * width * 2)), values(keys.size());
+    DeviceArray<uint16_t> q(static_cast<size_t>(kRows * kHeads * parts * width));
+    DeviceArray<uint8_t> keys(static_cast<size_t>(kCacheRows * kKvHeads * parts * width * 2)), values(keys.size());
     keys.Fill(0);
     values.Fill(0);
     RopeAppend({device_partials.data(), device_bias.data(), device_q_gain.data(), device_k_gain.data(), device_cos.data(), device_sin.data(), device_kv_rows.data(), q.data(), keys.data(), values.data(),
-                kSegments, kBucket, kHeads, kKvHeads, head_width, width, rotated, 1e-5f},
+                kSegments, kBucket, kHeads, kKvHeads, head_width, width, rotated, parts, 1e-5f},
                kRows);
     Finish();
     const auto q_bits = q.Download();
@@ -118,19 +119,23 @@ inline void RopeAppendConformance(Digest& digest) {
           }
         }
         for (int i = 0; i < width; ++i) {
-          uint16_t bits;
-          if (head < kHeads) {
-            bits = q_bits[static_cast<size_t>((row * kHeads + head) * width + i)];
-          } else {
-            const int64_t piece = KvPiece(kv_rows[static_cast<size_t>(row)], (head - kHeads) % kKvHeads, i / 8, kKvHeads, width);
-            std::memcpy(&bits, (is_key ? key_bytes : value_bytes).data() + piece * 16 + i % 8 * 2, 2);
+          float sum = 0;
+          for (int part = 0; part < parts; ++part) {
+            uint16_t bits;
+            if (head < kHeads) {
+              bits = q_bits[static_cast<size_t>(((row * kHeads + head) * parts + part) * width + i)];
+            } else {
+              const int64_t piece = KvPiece(kv_rows[static_cast<size_t>(row)], (head - kHeads) % kKvHeads, part * width / 8 + i / 8, kKvHeads, parts * width);
+              std::memcpy(&bits, (is_key ? key_bytes : value_bytes).data() + piece * 16 + i % 8 * 2, 2);
+            }
+            sum += FromBits(bits, true);
           }
-          actual.push_back(FromBits(bits, true));
+          actual.push_back(sum);
           expected.push_back(i < head_width ? v[static_cast<size_t>(i)] : 0);
         }
       }
     }
-    CHECK_ERROR("rope_append " + std::to_string(head_width), actual, expected, 3e-3);
+    CHECK_ERROR("rope_append " + std::to_string(head_width) + ", " + Name(kv), actual, expected, kv == Format::kF32 ? 6e-6 : 3e-3);
   }
 }
 
@@ -186,29 +191,43 @@ inline void FinishRowsConformance(Digest& digest) {
   }
 }
 
-inline void MoveConformance() {
-  constexpr int kKvHeads = 3, kWidth = 64, kRows = 2 * kPageRows, kNumbers = kRows * kKvHeads * kWidth;
+/// width: of a row of one KV head, all its parts.
+inline void MoveConformance(int width) {
+  constexpr int kKvHeads = 3, kRows = 2 * kPageRows;
   check::Random random(4);
-  std::vector<uint16_t> plane(kNumbers);
+  std::vector<uint16_t> plane(static_cast<size_t>(kRows * kKvHeads * width));
   for (uint16_t& bits : plane) {
     bits = static_cast<uint16_t>(random.Next());
   }
-  const std::vector<int32_t> from = {70, 90, 71, 20}, to = {20, 21, 70, 127};  // 70 is read before it is overwritten, 20 after
-  const DeviceArray<uint16_t> first(plane), second(plane);
-  const DeviceArray<uint8_t*> planes(std::vector<uint8_t*>{reinterpret_cast<uint8_t*>(first.data()), reinterpret_cast<uint8_t*>(second.data())});
-  const DeviceArray<int32_t> device_from(from), device_to(to), count(std::vector<int32_t>{4});
-  Launch(move_kv_rows, 2, 1, 256, 0, MoveKvRowsArguments{planes.data(), device_from.data(), device_to.data(), count.data(), kKvHeads, kWidth});
-  Finish();
-  auto expected = plane;
-  for (size_t i = 0; i < from.size(); ++i) {
-    for (int head = 0; head < kKvHeads; ++head) {
-      for (int piece = 0; piece < kWidth / 8; ++piece) {
-        std::memcpy(&expected[static_cast<size_t>(KvPiece(to[i], head, piece, kKvHeads, kWidth) * 8)], &expected[static_cast<size_t>(KvPiece(from[i], head, piece, kKvHeads, kWidth) * 8)], 16);
+  // 70 is read before it is overwritten, 20 after; the other lists, more than there are blocks for, have one move each, and nothing to do with it.
+  std::vector<int32_t> from = {70, 90, 71, 20}, to = {20, 21, 70, 127};
+  std::vector<RowList> lists = {{0, 4}};
+  for (int i = 0; i < 2 * kMoveBlocks + 1; ++i) {
+    lists.push_back({static_cast<int>(from.size()), i % 5 == 3 ? 0 : 1});
+    from.push_back(100 - i);
+    to.push_back(30 + i);
+  }
+  const DeviceArray<int32_t> device_from(from), device_to(to), list_count(std::vector<int32_t>{static_cast<int>(lists.size())});
+  const DeviceArray<RowList> device_lists(lists);
+  for (const bool all : {false, true}) {
+    const DeviceArray<uint16_t> first(plane), second(plane);
+    const DeviceArray<uint8_t*> planes(std::vector<uint8_t*>{reinterpret_cast<uint8_t*>(first.data()), reinterpret_cast<uint8_t*>(second.data())});
+    Launch(move_kv_rows, 2, all ? kMoveBlocks : 1, 256, 0,
+           MoveKvRowsArguments{planes.data(), device_from.data(), device_to.data(), device_lists.data(), all ? list_count.data() : nullptr, kKvHeads, width});
+    Finish();
+    auto expected = plane;
+    for (size_t list = 0; list < (all ? lists.size() : 1); ++list) {
+      for (int i = lists[list].first; i < lists[list].first + lists[list].count; ++i) {
+        const int source = from[static_cast<size_t>(i)], target = to[static_cast<size_t>(i)];
+        for (int j = 0; j < kKvHeads * width / 8; ++j) {
+          std::memcpy(&expected[static_cast<size_t>(KvPiece(target, j % kKvHeads, j / kKvHeads, kKvHeads, width) * 8)],
+                      &expected[static_cast<size_t>(KvPiece(source, j % kKvHeads, j / kKvHeads, kKvHeads, width) * 8)], 16);
+        }
       }
     }
+    CHECK_SAME("move_kv_rows", first.Download(), expected);
+    CHECK_SAME("move_kv_rows, second plane", second.Download(), expected);
   }
-  CHECK_SAME("move_kv_rows", first.Download(), expected);
-  CHECK_SAME("move_kv_rows, second plane", second.Download(), expected);
 }
 
 }  // namespace nativespec::cuda

@@ -4,6 +4,7 @@ using NativeSpec.Backends.Cpu;
 using NativeSpec.Backends.Cuda;
 using NativeSpec.Backends.Native;
 using NativeSpec.Engine;
+using NativeSpec.Engine.Building;
 using NativeSpec.Loading.Llama;
 using NativeSpec.Model;
 using NativeSpec.Tensors;

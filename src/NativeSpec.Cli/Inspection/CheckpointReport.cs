@@ -1,5 +1,6 @@
 using System.Text.Json;
 using NativeSpec.Engine;
+using NativeSpec.Engine.Building;
 using NativeSpec.Loading.Llama;
 using NativeSpec.Tensors;
 
@@ -51,7 +52,7 @@ internal sealed record CheckpointReport(
         json.WriteStartObject("memory");
         json.WriteNumber("context", Context);
         json.WriteNumber("weights_bytes", Memory.Weights);
-        json.WriteNumber("kv_bytes_per_token", Checkpoint.KvBytesPerToken(DType.F32));
+        json.WriteNumber("kv_bytes_per_token", Checkpoint.KvBytesPerToken(Options.KvFormat == KvFormat.BF16 ? DType.BF16 : DType.F32));
         json.WriteNumber("kv_bytes", Memory.KeyValues);
         json.WriteNumber("buffers_bytes", Memory.Buffers);
         json.WriteNumber("total_bytes", Memory.Total);

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using NativeSpec.Engine;
+using NativeSpec.Engine.Building;
 using NativeSpec.Loading;
 using NativeSpec.Loading.Llama;
 using NativeSpec.Tokenization;
@@ -31,7 +32,7 @@ internal sealed class InspectCommand : Command, IHasExamples
         Validators.Add(result =>
         {
             var withIds = result.GetResult(_ids) is not null;
-            foreach (var option in withIds ? new Option[] { _context } : [_top, _logits, .. _compute.All])
+            foreach (var option in withIds ? new Option[] { _context } : [_top, _logits, .. _compute.All.Where(option => option != _compute.Kv)])
             {
                 if (result.GetResult(option) is not null)
                 {
@@ -63,7 +64,7 @@ internal sealed class InspectCommand : Command, IHasExamples
         }
 
         using var checkpoint = LlamaCheckpoint.Open(path);
-        var options = new EngineOptions { MaxSequences = 1, MaxContext = parsed.GetValue(_context) ?? checkpoint.Config.MaxPositionEmbeddings };
+        var options = new EngineOptions { MaxSequences = 1, MaxContext = parsed.GetValue(_context) ?? checkpoint.Config.MaxPositionEmbeddings, KvFormat = _compute.KvOf(parsed) };
         var report = new CheckpointReport(CommonOptions.ModelName(path), checkpoint, Describe(path), options, MemoryNeed.For(checkpoint, options), DeviceNeed.For(checkpoint, options), EngineBackend.Kernels());
         if (json)
         {

@@ -1,5 +1,6 @@
 using System.Globalization;
 using NativeSpec.Engine;
+using NativeSpec.Engine.Building;
 using NativeSpec.Loading.Llama;
 using NativeSpec.Model;
 using NativeSpec.Tokenization;

@@ -1,4 +1,5 @@
 using NativeSpec.Engine;
+using NativeSpec.Engine.Rounds;
 using NativeSpec.Speculation.PromptLookup;
 
 namespace NativeSpec.Server.Answers;

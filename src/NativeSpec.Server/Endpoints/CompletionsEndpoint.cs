@@ -1,4 +1,4 @@
-using Microsoft.AspNetCore.Http;
+using System.Text.Json;
 using Microsoft.Extensions.Logging;
 using NativeSpec.Engine;
 using NativeSpec.Server.Answers;
@@ -9,28 +9,19 @@ namespace NativeSpec.Server.Endpoints;
 
 /// <summary><c>POST /v1/completions</c>.</summary>
 internal sealed class CompletionsEndpoint(NativeSpecServerOptions options, ServedModel model, ILogger<CompletionsEndpoint> logger)
+    : TextEndpoint<Completion>(options, ServerJson.Default.Completion, logger)
 {
-    public async Task<int> AnswerAsync(HttpContext context, InferenceEngine engine)
+    protected override TextAnswer<Completion> Begin(JsonDocument body, InferenceEngine engine, CancellationToken cancellationToken)
     {
-        AnswerHead head;
-        CompletionRequest request;
-        using (var body = await RequestBody.ReadAsync(context, options.MaxRequestBytes).ConfigureAwait(false))
-        {
-            (head, request) = RequestBody.Read(
-                body, json => (AnswerHead.New("cmpl-", model.Require(json, engine), ServedModel.FingerprintOf(engine)), CompletionRequest.Read(json, options, engine.MaxContext)));
-        }
-
-        var choices = request.Text.Choices;
-        var texts = Begin(engine, request, context.RequestAborted);
-        string[] prompts = [.. request.Prompts.SelectMany(prompt => Enumerable.Repeat(request.Echo ? prompt.Show(engine) : "", choices))];
-        if (request.Text.IsStreamed)
-        {
-            return await Answering.StreamAsync(context, texts, new CompletionStream(head, request, prompts, engine.Tokenizer), logger).ConfigureAwait(false);
-        }
-
-        var results = await Answering.WholeAsync(texts, context.RequestAborted).ConfigureAwait(false);
-        await JsonAnswer.WriteAsync(context.Response, CompletionStream.Whole(head, request, prompts, engine.Tokenizer, results), ServerJson.Default.Completion).ConfigureAwait(false);
-        return StatusCodes.Status200OK;
+        var (head, request) = RequestBody.Read(
+            body, json => (AnswerHead.New("cmpl-", model.Require(json, engine), ServedModel.FingerprintOf(engine)), CompletionRequest.Read(json, Options, engine.MaxContext)));
+        var texts = Begin(engine, request, cancellationToken);
+        string[] prompts = [.. request.Prompts.SelectMany(prompt => Enumerable.Repeat(request.Echo ? prompt.Show(engine) : "", request.Text.Choices))];
+        return new TextAnswer<Completion>(
+            request.Text.IsStreamed,
+            texts,
+            () => new CompletionStream(head, request, prompts, engine.Tokenizer),
+            results => CompletionStream.Whole(head, request, prompts, engine.Tokenizer, results));
     }
 
     private static IReadOnlyList<IAsyncEnumerable<GenerationPiece>> Begin(InferenceEngine engine, CompletionRequest request, CancellationToken cancellationToken)

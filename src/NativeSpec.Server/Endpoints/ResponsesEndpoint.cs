@@ -1,6 +1,5 @@
-using Microsoft.AspNetCore.Http;
+using System.Text.Json;
 using Microsoft.Extensions.Logging;
-using NativeSpec.Chat.Replies;
 using NativeSpec.Engine;
 using NativeSpec.Server.Answers;
 using NativeSpec.Server.Requests;
@@ -9,26 +8,16 @@ namespace NativeSpec.Server.Endpoints;
 
 /// <summary><c>POST /v1/responses</c>, without anything that is kept between requests.</summary>
 internal sealed class ResponsesEndpoint(NativeSpecServerOptions options, ServedModel model, ILogger<ResponsesEndpoint> logger)
+    : TextEndpoint<Response>(options, ServerJson.Default.Response, logger)
 {
-    public async Task<int> AnswerAsync(HttpContext context, InferenceEngine engine)
+    protected override TextAnswer<Response> Begin(JsonDocument body, InferenceEngine engine, CancellationToken cancellationToken)
     {
-        AnswerHead head;
-        ChatRequest request;
-        IReadOnlyList<IAsyncEnumerable<GenerationPiece>> texts;
-        ReplyForm form;
-        using (var body = await RequestBody.ReadAsync(context, options.MaxRequestBytes).ConfigureAwait(false))
-        {
-            (head, request) = RequestBody.Read(body, json => (AnswerHead.New("resp_", model.Require(json, engine), ServedModel.FingerprintOf(engine)), ResponsesRequest.Read(json, options)));
-            (texts, form) = ChatEndpoint.Begin(engine, request, "input", "max_output_tokens", context.RequestAborted);
-        }
-
-        if (request.Text.IsStreamed)
-        {
-            return await Answering.StreamAsync(context, texts, new ResponseStream(head, request, form, engine.Tokenizer), logger).ConfigureAwait(false);
-        }
-
-        var results = await Answering.WholeAsync(texts, context.RequestAborted).ConfigureAwait(false);
-        await JsonAnswer.WriteAsync(context.Response, ResponseStream.Whole(head, request, form, engine.Tokenizer, results[0]), ServerJson.Default.Response).ConfigureAwait(false);
-        return StatusCodes.Status200OK;
+        var (head, request) = RequestBody.Read(body, json => (AnswerHead.New("resp_", model.Require(json, engine), ServedModel.FingerprintOf(engine)), ResponsesRequest.Read(json, Options)));
+        var (texts, form) = Conversations.Begin(engine, request, "input", "max_output_tokens", cancellationToken);
+        return new TextAnswer<Response>(
+            request.Text.IsStreamed,
+            texts,
+            () => new ResponseStream(head, request, form, engine.Tokenizer),
+            results => ResponseStream.Whole(head, request, form, engine.Tokenizer, results[0]));
     }
 }

@@ -1,6 +1,6 @@
 namespace NativeSpec.Backends;
 
-/// <summary>One forward's rows as plain data, the only thing a backend learns about trees and sequences. Arrays are pinned and sized
+/// <summary>One forward's rows as plain data, the only thing a backend learns about trees and sequences where it does not walk (<see cref="ITreeWalks"/>). Arrays are pinned and sized
 /// once; a round fills them anew.</summary>
 /// <remarks>
 /// <para>A row at position P sees the positions 0..P. Of these, the first <see cref="Trunk"/>[row] lie in their own slot: position p is

@@ -1,5 +1,6 @@
 using NativeSpec.Backends;
 using NativeSpec.Backends.Native;
+using NativeSpec.Engine.Building;
 using NativeSpec.Loading;
 using NativeSpec.Loading.Llama;
 using NativeSpec.Loading.Safetensors;

@@ -1,5 +1,6 @@
 using Microsoft.Extensions.Logging;
 using NativeSpec.Backends;
+using NativeSpec.Engine.Building;
 using NativeSpec.Engine.Profiles;
 using NativeSpec.Engine.Telemetry;
 using NativeSpec.Loading;
@@ -18,6 +19,7 @@ public sealed partial class InferenceEngine
     /// <param name="cancellationToken">Ends the load after the layer, the drafters or the forward that it is at. Nothing is left behind: no thread, no mapped file, no memory.</param>
     /// <exception cref="ModelFormatException">The folder is not a model this engine runs; the message says why.</exception>
     /// <exception cref="ArgumentException">An option cannot be met.</exception>
+    /// <exception cref="InvalidOperationException">The back end that the options name is not here, or its device refuses or fails; the message has the driver's code.</exception>
     /// <exception cref="OperationCanceledException">The load was ended.</exception>
     public static Task<InferenceEngine> LoadAsync(
         string path, EngineOptions? options = null, IProgress<LoadProgress>? progress = null, CancellationToken cancellationToken = default)

@@ -3,7 +3,10 @@ using System.Security.Cryptography;
 using Microsoft.Extensions.Logging;
 using NativeSpec.Backends;
 using NativeSpec.Chat;
+using NativeSpec.Engine.Building;
 using NativeSpec.Engine.Profiles;
+using NativeSpec.Engine.Requests;
+using NativeSpec.Engine.Scheduling;
 using NativeSpec.Engine.Telemetry;
 using NativeSpec.Loading;
 using NativeSpec.Loading.Llama;
@@ -105,6 +108,7 @@ public sealed partial class InferenceEngine : IDisposable
     /// <summary>Opens a checkpoint folder (config.json, safetensors, tokenizer) and starts an engine on it.</summary>
     /// <exception cref="ModelFormatException">The folder is not a model this engine runs; the message says why.</exception>
     /// <exception cref="ArgumentException">An option cannot be met.</exception>
+    /// <exception cref="InvalidOperationException">The back end that the options name is not here, or its device refuses or fails; the message has the driver's code.</exception>
     public static InferenceEngine Load(string path, EngineOptions? options = null) => Load(path, options ?? new EngineOptions(), LoadSteps.Unwatched);
 
     /// <summary>Writes the continuation of a text.</summary>

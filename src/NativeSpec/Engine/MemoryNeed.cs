@@ -1,4 +1,5 @@
 using NativeSpec.Backends;
+using NativeSpec.Engine.Building;
 using NativeSpec.Loading;
 using NativeSpec.Loading.Llama;
 using NativeSpec.Model;

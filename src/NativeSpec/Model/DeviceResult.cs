@@ -11,13 +11,17 @@ internal sealed class DeviceResult(LlamaModel model, IRowAnswers answers) : IFor
     private readonly ForwardResult _host = new(model);
 
     /// <summary>Says how a row is to be chosen from, if the device can.</summary>
-    public static void Ask(IRowAnswers answers, int row, in RowChoice choice)
+    /// <returns>Whether it can.</returns>
+    public static bool Ask(IRowAnswers answers, int row, in RowChoice choice)
     {
         var rule = choice.Rule;
-        if (!rule.ChangesScores && choice.Mask.IsEmpty && (rule.IsGreedy || (rule.TopK == 0 && rule.TopP >= 1 && rule.MinP <= 0)))
+        if (rule.ChangesScores || !choice.Mask.IsEmpty || (!rule.IsGreedy && (rule.TopK != 0 || rule.TopP < 1 || rule.MinP > 0)))
         {
-            answers.Ask(row, new RowQuestion(rule.Seed, choice.Position, rule.Temperature));
+            return false;
         }
+
+        answers.Ask(row, new RowQuestion(rule.Seed, choice.Position, rule.Temperature));
+        return true;
     }
 
     public int Choose(int row)

@@ -148,11 +148,11 @@ internal sealed class KvCache : IDisposable
         return page;
     }
 
-    /// <summary>Moves the rows of the nodes on <paramref name="path"/> to the slots after the prefix.</summary>
-    internal void Move(KvSequence sequence, ReadOnlySpan<int> path)
+    /// <summary>Moves the rows of the nodes on <paramref name="path"/> to the slots after the prefix, but for the first <paramref name="inPlace"/>, which lie there.</summary>
+    internal void Move(KvSequence sequence, ReadOnlySpan<int> path, int inPlace)
     {
         var count = 0;
-        for (var i = 0; i < path.Length; i++)
+        for (var i = inPlace; i < path.Length; i++)
         {
             if (path[i] != i)
             {

@@ -9,6 +9,7 @@ internal sealed class KvSequence : IDisposable
 {
     private readonly KvCache _cache;
     private readonly List<int> _pages = [];
+    private readonly List<int> _walked = []; // of the tree that was just computed
     private int _sharedPages;
     private long _parent; // the number of the last shared page; before there is one, the root of its salt
     private bool _cannotShare;
@@ -29,6 +30,17 @@ internal sealed class KvSequence : IDisposable
     internal ReadOnlySpan<int> Pages => CollectionsMarshal.AsSpan(_pages);
 
     internal KvCache Cache => _cache;
+
+    /// <summary>The nodes of the tree that was just computed, the root first, whose keys and values the forward has moved to the slots behind the prefix by itself
+    /// (<see cref="ITreeWalks"/>); empty where it has not.</summary>
+    internal ReadOnlySpan<int> Walked => CollectionsMarshal.AsSpan(_walked);
+
+    /// <summary>Takes down what a forward has walked.</summary>
+    internal void NoteWalk(ReadOnlySpan<int> path)
+    {
+        _walked.Clear();
+        _walked.AddRange(path);
+    }
 
     /// <summary>Its pages may be another's.</summary>
     internal bool IsDisposed => _disposed;
@@ -99,7 +111,8 @@ internal sealed class KvSequence : IDisposable
 
     /// <summary>Accepts a path of the tree that was just computed: its tokens become part of the prefix, all other nodes are forgotten.</summary>
     /// <param name="path">Node indices from the root down, in tree order; the first is 0.</param>
-    /// <exception cref="ArgumentException">The indices do not begin at 0, do not grow, or lie past the capacity.</exception>
+    /// <exception cref="ArgumentException">The indices do not begin at 0, do not grow, lie past the capacity, or leave what the forward has walked
+    /// (<see cref="Walked"/>): then rows of the path may have been overwritten.</exception>
     public void Commit(ReadOnlySpan<int> path)
     {
         ObjectDisposedException.ThrowIf(_disposed, this);
@@ -111,7 +124,14 @@ internal sealed class KvSequence : IDisposable
             }
         }
 
-        _cache.Move(this, path);
+        var inPlace = path.CommonPrefixLength(Walked);
+        if (inPlace < Math.Min(path.Length, _walked.Count))
+        {
+            throw new ArgumentException($"the forward has walked to node {_walked[inPlace]} where the path goes on to node {path[inPlace]}", nameof(path));
+        }
+
+        _cache.Move(this, path, inPlace);
+        _walked.Clear();
         Length += path.Length;
     }
 

@@ -27,6 +27,8 @@ internal sealed class LlamaModel : IDisposable
     private readonly Rows _logits; // [logit rows, vocab]
     private readonly IForwardResult _result;
     private readonly IRowAnswers? _answers; // of a device
+    private readonly ITreeWalks? _walks;    // of a device
+    private readonly int[] _parents;        // of a tree that a device walks along
     private Forest? _forest; // the last one
     private int _logitRows;
 
@@ -52,7 +54,8 @@ internal sealed class LlamaModel : IDisposable
         var plan = new ForwardPlan(limits.MaxRows, limits.MaxLogitRows) { MaxContext = limits.MaxContext };
         (_hidden, _logits) = Describe(plan, config, _weights);
         _program = backend.Compile(plan);
-        _answers = _program as IRowAnswers;
+        (_answers, _walks) = (_program as IRowAnswers, _program as ITreeWalks);
+        _parents = new int[_walks is null ? 0 : limits.MaxLogitRows];
         _result = _answers is null ? new ForwardResult(this) : new DeviceResult(this, _answers);
     }
 
@@ -112,6 +115,11 @@ internal sealed class LlamaModel : IDisposable
         Ask(forest);
         _program.Run(_batch, forest.Entries[0].Sequence.Cache.Storage, cancellationToken);
         _logitRows = _batch.LogitCount;
+        foreach (ref readonly var entry in forest.Entries)
+        {
+            entry.Sequence.NoteWalk(_walks is not null && IsWhole(entry) ? _walks.Path(entry.FirstLogitRow) : []);
+        }
+
         return _result;
     }
 
@@ -189,7 +197,7 @@ internal sealed class LlamaModel : IDisposable
         RmsGain Norm(BackendVector gain) => new(gain, config.RmsNormEps);
     }
 
-    /// <summary>Tells a device how the rows of trees with choices are chosen from, before it computes them.</summary>
+    /// <summary>Tells a device how the rows of trees with choices are chosen from, and to walk along those whose rows it chooses from, before it computes them.</summary>
     private void Ask(Forest forest)
     {
         if (_answers is null)
@@ -199,11 +207,36 @@ internal sealed class LlamaModel : IDisposable
 
         foreach (ref readonly var entry in forest.Entries)
         {
-            for (var node = entry.FirstLogitNode; node < entry.Tree.Count && entry.Choices is not null; node++)
+            if (entry.Choices is null)
             {
-                DeviceResult.Ask(_answers, entry.FirstLogitRow + node - entry.FirstLogitNode, entry.Choices.Describe(node));
+                continue;
+            }
+
+            var choosesAll = true;
+            for (var node = entry.FirstLogitNode; node < entry.Tree.Count; node++)
+            {
+                choosesAll &= DeviceResult.Ask(_answers, entry.FirstLogitRow + node - entry.FirstLogitNode, entry.Choices.Describe(node));
+            }
+
+            // A tree of its root alone, or of which a part was computed before, is left to the host.
+            if (choosesAll && IsWhole(entry) && entry.Tree.Count > 1)
+            {
+                _walks?.Walk(entry.FirstLogitRow, ParentsOnWalk(entry.Tree, entry.Choices));
             }
         }
+    }
+
+    /// <summary>Whether all of a tree is computed, and logits of all.</summary>
+    private static bool IsWhole(in Forest.Entry entry) => entry is { FirstNode: 0, FirstLogitNode: 0 };
+
+    private ReadOnlySpan<int> ParentsOnWalk(TokenTree tree, IRowChoices choices)
+    {
+        for (var node = 0; node < tree.Count; node++)
+        {
+            _parents[node] = node > 0 && choices.FollowsToken(node) ? tree.Parents[node] : -1;
+        }
+
+        return _parents.AsSpan(0, tree.Count);
     }
 
     private void Check(Forest forest)

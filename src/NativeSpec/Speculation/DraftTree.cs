@@ -182,6 +182,9 @@ public sealed class DraftTree
     /// <summary>The children of a node that were sampled, in the order they were drawn; null where nothing was.</summary>
     internal SampledChildren? Sampled(int node) => _sampled[Check(node)];
 
+    /// <summary>Whether children were drawn at a node, so that the residual walk decides which of them the text goes on to.</summary>
+    internal bool HasDrawn(int node) => Sampled(node) is { Drawn.Length: > 0 };
+
     /// <summary>Whether the node is computed whatever it costs.</summary>
     internal bool IsForced(int node) => _isForced[Check(node)];
 

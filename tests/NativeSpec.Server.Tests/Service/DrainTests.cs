@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Net;
 using System.Net.Http.Json;
 using System.Text;
@@ -22,52 +21,34 @@ public sealed class DrainTests
         }
 
         using var folder = new TestFolder(poisoned: false);
-        var built = new DirectoryInfo(AppContext.BaseDirectory); // bin/CONFIGURATION/FRAMEWORK
-        var command = Repository.Find("src", "NativeSpec.Cli", "bin", built.Parent!.Name, built.Name, "NativeSpec.Cli.dll");
-        using var server = Process.Start(new ProcessStartInfo("dotnet", [command, "serve", "--model", folder.Path, "--chat-template", "plain", "--threads", "1", "--sequences", "4", "--urls", "http://127.0.0.1:0"])
-        {
-            RedirectStandardOutput = true,
-            Environment = { ["NATIVESPEC_PROFILE_DIR"] = "" },
-        })!;
-        try
-        {
-            var line = await server.StandardOutput.ReadLineAsync().WaitAsync(TimeSpan.FromSeconds(60));
-            var url = line!.Split(' ').Single(word => word.StartsWith("http://", StringComparison.Ordinal));
-            using var http = new HttpClient(new SocketsHttpHandler { MaxConnectionsPerServer = 256 }) { BaseAddress = new Uri(url + "/") };
+        using var server = await ChildProcess.StartAsync(
+            "src/NativeSpec.Cli", "serve", "--model", folder.Path, "--chat-template", "plain", "--threads", "1", "--sequences", "4", "--urls", "http://127.0.0.1:0");
+        using var http = new HttpClient(new SocketsHttpHandler { MaxConnectionsPerServer = 256 }) { BaseAddress = server.Address };
 
-            // Streams and whole answers; four are being written and the others wait for their turn.
-            Task<HttpResponseMessage>[] sent = [.. Enumerable.Range(0, 32).Select(number => SendAsync(http, number % 2 == 0 ? Long : Long.Replace(",\"stream\":true", "", StringComparison.Ordinal)))];
-            string metrics;
-            do
-            {
-                await Task.Delay(5);
-                metrics = await http.GetStringAsync("metrics");
-            }
-            while (Value(metrics, "nativespec_http_requests_running ") + Value(metrics, "nativespec_http_requests_total{endpoint=\"/v1/chat/completions\",status=\"200\"} ") < sent.Length);
-            using var signal = Process.Start("kill", ["-TERM", server.Id.ToString(System.Globalization.CultureInfo.InvariantCulture)]);
-            await signal.WaitForExitAsync();
-            var whileDraining = await StatusAsync(http);
-            var accepted = await Task.WhenAll(sent);
-            var texts = await Task.WhenAll(accepted.Select(response => response.Content.ReadAsStringAsync()));
-            await server.WaitForExitAsync().WaitAsync(TimeSpan.FromSeconds(30));
-
-            Assert.Multiple(() =>
-            {
-                Assert.That(accepted.Select(response => response.StatusCode), Is.All.EqualTo(HttpStatusCode.OK));
-                Assert.That(Value(metrics, "nativespec_num_requests_waiting{"), Is.GreaterThan(0), "some were waiting when the signal came");
-                Assert.That(texts, Is.All.Contain("\"finish_reason\":\"length\""));
-                Assert.That(texts.Where((_, number) => number % 2 == 0), Is.All.EndWith("data: [DONE]\n\n"));
-                Assert.That(whileDraining, Is.Null.Or.EqualTo(HttpStatusCode.OK).Or.EqualTo(HttpStatusCode.ServiceUnavailable), "before, while or after it drains");
-                Assert.That(server.ExitCode, Is.Zero);
-            });
-        }
-        finally
+        // Streams and whole answers; four are being written and the others wait for their turn.
+        Task<HttpResponseMessage>[] sent = [.. Enumerable.Range(0, 32).Select(number => SendAsync(http, number % 2 == 0 ? Long : Long.Replace(",\"stream\":true", "", StringComparison.Ordinal)))];
+        string metrics;
+        do
         {
-            if (!server.HasExited)
-            {
-                server.Kill();
-            }
+            await Task.Delay(5);
+            metrics = await http.GetStringAsync("metrics");
         }
+        while (Value(metrics, "nativespec_http_requests_running ") + Value(metrics, "nativespec_http_requests_total{endpoint=\"/v1/chat/completions\",status=\"200\"} ") < sent.Length);
+        await server.TerminateAsync();
+        var whileDraining = await StatusAsync(http);
+        var accepted = await Task.WhenAll(sent);
+        var texts = await Task.WhenAll(accepted.Select(response => response.Content.ReadAsStringAsync()));
+        var exitCode = await server.ExitAsync();
+
+        Assert.Multiple(() =>
+        {
+            Assert.That(accepted.Select(response => response.StatusCode), Is.All.EqualTo(HttpStatusCode.OK));
+            Assert.That(Value(metrics, "nativespec_num_requests_waiting{"), Is.GreaterThan(0), "some were waiting when the signal came");
+            Assert.That(texts, Is.All.Contain("\"finish_reason\":\"length\""));
+            Assert.That(texts.Where((_, number) => number % 2 == 0), Is.All.EndWith("data: [DONE]\n\n"));
+            Assert.That(whileDraining, Is.Null.Or.EqualTo(HttpStatusCode.OK).Or.EqualTo(HttpStatusCode.ServiceUnavailable), "before, while or after it drains");
+            Assert.That(exitCode, Is.Zero);
+        });
     }
 
     [Test]

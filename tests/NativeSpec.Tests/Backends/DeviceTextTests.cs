@@ -1,10 +1,8 @@
 using NativeSpec.Engine;
-using NativeSpec.Loading.Safetensors;
 using NativeSpec.Speculation;
 using NativeSpec.Speculation.DraftModels;
 using NativeSpec.Tensors;
 using NativeSpec.Tests.Engine;
-using NativeSpec.Tests.Model;
 using NativeSpec.Tests.Speculation;
 
 namespace NativeSpec.Tests.Backends;
@@ -78,21 +76,12 @@ public abstract class DeviceTextTests
 
     private protected InferenceEngine Open(TestFolder folder, TestFolder other)
     {
-        var heads = Path.Combine(other.Path, "heads.safetensors");
-        var (random, hidden, vocab) = (new Random(3), TestConfigs.Tiny.HiddenSize, TestConfigs.Tiny.VocabSize);
-        SafetensorsWriter.Write(heads, Enumerable.Range(0, 2).SelectMany(h => new[]
-        {
-            Tensor($"{h}.0.linear.weight", hidden, hidden), Tensor($"{h}.0.linear.bias", hidden), Tensor($"{h}.1.weight", vocab, hidden),
-        }));
         return InferenceEngine.Load(folder.Path, Options() with
         {
             DraftModels = [folder.Path, other.Path],
             DraftOptions = new DraftModelOptions { Depth = 3, Width = 2, StopBelow = 0 },
-            Medusa = heads,
+            Medusa = other.WriteHeads(),
         });
-
-        SafetensorsTensor Tensor(string name, params long[] shape)
-            => SafetensorsTensor.FromFloats(name, shape, Enumerable.Range(0, (int)shape.Aggregate((a, b) => a * b)).Select(_ => (float)random.NextDouble() - 0.5f).ToArray());
     }
 
     protected static void AssertSame(GenerationResult actual, GenerationResult plain)

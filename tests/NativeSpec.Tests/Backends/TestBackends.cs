@@ -1,4 +1,5 @@
 using NativeSpec.Backends.Cpu;
+using NativeSpec.Backends.Cuda;
 using NativeSpec.Backends.Native;
 using NativeSpec.Tensors;
 using NativeSpec.Tests.Backends.Cuda;
@@ -59,6 +60,10 @@ public sealed partial class TestBackend
     /// <summary>The CUDA back end on the emulated driver, where that is built. It computes with rounded rows and BF16 keys and values, and it is slow: suites
     /// take a small share of it.</summary>
     public static IEnumerable<TestBackend> Cuda => CudaEmulator.IsBuilt ? [new TestBackend("cuda", 1, () => CudaEmulator.Create())] : [];
+
+    /// <summary>The same with keys and values in F32.</summary>
+    public static IEnumerable<TestBackend> CudaF32Kv
+        => CudaEmulator.IsBuilt ? [new TestBackend("cuda F32 keys and values", 1, () => CudaEmulator.Create(new CudaOptions { KvFormat = KvFormat.F32 }))] : [];
 
     /// <summary>Whether instructions are switched off to test what is left (build.sh test --levels): then the best managed kernels that are left are of
     /// interest, and what was tested with all instructions is not tested again.</summary>

@@ -1,6 +1,7 @@
 using NativeSpec.Backends;
 using NativeSpec.Backends.Native;
 using NativeSpec.Engine;
+using NativeSpec.Engine.Building;
 using NativeSpec.Loading;
 using NativeSpec.Loading.Llama;
 using NativeSpec.Loading.Safetensors;

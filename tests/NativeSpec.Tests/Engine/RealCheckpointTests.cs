@@ -10,7 +10,7 @@ namespace NativeSpec.Tests.Engine;
 [TestFixtureSource(nameof(Backends))]
 public sealed class RealCheckpointTests(TestBackend backend)
 {
-    private static IEnumerable<TestBackend> Backends => TestBackend.Levels.Concat(TestBackend.Cuda);
+    private static IEnumerable<TestBackend> Backends => TestBackend.Levels.Concat(TestBackend.Cuda).Concat(TestBackend.CudaF32Kv);
 
     [TestCase("stories260k", 2e-3)]
     [TestCase("stories-xs", 2e-3)]

@@ -51,6 +51,21 @@ internal sealed class TestFolder : IDisposable
         }
         """;
 
+    /// <summary>Writes two Medusa heads of the tiny shape, of one block each; returns their file.</summary>
+    public string WriteHeads()
+    {
+        var file = System.IO.Path.Combine(Path, "heads.safetensors");
+        var (random, hidden, vocab) = (new Random(3), TestConfigs.Tiny.HiddenSize, TestConfigs.Tiny.VocabSize);
+        SafetensorsWriter.Write(file, Enumerable.Range(0, 2).SelectMany(h => new[]
+        {
+            Tensor($"{h}.0.linear.weight", hidden, hidden), Tensor($"{h}.0.linear.bias", hidden), Tensor($"{h}.1.weight", vocab, hidden),
+        }));
+        return file;
+
+        SafetensorsTensor Tensor(string name, params long[] shape)
+            => SafetensorsTensor.FromFloats(name, shape, Enumerable.Range(0, (int)shape.Aggregate((a, b) => a * b)).Select(_ => (float)random.NextDouble() - 0.5f).ToArray());
+    }
+
     public void Dispose() => Directory.Delete(Path, recursive: true);
 
     private static unsafe void Poison(TensorView table, int row)

@@ -1,4 +1,5 @@
 using NativeSpec.Engine;
+using NativeSpec.Engine.Requests;
 using NativeSpec.Sampling;
 using NativeSpec.Speculation.Rounds;
 using NativeSpec.Speculation.Verification;
@@ -28,7 +29,11 @@ internal sealed class TestSequence : IDisposable
         {
             var rule = new SamplingRule(options, seed, core.VocabSize);
             var history = new TokenHistory(core.VocabSize, prompt.Length + request.MaxTokens, rule.NeedsHistory);
-            var sampling = new RequestSampling(chooser, rule, history) { Chance = chance ?? new CounterChance(seed) };
+            var sampling = new RequestSampling(chooser, rule, history)
+            {
+                Chance = chance ?? new CounterChance(seed),
+                Typical = options.Speculation.LossyTypicalAcceptance is { } typical ? new TypicalPath(core.VocabSize, typical) : null,
+            };
             return new SequenceTools(new Drafting(core, options.Speculation, prompt, sampling), new TextStream(Bytes.Value, options.StopStrings, options.ShownIds));
         }
     }

@@ -10,7 +10,7 @@ namespace NativeSpec.Tests.Golden;
 [TestFixtureSource(nameof(Backends))]
 public sealed class GoldenCheckpointTests(TestBackend backend)
 {
-    private static IEnumerable<TestBackend> Backends => TestBackend.Levels.Concat(TestBackend.RoundedKv.DistinctBy(backend => backend.Name.Split(' ')[0])).Concat(TestBackend.Cuda);
+    private static IEnumerable<TestBackend> Backends => TestBackend.Levels.Concat(TestBackend.RoundedKv.DistinctBy(backend => backend.Name.Split(' ')[0])).Concat(TestBackend.Cuda).Concat(TestBackend.CudaF32Kv);
 
     private static readonly string[] Prompts = ["short", "long"];
 

@@ -11,7 +11,7 @@ namespace NativeSpec.Tests.Model;
 [TestFixtureSource(nameof(Cases))]
 public sealed class BatchInvarianceTests(TestBackend backend, string shape)
 {
-    private const string Plain = nameof(TestConfigs.Tiny), All = nameof(TestConfigs.Mixed);
+    private const string Plain = nameof(TestConfigs.Tiny), All = nameof(TestConfigs.Mixed), Wide = nameof(TestConfigs.Wide);
 
     private SyntheticModel _weights = null!;
     private ModelRun _run = null!;
@@ -36,6 +36,12 @@ public sealed class BatchInvarianceTests(TestBackend backend, string shape)
         {
             yield return new(backend, Plain);
             yield return new(backend, All);
+        }
+
+        foreach (var backend in TestBackend.CudaF32Kv)
+        {
+            yield return new(backend, All);
+            yield return new(backend, Wide);
         }
     }
 

@@ -67,6 +67,18 @@ public sealed class KvCacheTests
     }
 
     [Test]
+    public void Commit_APathThatLeavesWhatWasWalked_IsRefusedWithBoth()
+    {
+        using var sequence = _run.Cache.TryOpen(64)!;
+        sequence.NoteWalk([0, 3]);
+        Assert.That(() => sequence.Commit([0, 2, 5]), Throws.ArgumentException.With.Message.Contains("node 3").And.Message.Contains("node 2"));
+        Assert.That(sequence.Length, Is.Zero);
+        sequence.NoteWalk([0, 2, 5]);
+        sequence.Commit([0, 2]); // the text ended
+        Assert.That((sequence.Length, sequence.Walked.Length), Is.EqualTo((2, 0)));
+    }
+
+    [Test]
     public void Commit_AfterDispose_IsRefused()
     {
         var sequence = _run.Cache.TryOpen(64)!;

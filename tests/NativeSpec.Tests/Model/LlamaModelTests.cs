@@ -145,6 +145,8 @@ public sealed class LlamaModelTests(TestBackend backend)
     private sealed class Greedy(SamplingRule rule) : IRowChoices
     {
         public RowChoice Describe(int node) => new() { Rule = rule, Position = node };
+
+        public bool FollowsToken(int node) => true;
     }
 
     [Test]

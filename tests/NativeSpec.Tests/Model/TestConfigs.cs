@@ -55,11 +55,15 @@ public static class TestConfigs
         RopeScaling = new RopeScaling { Kind = RopeScalingKind.Yarn, Factor = 4, OriginalMaxPositionEmbeddings = 64 },
     };
 
+    /// <summary>The same with heads of the greatest width that CUDA's kernels take.</summary>
+    public static LlamaConfig Wide { get; } = Mixed with { HeadDim = 128 };
+
     public static LlamaConfig Named(string name) => name switch
     {
         nameof(Tiny) => Tiny,
         nameof(Biased) => Biased,
         nameof(Mixed) => Mixed,
+        nameof(Wide) => Wide,
         _ => throw new ArgumentOutOfRangeException(nameof(name), name, "no such shape"),
     };
 }

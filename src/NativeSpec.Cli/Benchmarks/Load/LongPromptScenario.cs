@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using NativeSpec.Engine;
+using NativeSpec.Engine.Rounds;
 
 namespace NativeSpec.Cli.Benchmarks.Load;
 

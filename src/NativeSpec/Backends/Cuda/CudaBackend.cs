@@ -5,8 +5,8 @@ using NativeSpec.Tensors;
 
 namespace NativeSpec.Backends.Cuda;
 
-/// <summary>The CUDA back end: the kernels of kernels/cuda on a device, a forward a graph, rows answered where they lie. Keys and values are BF16;
-/// products take BF16 or F16 rows and sum in F32.</summary>
+/// <summary>The CUDA back end: the kernels of kernels/cuda on a device, a forward a graph, rows answered where they lie. Keys and values are BF16, or
+/// F32 as two BF16 parts; products take BF16 or F16 rows and sum in F32.</summary>
 internal sealed unsafe class CudaBackend : IBackend
 {
     private readonly CudaOptions _options;
@@ -31,7 +31,7 @@ internal sealed unsafe class CudaBackend : IBackend
         }
 
         var held = options.Weights == WeightFormat.AsStored ? "weights as stored" : $"{options.Weights.ToString().ToLowerInvariant()} weights";
-        Description = $"cuda: {device.Name}, sm_{device.Capability}, {device.Multiprocessors} multiprocessors, {Kernels.Image}, {held}";
+        Description = $"cuda: {device.Name}, sm_{device.Capability}, {device.Multiprocessors} multiprocessors, {Kernels.Image}, {held}{(options.KvFormat == KvFormat.F32 ? ", F32 keys and values" : "")}";
     }
 
     /// <inheritdoc/>
@@ -120,7 +120,7 @@ internal sealed unsafe class CudaBackend : IBackend
     }
 
     /// <inheritdoc/>
-    public long KvBytesPerRow(in KvShape shape) => CudaKv.BytesPerRow(shape);
+    public long KvBytesPerRow(in KvShape shape) => CudaKv.BytesPerRow(shape, _options.KvFormat);
 
     /// <inheritdoc/>
     public BackendVector ImportVector(TensorView vector)
@@ -162,7 +162,7 @@ internal sealed unsafe class CudaBackend : IBackend
     {
         RequireHeads(shape.Heads, shape.KvHeads, shape.HeadDim);
         using var turn = Context.Enter();
-        return new CudaKv(turn, Staging(turn), this, shape);
+        return new CudaKv(turn, Staging(turn), this, shape, _options.KvFormat);
     }
 
     /// <inheritdoc/>
@@ -254,12 +254,12 @@ internal sealed unsafe class CudaBackend : IBackend
     private void RequireHeads(int heads, int kvHeads, int headDim)
     {
         const int MostHeadsOfOne = 16; // a tree's rows share products of 16 pairs
-        var widest = CudaLayout.HeadWidths(Device.BlockSharedBytes)[^1];
+        var widest = CudaLayout.HeadWidths(Device.BlockSharedBytes, _options.KvFormat)[^1];
         if (headDim > widest || headDim % 4 != 0 || heads / kvHeads > MostHeadsOfOne)
         {
             const int NotSupported = 801;
             throw new CudaException(
-                NotSupported, $"{heads} query and {kvHeads} key-value heads of {headDim}; the CUDA kernels take heads of a multiple of 4 to {widest}{(widest < CudaLayout.WideHead ? $" on a device that gives a block {Device.BlockSharedBytes} bytes of shared memory ({CudaLayout.AttentionBytes(CudaLayout.WideHead)} for heads to {CudaLayout.WideHead})" : "")}, to {MostHeadsOfOne} query heads for each key-value head. Use the native or the managed back end");
+                NotSupported, $"{heads} query and {kvHeads} key-value heads of {headDim}; the CUDA kernels take heads of a multiple of 4 to {widest}{(widest < CudaLayout.WideHead ? $" on a device that gives a block {Device.BlockSharedBytes} bytes of shared memory ({CudaLayout.AttentionBytes(CudaLayout.WideHead, _options.KvFormat)} for heads to {CudaLayout.WideHead})" : "")}, to {MostHeadsOfOne} query heads for each key-value head. Use the native or the managed back end");
         }
     }
 
@@ -295,16 +295,16 @@ internal sealed unsafe class CudaBackend : IBackend
     private void MoveNow(CudaKv kv)
     {
         using var turn = Context.Enter();
-        using var moves = Upload<int>(turn, Staging(turn), [.. kv.From.AsSpan(0, kv.Moves), .. kv.To.AsSpan(0, kv.Moves), kv.Moves]);
+        using var moves = Upload<int>(turn, Staging(turn), [.. kv.From.AsSpan(0, kv.Moves), .. kv.To.AsSpan(0, kv.Moves), 0, kv.Moves]);
         var bytes = (ulong)kv.Moves * sizeof(int);
         var arguments = new MoveKvRowsArguments
         {
             Planes = kv.Planes,
             From = moves.Handle,
             To = moves.Handle + bytes,
-            Count = moves.Handle + (2 * bytes),
+            Lists = moves.Handle + (2 * bytes),
             KvHeads = kv.Shape.KvHeads,
-            Width = CudaLayout.HeadWidth(kv.Shape.HeadDim),
+            Width = kv.HeadNumbers,
         };
         var kernel = Kernels["move_kv_rows"];
         turn.Launch(new KernelLaunch(kernel, 2 * kv.Shape.Layers, 1, kernel.Threads, 0, (nint)(&arguments), IsDependent: false));

@@ -1,4 +1,5 @@
 using NativeSpec.Backends.Cuda.Driver;
+using NativeSpec.Tensors;
 
 namespace NativeSpec.Backends.Cuda;
 
@@ -10,6 +11,8 @@ internal sealed class CudaKernels : IDisposable
     public const int LeastSharedBytes = MostNormBytes;
 
     public const int ChooseBytes = 1024;
+    public const int WalkBytes = 16; // for each row of a tree
+    public const int MoveBlocks = 8; // for lists of moves, where there may be several
     public const int TopKBytes = (1024 * 8) + (2 * 256 * 4) + 16;
     private const int MostNormThreads = 1024;
     private const int MostChooseThreads = 512;
@@ -52,6 +55,8 @@ internal sealed class CudaKernels : IDisposable
 
     public static string MatMulName(CudaFormat format, int rows) => $"matmul_{Name(format)}_{rows}";
 
+    public static string AttentionName(KvFormat kv, int width) => $"tree_attention_{kv.ToString().ToLowerInvariant()}_{width}";
+
     public static string PackName(CudaFormat format) => $"pack_weights_{Name(format)}";
 
     public void Dispose() => _module.Dispose();
@@ -65,12 +70,13 @@ internal sealed class CudaKernels : IDisposable
             ("attention_fold", 128, 0),
             ("choose", MostChooseThreads, 0),
             ("top_k", 1024, 0),
+            ("walk_trees", 32, 0),
             ("move_kv_rows", 256, 0),
             .. Formats.Select(format => (PackName(format), 256, 0)),
             .. Formats.SelectMany(format => CudaLayout.ProductRows.Select(rows => (MatMulName(format, rows), 288, CudaLayout.Ring(format, rows, device.SharedBytes).Bytes))),
             ("rms_norm", MostNormThreads, MostNormBytes),
             ("finish_rows", MostNormThreads, MostNormBytes),
-            .. CudaLayout.HeadWidths(device.BlockSharedBytes).Select(width => ($"tree_attention_{width}", 128, CudaLayout.AttentionBytes(width))),
+            .. new[] { KvFormat.BF16, KvFormat.F32 }.SelectMany(kv => CudaLayout.HeadWidths(device.BlockSharedBytes, kv).Select(width => (AttentionName(kv, width), 128, CudaLayout.AttentionBytes(width, kv)))),
         ];
 
     /// <summary>The first image that the driver takes: machine code of a newer assembler than it knows is refused, and PTX of the same kernels is not.</summary>

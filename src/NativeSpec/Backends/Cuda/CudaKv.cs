@@ -1,9 +1,10 @@
 using NativeSpec.Backends.Cuda.Driver;
+using NativeSpec.Tensors;
 
 namespace NativeSpec.Backends.Cuda;
 
-/// <summary>Keys and values in BF16: for each layer a plane of keys and one of values, [page][KV head][position in page][width], as
-/// kernels/cuda/layout.h has them, with a page more than asked for, which takes what rows that only fill a bucket write.</summary>
+/// <summary>Keys and values, BF16 or F32 in two BF16 parts: for each layer a plane of keys and one of values, [page][KV head][position in page][part][width],
+/// as kernels/cuda/layout.h has them, with a page more than asked for, which takes what rows that only fill a bucket write.</summary>
 /// <remarks>Moves of accepted rows are noted, and done by the next forward before anything else: they cost no launch of their own.</remarks>
 internal sealed class CudaKv : BackendKv
 {
@@ -14,7 +15,7 @@ internal sealed class CudaKv : BackendKv
     private readonly CudaResource _planes;
     private readonly long _planeBytes;
 
-    public CudaKv(CudaTurn turn, CudaStaging staging, CudaBackend backend, in KvShape shape)
+    public CudaKv(CudaTurn turn, CudaStaging staging, CudaBackend backend, in KvShape shape, KvFormat format)
         : base(shape)
     {
         if (shape.Rows % RowBatch.PageSize != 0)
@@ -22,7 +23,8 @@ internal sealed class CudaKv : BackendKv
             throw new ArgumentException($"a cache of {shape.Rows} rows; expected whole pages of {RowBatch.PageSize}", nameof(shape));
         }
 
-        _planeBytes = checked((long)(shape.Rows + RowBatch.PageSize) * shape.KvHeads * CudaLayout.HeadWidth(shape.HeadDim) * 2);
+        Format = format;
+        _planeBytes = checked((long)(shape.Rows + RowBatch.PageSize) * shape.KvHeads * HeadNumbers * 2);
         _memory = turn.Allocate(checked(2 * shape.Layers * _planeBytes));
         turn.Clear(_memory.Handle, _memory.Bytes); // what nobody wrote must be numbers: nothing times not-a-number is not nothing
         var planes = new ulong[2 * shape.Layers];
@@ -34,6 +36,12 @@ internal sealed class CudaKv : BackendKv
         _planes = backend.Upload<ulong>(turn, staging, planes);
         turn.Synchronize("the cache is cleared");
     }
+
+    /// <summary>How they are held.</summary>
+    public KvFormat Format { get; }
+
+    /// <summary>Numbers of 16 bits that a row of a KV head has.</summary>
+    public int HeadNumbers => CudaLayout.KvNumbers(Shape.HeadDim, Format);
 
     /// <summary>Addresses of all planes, on the device.</summary>
     public ulong Planes => _planes.Handle;
@@ -54,7 +62,7 @@ internal sealed class CudaKv : BackendKv
     public bool IsDisposed { get; private set; }
 
     /// <summary>Bytes of a row of all layers.</summary>
-    public static long BytesPerRow(in KvShape shape) => 2L * shape.Layers * shape.KvHeads * CudaLayout.HeadWidth(shape.HeadDim) * 2;
+    public static long BytesPerRow(in KvShape shape, KvFormat format) => 2L * shape.Layers * shape.KvHeads * CudaLayout.KvNumbers(shape.HeadDim, format) * 2;
 
     public ulong Keys(int layer) => _memory.Handle + (ulong)(2 * layer * _planeBytes);
 

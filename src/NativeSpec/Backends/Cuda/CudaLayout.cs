@@ -1,3 +1,6 @@
+using System.Runtime.CompilerServices;
+using NativeSpec.Tensors;
+
 namespace NativeSpec.Backends.Cuda;
 
 /// <summary>How weights are held on the device.</summary>
@@ -26,12 +29,15 @@ internal static class CudaLayout
     /// <summary>The most rows of a pass over the weights, as of a prompt.</summary>
     public const int PromptRows = 512;
 
+    /// <summary>Bytes that come down for a row with logits: its answer, and a node of a path.</summary>
+    public static readonly int AnswerBytes = Unsafe.SizeOf<RowAnswer>() + sizeof(int);
+
     /// <summary>Head widths: narrower heads are filled with zeros.</summary>
     public const int NarrowHead = 64;
     public const int WideHead = 128;
 
     /// <summary>The head widths over which a block with so much shared memory attends.</summary>
-    public static int[] HeadWidths(int blockSharedBytes) => blockSharedBytes < AttentionBytes(WideHead) ? [NarrowHead] : [NarrowHead, WideHead];
+    public static int[] HeadWidths(int blockSharedBytes, KvFormat kv) => blockSharedBytes < AttentionBytes(WideHead, kv) ? [NarrowHead] : [NarrowHead, WideHead];
 
     public static int StageColumns(CudaFormat format) => format switch
     {
@@ -85,7 +91,18 @@ internal static class CudaLayout
 
     public static int HeadWidth(int headDim) => headDim <= NarrowHead ? NarrowHead : WideHead;
 
-    public static int AttentionBytes(int width) => (2 * ((2 * StepKeys * width * 2) + 64)) + (9 * 16 * width * 2) + (4 * 1024) + (4 * 512) + (4 * 64);
+    /// <summary>BF16 parts of a number of queries, keys and values: of F32 two.</summary>
+    public static int KvParts(KvFormat kv) => kv == KvFormat.F32 ? 2 : 1;
+
+    /// <summary>Numbers of 16 bits that a head takes of a row of queries, keys or values: its width in parts.</summary>
+    public static int KvNumbers(int headDim, KvFormat kv) => HeadWidth(headDim) * KvParts(kv);
+
+    public static int AttentionBytes(int width, KvFormat kv)
+    {
+        var rowBytes = KvNumbers(width, kv) * 2;
+        var (stagePlanes, gatherRows) = (rowBytes > 256 ? 1 : 2, kv == KvFormat.F32 ? 2 : 4);
+        return (2 * ((stagePlanes * StepKeys * rowBytes) + 64)) + ((1 + (2 * gatherRows)) * 16 * rowBytes) + (4 * 1024) + (KvParts(kv) * 4 * 512) + (4 * 64);
+    }
 
     /// <summary>Rows of the product's kernel for a bucket, and how many blocks of so many rows that is.</summary>
     public static (int Rows, int Blocks) ProductOf(int bucket) => bucket <= ProductRows[^1] ? (bucket, 1) : (ProductRows[^1], bucket / ProductRows[^1]);
@@ -101,6 +118,25 @@ internal static class CudaLayout
         var stages = Math.Clamp((sharedBytes - BesideMatMul) / BlocksPerMultiprocessor(productRows) / (stage + 16), 2, 16);
         return (stages, stages * (stage + 16));
     }
+
+    /// <summary>Blocks of a product's launch: a slab, segment and block of rows each, as far as they run side by side.</summary>
+    public static int ProductGrid(int outFeatures, int segments, int bucket, int multiprocessors)
+    {
+        var (rows, blocks) = ProductOf(bucket);
+        return Math.Min(Slabs(outFeatures) * segments * blocks, BlocksPerMultiprocessor(rows) * multiprocessors);
+    }
+
+    /// <summary>Blocks of a row's rotation: four heads each.</summary>
+    public static int RotationGrid(int heads, int kvHeads) => (heads + (2 * kvHeads) + 3) / 4;
+
+    /// <summary>Shared memory of a block of the rotation.</summary>
+    public const int RotationBytes = 4 * WideHead * sizeof(float);
+
+    /// <summary>Blocks of attention.</summary>
+    public static int AttentionGrid(int multiprocessors) => 2 * multiprocessors;
+
+    /// <summary>Blocks that fold a row's attention: four heads each.</summary>
+    public static int FoldGrid(int heads) => (heads + 3) / 4;
 
     /// <summary>Rows that a pass is filled up to: the least bucket that holds so many.</summary>
     public static int BucketOf(int rows) => rows <= 8 ? 8 : checked((int)System.Numerics.BitOperations.RoundUpToPowerOf2((uint)rows));

@@ -15,7 +15,7 @@ internal static class CudaMemory
     }
 
     /// <summary>Bytes of a cache of so many rows.</summary>
-    public static long CacheBytes(in KvShape shape) => checked((shape.Rows + RowBatch.PageSize) * CudaKv.BytesPerRow(shape));
+    public static long CacheBytes(in KvShape shape, KvFormat format) => checked((shape.Rows + RowBatch.PageSize) * CudaKv.BytesPerRow(shape, format));
 
     /// <summary>What the partial results of attention may take: passes far behind in long texts have fewer rows.</summary>
     public const long MostUnitBytes = 256L << 20;

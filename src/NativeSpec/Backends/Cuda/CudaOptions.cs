@@ -15,6 +15,9 @@ internal sealed record CudaOptions
     /// <summary>How matmul weights are held: as stored, or packed while loading, which the native library does.</summary>
     public WeightFormat Weights { get; init; }
 
+    /// <summary>How keys and values are held: BF16, or F32 as two BF16 parts.</summary>
+    public KvFormat KvFormat { get; init; } = KvFormat.BF16;
+
     /// <summary>Bytes that the partial results of attention may take, where those of a round do not take more.</summary>
     public long MostUnitBytes { get; init; } = CudaMemory.MostUnitBytes;
 

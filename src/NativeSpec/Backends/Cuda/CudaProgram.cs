@@ -6,7 +6,7 @@ namespace NativeSpec.Backends.Cuda;
 /// download and one wait. Graphs are made for a bucket of rows and one of rows with logits, when these first come twice: the first time their kernels run one by
 /// one, so that all of them are loaded before one is recorded.</summary>
 /// <remarks>Rows past a pass see the keys of earlier ones in the cache as they would those of an earlier forward, so where a run is cut changes no bit.</remarks>
-internal sealed unsafe class CudaProgram : IForwardProgram, IRowAnswers
+internal sealed unsafe class CudaProgram : IForwardProgram, IRowAnswers, ITreeWalks
 {
     private readonly ForwardPlan _plan;
     private readonly CudaBackend _backend;
@@ -15,6 +15,7 @@ internal sealed unsafe class CudaProgram : IForwardProgram, IRowAnswers
     private readonly KeptRows[] _kept;
     private readonly ChoiceRule[] _rules;
     private readonly RowAnswer[] _answers;
+    private readonly TreeWalks _walks;
     private readonly TopRows? _top;
     private readonly AttentionWork? _work;
     private readonly bool _attends;
@@ -33,11 +34,12 @@ internal sealed unsafe class CudaProgram : IForwardProgram, IRowAnswers
         if (plan.Steps.OfType<AttendStep>().Select(step => step.Attention).ToArray() is { Length: > 0 } attention)
         {
             var window = attention.Min(a => a.Window) == 0 ? 0 : attention.Max(a => a.Window);
-            _work = new AttentionWork(attention[0].Heads, attention[0].KvHeads, window, 2 * backend.Device.Multiprocessors);
+            _work = new AttentionWork(attention[0].Heads, attention[0].KvHeads, window, CudaLayout.AttentionGrid(backend.Device.Multiprocessors));
         }
 
         _rules = new ChoiceRule[plan.Asked is null ? 0 : plan.MaxLogitRows];
         _answers = new RowAnswer[_rules.Length];
+        _walks = new TreeWalks(_rules.Length);
         _top = plan.Asked is { } asked ? new TopRows(asked.Width, plan.MaxLogitRows) : null;
         if (!_attends && !plan.Steps.Any(step => step is RopeStep))
         {
@@ -66,6 +68,7 @@ internal sealed unsafe class CudaProgram : IForwardProgram, IRowAnswers
         finally
         {
             Array.Clear(_rules); // questions are for this run, whatever became of it
+            _walks.Clear();
         }
     }
 
@@ -106,6 +109,20 @@ internal sealed unsafe class CudaProgram : IForwardProgram, IRowAnswers
 
     /// <inheritdoc/>
     public RowSummary Answer(int row) => new(_answers[row].Chosen, _answers[row].Highest, _answers[row].LogSum);
+
+    /// <inheritdoc/>
+    public void Walk(int root, ReadOnlySpan<int> parents)
+    {
+        if (!_attends)
+        {
+            throw new InvalidOperationException("a program without keys and values walks along no tree");
+        }
+
+        _walks.Add(root, parents);
+    }
+
+    /// <inheritdoc/>
+    public ReadOnlySpan<int> Path(int root) => _walks.Path(root);
 
     /// <inheritdoc/>
     public int Top(int row, Span<int> ids, Span<float> logits)
@@ -240,6 +257,7 @@ internal sealed unsafe class CudaProgram : IForwardProgram, IRowAnswers
 
         _top?.Forget();
         Array.Fill(_answers, new RowAnswer { Chosen = -1 });
+        _walks.ForgetPaths();
         var most = bound.PassRowsOf(batch);
         _isWhole = CudaLayout.NextPass(batch.Count, most).Rows == batch.Count;
         _logitRows = 0;
@@ -281,7 +299,7 @@ internal sealed unsafe class CudaProgram : IForwardProgram, IRowAnswers
         }
 
         _last = launches;
-        var bytes = bound.Upload.Fill(bound.Staging.Host, batch, rows, logits, _rules);
+        var bytes = bound.Upload.Fill(bound.Staging.Host, batch, rows, logits, _rules, _walks);
         try
         {
             CopyIn(turn, bound, rows);
@@ -293,16 +311,21 @@ internal sealed unsafe class CudaProgram : IForwardProgram, IRowAnswers
             }
 
             CopyOut(turn, bound, rows, logits);
-            var asks = _answers.Length > 0 && logits.Count > 0;
+            var (asks, walks) = (_answers.Length > 0 && logits.Count > 0, _walks.AnyIn(logits));
             if (asks)
             {
-                turn.Download(AnswersOf(bound), _buffers[BufferUse.Answers, 0], (long)logits.Count * sizeof(RowAnswer));
+                // Paths come behind the answers of the whole bucket.
+                turn.Download(AnswersOf(bound), _buffers[BufferUse.Answers, 0], walks ? (logits.Bucket * sizeof(RowAnswer)) + (logits.Count * sizeof(int)) : logits.Count * sizeof(RowAnswer));
             }
 
             turn.Synchronize($"a forward failed ({CudaOptions.SynchronousVariable}=1 names the kernel)"); // a constant
             if (asks)
             {
                 new ReadOnlySpan<RowAnswer>(AnswersOf(bound), logits.Count).CopyTo(_answers.AsSpan(logits.First));
+                if (walks)
+                {
+                    _walks.Take(_backend.Context, new ReadOnlySpan<int>(AnswersOf(bound) + (logits.Bucket * sizeof(RowAnswer)), logits.Count), logits, batch, _answers);
+                }
             }
         }
         catch (CudaException error)

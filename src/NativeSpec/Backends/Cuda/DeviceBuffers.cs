@@ -18,7 +18,10 @@ internal enum BufferUse
     MaximaSums,
     Weighted,
     Upload,
+    /// <summary>What rows answer, and behind that the paths along trees: what comes down.</summary>
     Answers,
+    /// <summary>What paths along trees move.</summary>
+    Moves,
     TopValues,
     TopIds,
 }

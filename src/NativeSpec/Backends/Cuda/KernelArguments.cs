@@ -69,6 +69,7 @@ internal struct RopeAppendArguments
     public int HeadWidth;
     public int Width;
     public int Rotated;
+    public int Parts;
     public float Epsilon;
 }
 
@@ -144,13 +145,40 @@ internal struct FinishRowsArguments
     public float Epsilon;
 }
 
+/// <summary>Rows that stand together in a list.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct RowList
+{
+    public int First;
+    public int Count;
+}
+
+/// <summary>The path along each tree by the tokens chosen for its rows, and the moves that it takes: a block of a warp for each tree.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct WalkTreesArguments
+{
+    public ulong Trees;     // RowList [trees] of rows with logits
+    public ulong TreeCount; // int
+    public ulong Parents;   // int [rows with logits] number in the tree; −1: never on a path
+    public ulong LogitRows; // int [rows with logits]
+    public ulong Tokens;    // int [rows]
+    public ulong KvRows;    // int [rows]
+    public ulong Answers;   // RowAnswer [rows with logits]
+    public ulong Paths;     // int [rows with logits] nodes from a tree's first row on, −1 behind them
+    public ulong From;      // int [rows with logits] cache rows that are moved
+    public ulong To;        // int [rows with logits] where to
+    public ulong Moves;     // RowList [trees] of these, those of a tree
+}
+
+/// <summary>For each i of a list in turn, cache row To[i] becomes row From[i]; lists have nothing to do with one another.</summary>
 [StructLayout(LayoutKind.Sequential)]
 internal struct MoveKvRowsArguments
 {
     public ulong Planes;
     public ulong From;
     public ulong To;
-    public ulong Count;
+    public ulong Lists;     // RowList
+    public ulong ListCount; // int, or null: one
     public int KvHeads;
     public int Width;
 }

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using NativeSpec.Backends.Cuda.Driver;
 
 namespace NativeSpec.Backends.Cuda;
@@ -29,7 +30,7 @@ internal sealed partial class PlanTranslator
         {
             if (_of._kv is { } kv)
             {
-                Move(kv);
+                Move(kv, Upload(_round.MoveFrom), Upload(_round.MoveTo), Upload(_round.MoveList));
             }
 
             for (var i = 0; i < _of._steps.Length; i++)
@@ -74,6 +75,10 @@ internal sealed partial class PlanTranslator
             if (_of._plan.Asked is { } asked && _logitRows > 0)
             {
                 Choose(asked);
+                if (_of._kv is { } cache)
+                {
+                    Walk(cache);
+                }
             }
         }
 
@@ -87,15 +92,18 @@ internal sealed partial class PlanTranslator
 
         private static ulong GainOf(RmsGain? norm) => norm is { } gain ? ((CudaVector)gain.Gain).Memory.Handle : 0;
 
-        private readonly void Move(CudaKv kv) => _launches.Add(_kernels["move_kv_rows"], 2 * kv.Shape.Layers, 1, 0, new MoveKvRowsArguments
-        {
-            Planes = kv.Planes,
-            From = Upload(_round.MoveFrom),
-            To = Upload(_round.MoveTo),
-            Count = Upload(_round.MoveCount),
-            KvHeads = kv.Shape.KvHeads,
-            Width = CudaLayout.HeadWidth(kv.Shape.HeadDim),
-        });
+        /// <summary>Moves cache rows: those of one list, or of as many as a number on the device says.</summary>
+        private readonly void Move(CudaKv kv, ulong from, ulong to, ulong lists, ulong listCount = 0)
+            => _launches.Add(_kernels["move_kv_rows"], 2 * kv.Shape.Layers, listCount == 0 ? 1 : CudaKernels.MoveBlocks, 0, new MoveKvRowsArguments
+            {
+                Planes = kv.Planes,
+                From = from,
+                To = to,
+                Lists = lists,
+                ListCount = listCount,
+                KvHeads = kv.Shape.KvHeads,
+                Width = kv.HeadNumbers,
+            });
 
         private readonly void Embed(EmbedStep step)
         {
@@ -228,16 +236,14 @@ internal sealed partial class PlanTranslator
             var device = _of._backend.Device;
             var (productRows, rowBlocks) = CudaLayout.ProductOf(bucket);
             var (ring, bytes) = CudaLayout.Ring(matrix.Format, productRows, device.SharedBytes);
-            var slabs = CudaLayout.Slabs(matrix.Out);
-            var places = CudaLayout.BlocksPerMultiprocessor(productRows) * device.Multiprocessors;
-            _launches.Add(_kernels[CudaKernels.MatMulName(matrix.Format, productRows)], Math.Min(slabs * segments * rowBlocks, places), 1, bytes, new MatMulArguments
+            _launches.Add(_kernels[CudaKernels.MatMulName(matrix.Format, productRows)], CudaLayout.ProductGrid(matrix.Out, segments, bucket, device.Multiprocessors), 1, bytes, new MatMulArguments
             {
                 Weights = matrix.Memory.Handle,
                 X = x,
                 Y = y,
                 Stages = matrix.Stages,
                 Segments = segments,
-                Slabs = slabs,
+                Slabs = CudaLayout.Slabs(matrix.Out),
                 Out = matrix.Out,
                 RowBlocks = rowBlocks,
                 Ring = ring,
@@ -255,7 +261,7 @@ internal sealed partial class PlanTranslator
             var (a, kv) = (step.Attention, _of._kv!);
             var waits = _waiting == step.Qkv;
             _waiting = waits ? null : _waiting;
-            _launches.Add(_kernels["rope_append"], _rows, (a.Heads + (2 * a.KvHeads) + 3) / 4, 4 * 128 * sizeof(float), new RopeAppendArguments
+            _launches.Add(_kernels["rope_append"], _rows, CudaLayout.RotationGrid(a.Heads, a.KvHeads), CudaLayout.RotationBytes, new RopeAppendArguments
             {
                 Partials = waits ? Partials() : Value(step.Qkv),
                 Bias = waits ? _bias : 0,
@@ -274,12 +280,13 @@ internal sealed partial class PlanTranslator
                 HeadWidth = a.HeadDim,
                 Width = CudaLayout.HeadWidth(a.HeadDim),
                 Rotated = a.RotaryDim,
+                Parts = CudaLayout.KvParts(kv.Format),
                 Epsilon = a.Epsilon,
             });
         }
 
         private readonly ulong Queries(AttentionPlan a)
-            => _of._buffers.Get(_turn, BufferUse.Queries, 0, (long)_of._most.Rows * a.Heads * CudaLayout.HeadWidth(a.HeadDim) * 2);
+            => _of._buffers.Get(_turn, BufferUse.Queries, 0, (long)_of._most.Rows * a.Heads * CudaLayout.KvNumbers(a.HeadDim, _of._kv!.Format) * 2);
 
         private readonly void Attend(AttendStep step, int at)
         {
@@ -294,7 +301,7 @@ internal sealed partial class PlanTranslator
             var maximaSums = _of._buffers.Get(_turn, BufferUse.MaximaSums, 0, pairs * 8);
             var weighted = _of._buffers.Get(_turn, BufferUse.Weighted, 0, pairs * width * sizeof(float));
             var block = Upload(0);
-            _launches.Add(_kernels[$"tree_attention_{width}"], 2 * _of._backend.Device.Multiprocessors, 1, CudaLayout.AttentionBytes(width), new TreeAttentionArguments
+            _launches.Add(_kernels[CudaKernels.AttentionName(kv.Format, width)], CudaLayout.AttentionGrid(_of._backend.Device.Multiprocessors), 1, CudaLayout.AttentionBytes(width, kv.Format), new TreeAttentionArguments
             {
                 Q = Queries(a),
                 Keys = kv.Keys(a.Layer),
@@ -317,7 +324,7 @@ internal sealed partial class PlanTranslator
                 Scale = a.Scale * Log2E,
             });
             var packed = PackedValue(step.Into);
-            _launches.Add(_kernels["attention_fold"], _rows, (a.Heads + 3) / 4, 0, new AttentionFoldArguments
+            _launches.Add(_kernels["attention_fold"], _rows, CudaLayout.FoldGrid(a.Heads), 0, new AttentionFoldArguments
             {
                 MaximaSums = maximaSums,
                 Weighted = weighted,
@@ -338,8 +345,34 @@ internal sealed partial class PlanTranslator
         {
             Logits = Value(logits),
             Rules = Upload(_round.Rules),
-            Answers = _of._buffers.Get(_turn, BufferUse.Answers, 0, _of._mostLogitRows * 16),
+            Answers = Answers(),
             Vocabulary = logits.Width,
         }, threads: CudaKernels.ChooseThreads(logits.Width));
+
+        /// <summary>Walks along trees by what was chosen, and moves the keys and values of their paths.</summary>
+        private readonly void Walk(CudaKv kv)
+        {
+            var most = (ulong)_of._mostLogitRows * sizeof(int);
+            var from = _of._buffers.Get(_turn, BufferUse.Moves, 0, (long)(4 * most));
+            var (to, moves) = (from + most, from + (2 * most));
+            _launches.Add(_kernels["walk_trees"], _logitRows, 1, CudaKernels.WalkBytes * _logitRows, new WalkTreesArguments
+            {
+                Trees = Upload(_round.Trees),
+                TreeCount = Upload(_round.TreeCount),
+                Parents = Upload(_round.Parents),
+                LogitRows = Upload(_round.LogitRows),
+                Tokens = Upload(_round.Tokens),
+                KvRows = Upload(_round.KvRows),
+                Answers = Answers(),
+                Paths = Answers() + (ulong)(_logitRows * Unsafe.SizeOf<RowAnswer>()),
+                From = from,
+                To = to,
+                Moves = moves,
+            });
+            Move(kv, from, to, moves, Upload(_round.TreeCount));
+        }
+
+        /// <summary>What comes down: answers of the bucket's rows, and behind them paths.</summary>
+        private readonly ulong Answers() => _of._buffers.Get(_turn, BufferUse.Answers, 0, (long)_of._mostLogitRows * CudaLayout.AnswerBytes);
     }
 }

@@ -33,7 +33,7 @@ internal sealed unsafe class ProgramBinding : IDisposable
             _places = work is null ? 0 : CudaMemory.UnitPlaces(_plan, maxContext, _backend.MostUnitBytes);
             _mostItems = checked((int)_places); // an item is a row or more by a unit
             UploadBytes = UploadBytesOf(shape);
-            var answers = CudaMemory.LogitRows(_plan, MostRows) * sizeof(RowAnswer);
+            var answers = CudaMemory.LogitRows(_plan, MostRows) * CudaLayout.AnswerBytes;
             _buffers.Get(turn, BufferUse.Upload, 0, UploadBytes);
             Staging = turn.AllocatePinned(UploadBytes + answers + 16);
             NativeMemory.Clear(Staging.Host, (nuint)Staging.Bytes);

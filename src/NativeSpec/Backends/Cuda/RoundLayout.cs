@@ -19,12 +19,15 @@ internal readonly struct RoundLayout
         PathStart = Take(rows * sizeof(int));
         LogitRows = Take(logitRows * sizeof(int));
         ItemCount = Take(sizeof(int));
-        MoveCount = Take(sizeof(int));
+        MoveList = Take(2 * sizeof(int));
         MoveFrom = Take(CudaKv.MostMoves * sizeof(int));
         MoveTo = Take(CudaKv.MostMoves * sizeof(int));
         Cos = Take(rows * rotaryDim / 2 * sizeof(float));
         Sin = Take(rows * rotaryDim / 2 * sizeof(float));
         Rules = Take(logitRows * 24);
+        TreeCount = Take(sizeof(int));
+        Trees = Take(logitRows * 2 * sizeof(int));
+        Parents = Take(logitRows * sizeof(int));
         Items = at;
 
         int Take(int bytes)
@@ -51,7 +54,7 @@ internal readonly struct RoundLayout
 
     public int ItemCount { get; }
 
-    public int MoveCount { get; }
+    public int MoveList { get; }
 
     public int MoveFrom { get; }
 
@@ -62,6 +65,12 @@ internal readonly struct RoundLayout
     public int Sin { get; }
 
     public int Rules { get; }
+
+    public int TreeCount { get; }
+
+    public int Trees { get; }
+
+    public int Parents { get; }
 
     /// <summary>The work of attention; from here on lengths vary.</summary>
     public int Items { get; }

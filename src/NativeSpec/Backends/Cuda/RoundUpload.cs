@@ -16,8 +16,9 @@ internal sealed unsafe class RoundUpload(CudaKv? kv, AttentionWork? work, int ro
     /// <param name="rows">Its rows of this pass.</param>
     /// <param name="logits">Of the rows with logits, those that lie among them.</param>
     /// <param name="rules">How rows with logits are chosen from; empty where nothing is asked.</param>
+    /// <param name="walks">Along which trees it walks.</param>
     /// <returns>Bytes.</returns>
-    public int Fill(byte* block, RowBatch batch, in PassRows rows, in PassRows logits, ReadOnlySpan<ChoiceRule> rules)
+    public int Fill(byte* block, RowBatch batch, in PassRows rows, in PassRows logits, ReadOnlySpan<ChoiceRule> rules, TreeWalks walks)
     {
         var layout = new RoundLayout(rows.Bucket, logits.Bucket, rotaryDim);
         Put(block + layout.Tokens, batch.Tokens, rows, filling: 0);
@@ -29,6 +30,7 @@ internal sealed unsafe class RoundUpload(CudaKv? kv, AttentionWork? work, int ro
 
         if (!rules.IsEmpty)
         {
+            walks.Fill(block, layout, logits);
             var asked = new Span<ChoiceRule>(block + layout.Rules, logits.Bucket);
             rules.Slice(logits.First, logits.Count).CopyTo(asked);
             asked[logits.Count..].Clear();
@@ -61,7 +63,7 @@ internal sealed unsafe class RoundUpload(CudaKv? kv, AttentionWork? work, int ro
 
         batch.Cos.AsSpan(rows.First * half, rows.Count * half).CopyTo(new Span<float>(block + layout.Cos, rows.Count * half));
         batch.Sin.AsSpan(rows.First * half, rows.Count * half).CopyTo(new Span<float>(block + layout.Sin, rows.Count * half));
-        *(int*)(block + layout.MoveCount) = cache.Moves;
+        *(RowList*)(block + layout.MoveList) = new RowList { First = 0, Count = cache.Moves };
         cache.From.AsSpan(0, cache.Moves).CopyTo(new Span<int>(block + layout.MoveFrom, CudaKv.MostMoves));
         cache.To.AsSpan(0, cache.Moves).CopyTo(new Span<int>(block + layout.MoveTo, CudaKv.MostMoves));
     }

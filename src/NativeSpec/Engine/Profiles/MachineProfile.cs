@@ -1,3 +1,4 @@
+using NativeSpec.Engine.Building;
 using NativeSpec.Loading;
 using NativeSpec.Speculation.DraftModels;
 using NativeSpec.Speculation.Planning;

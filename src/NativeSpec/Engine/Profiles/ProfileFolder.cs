@@ -1,3 +1,4 @@
+using NativeSpec.Engine.Building;
 using NativeSpec.Loading;
 using NativeSpec.Loading.Llama;
 

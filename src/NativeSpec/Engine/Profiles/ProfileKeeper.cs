@@ -1,3 +1,4 @@
+using NativeSpec.Engine.Building;
 using NativeSpec.Speculation.Rounds;
 
 namespace NativeSpec.Engine.Profiles;

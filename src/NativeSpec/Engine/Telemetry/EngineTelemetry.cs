@@ -1,6 +1,8 @@
 using System.Diagnostics;
 using System.Diagnostics.Metrics;
 using Microsoft.Extensions.Logging;
+using NativeSpec.Engine.Requests;
+using NativeSpec.Engine.Rounds;
 using NativeSpec.Speculation.Rounds;
 
 namespace NativeSpec.Engine.Telemetry;

@@ -9,6 +9,9 @@ namespace NativeSpec.Speculation.Planning;
 /// candidate costs nearly what it brings, and the allowances of all drafters of all requests add up to more than there is to gain. What a whole
 /// round wrote in its time is the measure that leaves nothing out. A single request is left to the accounts: what they find out is about its own
 /// text.</para>
+/// <para><b>When it is tried first.</b> <see cref="PromiseOf"/> reckons from the cost curve, and from what drafting does for single requests, whether it could pay for many.
+/// Where it could not, it is never tried. Where it likely does, it is tried at once, on credit. In between the rounds without it pay for the first trial as they do for later ones: so a
+/// short burst of requests loses nothing to finding out.</para>
 /// <para><b>What finding out may cost.</b> Whatever drafting has lost since it was let in, a draft model's reading of the texts included, is a debt when it
 /// is sent away, and it is tried again when the rounds without it have paid, each with <see cref="DrafterAccount.Allowance"/> of its time. So over any time it costs at
 /// most that share and the one trial that is not paid yet. Rounds in which a draft reads what it has missed are not held against a trial, because they
@@ -19,7 +22,9 @@ namespace NativeSpec.Speculation.Planning;
 /// <para><b>What is known of other numbers of requests.</b> The more requests share a round, the less a candidate brings. So a number of requests of which nothing is known
 /// begins without drafting where drafting has lost with fewer, and waits as long as if it had lost here.</para>
 /// </remarks>
-internal sealed class SpeculationGate
+/// <param name="cost">The cost curve.</param>
+/// <param name="maxNodes">Most nodes of a round.</param>
+internal sealed class SpeculationGate(CostCurve cost, int maxNodes)
 {
     /// <summary>Rounds of a trial of the arm that is behind, and of drafting where nothing is known.</summary>
     public const int Trial = 4;
@@ -36,39 +41,51 @@ internal sealed class SpeculationGate
     private const int HopelessRounds = 2;      // after so many rounds of a trial it is over
     private const double HopelessRate = 0.7;   // where drafting is slower than so many times the rounds without
     private const double GoodAcceptance = 0.9, LeastPromise = 1.05;
+    private const double Generous = 1.5;       // an ideal this good leaves something to a drafter that gives half of it
     private const int PromisedLevels = 4;
 
     private readonly Arms?[] _arms = new Arms?[32]; // [⌊log₂ requests⌋]
 
-    /// <summary>Whether drafting could be worth a trial: whether candidates that are right nine times in ten, and cost nothing but their verification, would
-    /// write a twentieth more. Where a forward is bound by arithmetic they do not, and then nothing need be tried to know it.</summary>
-    /// <param name="cost">The cost curve.</param>
-    /// <param name="requests">Requests that decode.</param>
-    /// <param name="maxNodes">Most nodes of a round.</param>
-    /// <param name="context">Tokens that a node sees, on average.</param>
-    public static bool Promises(CostCurve cost, int requests, int maxNodes, int context)
-    {
-        var (plain, tokens, chance) = (cost.At(requests, context), 1.0, 1.0);
-        for (var level = 1; level <= PromisedLevels && requests * (level + 1) <= maxNodes; level++)
-        {
-            chance *= GoodAcceptance;
-            tokens += chance;
-            if (tokens * plain >= LeastPromise * cost.At(requests * (level + 1), context))
-            {
-                return true;
-            }
-        }
+    // Of rounds with drafting of a request that is alone.
+    private SteadyMean _tokens;
+    private SteadyMean _nodes;
+    private SteadyMean _drafting; // time outside of the forward, in forwards of one node
 
-        return false;
+    /// <summary>Whether drafting could pay for requests that decode together.</summary>
+    /// <remarks>Each is taken to have a chain of candidates that are right with the same chance (Leviathan et al., 2023). Ideal candidates are right nine times in ten and cost
+    /// nothing but their verification: where a forward is bound by arithmetic even they bring nothing. What single requests show of the real ones is their
+    /// chance and their cost, which is taken to grow with the requests as a forward does.</remarks>
+    /// <param name="requests">Requests that decode.</param>
+    /// <param name="context">Tokens that a node sees, on average.</param>
+    public Promise PromiseOf(int requests, int context)
+    {
+        var ideal = BestOf(requests, context, GoodAcceptance, PromisedLevels, drafting: 0);
+        return ideal < LeastPromise ? Promise.None
+            : _nodes.IsKnown ? (BestOf(requests, context, ChanceAlone(), Math.Max(_nodes.Value - 1, 1), _drafting.Value) >= LeastPromise ? Promise.Likely : Promise.Unproven)
+            : ideal >= Generous ? Promise.Likely : Promise.Unproven;
     }
 
     /// <summary>Whether drafters are asked in a round.</summary>
     /// <param name="requests">Requests that are being served, those whose prompts are being read among them.</param>
-    public bool Opens(int requests) => requests <= 1 || Of(requests).Opens();
+    /// <param name="promise">What drafting promises for those that decode.</param>
+    public bool Opens(int requests, Promise promise) => requests <= 1 || (promise != Promise.None && Of(requests, promise).Opens());
 
     /// <summary>Whether drafters may be asked in the round after the next: who may be has to see the next one.</summary>
     /// <param name="requests">Requests that are being served.</param>
-    public bool MayOpenAfter(int requests) => requests <= 1 || Of(requests).MayOpenAfter();
+    /// <param name="promise">What drafting promises for those that decode.</param>
+    public bool MayOpenAfter(int requests, Promise promise) => requests <= 1 || (promise != Promise.None && Of(requests, promise).MayOpenAfter());
+
+    /// <summary>Learns from a round with drafting of a request that was alone.</summary>
+    /// <param name="tokens">What it wrote.</param>
+    /// <param name="nodes">What it computed, the root included.</param>
+    /// <param name="draftingSeconds">Its time outside of the forward.</param>
+    /// <param name="context">Tokens that a node saw.</param>
+    public void ObserveAlone(int tokens, int nodes, double draftingSeconds, int context)
+    {
+        _tokens.Add(tokens);
+        _nodes.Add(nodes);
+        _drafting.AddTime(draftingSeconds / cost.At(1, context));
+    }
 
     /// <summary>Learns what a round wrote.</summary>
     /// <param name="requests">Requests that were served.</param>
@@ -80,22 +97,64 @@ internal sealed class SpeculationGate
     {
         if (requests > 1)
         {
-            Of(requests).Observe(drafted, plainSeconds, seconds, hasRead);
+            _arms[BitOperations.Log2((uint)requests)]?.Observe(drafted, plainSeconds, seconds, hasRead);
         }
     }
 
-    private Arms Of(int requests)
+    /// <summary>The most that candidates could bring, as a factor of the rate without: of 1, 2, … candidates a request the best number.</summary>
+    /// <param name="requests">Requests that decode.</param>
+    /// <param name="context">Tokens that a node sees, on average.</param>
+    /// <param name="chance">The chance of each candidate, those before it given.</param>
+    /// <param name="levels">How many the drafters propose.</param>
+    /// <param name="drafting">What proposing so many takes one request, in forwards of one node.</param>
+    private double BestOf(int requests, int context, double chance, double levels, double drafting)
     {
-        var number = BitOperations.Log2((uint)requests);
-        return _arms[number] ??= new Arms(Fewer(number));
+        var (plain, tokens, path, best) = (cost.At(requests, context), 1.0, 1.0, 0.0);
+        for (var level = 1; level <= Math.Ceiling(levels) && requests * (level + 1) <= maxNodes; level++)
+        {
+            path *= chance;
+            tokens += path;
+            best = Math.Max(best, tokens * plain / (cost.At(requests * (level + 1), context) + (drafting * plain * Math.Min(level / levels, 1))));
+        }
+
+        return best;
     }
 
-    /// <summary>What is known of the next smaller number of requests of which something is.</summary>
+    /// <summary>The chance of a candidate that makes a chain of as many write as much as a single request does: 1 + c + c² + … = tokens, by bisection.</summary>
+    private double ChanceAlone()
+    {
+        var (low, high) = (0.0, 1.0);
+        for (var i = 0; i < 12; i++)
+        {
+            var chance = (low + high) / 2;
+            var tokens = (1 - Math.Pow(chance, Math.Max(_nodes.Value, 2))) / (1 - chance);
+            (low, high) = tokens < _tokens.Value ? (chance, high) : (low, chance);
+        }
+
+        return low;
+    }
+
+    private Arms Of(int requests, Promise promise)
+    {
+        var number = BitOperations.Log2((uint)requests);
+        var arms = _arms[number] ??= new Arms(Fewer(number), promise, PriceOf(requests));
+        arms.Regard(promise);
+        return arms;
+    }
+
+    /// <summary>Seconds that a first trial loses where it brings nothing: the verification of ideal candidates, and drafting.</summary>
+    private double PriceOf(int requests)
+    {
+        var (plain, nodes) = (cost.At(requests, 0), Math.Max(Math.Min(requests * (1 + PromisedLevels), maxNodes), requests));
+        return Trial * (cost.At(nodes, 0) - plain + (_drafting.IsKnown ? _drafting.Value * plain : cost.At(1, 0)));
+    }
+
+    /// <summary>What was found out for the next smaller number of requests of which something was.</summary>
     private Arms? Fewer(int number)
     {
         for (number--; number > 0; number--)
         {
-            if (_arms[number] is { } known)
+            if (_arms[number] is { IsSettled: true } known)
             {
                 return known;
             }
@@ -112,20 +171,29 @@ internal sealed class SpeculationGate
         private bool _drafts = true;      // the arm that was ahead when they were last compared
         private int _pause = Trial;       // rounds of it before the other one is tried
         private int _rounds;              // since they were compared
-        private bool _isSettled;          // whether they have been compared
         private double _lost;             // seconds lost by drafting since it was let in
         private double _debt;             // seconds
 
-        /// <summary>Two arms of which nothing is known but what became of them with fewer requests.</summary>
-        public Arms(Arms? fewer)
+        /// <summary>Two arms of which nothing is known but what became of them with fewer requests, and what drafting promises.</summary>
+        public Arms(Arms? fewer, Promise promise, double price)
         {
             if (fewer is { _drafts: false })
             {
-                (_drafts, _isSettled, _pause, _debt) = (false, true, LeastPause, fewer._debt);
+                (_drafts, IsSettled, _pause, _debt) = (false, true, LeastPause, fewer._debt);
+            }
+            else if (promise != Promise.Likely)
+            {
+                (_drafts, _pause, _debt) = (false, LeastPause, price);
             }
         }
 
+        /// <summary>Whether they have been compared.</summary>
+        public bool IsSettled { get; private set; }
+
         private bool Tries => _rounds >= _pause && (_drafts || _debt <= 0);
+
+        /// <summary>What has not been compared, and likely pays by now, is tried on credit.</summary>
+        public void Regard(Promise promise) => _debt = !IsSettled && promise == Promise.Likely ? 0 : _debt;
 
         public bool Opens() => _drafts != Tries;
 
@@ -138,7 +206,7 @@ internal sealed class SpeculationGate
 
         public void Observe(bool drafted, double plainSeconds, double seconds, bool hasRead)
         {
-            var (tries, catchesUp) = (Tries, hasRead && !(_drafts && _isSettled));
+            var (tries, catchesUp) = (Tries, hasRead && !(_drafts && IsSettled));
             if (drafted)
             {
                 _lost += seconds - (plainSeconds / (_plain.IsKnown ? _plain.Rate : 1));
@@ -159,7 +227,7 @@ internal sealed class SpeculationGate
             }
 
             _rounds++;
-            var isHopeless = drafted && !(_drafts && _isSettled) && _drafting.IsFarBehind(_plain);
+            var isHopeless = drafted && !(_drafts && IsSettled) && _drafting.IsFarBehind(_plain);
             if (isHopeless && !tries)
             {
                 _rounds = _pause; // of drafting, before anything is known of the rounds without it
@@ -185,7 +253,7 @@ internal sealed class SpeculationGate
             }
 
             _pause = drafts && _drafts ? Math.Clamp(2 * _pause, LeastPause, LongestPause) : LeastPause;
-            (_drafts, _isSettled, _rounds) = (drafts, true, 0);
+            (_drafts, IsSettled, _rounds) = (drafts, true, 0);
         }
     }
 
@@ -211,4 +279,17 @@ internal sealed class SpeculationGate
             _seconds.AddTime(seconds);
         }
     }
+}
+
+/// <summary>What drafting promises for requests that decode together.</summary>
+internal enum Promise
+{
+    /// <summary>Nothing, however good it is.</summary>
+    None,
+
+    /// <summary>Too little, or too little is known, to lose time on a trial that nothing has paid for.</summary>
+    Unproven,
+
+    /// <summary>A gain, by all that is known.</summary>
+    Likely,
 }

@@ -100,6 +100,9 @@ internal sealed class Drafting : IDisposable
     /// <summary>Whether it has drafters that are asked in every round.</summary>
     public static Predicate<Drafting> IsUngated { get; } = drafting => drafting._slots.Count > 0 && drafting._options.Unplanned;
 
+    /// <summary>Whether a drafter was asked in this round.</summary>
+    public bool WasAsked => _slots.Exists(slot => slot.WasAsked);
+
     /// <summary>Lets the drafters read the prompt's first tokens, as far as they are computed.</summary>
     public void ReadPrompt(int length)
     {

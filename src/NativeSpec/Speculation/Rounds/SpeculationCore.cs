@@ -22,6 +22,7 @@ internal sealed class SpeculationCore
         Cost = cost;
         VocabSize = vocabSize;
         MaxNodes = maxNodes;
+        Gate = new SpeculationGate(cost, maxNodes);
         _numbers = new DrafterNumbers(MostDrafters, Forget);
         foreach (var source in sources)
         {
@@ -46,7 +47,7 @@ internal sealed class SpeculationCore
     public int MaxNodes { get; }
 
     /// <summary>Whether drafting pays for requests that are served together.</summary>
-    public SpeculationGate Gate { get; } = new();
+    public SpeculationGate Gate { get; }
 
     /// <summary>What is known of each drafter's proposals by themselves.</summary>
     public AcceptanceEstimates Estimates { get; } = new(MostDrafters);

@@ -3,7 +3,8 @@ namespace NativeSpec.Speculation.Verification;
 /// <summary>A node that is computed.</summary>
 /// <param name="Parent">Number of its parent among the computed nodes; −1 for the root.</param>
 /// <param name="Token">Its token.</param>
-internal readonly record struct PlannedNode(int Parent, int Token);
+/// <param name="FollowsToken">Whether the text goes on to it wherever its token is chosen after its parent: not to a probe, nor where the residual walk decides.</param>
+internal readonly record struct PlannedNode(int Parent, int Token, bool FollowsToken);
 
 /// <summary>Which nodes of one sequence's candidates are computed, in the order of their rows: a parent before its children.</summary>
 internal sealed class PlannedTree(DraftTree tree)
@@ -51,7 +52,9 @@ internal sealed class PlannedTree(DraftTree tree)
         {
             if (_numbers[node] != LeftOut)
             {
-                _nodes[Count] = new PlannedNode(node == 0 ? -1 : _numbers[tree.Parent(node)], tree.Token(node));
+                _nodes[Count] = node == 0
+                    ? new PlannedNode(-1, tree.Token(0), FollowsToken: false)
+                    : new PlannedNode(_numbers[tree.Parent(node)], tree.Token(node), !tree.IsProbe(node) && !tree.HasDrawn(tree.Parent(node)));
                 _numbers[node] = Count++;
             }
         }

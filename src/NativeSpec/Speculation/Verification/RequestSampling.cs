@@ -57,6 +57,8 @@ internal sealed class RequestSampling(Chooser chooser, SamplingRule rule, TokenH
         return Choice;
     }
 
+    bool IRowChoices.FollowsToken(int node) => Typical is null && _planned is not null && _planned.Nodes[node].FollowsToken;
+
     private void GoTo(int node)
     {
         if (node != _at)

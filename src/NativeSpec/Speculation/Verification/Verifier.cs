@@ -82,14 +82,14 @@ internal sealed class Verifier(int vocabSize)
     /// <summary>Chooses the token after a computed node.</summary>
     private int Choose(WalkResult result, int node, RequestSampling sampling)
     {
-        if (result.Tree.Sampled(node) is not { Drawn.Length: > 0 } sampled)
+        if (!result.Tree.HasDrawn(node))
         {
             return result.Rows.Choose(result.RowOf(node));
         }
 
         sampling.Chance.MoveTo(sampling.History.Count);
         sampling.Chooser.Process(result.Logits(node), sampling.Choice, _distribution);
-        return ResidualWalk(result.Tree, node, sampled, sampling.Chance);
+        return ResidualWalk(result.Tree, node, result.Tree.Sampled(node)!, sampling.Chance);
     }
 
     private int ResidualWalk(DraftTree tree, int node, SampledChildren sampled, IChance chance)

@@ -3,6 +3,7 @@ using NativeSpec.Backends;
 using NativeSpec.Backends.Cuda;
 using NativeSpec.Backends.Cuda.Driver;
 using NativeSpec.Engine;
+using NativeSpec.Engine.Building;
 using NativeSpec.Model;
 using NativeSpec.Tensors;
 using NativeSpec.Tests.Engine;
@@ -111,7 +112,7 @@ public sealed class CudaAbsenceTests
 
     /// <summary>sm_86, sm_89 and sm_120 give a block 99 KB.</summary>
     [Test]
-    public void Load_OnADeviceWithLittleSharedMemory_ComputesNarrowHeadsAndRefusesWideOnes()
+    public void Load_OnADeviceWithLittleSharedMemory_ComputesNarrowHeadsAndRefusesWideOnes([Values] KvFormat kv)
     {
         CudaEmulator.Require();
         var whole = CudaDevice.Find(0, out _)!;
@@ -120,15 +121,15 @@ public sealed class CudaAbsenceTests
         using var wide = new SyntheticModel(TestConfigs.Tiny with { HeadDim = 128, NumHiddenLayers = 1 }, DType.BF16, 1);
         var logits = new[] { whole, small }.Select(device =>
         {
-            using var run = new ModelRun(new CudaBackend(device, new CudaOptions()), narrow.Config, narrow.Tensors);
+            using var run = new ModelRun(new CudaBackend(device, new CudaOptions { KvFormat = kv }), narrow.Config, narrow.Tensors);
             return run.Append(run.Open(), [1, 2, 3], chunk: 3);
         }).ToArray();
 
         Assert.That(logits[1], Is.EqualTo(logits[0]));
-        using var backend = new CudaBackend(small, new CudaOptions());
+        using var backend = new CudaBackend(small, new CudaOptions { KvFormat = kv });
         Assert.That(
             () => new LlamaModel(wide.Config, wide.Tensors, backend, new ForwardLimits(8, 8, 1, 64)),
-            Throws.TypeOf<CudaException>().With.Message.Contains("a multiple of 4 to 64 on a device that gives a block 101376 bytes").And.Message.Contains("108928 for heads to 128"));
+            Throws.TypeOf<CudaException>().With.Message.Contains("a multiple of 4 to 64 on a device that gives a block 101376 bytes").And.Message.Contains($"{(kv == KvFormat.F32 ? 115072 : 108928)} for heads to 128"));
     }
 
     private sealed class Lines : ILogger

@@ -55,6 +55,19 @@ internal static unsafe partial class CudaEmulator
         }
     }
 
+    /// <summary>What the kernels' headers say of sizes and launches: a question of native/cuda_driver/launch_shapes.cpp.</summary>
+    public static long[] LaunchShape(string question, params ReadOnlySpan<int> numbers)
+    {
+        const int Most = 8;
+        var ask = (delegate* unmanaged<byte*, int*, long*, int>)NativeLibrary.GetExport(Library.Value, "nativespecCudaLaunchShape");
+        var answers = stackalloc long[Most];
+        fixed (byte* q = Encoding.UTF8.GetBytes(question + "\0"))
+        fixed (int* n = numbers)
+        {
+            return new ReadOnlySpan<long>(answers, ask(q, n, answers)).ToArray();
+        }
+    }
+
     /// <summary>What went wrong that no code told: leaks, writes past an allocation, … A real driver does not say.</summary>
     public static string Problems()
     {

@@ -2,6 +2,7 @@ using NativeSpec.Backends;
 using NativeSpec.Backends.Cpu;
 using NativeSpec.Backends.Cuda;
 using NativeSpec.Backends.Native;
+using NativeSpec.Engine;
 using NativeSpec.Model;
 using NativeSpec.Tensors;
 using NativeSpec.Tests.Model;
@@ -36,5 +37,40 @@ public sealed class CudaFormatTests
 
         // Beside packed weights the processor rounds rows to 8 bits.
         Assert.That(logits, Is.EqualTo(wanted).Within((format == WeightFormat.AsStored ? 0.01 : 0.03) * wanted.Max(Math.Abs)));
+    }
+
+    /// <summary>F16 rows round to 11 bits and BF16 keys and values to 8: what is left without the latter is the former.</summary>
+    [TestCase(20)]
+    [TestCase(128)]
+    public void Forward_KeysAndValuesInF32_IsCloserToTheProcessor(int headDim)
+    {
+        CudaEmulator.Require();
+        using var weights = new SyntheticModel(TestConfigs.Mixed with { HeadDim = headDim }, DType.F16, 3);
+        int[] tokens = [.. Enumerable.Range(0, 70).Select(i => i * 13 % 300)];
+        var wanted = Logits(CpuBackend.Create());
+        double Error(KvFormat kv) => Math.Sqrt(Logits(CudaEmulator.Create(new CudaOptions { KvFormat = kv })).Zip(wanted, (actual, value) => Math.Pow(actual - value, 2)).Average());
+
+        var (bf16, f32) = (Error(KvFormat.BF16), Error(KvFormat.F32));
+        Assert.That(f32, Is.LessThan(bf16 / 3));
+
+        float[] Logits(IBackend backend)
+        {
+            using var run = new ModelRun(backend, weights.Config, weights.Tensors);
+            return [.. run.Append(run.Open(), tokens, chunk: 35).SelectMany(row => row)];
+        }
+    }
+
+    [Test]
+    public void Create_KeysAndValuesInF32_TakeTwiceTheMemoryWhereTheyAreAskedFor([Values] bool isNamed)
+    {
+        CudaEmulator.Require();
+        var options = new EngineOptions { Backend = isNamed ? BackendKind.Cuda : null, Device = 0 };
+        using IBackend usual = EngineBackend.Create(options), whole = EngineBackend.Create(options with { KvFormat = KvFormat.F32 });
+        var shape = new KvShape(Layers: 2, Rows: 64, Heads: 4, KvHeads: 2, HeadDim: 64);
+
+        Assert.That((usual.Name, whole.Name), Is.EqualTo(("cuda", "cuda")));
+        Assert.That((usual.KvBytesPerRow(shape), whole.KvBytesPerRow(shape)), Is.EqualTo((2L * 2 * 2 * 64 * 2, 2L * 2 * 2 * 64 * 4)));
+        Assert.That(whole.Description, Does.Contain("F32 keys and values"), "a profile of another format is another profile");
+        Assert.That(usual.Description, Does.Not.Contain("keys and values"));
     }
 }

@@ -2,6 +2,7 @@ using NativeSpec.Backends;
 using NativeSpec.Backends.Cuda;
 using NativeSpec.Backends.Native;
 using NativeSpec.Engine;
+using NativeSpec.Engine.Building;
 using NativeSpec.Loading.Llama;
 using NativeSpec.Model;
 using NativeSpec.Tensors;
@@ -266,7 +267,7 @@ public sealed class CudaRoundTests
     }
 
     [Test]
-    public void Need_OfAModel_IsWhatTheDeviceGivesUp([Values(WeightFormat.AsStored, WeightFormat.Q8)] WeightFormat format)
+    public void Need_OfAModel_IsWhatTheDeviceGivesUp([Values(WeightFormat.AsStored, WeightFormat.Q8)] WeightFormat format, [Values(null, KvFormat.F32)] KvFormat? kv)
     {
         CudaEmulator.RequireEmulated();
         using var folder = new TestFolder(dtype: DType.BF16, shape: TestConfigs.Tiny with { HiddenSize = 128, IntermediateSize = 384, HeadDim = 32, VocabSize = 1000 });
@@ -276,9 +277,9 @@ public sealed class CudaRoundTests
             Assert.Ignore("the native library is not built, which packs weights");
         }
 
-        var options = new EngineOptions { Device = 0, Weights = format, MaxContext = 256, KvTokens = 512, MaxSequences = 1, PrefillChunk = 256 };
+        var options = new EngineOptions { Device = 0, Weights = format, KvFormat = kv, MaxContext = 256, KvTokens = 512, MaxSequences = 1, PrefillChunk = 256 };
         var need = DeviceNeed.For(checkpoint, options);
-        using var backend = CudaEmulator.Create(new CudaOptions { Weights = format });
+        using var backend = CudaEmulator.Create(new CudaOptions { Weights = format, KvFormat = kv ?? KvFormat.BF16 });
         var before = backend.MemoryInfo().Free;
         using var model = new LlamaModel(checkpoint.Config, checkpoint.Tensors, backend, InferenceEngine.Limits(options, options.ChunkOn(backend), 256));
         using var cache = model.CreateCache(InferenceEngine.CacheTokens(options, 512));
@@ -300,7 +301,7 @@ public sealed class CudaRoundTests
 
         Assert.That(kernels.Values.Min(kernel => kernel.Seconds), Is.Positive);
         Assert.That(kernels["matmul_bf16_8"].Launches, Is.EqualTo((4 * 3) + 1));
-        Assert.That(kernels["tree_attention_64"].Launches, Is.EqualTo(3));
+        Assert.That(kernels["tree_attention_bf16_64"].Launches, Is.EqualTo(3));
         Assert.That(kernels["matmul_bf16_8"].WeightBytes, Is.EqualTo((3 * ((1 + 1 + 2) * 16384L)) + (3 * 2 * 16384L) + (3 * 16384L)), "slabs of 128 outputs by stages of 64 columns");
         Assert.That(kernels["rms_norm"].WeightBytes, Is.Zero);
         Assert.That(backend.MeasureCopying(1 << 20), Is.Positive);

@@ -7,8 +7,10 @@ using NativeSpec.Tests.Speculation;
 
 namespace NativeSpec.Tests.Backends.Cuda;
 
-/// <summary>Texts of the CUDA kernels.</summary>
-public sealed class CudaTextTests : DeviceTextTests
+/// <summary>Texts of the CUDA kernels, with keys and values in either format.</summary>
+[TestFixture(KvFormat.BF16)]
+[TestFixture(KvFormat.F32)]
+public sealed class CudaTextTests(KvFormat kvFormat) : DeviceTextTests
 {
     [SetUp]
     public void RequireTheDriver() => CudaEmulator.Require();
@@ -47,6 +49,7 @@ public sealed class CudaTextTests : DeviceTextTests
     {
         Backend = BackendKind.Cuda,
         Device = 0,
+        KvFormat = kvFormat,
         MaxContext = 160,
         KvTokens = 640,
         MaxSequences = 4,

@@ -1,5 +1,6 @@
 using NativeSpec.Backends.Cpu;
 using NativeSpec.Engine;
+using NativeSpec.Engine.Building;
 using NativeSpec.Engine.Profiles;
 using NativeSpec.Loading.Llama;
 using NativeSpec.Speculation;

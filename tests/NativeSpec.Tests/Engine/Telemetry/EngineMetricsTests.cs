@@ -1,6 +1,8 @@
 using System.Diagnostics.Metrics;
 using NativeSpec.Backends.Cpu;
 using NativeSpec.Engine;
+using NativeSpec.Engine.Requests;
+using NativeSpec.Engine.Rounds;
 using NativeSpec.Engine.Telemetry;
 using NativeSpec.Sampling;
 using NativeSpec.Speculation;

@@ -57,6 +57,19 @@ public sealed class ControllerTests
         Assert.That(gain, Is.AtLeast(costPerNode < 0.1 && draftCost < 0.1 && chance > 0 ? 1.3 : 0.99));
     }
 
+    /// <summary>A burst of a few texts each, after a text that was written alone: what that one has shown is enough to let a trial be that cannot pay.</summary>
+    [Test]
+    public void Auto_AShortBurst_LosesNothingToFindingOut(
+        [Values(4, 16, 32)] int callers, [Values(0.2, 0.5)] double costPerNode, [Values(0.0, 0.5)] double chance, [Values(0.1, 1)] double draftCost)
+    {
+        var clock = new SimulatedClock();
+        using var rounds = new SimulatedRounds(clock, [new SimulatedGuesser(clock, draftCost * One, chance, SimulatedRounds.Target.Logits)], One, costPerNode * One, callers: callers);
+        var plain = callers / (One * (1 + (costPerNode * (callers - 1))));
+        rounds.Write(1, 64);
+
+        Assert.That(rounds.WriteTogether(callers, tokens: 60, rounds: 130) / plain, Is.AtLeast(0.98));
+    }
+
     /// <summary>A drafter that rests learns while that is cheap, and always from the round before it is asked again: heads read the hidden
     /// state of the very last token.</summary>
     [Test]

@@ -114,7 +114,7 @@ internal sealed class SimulatedRounds : IDisposable
     /// <returns>Tokens per simulated second, all callers together.</returns>
     public double WriteTogether(int callers, int tokens, int rounds)
     {
-        var written = 0;
+        var (written, began) = (0, Clock.Seconds);
         for (var round = 0; round < rounds; round++)
         {
             for (var i = _rounds.Active.Count; i < callers; i++)
@@ -132,7 +132,7 @@ internal sealed class SimulatedRounds : IDisposable
             }
         }
 
-        return written / Clock.Seconds;
+        return written / (Clock.Seconds - began);
     }
 
     public void Dispose() => _rounds.Dispose();

@@ -10,7 +10,7 @@ public sealed class SpeculationGateTests
     [TestCase(1.25)]
     public void Opens_AfterAWhile_TakesTheBetterArm(double gain)
     {
-        var gate = new SpeculationGate();
+        var gate = Gate();
         var written = Write(gate, 16, 2000, gain);
         Assert.That(written / 2000, Is.AtLeast(0.98 * Math.Max(gain, 1)));
     }
@@ -19,11 +19,11 @@ public sealed class SpeculationGateTests
     [Test]
     public void Opens_ATrialThatIsFarBehind_EndsBeforeItsTime([Values] bool atFirst)
     {
-        var gate = new SpeculationGate();
+        var gate = Gate();
         var (drafted, later) = (0, 0);
         for (var round = 0; round < (atFirst ? 100 : 2400); round++)
         {
-            var drafts = gate.Opens(16);
+            var drafts = gate.Opens(16, Promise.Likely);
             gate.Observe(16, drafts, plainSeconds: 1, drafts ? 5 : 1);
             drafted += drafts ? 1 : 0;
             later += drafts && round > 100 ? 1 : 0;
@@ -36,12 +36,12 @@ public sealed class SpeculationGateTests
     [Test]
     public void Opens_WithoutALead_DoesWithoutDrafting()
     {
-        var gate = new SpeculationGate();
+        var gate = Gate();
         Write(gate, 16, 100, gain: 1.02);
         var drafted = 0;
         for (var round = 0; round < 2000; round++)
         {
-            var drafts = gate.Opens(16);
+            var drafts = gate.Opens(16, Promise.Likely);
             gate.Observe(16, drafts, plainSeconds: 1, drafts ? 1 / 1.02 : 1);
             drafted += drafts ? 1 : 0;
         }
@@ -52,7 +52,7 @@ public sealed class SpeculationGateTests
     [Test]
     public void Opens_WhereDraftingBeginsToPay_Follows()
     {
-        var gate = new SpeculationGate();
+        var gate = Gate();
         Write(gate, 4, 300, gain: 0.8);
         Write(gate, 4, 600, gain: 1.5);
         Assert.That(Write(gate, 4, 400, gain: 1.5) / 400, Is.AtLeast(1.4));
@@ -61,16 +61,16 @@ public sealed class SpeculationGateTests
     [Test]
     public void Opens_ForASingleRequest_IsLeftToTheAccounts()
     {
-        var gate = new SpeculationGate();
+        var gate = Gate();
         Assert.That(Write(gate, 1, 500, gain: 0.5), Is.EqualTo(250));
     }
 
     [Test]
     public void Observe_OneNumberOfSequences_SaysNothingAboutAnother()
     {
-        var gate = new SpeculationGate();
+        var gate = Gate();
         Write(gate, 16, 200, gain: 0.5);
-        Assert.That(gate.Opens(4));
+        Assert.That(gate.Opens(4, Promise.Likely));
     }
 
     /// <summary>A trial before which drafts have to read what they have missed costs many rounds. It is tried again when the rounds without have paid for it, so over a long time
@@ -81,11 +81,11 @@ public sealed class SpeculationGateTests
     public void Opens_TrialsThatCostReading_ArePaidBeforeTheNext(int readingRounds, double gain)
     {
         const int Seconds = 400_000;
-        var gate = new SpeculationGate();
+        var gate = Gate();
         var (now, written, trials, closed, owed) = (0.0, 0.0, 0, readingRounds, 0);
         while (now < Seconds)
         {
-            var drafts = gate.Opens(16);
+            var drafts = gate.Opens(16, Promise.Likely);
             if (drafts && closed > 0)
             {
                 (trials, owed) = (trials + 1, Math.Min(closed, readingRounds)); // what was written meanwhile has not been read
@@ -105,11 +105,11 @@ public sealed class SpeculationGateTests
     [Test]
     public void Opens_WhereEveryRequestIsReadFirst_CountsTheReading()
     {
-        var gate = new SpeculationGate();
+        var gate = Gate();
         var drafted = 0;
         for (var round = 0; round < 4000; round++)
         {
-            var drafts = gate.Opens(8);
+            var drafts = gate.Opens(8, Promise.Likely);
             var reads = round % 10 < 3;
             gate.Observe(8, drafts, drafts && !reads ? 1.1 : 1, drafts && reads ? 2 : 1, drafts && reads);
             drafted += drafts ? 1 : 0;
@@ -121,40 +121,101 @@ public sealed class SpeculationGateTests
     [Test]
     public void Opens_WhatHasLostForFewer_BeginsWithoutItForMore()
     {
-        var gate = new SpeculationGate();
+        var gate = Gate();
         Write(gate, 4, 200, gain: 0.5);
-        Assert.That(gate.Opens(16), Is.False);
-        Assert.That(gate.Opens(2), "fewer may gain where more lose");
+        Assert.That(gate.Opens(16, Promise.Likely), Is.False);
+        Assert.That(gate.Opens(2, Promise.Likely), "fewer may gain where more lose");
     }
 
     [Test]
     public void Opens_WhatHasWonForFewer_IsStillTriedForMore()
     {
-        var gate = new SpeculationGate();
+        var gate = Gate();
         Write(gate, 4, 200, gain: 1.5);
-        Assert.That(gate.Opens(16));
+        Assert.That(gate.Opens(16, Promise.Likely));
     }
 
     /// <summary>A forward bound by memory takes four times the nodes in its time; one bound by arithmetic, in four times its time.</summary>
-    [TestCase(0.01, true)]
-    [TestCase(0.5, true)]
-    [TestCase(0.95, false)]
-    [TestCase(1, false)]
-    public void Promises_FollowsWhatFurtherNodesCost(double perNode, bool promises)
+    [TestCase(0.01, Promise.Likely)]
+    [TestCase(0.3, Promise.Unproven)]
+    [TestCase(0.5, Promise.Unproven)]
+    [TestCase(0.95, Promise.None)]
+    [TestCase(1, Promise.None)]
+    public void PromiseOf_NothingIsKnown_FollowsWhatFurtherNodesCost(double perNode, object promise)
+    {
+        Assert.That(Gate(perNode).PromiseOf(4, context: 100), Is.EqualTo(promise));
+        Assert.That(Gate(perNode).PromiseOf(64, context: 100), Is.EqualTo(Promise.None), "no room for candidates");
+    }
+
+    /// <summary>Single requests show how often candidates are right and what they cost.</summary>
+    [TestCase(3.5, 5, 0.05, 0.05, Promise.Likely)]
+    [TestCase(3.5, 5, 0.05, 0.3, Promise.Unproven, Description = "verifying costs too much")]
+    [TestCase(3.5, 5, 3, 0.05, Promise.Unproven, Description = "drafting costs too much")]
+    [TestCase(1.05, 5, 0.05, 0.05, Promise.Unproven, Description = "they are rarely right")]
+    [TestCase(1, 1, 0.05, 0.05, Promise.Unproven, Description = "none is worth computing")]
+    public void PromiseOf_SingleRequestsHaveDrafted_FollowsWhatTheyShow(double tokens, int nodes, double drafting, double perNode, object promise)
+    {
+        var gate = Gate(perNode);
+        for (var i = 0; i < 40; i++)
+        {
+            gate.ObserveAlone((int)(((i + 1) * tokens) + 1e-9) - (int)((i * tokens) + 1e-9), nodes, drafting, context: 100);
+        }
+
+        Assert.That(gate.PromiseOf(8, context: 100), Is.EqualTo(promise));
+    }
+
+    /// <summary>A first trial that nothing promises anything of is paid for in advance, so that over any time trials cost the allowance; what is promised meanwhile is tried at once.</summary>
+    [Test]
+    public void Opens_WhereNothingIsProven_TriesWhatRoundsHavePaidFor()
+    {
+        var gate = Gate(0.1);
+        var (now, lost, trials) = (0.0, 0.0, 0);
+        for (var round = 0; round < 20_000; round++)
+        {
+            var drafts = gate.Opens(16, Promise.Unproven);
+            gate.Observe(16, drafts, plainSeconds: 1, drafts ? 2 : 1);
+            (now, lost, trials) = (now + (drafts ? 2 : 1), lost + (drafts ? 1 : 0), trials + (drafts ? 1 : 0));
+            Assert.That(lost, Is.LessThanOrEqualTo((now * DrafterAccount.Allowance) + 1));
+        }
+
+        Assert.That(trials, Is.GreaterThan(4), "but it is tried");
+        var other = Gate(0.1);
+        Write(other, 16, 40, gain: 1, Promise.Unproven);
+        Assert.That(other.Opens(16, Promise.Unproven), Is.False);
+        Assert.That(other.Opens(16, Promise.Likely));
+    }
+
+    /// <summary>What nobody has tried with fewer is no sign that it loses.</summary>
+    [Test]
+    public void Opens_WhatHasNotBeenTriedForFewer_IsTriedForMoreWherePromised()
+    {
+        var gate = Gate();
+        Write(gate, 4, 20, gain: 1, Promise.Unproven);
+        Assert.That(gate.Opens(16, Promise.Likely));
+    }
+
+    [Test]
+    public void Opens_WhereItCannotPay_IsNeverTried()
+    {
+        var gate = Gate();
+        Assert.That(Write(gate, 16, 5000, gain: 2, Promise.None), Is.EqualTo(5000));
+        Assert.That(gate.MayOpenAfter(16, Promise.None), Is.False);
+    }
+
+    /// <summary>A gate where a forward of one node takes a second, and each further one a part of it.</summary>
+    private static SpeculationGate Gate(double perNode = 0.02)
     {
         int[] nodes = [1, 2, 4, 8, 16, 32, 64];
-        var cost = new CostCurve(nodes, [.. nodes.Select(count => 1 - perNode + (perNode * count))]);
-        Assert.That(SpeculationGate.Promises(cost, requests: 4, maxNodes: 64, context: 100), Is.EqualTo(promises));
-        Assert.That(SpeculationGate.Promises(cost, requests: 64, maxNodes: 64, context: 100), Is.False, "no room for candidates");
+        return new SpeculationGate(new CostCurve(nodes, [.. nodes.Select(count => 1 - perNode + (perNode * count))]), maxNodes: 64);
     }
 
     /// <summary>A round takes a second, and without drafting writes one token.</summary>
-    private static double Write(SpeculationGate gate, int sequences, int rounds, double gain)
+    private static double Write(SpeculationGate gate, int sequences, int rounds, double gain, Promise promise = Promise.Likely)
     {
         var written = 0.0;
         for (var round = 0; round < rounds; round++)
         {
-            var drafts = gate.Opens(sequences);
+            var drafts = gate.Opens(sequences, promise);
             gate.Observe(sequences, drafts, plainSeconds: 1, drafts ? 1 / gain : 1);
             written += drafts ? gain : 1;
         }

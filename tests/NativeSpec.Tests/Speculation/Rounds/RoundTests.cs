@@ -120,6 +120,29 @@ public sealed class RoundTests
         Assert.That(texts[1], Is.EqualTo(texts[0]));
     }
 
+    /// <summary>What a device walks to by itself is where the text goes: not to probes, nor where children were drawn or typical acceptance decides. A path that leaves what was walked is refused.</summary>
+    [TestCase(0f, false, false)]
+    [TestCase(1f, false, false)]
+    [TestCase(1f, true, false)]
+    [TestCase(0f, false, true)]
+    [TestCase(1f, true, true)]
+    public void Run_WhereTreesAreWalkedAhead_TheTextsGoThere(float temperature, bool draws, bool typical)
+    {
+        IDrafterSource[] drafters = [new MyDrafters.BigramDrafter(), new Prober("probes"), draws ? new UniformDraws(Vocab) : new GarbageDrafter(Vocab)];
+        using var rounds = new ScriptedRounds(Target.Logits, new SpeculationCore(drafters, Cost(), Vocab, 24), maxSequences: 3) { ChoosesAhead = true };
+        var sequences = Enumerable.Range(0, 3).Select(i => rounds.Start([i, 4], Greedy with
+        {
+            Temperature = temperature,
+            Seed = (ulong)i,
+            MaxTokens = 150,
+            Speculation = new() { Unplanned = true, MaxNodes = 24, SampleDrafts = draws, LossyTypicalAcceptance = typical ? new() : null },
+        })).ToArray();
+        rounds.RunToTheEnd();
+
+        Assert.That(sequences.Select(sequence => sequence.Sequence.Error), Is.All.Null);
+        Assert.That(rounds.WalkedAhead, typical ? Is.Zero : Is.Positive);
+    }
+
     /// <summary>Probes below candidates, from several drafters of several sequences: what is computed in any case stays within the round.</summary>
     [Test]
     public void Run_DraftersThatProbeBelowCandidates_StayWithinTheRound()
@@ -323,7 +346,12 @@ public sealed class RoundTests
                     context.DraftChance.MoveTo(context.Text.Length + depth);
                 }
 
-                node = tree.Sample(node, _even)!.Draw(context.DraftChance);
+                if (tree.Sample(node, _even) is not { } children)
+                {
+                    return; // others have left no room
+                }
+
+                node = children.Draw(context.DraftChance);
                 Drawn.Add((context.Text.Length + depth, tree.Token(node)));
             }
         }

@@ -1,6 +1,7 @@
 using NativeSpec.Backends;
 using NativeSpec.Backends.Cpu;
 using NativeSpec.Engine;
+using NativeSpec.Engine.Rounds;
 using NativeSpec.Model;
 using NativeSpec.Sampling;
 using NativeSpec.Speculation.Rounds;
@@ -39,8 +40,11 @@ internal sealed class ScriptedRounds : IDisposable
     /// <summary>Sequences that are served.</summary>
     public List<TestSequence> Active { get; } = [];
 
-    /// <summary>Whether every row's token is chosen before anything is walked, as a device does it.</summary>
+    /// <summary>Whether every row's token is chosen before anything is walked, and trees are walked along before anybody asks, as a device does it.</summary>
     public bool ChoosesAhead { get; init; }
+
+    /// <summary>Nodes below the root that were walked to ahead.</summary>
+    public int WalkedAhead { get; private set; }
 
     /// <summary>Is told the rows of each forward before it is computed, and how many trees there are.</summary>
     public Action<int, CancellationToken> BeforeForward { get; set; } = (_, _) => { };
@@ -126,6 +130,29 @@ internal sealed class ScriptedRounds : IDisposable
             {
                 _chosen.Add(Describe(row));
             }
+
+            foreach (ref readonly var entry in forest.Entries)
+            {
+                if (rounds.ChoosesAhead && entry.FirstLogitNode == 0)
+                {
+                    Walk(entry);
+                }
+            }
+        }
+
+        private void Walk(in Forest.Entry entry)
+        {
+            List<int> path = [0];
+            for (var node = 1; node < entry.Tree.Count; node++)
+            {
+                if (entry.Tree.Parents[node] == path[^1] && entry.Tree.Tokens[node] == _chosen[entry.FirstLogitRow + path[^1]] && entry.Choices!.FollowsToken(node))
+                {
+                    path.Add(node);
+                }
+            }
+
+            entry.Sequence.NoteWalk([.. path]);
+            rounds.WalkedAhead += path.Count - 1;
         }
 
         public int Choose(int row) => rounds.ChoosesAhead ? _chosen[row] : Describe(row);

@@ -25,7 +25,7 @@ internal readonly unsafe ref struct CudaTurn(CudaContext context)
         {
             var (free, total) = MemoryInfo();
             throw new CudaException(
-                code, $"the CUDA device has no {bytes:N0} bytes of memory left: {free:N0} of {total:N0} are free. A shorter context, fewer sequences or packed weights need less");
+                code, $"the CUDA device has no {bytes:N0} bytes of memory left: {free:N0} of {total:N0} are free, and the driver says {CudaErrors.Describe(code)}. A shorter context, fewer sequences or packed weights need less");
         }
 
         context.Check(code, "device memory cannot be allocated");
@@ -130,10 +130,16 @@ internal readonly unsafe ref struct CudaTurn(CudaContext context)
         return context.Take(ResourceKind.Graph, (ulong)executable);
     }
 
-    /// <summary>A stream that goes on recording is of no more use.</summary>
+    /// <summary>A stream that goes on recording is of no more use, and cannot be given back.</summary>
     private void EndCapture(nint* graph)
     {
-        if (CudaMethods.StreamEndCapture(context.Stream, graph) is var code and not (0 or CaptureInvalidated))
+        var code = CudaMethods.StreamEndCapture(context.Stream, graph);
+        if (code is not (0 or CaptureInvalidated) && !CudaErrors.IsSticky(code))
+        {
+            code = CudaMethods.StreamEndCapture(context.Stream, graph); // it must not fail for a reason that passes
+        }
+
+        if (code is not (0 or CaptureInvalidated))
         {
             throw context.Lose(code, "a graph cannot be recorded to its end");
         }
