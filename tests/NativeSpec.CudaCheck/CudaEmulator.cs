@@ -8,6 +8,8 @@ internal static unsafe partial class CudaEmulator
     /// <summary>The library.</summary>
     public static string Path { get; } = Environment.GetEnvironmentVariable(CudaLibrary.PathVariable) ?? "libcuda.so.1";
 
+    public static bool IsBuilt => true;
+
     public static void Require()
     {
     }
