@@ -52,12 +52,12 @@ internal static class LoadScenarios
         new LoadPanel($"A conversation of {longTokens} tokens, first token, ms", ["first turn", "second turn", "of a fresh engine"], [("median", [first50, second50, cold50])]));
     }
 
-    /// <summary>Long requests at once, and a cache that holds an eighth of their tokens and a round's candidates for each: texts grow until there are no pages left.</summary>
+    /// <summary>Long requests at once, and a cache that holds an eighth of their tokens, at least those of one, and a round's candidates for each: texts grow until there are no pages left.</summary>
     public static async Task<ScenarioResult> ExhaustedAsync(LoadSetup setup, int requests, CancellationToken cancellationToken)
     {
         var maxTokens = 4 * setup.Options.MaxTokens!.Value;
         var longTokens = setup.LongTokens ?? 256;
-        using var engine = setup.Load(requests, (long)requests * (longTokens + maxTokens) / 8, requests);
+        using var engine = setup.Load(requests, Math.Max(requests / 8, 1) * (long)(longTokens + maxTokens), requests);
         var (prompts, random) = (setup.PromptsFor(engine), new Random(setup.Seed));
         setup.LongTokensOf(engine, longTokens, after: maxTokens);
         var asked = Enumerable.Range(0, requests).Select(_ => setup.Request(prompts.Make(longTokens, random), maxTokens, LoadKind.Long)).ToArray();

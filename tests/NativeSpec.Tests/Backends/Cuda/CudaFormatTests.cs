@@ -3,6 +3,7 @@ using NativeSpec.Backends.Cpu;
 using NativeSpec.Backends.Cuda;
 using NativeSpec.Backends.Native;
 using NativeSpec.Engine;
+using NativeSpec.Engine.Building;
 using NativeSpec.Model;
 using NativeSpec.Tensors;
 using NativeSpec.Tests.Model;
