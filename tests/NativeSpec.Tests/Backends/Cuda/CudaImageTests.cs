@@ -4,6 +4,7 @@ using System.Text;
 using System.Text.RegularExpressions;
 using NativeSpec.Backends.Cuda;
 using NativeSpec.Backends.Cuda.Driver;
+using NativeSpec.Model;
 using NativeSpec.Tensors;
 using NativeSpec.Tests.Model;
 
