@@ -61,7 +61,7 @@ if command -v nvidia-smi >/dev/null; then
 fi
 if [ $quick = 1 ]; then
   step "kernels, small cases" within 600 ./cuda_check ptx small
-  step "tests of the host's side, a choice" measured within 1200 bin/NativeSpec.CudaCheck CudaFormatTests ThousandRounds 'Golden.*"llama-biases","short"' Beside
+  step "tests of the host's side, a choice" measured within 1200 bin/NativeSpec.CudaCheck CudaFormatTests ThousandRounds 'Golden.*"llama-biases","short"' 'Invariance.*BesideOther'
   step "times of a tiny shape, which mean nothing here" within 300 ./cuda_check ptx bench tiny bf16
 else
   step "kernels, all cases, plain and dependent launch" measured within 150 ./cuda_check ptx conformance
