@@ -9,37 +9,37 @@ public sealed class ValuesAttribute : NUnit.Framework.ValuesAttribute
     {
     }
 
-    public ValuesAttribute(object a)
+    public ValuesAttribute(object? a)
         : base(a)
     {
     }
 
-    public ValuesAttribute(object a, object b)
+    public ValuesAttribute(object? a, object? b)
         : base(a, b)
     {
     }
 
-    public ValuesAttribute(object a, object b, object c)
+    public ValuesAttribute(object? a, object? b, object? c)
         : base(a, b, c)
     {
     }
 
-    public ValuesAttribute(object a, object b, object c, object d)
+    public ValuesAttribute(object? a, object? b, object? c, object? d)
         : base([a, b, c, d])
     {
     }
 
-    public ValuesAttribute(object a, object b, object c, object d, object e)
+    public ValuesAttribute(object? a, object? b, object? c, object? d, object? e)
         : base([a, b, c, d, e])
     {
     }
 
-    public ValuesAttribute(object a, object b, object c, object d, object e, object f)
+    public ValuesAttribute(object? a, object? b, object? c, object? d, object? e, object? f)
         : base([a, b, c, d, e, f])
     {
     }
 
-    public ValuesAttribute(object a, object b, object c, object d, object e, object f, object g)
+    public ValuesAttribute(object? a, object? b, object? c, object? d, object? e, object? f, object? g)
         : base([a, b, c, d, e, f, g])
     {
     }
