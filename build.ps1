@@ -28,6 +28,9 @@ function Build-Native([switch] $Test) {
         Write-Host '== native kernels (a minute the first time; log in build/native-plain/build.log)'
         & bash native/test.sh $(if ($Test) { 'test' } else { 'build' }) 2>&1 | ForEach-Object { Measure-Line $_ }
         if ($LASTEXITCODE -ne 0) { if ($Test) { $script:broken = $true } else { exit $LASTEXITCODE } }
+        # The CUDA kernels as machine code, where NVIDIA's assembler is; without it a driver compiles their PTX.
+        & bash native/cubins.sh tools
+        if ($LASTEXITCODE -eq 0) { & bash native/cubins.sh; if ($LASTEXITCODE -ne 0) { exit $LASTEXITCODE } }
         return
     }
     if (-not (Get-Command cmake -ErrorAction Ignore)) { Write-Host 'no cmake here: the managed kernels serve'; return }

@@ -32,6 +32,8 @@ build_native() {
     else
         echo "no cmake, make or C++ compiler here: the managed kernels serve"
     fi
+    # The CUDA kernels as machine code, where NVIDIA's assembler is; without it a driver compiles their PTX.
+    if native/cubins.sh tools; then native/cubins.sh; fi
 }
 
 build() {

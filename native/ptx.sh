@@ -5,7 +5,7 @@
 #     kernels/cuda/ptx/sm_90a.ptx.br  sm_90 alone, with products of four warps
 #     kernels/cuda/ptx/sources.sha256 what they were made from; a test of the C# suite says when that has changed
 # These files are committed, so that whoever builds NativeSpec needs none of this. It takes clang from 16 on (any that CLANG names) and brotli.
-# With `assemble` it also assembles what it made with ptxas (PTXAS names one) and prints registers, spills and shared memory.
+# native/cubins.sh has them assembled by NVIDIA's assembler, where that is, which alone reads the instructions written in PTX.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -56,14 +56,3 @@ compile sm_90a 80
     cat "$file"
   done
 } | tr -d '\r' | sha256sum | cut -d ' ' -f 1 >"$out/sources.sha256"
-
-if [ "${1:-}" = assemble ]; then
-  for arch in sm_80 sm_90 sm_90a; do
-    "${PTXAS:-ptxas}" -v -arch="$arch" -o "$work/$arch.cubin" "$work/$arch" 2>"$work/$arch.log" || { cat "$work/$arch.log" >&2; exit 1; }
-    awk -v arch="$arch" '
-      /Compiling entry function/ { split($0, part, "\x27"); name = part[2] }
-      /bytes spill stores/ { for (i = 1; i <= NF; ++i) if ($i == "spill" && $(i - 2) > 0) { spills += $(i - 2); printf "%s %s spills %s %s\n", arch, name, $(i - 2), $(i + 1) } }
-      /Used .* registers/ { for (i = 1; i <= NF; ++i) if ($i ~ /^registers,?$/) printf "%s %s %s registers\n", arch, name, $(i - 1) }
-      END { printf "%s: %d bytes of spills\n", arch, spills }' "$work/$arch.log"
-  done
-fi

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "codes.h"
+#include "machine_code.h"
 
 namespace nativespec::driver {
 namespace {
@@ -112,9 +113,8 @@ int ReadEntries(const std::string& text, int part, std::map<std::string, Kernel>
 }  // namespace
 
 int ReadImage(const char* image, int part, int driver_version, std::map<std::string, Kernel>* kernels, std::string* why) {
-  if (std::memcmp(image, "\x7f" "ELF", 4) == 0) {
-    *why = "machine code for a real part";
-    return kNoBinaryForGpu;
+  if (IsMachineCode(image)) {
+    return ReadMachineCode(image, part, kernels, why);
   }
   const std::string text = WithoutComments(image), version = ValueOf(text, ".version"), target = ValueOf(text, ".target");
   if (version.empty() || target.rfind("sm_", 0) != 0) {

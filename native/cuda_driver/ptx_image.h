@@ -1,4 +1,4 @@
-// What a module's PTX says of its kernels, checked against their twins: nothing is compiled from it.
+// What a module's image, PTX or machine code, says of its kernels, checked against their twins: nothing is compiled from it.
 #pragma once
 
 #include <map>

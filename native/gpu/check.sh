@@ -3,12 +3,15 @@
 # a driver, prints as it goes, ends with a table and a line "N passed, N failed", and writes results.json and check.log.
 #     ./check.sh           at most eight minutes: what is left of them bounds each step, and those that measure are skipped when seven have passed
 #     ./check.sh quick     small cases and no times: for a small part, or for the emulated driver (NATIVESPEC_CUDA_LIBRARY=FILE)
+# Where python3 has PyTorch, that takes the same shapes beside ours (peers.py).
 set -uo pipefail
 cd "$(dirname "$0")"
 export LD_LIBRARY_PATH="${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$PWD/lib"
+export NATIVESPEC_PROFILE_DIR=  # nothing is kept from one run to the next
 quick=0 tokens=64 limit=60 most=470 # seconds of all, and a few for what is killed
-if [ "${1:-}" = quick ]; then quick=1 tokens=24 limit=600 most=7200; fi  # the emulated driver takes its time
+if [ "${1:-}" = quick ]; then quick=1 tokens=12 limit=600 most=7200; fi  # the emulated driver takes its time
 exec > >(tee check.log) 2>&1
+: >measured.txt
 names=() outcomes=() times=()
 passed=0 failed=0
 
@@ -33,6 +36,7 @@ within() { # seconds, command
 optional() { # name, command
   if [ "$SECONDS" -le 420 ]; then step "$@"; else record "$1" skipped "$(now)"; fi
 }
+measured() { "$@" | tee -a measured.txt; } # for results.json
 generate() { within "$limit" bin/NativeSpec.Cli generate --model model --max-tokens "$tokens" --ignore-eos --quiet "$@"; }
 
 # The same prompt by two ways of generating, both given after the common flags; the texts must be equal, and not empty.
@@ -43,13 +47,25 @@ same_text() { # flags of both, flags of one, flags of the other
   [ -n "$one" ] && [ "$one" = "$other" ] || { printf 'one:   %s\nother: %s\n' "$one" "$other"; return 1; }
 }
 
+# The large files lie packed until the first check.
+unpacked() {
+  local file
+  for file in bin/*.gz bin/cuda/*.gz lib/*.gz ptx/*.gz; do
+    [ ! -e "$file" ] || gzip --decompress --force "$file" || return 1
+  done
+}
+step "unpack" unpacked
+
 if command -v nvidia-smi >/dev/null; then
   nvidia-smi --query-gpu=name,driver_version,clocks.max.sm,clocks.sm,power.limit,ecc.mode.current,memory.total --format=csv
 fi
 if [ $quick = 1 ]; then
-  step "kernels, small cases" within 120 ./cuda_check ptx small
+  step "kernels, small cases" within 600 ./cuda_check ptx small
+  step "tests of the host's side, a choice" measured within 1200 bin/NativeSpec.CudaCheck CudaFormatTests ThousandRounds 'Golden.*"llama-biases","short"' 'Invariance.*BesideOther'
+  step "times of a tiny shape, which mean nothing here" within 300 ./cuda_check ptx bench tiny bf16
 else
-  step "kernels, all cases, plain and dependent launch" within 150 ./cuda_check ptx conformance
+  step "kernels, all cases, plain and dependent launch" measured within 150 ./cuda_check ptx conformance
+  step "tests of the host's side" measured within 120 bin/NativeSpec.CudaCheck
 fi
 
 prompt='IEnumerable<T>.GetEnumerator()'
@@ -68,11 +84,36 @@ ends_with_the_fault() {
 }
 step "a kernel that touches what it may not" ends_with_the_fault
 
+# Another process holds the device's memory; of the emulated driver, whose memory is each process's own, there is little. Who did not ask for CUDA gets the processor's text and the reason,
+# who did the reason.
+with_too_little_memory() {
+  local flags=(--prompt="$prompt" --temperature 0 --speculate off) wanted got line process status=0
+  wanted=$(NATIVESPEC_CUDA_DEVICE=none generate "${flags[@]}") || return 1
+  export NATIVESPEC_CUDA_MEMORY=1
+  coproc holder { ./cuda_check ptx hold; }
+  process=$holder_PID
+  while read -r line <&"${holder[0]}" && [[ $line != *'are taken' ]]; do :; done
+  got=$(generate "${flags[@]}" --verbose 2>notice.txt) || status=1
+  generate "${flags[@]}" --backend cuda 2>refusal.txt && { echo "--backend cuda found memory: $line"; status=1; }
+  unset NATIVESPEC_CUDA_MEMORY
+  eval "exec ${holder[1]}>&-" # which ends it
+  wait "$process"
+  cat notice.txt refusal.txt
+  [ "$status" = 0 ] && [ "$got" = "$wanted" ] && [[ $(<notice.txt) == *'the processor serves'* ]] && [ -s refusal.txt ]
+}
+step "too little memory" with_too_little_memory
+
 if [ $quick = 0 ]; then
-  optional "rounds and prompts of a small model, by the engine" within 60 bin/NativeSpec.Cli bench forward --backend cuda --shape 110m --prefill 512
+  optional "rounds and prompts of a small model, by the engine" measured within 60 bin/NativeSpec.Cli bench forward --backend cuda --shape 110m --prefill 512
   for format in bf16 q8 q4; do
-    optional "times of an 8B shape, $format" within 100 ./cuda_check ptx bench $format
+    optional "times of an 8B shape, $format" measured within 100 ./cuda_check ptx bench 8b $format
   done
+  optional "times of a 1B shape" measured within 60 ./cuda_check ptx bench 1b
+  if command -v python3 >/dev/null && python3 -c 'import torch; raise SystemExit(not torch.cuda.is_available())' 2>/dev/null; then
+    for shape in 8b 1b; do
+      optional "PyTorch and cuBLAS, the $shape shape" measured within 60 python3 peers.py $shape
+    done
+  fi
   if command -v compute-sanitizer >/dev/null; then
     optional "memcheck" within 120 compute-sanitizer --tool memcheck --error-exitcode 1 ./cuda_check ptx small top_k
   fi
@@ -84,8 +125,11 @@ echo
   for i in "${!names[@]}"; do
     printf '%s{"name": "%s", "outcome": "%s", "seconds": %s}' "$([ "$i" = 0 ] || echo ', ')" "${names[$i]}" "${outcomes[$i]}" "${times[$i]}"
   done
+  printf '], "measured": ['
+  awk '/ms|us|GB\/s|digest|tests passed|sm_/ && !/^ *$/ { gsub(/\\/, "\\\\"); gsub(/"/, "\\\""); gsub(/[\001-\037]/, " "); printf "%s\"%s\"", n++ ? ", " : "", $0 }' measured.txt
   printf ']}\n'
 } >results.json
+rm -f measured.txt notice.txt refusal.txt
 for i in "${!names[@]}"; do printf '%-55s %-7s %7s s\n' "${names[$i]}" "${outcomes[$i]}" "${times[$i]}"; done
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]

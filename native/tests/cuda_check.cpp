@@ -1,6 +1,7 @@
 // Conformance and benchmark of the kernels by CUDA's driver: on a part, or on the emulated driver (NATIVESPEC_CUDA_LIBRARY). FOLDER has the PTX.
-//     cuda_check FOLDER conformance        cuda_check FOLDER small [KERNEL]        cuda_check FOLDER bench|kernels [bf16|q8|q4 ...]
-//     cuda_check FOLDER profile FORMAT ROWS CONTEXT        cuda_check FOLDER fault: touches what it may not; the driver must say so
+//     cuda_check FOLDER conformance        cuda_check FOLDER small [KERNEL]        cuda_check FOLDER bench|kernels 8b|1b|tiny [bf16|q8|q4 ...]
+//     cuda_check FOLDER profile 8b|1b|tiny FORMAT ROWS CONTEXT
+//     cuda_check FOLDER fault: touches what it may not; the driver must say so        cuda_check FOLDER hold: takes all memory until its input ends
 #include <string>
 
 #include "cuda/bench.h"
@@ -33,20 +34,32 @@ void Run(const std::string& what, int count, char** arguments) {
     std::printf("a kernel wrote to address 0, and nobody said so\n");
     return;
   }
+  if (what == "hold") {
+    std::printf("%zu MiB of the device's memory are taken\n", TakeAllMemory() >> 20);
+    std::fflush(stdout);
+    while (std::getchar() != EOF) {
+    }
+    return;
+  }
+  const std::string size = arguments[3];
+  const ModelShape shape = size == "8b"   ? ModelShape{32, 4096, 14336, 32, 8, 128, 128256}
+                           : size == "1b" ? ModelShape{16, 2048, 8192, 32, 8, 64, 128256}
+                                          : ModelShape{2, 128, 192, 4, 2, 32, 300};
+  auto format_of = [](const std::string& name) { return name == "bf16" ? Format::kBF16 : name == "q8" ? Format::kQ8 : Format::kQ4; };
+  if (what == "profile") {
+    Profile(shape, format_of(arguments[4]), std::atoi(arguments[5]), std::atoi(arguments[6]));
+    return;
+  }
   std::vector<Format> formats;
-  for (int i = 3; i < (what == "profile" ? 4 : count); ++i) {
-    const std::string name = arguments[i];
-    formats.push_back(name == "bf16" ? Format::kBF16 : name == "q8" ? Format::kQ8 : Format::kQ4);
+  for (int i = 4; i < count; ++i) {
+    formats.push_back(format_of(arguments[i]));
   }
   if (formats.empty()) {
     formats = {Format::kBF16, Format::kQ8, Format::kQ4};
   }
-  const ModelShape shape{32, 4096, 14336, 32, 8, 128, 128256};
-  if (what == "profile") {
-    Profile(shape, formats[0], std::atoi(arguments[4]), std::atoi(arguments[5]));
-  } else {
-    Bench(shape, formats, {128, 4096}, {1024, 8192, 32768}, {128, 512}, what == "bench", 11);
-  }
+  const BenchPlan plan = size == "tiny" ? BenchPlan{{1, 9}, {8}, {70}, {70}, {128}, 1}
+                                        : BenchPlan{{1, 2, 4, 8, 9, 16, 17, 24, 32, 33, 48, 64}, {8, 64}, {128, 4096, 32768}, {1024, 8192, 32768}, {128, 512}, 21};
+  Bench(shape, formats, plan, what == "bench");
 }
 
 }  // namespace
@@ -54,9 +67,11 @@ void Run(const std::string& what, int count, char** arguments) {
 
 int main(int count, char** arguments) {
   using namespace nativespec::cuda;
-  const std::string what = count > 2 ? arguments[2] : "";
-  if (what != "conformance" && what != "small" && what != "bench" && what != "kernels" && what != "fault" && !(what == "profile" && count == 6)) {
-    std::printf("usage: cuda_check FOLDER conformance | small [KERNEL] | bench [FORMAT ...] | kernels [FORMAT ...] | profile FORMAT ROWS CONTEXT | fault\n");
+  const std::string what = count > 2 ? arguments[2] : "", size = count > 3 ? arguments[3] : "";
+  const bool sized = size == "8b" || size == "1b" || size == "tiny";
+  const bool known = what == "conformance" || what == "small" || what == "fault" || what == "hold" || (sized && (what == "bench" || what == "kernels" || (what == "profile" && count == 7)));
+  if (!known) {
+    std::printf("usage: cuda_check FOLDER conformance | small [KERNEL] | bench|kernels 8b|1b|tiny [FORMAT ...] | profile 8b|1b|tiny FORMAT ROWS CONTEXT | fault | hold\n");
     return 2;
   }
   const std::string device = Open(arguments[1]);

@@ -35,6 +35,7 @@ int cuEventQuery(void*);
 int cuModuleLoadDataEx(void**, const void*, unsigned, int*, void**);
 int cuModuleUnload(void*);
 int cuModuleGetFunction(void**, void*, const char*);
+int cuFuncGetAttribute(int*, int, void*);
 int cuFuncSetAttribute(void*, int, int);
 int cuLaunchKernel(void*, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, void*, void**, void**);
 int nativespecCudaConfigure(const char*, const char*);
@@ -56,6 +57,30 @@ struct Embed {
 std::string Ptx(const std::string& version, const std::string& target, const std::string& entry, int bytes) {
   return ".version " + version + "\n.target " + target + "\n.address_size 64\n// .entry not_this(\n.visible .entry " + entry + "(\n.param .align 8 .b8 " + entry + "_param_0[" + std::to_string(bytes) +
          "]\n)\n.maxntid 256, 1, 1\n{\nret;\n}\n";
+}
+
+/// Machine code as far as a driver's twins ask: ELF's header, and sections for names and for what one kernel says of itself.
+std::string MachineCode(int flags, const std::string& kernel, int bytes, uint16_t machine = 190) {
+  const std::string names = std::string("\0.shstrtab\0", 11) + ".nv.info." + kernel + std::string(1, 0);
+  const char info[] = {4, 0x05, 12, 0, 0, 1, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 3, 0x19, static_cast<char>(bytes), 0};  // at most 256 threads; so many bytes of arguments
+  constexpr size_t kHeader = 64, kSections = 3;
+  std::string image(kHeader * (1 + kSections), 0);
+  auto put = [&](size_t at, auto value) { std::memcpy(&image[at], &value, sizeof value); };
+  image.replace(0, 9, std::string("\x7f" "ELF\2\1\1\x33\x07", 9));
+  put(18, machine);
+  put(40, uint64_t{kHeader});
+  put(48, static_cast<uint32_t>(flags));
+  put(58, uint16_t{kHeader});
+  put(60, uint16_t{kSections});
+  put(62, uint16_t{1});
+  auto section = [&](size_t number, uint32_t name, uint64_t at, uint64_t size) {
+    put(kHeader * (1 + number), name);
+    put(kHeader * (1 + number) + 24, at);
+    put(kHeader * (1 + number) + 32, size);
+  };
+  section(1, 1, image.size(), names.size());
+  section(2, 11, image.size() + names.size(), sizeof info);
+  return image + names + std::string(info, sizeof info);
 }
 
 int Load(void** module, const std::string& image, std::string* log = nullptr) {
@@ -144,10 +169,23 @@ void Images() {
   CHECK(Load(&module, Ptx("7.1", "sm_80", "embed", 48), &log) == 218 && log.find("48 bytes") != std::string::npos);
   CHECK(Load(&module, Ptx("7.1", "sm_80", "no_such_kernel", 40), &log) == 218 && log.find("no_such_kernel") != std::string::npos);
   CHECK(Load(&module, Ptx("99.0", "sm_80", "embed", 40), &log) == 222);
-  CHECK(Load(&module, "\x7f" "ELF...", &log) == 209);
+  constexpr int kSm80 = 0x500550, kSm90 = 0x5a055a, kSm90a = 0x5a0d5a;
+  CHECK(Load(&module, MachineCode(kSm80, "embed", 40), &log) == 209 && log.find("sm_80 on a part of sm_90") != std::string::npos);
+  CHECK(Load(&module, MachineCode(kSm90, "embed", 48), &log) == 200 && log.find("48 bytes") != std::string::npos);
+  CHECK(Load(&module, MachineCode(kSm90, "no_such_kernel", 40), &log) == 200 && log.find("no_such_kernel") != std::string::npos);
+  CHECK(Load(&module, MachineCode(kSm90, "embed", 40, 62), &log) == 200 && log.find("none for CUDA") != std::string::npos);
+  for (const int flags : {kSm90, kSm90a}) {
+    int most = 0;
+    void* embed;
+    CHECK(Load(&module, MachineCode(flags, "embed", 40), &log) == 0);
+    CHECK(cuModuleGetFunction(&embed, module, "embed") == 0 && cuFuncGetAttribute(&most, 0, embed) == 0 && most == 256);
+    CHECK(cuModuleUnload(module) == 0);
+  }
   CHECK(Load(&module, "not an image", &log) == 200);
   nativespecCudaConfigure("PART", "sm_80");
   CHECK(Load(&module, Ptx("8.0", "sm_90", "embed", 40), &log) == 218);
+  CHECK(Load(&module, MachineCode(kSm90, "embed", 40), &log) == 209);
+  CHECK(Load(&module, MachineCode(kSm80, "embed", 40), &log) == 0 && cuModuleUnload(module) == 0);
   nativespecCudaConfigure("PART", "sm_90");
   nativespecCudaConfigure("VERSION", "11010");
   CHECK(Load(&module, Ptx("8.0", "sm_90", "embed", 40), &log) == 222 && log.find("7.1") != std::string::npos);

@@ -1,36 +1,9 @@
 // Times of kernels and of whole forwards. On a part they mean something; on the emulator the benchmark only shows that it runs.
 #pragma once
 
-#include "forward.h"
+#include "trees.h"
 
 namespace nativespec::cuda {
-
-/// A random tree of so many nodes on a trunk.
-inline Rows RandomTree(int trunk, int nodes, const std::vector<int32_t>& pages, int vocabulary) {
-  auto slot = [&](int position) { return pages[static_cast<size_t>(position / kPageRows)] * kPageRows + position % kPageRows; };
-  check::Random random(static_cast<uint64_t>(nodes));
-  Rows rows;
-  rows.BeginSequence(pages);
-  std::vector<std::vector<int32_t>> paths;
-  for (int node = 0; node < nodes; ++node) {
-    std::vector<int32_t> path = node == 0 ? std::vector<int32_t>() : paths[static_cast<size_t>(random.Below(node))];
-    path.push_back(slot(trunk + node));
-    paths.push_back(path);
-    rows.Add(static_cast<int>(random.Below(vocabulary)), trunk + static_cast<int>(path.size()) - 1, slot(trunk + node), nodes == 1 ? trunk + 1 : trunk, path);
-  }
-  return rows;
-}
-
-/// A prompt.
-inline Rows Prompt(int count, const std::vector<int32_t>& pages, int vocabulary) {
-  check::Random random(3);
-  Rows rows;
-  rows.BeginSequence(pages);
-  for (int i = 0; i < count; ++i) {
-    rows.Add(static_cast<int>(random.Below(vocabulary)), i, pages[static_cast<size_t>(i / kPageRows)] * kPageRows + i % kPageRows, i + 1, {});
-  }
-  return rows;
-}
 
 /// What a kernel costs that has nothing to do, within a graph.
 inline void BenchGaps(int repeats) {
@@ -107,6 +80,81 @@ inline void Profile(const ModelShape& shape, Format format, int rows, int contex
   Finish();
 }
 
+/// What is timed of a shape.
+struct BenchPlan {
+  std::vector<int> rows, kernel_rows, contexts, attention_contexts, prompts;
+  int repeats;
+};
+
+/// Each kernel of a layer alone, in a graph with the same of the other layers, and its share of their sum; then those that stand in a row, where dependent launch lets one begin in the other.
+inline void BenchKernels(Forward& forward, const ModelShape& shape, const char* name, int rows, int repeats) {
+  const int layers = shape.layers;
+  auto each = [&](auto step) {
+    return Time([&] {
+      for (int layer = 0; layer < layers; ++layer) {
+        step(layer);
+      }
+    }, repeats) / layers;
+  };
+  struct Part {
+    const char* what;
+    double us;
+    int times;
+  };
+  const std::vector<Part> parts = {
+      {"qkv", each([&](int layer) { forward.Qkv(layer); }), layers},
+      {"o", each([&](int layer) { forward.Output(layer); }), layers},
+      {"gate_up", each([&](int layer) { forward.GateUp(layer); }), layers},
+      {"down", each([&](int layer) { forward.Down(layer); }), layers},
+      {"norm", each([&](int) { forward.Norm(forward.DownSegments()); }), 2 * layers + 1},
+      {"rope", each([&](int layer) { forward.Rope(layer); }), layers},
+      {"attention", each([&](int layer) { forward.Attention(layer); }), layers},
+      {"fold", each([&](int) { forward.Fold(); }), layers},
+      {"head", Time([&] { forward.Head(); }, repeats), 1},
+      {"choose", Time([&] { forward.Choose(); }, repeats), 1},
+  };
+  double sum = 0;
+  for (const Part& part : parts) {
+    sum += part.us * part.times;
+  }
+  std::printf("%s kernels, %2d rows, us and share:", name, rows);
+  for (const Part& part : parts) {
+    std::printf(" %s %.2f (%.1f %%)", part.what, part.us, part.us * part.times / sum * 100);
+  }
+  std::printf("\n%s in a row, %2d rows, us:", name, rows);
+  auto in_a_row = [&](const char* what, auto step) {
+    std::printf(" %s %.2f", what, each(step));
+    if (HasDependentLaunch()) {
+      dependent_launch = true;
+      std::printf(", dependent %.2f", each(step));
+      dependent_launch = false;
+    }
+  };
+  in_a_row("norm qkv", [&](int layer) { forward.Norm(forward.DownSegments()); forward.Qkv(layer); });
+  in_a_row("rope attention", [&](int layer) { forward.Rope(layer); forward.Attention(layer); });
+  in_a_row("fold o", [&](int layer) { forward.Fold(); forward.Output(layer); });
+  in_a_row("norm gate_up down", [&](int layer) { forward.Norm(forward.DownSegments()); forward.GateUp(layer); forward.Down(layer); });
+  std::printf("\n");
+  std::fflush(stdout);
+}
+
+/// A forward as a graph, plain and with dependent launch; the time of the better is returned, in microseconds.
+inline double BenchForward(Forward& forward, const char* name, int rows, int context, double one_row, double bytes, int repeats) {
+  const double plain = Time([&] { forward.Run(); }, repeats);
+  double best = plain;
+  std::printf("%s forward, %2d rows, context %5d: plain %.3f ms", name, rows, context, plain / 1000);
+  if (HasDependentLaunch()) {
+    dependent_launch = true;
+    const double dependent = Time([&] { forward.Run(); }, repeats);
+    dependent_launch = false;
+    std::printf(", with dependent launch %.3f ms", dependent / 1000);
+    best = std::min(best, dependent);
+  }
+  std::printf(", T(n)/T(1) %.3f, %d kernels, %.0f GB/s of weights\n", one_row > 0 ? best / one_row : 1, forward.Kernels(), bytes / best / 1000);
+  std::fflush(stdout);
+  return best;
+}
+
 /// Attention alone: a model of such heads and nearly nothing else.
 inline void BenchAttention(const ModelShape& shape, Format kv, const std::vector<int>& contexts, const std::vector<int32_t>& pages, int repeats) {
   const ModelShape heads{shape.layers, 64, 64, shape.heads, shape.kv_heads, shape.head_width, 100};
@@ -129,75 +177,38 @@ inline void BenchAttention(const ModelShape& shape, Format kv, const std::vector
   }
 }
 
-inline void Bench(const ModelShape& shape, const std::vector<Format>& formats, const std::vector<int>& contexts, const std::vector<int>& attention_contexts, const std::vector<int>& prompts, bool forwards,
-                  int repeats) {
-  BenchGaps(repeats);
-  BenchWalk(shape, repeats);
-  const int most = std::max(*std::max_element(contexts.begin(), contexts.end()), *std::max_element(attention_contexts.begin(), attention_contexts.end())) + 64;
+inline void Bench(const ModelShape& shape, const std::vector<Format>& formats, const BenchPlan& plan, bool forwards) {
+  std::printf("copies: %.0f GB/s, read and written\n", CopyBandwidth(forwards && shape.hidden >= 1024 ? size_t{1} << 30 : size_t{1} << 20) / 1e9);
+  BenchGaps(plan.repeats);
+  BenchWalk(shape, plan.repeats);
+  const int most = std::max(*std::max_element(plan.contexts.begin(), plan.contexts.end()), *std::max_element(plan.attention_contexts.begin(), plan.attention_contexts.end())) + 64;
   std::vector<int32_t> pages;
   for (int page = 0; page <= most / kPageRows; ++page) {
     pages.push_back(page);
   }
   for (const Format kv : forwards ? std::vector<Format>{Format::kBF16, Format::kF32} : std::vector<Format>()) {
-    BenchAttention(shape, kv, attention_contexts, pages, repeats);
+    BenchAttention(shape, kv, plan.attention_contexts, pages, plan.repeats);
   }
-  const int layers = shape.layers;
   for (const Format format : formats) {
-    Forward forward(shape, format, Format::kBF16, static_cast<int>(pages.size()) + 1, most, 1, *std::max_element(prompts.begin(), prompts.end()));
+    Forward forward(shape, format, Format::kBF16, static_cast<int>(pages.size()) + 1, most, 1, *std::max_element(plan.prompts.begin(), plan.prompts.end()));
     const double bytes = static_cast<double>(forward.WeightBytes());
     std::printf("%s: %.3f GB of weights\n", Name(format), bytes / 1e9);
-    auto each = [&](auto step) {
-      return Time([&] {
-        for (int layer = 0; layer < layers; ++layer) {
-          step(layer);
-        }
-      }, repeats) / layers;
-    };
-    for (const int rows : {1, 8, 16, 32, 64}) {
-      const int bucket = std::max(8, rows);
-      forward.Upload(RandomTree(contexts[0], rows, pages, shape.vocabulary), bucket);
-      if (rows > 1) {
-        std::printf("%s kernels, %2d rows, us:", Name(format), rows);
-        std::printf(" qkv %.2f", each([&](int layer) { forward.Qkv(layer); }));
-        std::printf(" o %.2f", each([&](int layer) { forward.Output(layer); }));
-        std::printf(" gate_up %.2f", each([&](int layer) { forward.GateUp(layer); }));
-        std::printf(" down %.2f", each([&](int layer) { forward.Down(layer); }));
-        std::printf(" head %.2f", Time([&] { forward.Head(); }, repeats));
-        std::printf(" norm %.2f", each([&](int) { forward.Norm(forward.DownSegments()); }));
-        std::printf(" rope %.2f", each([&](int layer) { forward.Rope(layer); }));
-        std::printf(" choose %.2f\n", Time([&] { forward.Choose(); }, repeats));
-        std::printf("%s in a row, %2d rows, us:", Name(format), rows);
-        auto in_a_row = [&](const char* what, auto step) {
-          std::printf(" %s %.2f", what, each(step));
-          if (HasDependentLaunch()) {
-            dependent_launch = true;
-            std::printf(", dependent %.2f", each(step));
-            dependent_launch = false;
-          }
-        };
-        in_a_row("norm qkv", [&](int layer) { forward.Norm(forward.DownSegments()); forward.Qkv(layer); });
-        in_a_row("rope attention", [&](int layer) { forward.Rope(layer); forward.Attention(layer); });
-        in_a_row("fold o", [&](int layer) { forward.Fold(); forward.Output(layer); });
-        in_a_row("norm gate_up down", [&](int layer) { forward.Norm(forward.DownSegments()); forward.GateUp(layer); forward.Down(layer); });
-        std::printf("\n");
-      }
-      for (const int context : forwards ? contexts : std::vector<int>()) {
-        forward.Upload(RandomTree(context, rows, pages, shape.vocabulary), bucket);
-        std::printf("%s forward, %2d rows, context %5d:", Name(format), rows, context);
-        const double plain = Time([&] { forward.Run(); }, repeats);
-        if (HasDependentLaunch()) {
-          dependent_launch = true;
-          const double dependent = Time([&] { forward.Run(); }, repeats);
-          dependent_launch = false;
-          std::printf(" with dependent launch %.3f ms;", dependent / 1000);
-        }
-        std::printf(" %.3f ms, %d kernels, %.0f GB/s of weights\n", plain / 1000, forward.Kernels(), bytes / plain / 1000);
-      }
-      std::fflush(stdout);
+    auto upload = [&](int context, int rows) { forward.Upload(RandomTree(context, rows, pages, shape.vocabulary), rows <= 8 ? 8 : rows <= 16 ? 16 : rows <= 32 ? 32 : 64); };
+    for (const int rows : plan.kernel_rows) {
+      upload(plan.contexts[0], rows);
+      BenchKernels(forward, shape, Name(format), rows, plan.repeats);
     }
-    for (const int rows : prompts) {
-      forward.Upload(Prompt(rows, pages, shape.vocabulary), rows);
-      const double us = Time([&] { forward.Run(); }, repeats);
+    for (const int context : forwards ? plan.contexts : std::vector<int>()) {
+      double one_row = 0;
+      for (const int rows : plan.rows) {
+        upload(context, rows);
+        const double us = BenchForward(forward, Name(format), rows, context, one_row, bytes, plan.repeats);
+        one_row = rows == 1 ? us : one_row;
+      }
+    }
+    for (const int rows : plan.prompts) {
+      forward.Upload(Prompt(0, rows, pages, shape.vocabulary), rows);
+      const double us = Time([&] { forward.Run(); }, plan.repeats);
       std::printf("%s prompt of %d rows: %.3f ms, %.0f tokens/s, %.0f TFLOP/s of products\n", Name(format), rows, us / 1000, rows / us * 1e6, 2 * shape.Parameters() * rows / us / 1e6);
       std::fflush(stdout);
     }

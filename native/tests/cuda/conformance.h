@@ -5,6 +5,7 @@
 #include "test_attention.h"
 #include "test_choice.h"
 #include "test_forward.h"
+#include "test_layers.h"
 #include "test_products.h"
 #include "test_rows.h"
 #include "test_walk.h"
@@ -71,6 +72,11 @@ inline uint64_t RunConformance(const std::string& only = "") {
       ForwardConformance(format, Format::kBF16, digest);
     }
     ForwardConformance(Format::kF32, Format::kF32, digest);
+  }
+  if (wanted("layers")) {
+    for (const Format format : {Format::kBF16, Format::kQ8, Format::kQ4}) {
+      LayersConformance(format, digest);
+    }
   }
   return digest.value;
 }

@@ -39,22 +39,17 @@ class Driver {
 
   template <class... P>
   void operator()(const char* name, P... arguments) {
-    const int code = Call(name, arguments...);
+    const int code = Try(name, arguments...);
     if (code != 0) {
       const char* text = "";
-      Call("cuGetErrorString", code, &text);
+      Try("cuGetErrorString", code, &text);
       End(std::string(name) + ": " + std::to_string(code) + ", " + text);
     }
   }
 
-  [[noreturn]] static void End(const std::string& why) {
-    std::printf("%s\n", why.c_str());
-    std::exit(1);
-  }
-
- private:
+  /// The same; returns the code.
   template <class... P>
-  int Call(const char* name, P... arguments) {
+  int Try(const char* name, P... arguments) {
     void*& function = functions_[name];
     if (function == nullptr) {
       function = dlsym(library_, name);
@@ -65,6 +60,12 @@ class Driver {
     return reinterpret_cast<int (*)(P...)>(function)(arguments...);
   }
 
+  [[noreturn]] static void End(const std::string& why) {
+    std::printf("%s\n", why.c_str());
+    std::exit(1);
+  }
+
+ private:
   void* library_;
   std::map<std::string, void*> functions_;
 };
@@ -196,37 +197,87 @@ void Launch(KernelOf<A> kernel, int grid_x, int grid_y, int threads, int shared,
 }
 inline void Finish() { TheDriver()("cuStreamSynchronize", stream); }
 
-/// Microseconds of a sequence of launches as one graph, the median of several after two that do not count.
-template <class F>
-double Time(F launches, int repeats) {
-  Driver& driver = TheDriver();
-  launches();  // what is loaded at the first launch is loaded before the capture
+/// A sequence of launches as one graph.
+class Graph {
+ public:
+  template <class F>
+  explicit Graph(F launches) {
+    launches();  // what is loaded at the first launch is loaded before the capture
+    Finish();
+    TheDriver()("cuStreamBeginCapture_v2", stream, 1);
+    launches();
+    TheDriver()("cuStreamEndCapture", stream, &graph_);
+    TheDriver()("cuGraphInstantiateWithFlags", &executable_, graph_, 0ull);
+  }
+  Graph(const Graph&) = delete;
+  ~Graph() {
+    TheDriver()("cuGraphExecDestroy", executable_);
+    TheDriver()("cuGraphDestroy", graph_);
+  }
+  void Launch() const { TheDriver()("cuGraphLaunch", executable_, stream); }
+
+ private:
+  void *graph_ = nullptr, *executable_ = nullptr;
+};
+
+/// The same, run once more after what the first launches left was forgotten.
+template <class F, class G>
+void RunAsGraph(F launches, G forget) {
+  const Graph graph(launches);
+  forget();
+  graph.Launch();
   Finish();
-  void *graph, *executable, *begin, *end;
-  driver("cuStreamBeginCapture_v2", stream, 1);
-  launches();
-  driver("cuStreamEndCapture", stream, &graph);
-  driver("cuGraphInstantiateWithFlags", &executable, graph, 0ull);
+}
+
+/// Microseconds of what is given to the stream, the median of several after five that do not count.
+template <class F>
+double TimeInStream(F work, int repeats) {
+  Driver& driver = TheDriver();
+  void *begin, *end;
   driver("cuEventCreate", &begin, 0u);
   driver("cuEventCreate", &end, 0u);
   std::vector<double> times;
-  for (int i = 0; i < repeats + 2; ++i) {
+  for (int i = 0; i < repeats + 5; ++i) {
     driver("cuEventRecord", begin, stream);
-    driver("cuGraphLaunch", executable, stream);
+    work();
     driver("cuEventRecord", end, stream);
     Finish();
     float milliseconds = 0;
     driver("cuEventElapsedTime", &milliseconds, begin, end);
-    if (i >= 2) {
+    if (i >= 5) {
       times.push_back(milliseconds * 1000.0);
     }
   }
   driver("cuEventDestroy_v2", begin);
   driver("cuEventDestroy_v2", end);
-  driver("cuGraphExecDestroy", executable);
-  driver("cuGraphDestroy", graph);
   std::sort(times.begin(), times.end());
   return times[times.size() / 2];
+}
+
+/// The same of a sequence of launches as one graph.
+template <class F>
+double Time(F launches, int repeats) {
+  const Graph graph(launches);
+  return TimeInStream([&] { graph.Launch(); }, repeats);
+}
+
+/// Bytes that the device copies in a second, read and written ones alike.
+inline double CopyBandwidth(size_t bytes) {
+  const DeviceArray<uint8_t> from(bytes), to(bytes);
+  const double us = TimeInStream([&] { TheDriver()("cuMemcpyDtoDAsync_v2", reinterpret_cast<uint64_t>(to.data()), reinterpret_cast<uint64_t>(from.data()), bytes, stream); }, 11);
+  return 2.0 * static_cast<double>(bytes) / us * 1e6;
+}
+
+/// Takes the device's memory until there is none. Returns the bytes.
+inline size_t TakeAllMemory() {
+  size_t taken = 0;
+  for (size_t piece = size_t{1} << 34; piece >= 1 << 20; piece /= 2) {
+    uint64_t address;
+    while (TheDriver().Try("cuMemAlloc_v2", &address, piece) == 0) {
+      taken += piece;
+    }
+  }
+  return taken;
 }
 
 }  // namespace nativespec::cuda

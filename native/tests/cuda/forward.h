@@ -179,6 +179,7 @@ class Forward {
     all.resize(static_cast<size_t>(bucket_) * static_cast<size_t>(shape_.vocabulary));
     return all;
   }
+  void ForgetLogits() { logits_->Fill(0xff); }
   /// The chosen ids.
   std::vector<int32_t> Chosen() const {
     std::vector<int32_t> ids;

@@ -136,7 +136,7 @@ public abstract class DeviceAnswerTests
         forest.Add(sequence, tree, 0);
         _run.Model.Forward(forest);
 
-        Assert.That(Enumerable.Range(0, 3).Select(row => answers.Answer(row).Chosen), Is.All.EqualTo(-1));
+        Assert.That(Enumerable.Range(0, 3).Select(row => answers.Answer(row).Chosen), Is.EqualTo(new[] { -1, -1, -1 }));
     }
 
     /// <summary>The device's back end.</summary>

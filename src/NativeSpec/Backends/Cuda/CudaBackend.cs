@@ -22,7 +22,7 @@ internal sealed unsafe class CudaBackend : IBackend
         try
         {
             using var turn = Context.Enter();
-            Kernels = new CudaKernels(turn, device);
+            Kernels = new CudaKernels(turn, device, options.ImageFolder);
         }
         catch
         {
@@ -31,7 +31,7 @@ internal sealed unsafe class CudaBackend : IBackend
         }
 
         var held = options.Weights == WeightFormat.AsStored ? "weights as stored" : $"{options.Weights.ToString().ToLowerInvariant()} weights";
-        Description = $"cuda: {device.Name}, sm_{device.Capability}, {device.Multiprocessors} multiprocessors, {held}{(options.KvFormat == KvFormat.F32 ? ", F32 keys and values" : "")}";
+        Description = $"cuda: {device.Name}, sm_{device.Capability}, {device.Multiprocessors} multiprocessors, {Kernels.Image}, {held}{(options.KvFormat == KvFormat.F32 ? ", F32 keys and values" : "")}";
     }
 
     /// <inheritdoc/>

@@ -23,14 +23,19 @@ internal sealed class CudaKernels : IDisposable
     private readonly CudaResource _module;
     private readonly Dictionary<string, CudaKernel> _kernels = [];
 
-    public CudaKernels(CudaTurn turn, CudaDevice device)
+    /// <summary>Loads them.</summary>
+    /// <exception cref="CudaException">The driver takes neither machine code nor PTX.</exception>
+    public CudaKernels(CudaTurn turn, CudaDevice device, string imageFolder)
     {
-        _module = turn.LoadModule(CudaImage.For(device.Capability));
+        (_module, Image) = Load(turn, CudaImage.For(device.Capability, imageFolder));
         foreach (var (name, threads, sharedBytes) in All(device))
         {
             _kernels.Add(name, turn.Kernel(_module, name, threads, sharedBytes));
         }
     }
+
+    /// <summary>What they were loaded from.</summary>
+    public string Image { get; }
 
     /// <summary>The kernel of a name.</summary>
     public CudaKernel this[string name] => _kernels[name];
@@ -73,6 +78,25 @@ internal sealed class CudaKernels : IDisposable
             ("finish_rows", MostNormThreads, MostNormBytes),
             .. new[] { KvFormat.BF16, KvFormat.F32 }.SelectMany(kv => CudaLayout.HeadWidths(device.BlockSharedBytes, kv).Select(width => (AttentionName(kv, width), 128, CudaLayout.AttentionBytes(width, kv)))),
         ];
+
+    /// <summary>The first image that the driver takes: machine code of a newer assembler than it knows is refused, and PTX of the same kernels is not.</summary>
+    private static (CudaResource, string) Load(CudaTurn turn, IEnumerable<CudaImage> images)
+    {
+        CudaException? refused = null;
+        foreach (var image in images)
+        {
+            try
+            {
+                return (turn.LoadModule(image.Bytes), image.Name);
+            }
+            catch (CudaException error) when (error.Code != CudaErrors.OutOfMemory)
+            {
+                refused = error;
+            }
+        }
+
+        throw refused!;
+    }
 
     private static string Name(CudaFormat format) => format.ToString().ToLowerInvariant();
 }

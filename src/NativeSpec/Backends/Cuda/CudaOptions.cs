@@ -1,3 +1,4 @@
+using NativeSpec.Backends.Cuda.Driver;
 using NativeSpec.Tensors;
 
 namespace NativeSpec.Backends.Cuda;
@@ -19,6 +20,9 @@ internal sealed record CudaOptions
 
     /// <summary>Bytes that the partial results of attention may take, where those of a round do not take more.</summary>
     public long MostUnitBytes { get; init; } = CudaMemory.MostUnitBytes;
+
+    /// <summary>Where machine code of the kernels lies, if there is any (<see cref="CudaImage.For"/>).</summary>
+    public string ImageFolder { get; init; } = Path.Combine(AppContext.BaseDirectory, CudaImage.Folder);
 
     /// <summary>Wait for every kernel.</summary>
     public bool IsSynchronous { get; init; } = Environment.GetEnvironmentVariable(SynchronousVariable) == "1";

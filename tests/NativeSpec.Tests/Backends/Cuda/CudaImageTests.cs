@@ -4,6 +4,9 @@ using System.Text;
 using System.Text.RegularExpressions;
 using NativeSpec.Backends.Cuda;
 using NativeSpec.Backends.Cuda.Driver;
+using NativeSpec.Model;
+using NativeSpec.Tensors;
+using NativeSpec.Tests.Model;
 
 namespace NativeSpec.Tests.Backends.Cuda;
 
@@ -38,7 +41,7 @@ public sealed partial class CudaImageTests
     [TestCase(120, "8.0", "sm_90")]
     public void EveryImageHasEveryKernel(int capability, string version, string target)
     {
-        var text = Encoding.UTF8.GetString(CudaImage.For(capability));
+        var text = Encoding.UTF8.GetString(CudaImage.Ptx(capability).Bytes);
         Assert.That(text, Does.StartWith($".version {version}\n.target {target}\n"));
         var kernels = Kernels().Matches(File.ReadAllText(Repository.Find("kernels/cuda/kernels.h"))).Select(match => match.Groups[1].Value)
             .SelectMany(name => name.Contains('#') ? Formats.Select(format => name.Replace("##name##", format).Replace("##name", format)) : [name]);
@@ -49,7 +52,7 @@ public sealed partial class CudaImageTests
     [Test]
     public void EveryKernel_IsLaunchedWithTheThreadsItWasCompiledFor([Values(80, 90, 120)] int capability)
     {
-        var bounds = Bounds().Matches(Encoding.UTF8.GetString(CudaImage.For(capability))).ToDictionary(match => match.Groups[1].Value, match => int.Parse(match.Groups[2].Value, CultureInfo.InvariantCulture));
+        var bounds = Bounds().Matches(Encoding.UTF8.GetString(CudaImage.Ptx(capability).Bytes)).ToDictionary(match => match.Groups[1].Value, match => int.Parse(match.Groups[2].Value, CultureInfo.InvariantCulture));
         var device = new CudaDevice(0, 0, "", capability, 1L << 30, 8, 164 << 10, 163 << 10);
 
         Assert.That(CudaKernels.All(device).Select(kernel => (kernel.Name, kernel.Threads)), Is.EquivalentTo(bounds.Select(bound => (bound.Key, bound.Value))));
@@ -62,6 +65,56 @@ public sealed partial class CudaImageTests
         {
             Assert.That(CudaKernels.NormThreads(width), Is.InRange(32, Math.Min(bounds["rms_norm"], bounds["finish_rows"])), $"rows of {width}");
         }
+    }
+
+    /// <summary>Machine code has the digest of the kernels that it is of in its name, so that none is taken that was made of others.</summary>
+    [Test]
+    public void For_ADevice_IsMachineCodeOfItsPartAndOfTheseKernels_ThenPtx()
+    {
+        using var folder = new TemporaryImages();
+        Assert.That(Names(90), Is.EqualTo(new[] { "PTX for sm_90a" }));
+        folder.Write("sm_90a-0123456789abcdef.cubin", [1]);
+        folder.Write(CudaImage.FileName("sm_80"), [2]);
+        Assert.That(Names(90), Is.EqualTo(new[] { "PTX for sm_90a" }), "of other kernels, and for another part");
+        folder.Write(CudaImage.FileName("sm_90a"), [3]);
+
+        Assert.That(Names(90), Is.EqualTo(new[] { "machine code for sm_90a", "PTX for sm_90a" }));
+        Assert.That(CudaImage.For(90, folder.Path).First().Bytes, Is.EqualTo(new byte[] { 3 }));
+        Assert.That(Names(86), Is.EqualTo(new[] { "machine code for sm_80", "PTX for sm_80" }));
+        Assert.That(Names(120), Is.EqualTo(new[] { "PTX for sm_90" }));
+
+        IEnumerable<string> Names(int capability) => CudaImage.For(capability, folder.Path).Select(image => image.Name);
+    }
+
+    /// <summary>Of an assembler that is newer than the driver, or damaged: the driver refuses it, and compiles the PTX.</summary>
+    [Test]
+    public void Create_MachineCodeThatTheDriverRefuses_TakesPtxAndSaysSo()
+    {
+        CudaEmulator.Require();
+        using var folder = new TemporaryImages();
+        folder.Write(CudaImage.FileName("sm_90a"), [.. Encoding.ASCII.GetBytes("no image"), 0]);
+
+        using var backend = CudaEmulator.Create(new CudaOptions { ImageFolder = folder.Path });
+
+        Assert.That(backend.Description, Does.Contain(", PTX for sm_90a, "));
+    }
+
+    [Test]
+    public void Create_MachineCodeForTheDevice_IsTakenBeforePtxAndComputesTheSame()
+    {
+        CudaEmulator.Require();
+        using var folder = new TemporaryImages();
+        folder.Write(CudaImage.FileName("sm_90a"), TemporaryImages.MachineCode(Encoding.UTF8.GetString(CudaImage.Ptx(90).Bytes)));
+        using var weights = new SyntheticModel(TestConfigs.Tiny with { NumHiddenLayers = 1 }, DType.BF16, 3);
+        var logits = new[] { folder.Path, "/nowhere" }.Select(images =>
+        {
+            var backend = CudaEmulator.Create(new CudaOptions { ImageFolder = images });
+            Assert.That(backend.Description, Does.Contain(images == folder.Path ? ", machine code for sm_90a, " : ", PTX for sm_90a, "));
+            using var run = new ModelRun(backend, weights.Config, weights.Tensors);
+            return run.Append(run.Open(), [1, 2, 3], chunk: 3);
+        }).ToArray();
+
+        Assert.That(logits[1], Is.EqualTo(logits[0]));
     }
 
     [GeneratedRegex(@"\.entry (\w+)\([^)]*\)\s*\.maxntid (\d+), 1, 1")]

@@ -23,6 +23,7 @@ public sealed class CudaRoundTests
     [Test]
     public void Forward_OnceWarm_IsOneUploadOneGraphOneDownloadOneWait_AndAllocatesNothing()
     {
+        CudaEmulator.RequireEmulated();
         using var weights = new SyntheticModel(TestConfigs.Tiny, DType.BF16, 3);
         using var run = new ModelRun(CudaEmulator.Create(), weights.Config, weights.Tensors);
         var (sequence, forest, tree) = (run.Open(), new Forest(1), ModelRun.RandomTree(new Random(1), 30, 300));
@@ -62,7 +63,7 @@ public sealed class CudaRoundTests
 
         var uploads = CudaEmulator.Count("uploads");
         var whole = Logits(prompt.Length);
-        Assert.That(CudaEmulator.Count("uploads") - uploads, Is.EqualTo(1));
+        Assert.That(CudaEmulator.Count("uploads") - uploads, Is.EqualTo(CudaEmulator.IsEmulated ? 1 : 0));
         Assert.That(Logits(50), Is.EqualTo(whole));
         Assert.That(Logits(130), Is.EqualTo(whole), "of passes of 128 and less");
 
@@ -85,6 +86,7 @@ public sealed class CudaRoundTests
     [Test]
     public void Forward_WhereTheResultsOfAttentionHaveLittleRoom_HasSmallerPassesOnlyFarBehind()
     {
+        CudaEmulator.RequireEmulated();
         const int Place = 4 * ((64 * sizeof(float)) + 8); // of a row and a unit: four heads
         using var weights = new SyntheticModel(TestConfigs.Tiny with { NumHiddenLayers = 1 }, DType.BF16, 3);
         using var backend = CudaEmulator.Create(new CudaOptions { MostUnitBytes = 600 * Place });
@@ -97,7 +99,7 @@ public sealed class CudaRoundTests
         Assert.That(Uploads(), Is.EqualTo(1), "one unit of keys, 128 rows");
         Append(400);
         Assert.That(Uploads(), Is.EqualTo(7), "five units to position 527, so 64 rows a pass");
-        Assert.That(model.Logits(0).ToArray(), Has.All.Not.NaN);
+        Assert.That(model.Logits(0).ToArray().Any(float.IsNaN), Is.False);
 
         long Uploads() => CudaEmulator.Count("uploads") - uploads;
 
@@ -213,12 +215,13 @@ public sealed class CudaRoundTests
             Assert.That(backend.Dispose, Throws.InvalidOperationException.With.Message.Contains("while a thread uses it"));
         }
 
-        Assert.That(run.Append(run.Open(), [1])[0], Has.All.Not.NaN);
+        Assert.That(run.Append(run.Open(), [1])[0].Any(float.IsNaN), Is.False);
     }
 
     [Test]
     public void Scratch_Larger_GivesTheSmallerBackFirst()
     {
+        CudaEmulator.RequireEmulated();
         using var backend = CudaEmulator.Create();
         using var turn = backend.Context.Enter();
         var staging = backend.Staging(turn);
@@ -235,6 +238,7 @@ public sealed class CudaRoundTests
     [Test]
     public void Forward_InAnotherCache_GivesTheBuffersBackBeforeItMakesThemAnew()
     {
+        CudaEmulator.RequireEmulated();
         using var weights = new SyntheticModel(TestConfigs.Tiny with { NumHiddenLayers = 1 }, DType.BF16, 3);
         var backend = CudaEmulator.Create();
         using var run = new ModelRun(backend, weights.Config, weights.Tensors);
@@ -265,6 +269,7 @@ public sealed class CudaRoundTests
     [Test]
     public void Need_OfAModel_IsWhatTheDeviceGivesUp([Values(WeightFormat.AsStored, WeightFormat.Q8)] WeightFormat format, [Values(null, KvFormat.F32)] KvFormat? kv)
     {
+        CudaEmulator.RequireEmulated();
         using var folder = new TestFolder(dtype: DType.BF16, shape: TestConfigs.Tiny with { HiddenSize = 128, IntermediateSize = 384, HeadDim = 32, VocabSize = 1000 });
         using var checkpoint = LlamaCheckpoint.Open(folder.Path);
         if (format != WeightFormat.AsStored && NativeOptions.ExpectedLevel is null)
@@ -294,7 +299,7 @@ public sealed class CudaRoundTests
 
         var kernels = ((CudaProgram)run.Model.Program).Measure(1).ToDictionary(kernel => kernel.Name);
 
-        Assert.That(kernels.Values.Select(kernel => kernel.Seconds), Has.All.Positive);
+        Assert.That(kernels.Values.Min(kernel => kernel.Seconds), Is.Positive);
         Assert.That(kernels["matmul_bf16_8"].Launches, Is.EqualTo((4 * 3) + 1));
         Assert.That(kernels["tree_attention_bf16_64"].Launches, Is.EqualTo(3));
         Assert.That(kernels["matmul_bf16_8"].WeightBytes, Is.EqualTo((3 * ((1 + 1 + 2) * 16384L)) + (3 * 2 * 16384L) + (3 * 16384L)), "slabs of 128 outputs by stages of 64 columns");
