@@ -1,5 +1,4 @@
 using NativeSpec.Engine;
-using NativeSpec.Engine.Rounds;
 using NativeSpec.Speculation.PromptLookup;
 
 namespace NativeSpec.Server.Answers;

@@ -5,11 +5,4 @@ namespace NativeSpec.Backends;
 /// <param name="kernel">The kernel that ran, where that is known.</param>
 /// <param name="message">What happened, with both.</param>
 /// <param name="cause">What was thrown, where something was.</param>
-internal sealed class BackendFaultedException(int code, string? kernel, string message, Exception? cause = null) : InvalidOperationException(message, cause)
-{
-    /// <summary>The driver's number of the error.</summary>
-    public int Code { get; } = code;
-
-    /// <summary>The kernel that ran, where that is known.</summary>
-    public string? Kernel { get; } = kernel;
-}
+internal sealed class BackendFaultedException(int code, string? kernel, string message, Exception? cause = null) : BackendException(code, kernel, message, cause);

@@ -1,5 +1,4 @@
 using NativeSpec.Backends;
-using NativeSpec.Backends.Cuda.Driver;
 
 namespace NativeSpec.Engine;
 
@@ -10,12 +9,7 @@ public sealed class EngineFaultedException : EngineException
 {
     internal EngineFaultedException(Exception cause)
         : base($"the engine has failed, not this request: {cause.Message}", cause)
-        => (Code, Kernel) = cause switch
-        {
-            BackendFaultedException fault => (fault.Code, fault.Kernel),
-            CudaException refused => (refused.Code, null),
-            _ => (0, null),
-        };
+        => (Code, Kernel) = cause is BackendException failed ? (failed.Code, failed.Kernel) : (0, null);
 
     /// <summary>The driver's number of the error; 0 where it was not a device that failed or refused something.</summary>
     public int Code { get; }

@@ -28,6 +28,9 @@ public sealed partial class TestBackend
     /// <summary>The CUDA back end's own tests run elsewhere.</summary>
     public static IEnumerable<TestBackend> Cuda => [];
 
+    /// <summary>Likewise.</summary>
+    public static IEnumerable<TestBackend> CudaF32Kv => [];
+
     /// <summary>The device that all share.</summary>
     internal static IlgpuDevice SharedDevice => Device.Value;
 

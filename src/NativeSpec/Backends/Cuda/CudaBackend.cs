@@ -81,7 +81,7 @@ internal sealed unsafe class CudaBackend : IBackend
         {
             return new CudaBackend(device, options);
         }
-        catch (Exception error) when (error is CudaException or BackendFaultedException)
+        catch (BackendException error)
         {
             reason = $"the CUDA device {device.Number}, {device.Name}, cannot be used: {error.Message}";
             return null;

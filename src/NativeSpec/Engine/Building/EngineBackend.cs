@@ -105,7 +105,7 @@ internal static partial class EngineBackend
     /// the memory or the model is none that its kernels take; null where the error is to be thrown.</summary>
     public static EngineOptions? WithoutDevice(EngineOptions options, IBackend backend, Exception error)
     {
-        if (backend is not CudaBackend || options.Backend is not null || options.Device is not null || error is not (CudaException or BackendFaultedException))
+        if (backend is not CudaBackend || options.Backend is not null || options.Device is not null || error is not BackendException)
         {
             return null;
         }

@@ -1,7 +1,6 @@
 using System.Diagnostics;
 using System.Text;
 using NativeSpec.Backends;
-using NativeSpec.Backends.Cuda.Driver;
 using NativeSpec.Engine.Telemetry;
 using NativeSpec.Model;
 using NativeSpec.Sampling;
@@ -213,7 +212,7 @@ internal sealed class Sequence : ITextWriter, IDisposable
 
     /// <summary>Ends the request with an error, which its caller's enumeration throws once the sequence leaves. The first one stands: a caller that has seen it
     /// goes, and its going is no other one.</summary>
-    public void Fail(Exception error) => Error ??= error is BackendFaultedException or CudaException ? new EngineFaultedException(error) : error;
+    public void Fail(Exception error) => Error ??= error is BackendException ? new EngineFaultedException(error) : error;
 
     /// <summary>What there is to say of it now that it has ended.</summary>
     public RequestEnd End() => new(

@@ -1,6 +1,5 @@
 using NativeSpec.Backends;
 using NativeSpec.Backends.Cuda;
-using NativeSpec.Backends.Cuda.Driver;
 using NativeSpec.Engine;
 using NativeSpec.Model;
 using NativeSpec.Speculation;
@@ -175,7 +174,7 @@ public sealed class CudaFaultTests
                 sequence.Commit(path);
             }
         }
-        catch (Exception error) when (error is CudaException or BackendFaultedException)
+        catch (BackendException error)
         {
             return error;
         }

@@ -3,11 +3,7 @@ using System.Runtime.InteropServices;
 namespace NativeSpec.Backends.Cuda.Driver;
 
 /// <summary>A call of the driver failed, and the device goes on: there was no memory, or an argument was wrong.</summary>
-internal sealed class CudaException(int code, string message) : InvalidOperationException(message)
-{
-    /// <summary>The driver's number.</summary>
-    public int Code { get; } = code;
-}
+internal sealed class CudaException(int code, string message) : BackendException(code, null, message);
 
 /// <summary>The driver's errors: their names, and which of them end the context.</summary>
 internal static unsafe class CudaErrors
