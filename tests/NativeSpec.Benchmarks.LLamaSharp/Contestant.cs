@@ -32,14 +32,17 @@ internal static class Contestant
     /// <exception cref="InvalidOperationException">The process failed: the message says with what.</exception>
     public static async Task<Race> RunAsync(bool ours, RaceOptions options, CancellationToken cancellationToken)
     {
-        var start = new ProcessStartInfo("dotnet", [typeof(Contestant).Assembly.Location, Option, ours ? Ours : Theirs, JsonSerializer.Serialize(options)])
+        var host = Environment.ProcessPath!; // dotnet, or the program's own
+        string[] program = Path.GetFileNameWithoutExtension(host) == "dotnet" ? [typeof(Contestant).Assembly.Location] : [];
+        var start = new ProcessStartInfo(host, [.. program, Option, ours ? Ours : Theirs, JsonSerializer.Serialize(options)])
         {
             RedirectStandardOutput = true,
             RedirectStandardError = true,
         };
         if (!ours && OperatingSystem.IsLinux())
         {
-            start.Environment["LD_LIBRARY_PATH"] = NativeFolder(); // where its libraries look for each other
+            start.Environment.TryGetValue("LD_LIBRARY_PATH", out var others);
+            start.Environment["LD_LIBRARY_PATH"] = string.IsNullOrEmpty(others) ? NativeFolder() : $"{NativeFolder()}:{others}"; // where its libraries look for each other
         }
 
         using var process = Process.Start(start)!;

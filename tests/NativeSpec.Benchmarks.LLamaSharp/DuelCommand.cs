@@ -70,6 +70,11 @@ internal sealed class DuelCommand : RootCommand
         }
 
         new DuelReport(_terminal).Print(results, parsed.GetValue(_json));
+        if (!Array.Exists(results, static result => result.Weights == WeightFormat.Q8))
+        {
+            await _terminal.Error.WriteLineAsync("not checked: whether both have the same model, which texts of 8-bit weights show and 4-bit ones, rounded too differently, do not (--weights q8,q4)");
+        }
+
         if (Array.Find(results, result => result is { Weights: WeightFormat.Q8, TokensAlike.Alike: < 1 }) is null)
         {
             return 0;

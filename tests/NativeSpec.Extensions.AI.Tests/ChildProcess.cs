@@ -31,13 +31,20 @@ internal sealed class ChildProcess : IDisposable
         var process = Process.Start(start)!;
         using var timeout = new CancellationTokenSource(TimeSpan.FromMinutes(2));
         var errors = process.StandardError.ReadToEndAsync(CancellationToken.None);
-        while (await process.StandardOutput.ReadLineAsync(timeout.Token) is { } line)
+        try
         {
-            if (Regex.Match(line, @"http://127\.0\.0\.1:\d+") is { Success: true, Value: var address })
+            while (await process.StandardOutput.ReadLineAsync(timeout.Token) is { } line)
             {
-                _ = process.StandardOutput.BaseStream.CopyToAsync(Stream.Null, CancellationToken.None);
-                return new ChildProcess(process, new Uri(address));
+                if (Regex.Match(line, @"http://127\.0\.0\.1:\d+") is { Success: true, Value: var address })
+                {
+                    _ = process.StandardOutput.BaseStream.CopyToAsync(Stream.Null, CancellationToken.None);
+                    return new ChildProcess(process, new Uri(address));
+                }
             }
+        }
+        catch (OperationCanceledException)
+        {
+            process.Kill(entireProcessTree: true); // nobody else knows of it
         }
 
         var error = await errors;
@@ -47,7 +54,7 @@ internal sealed class ChildProcess : IDisposable
             Assert.Ignore("the runtime of ASP.NET Core is not here");
         }
 
-        throw new AssertionException($"{program} ended before it listened: {error}");
+        throw new AssertionException($"{program} {(timeout.IsCancellationRequested ? "did not listen within two minutes" : "ended before it listened")}: {error}");
     }
 
     /// <summary>Tells it to end (SIGTERM), which it does in its own time; where there are signals.</summary>

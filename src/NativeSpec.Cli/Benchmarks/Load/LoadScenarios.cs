@@ -52,7 +52,7 @@ internal static class LoadScenarios
         new LoadPanel($"A conversation of {longTokens} tokens, first token, ms", ["first turn", "second turn", "of a fresh engine"], [("median", [first50, second50, cold50])]));
     }
 
-    /// <summary>Long requests at once, and a cache that holds an eighth of their tokens, at least those of one, and a round's candidates for each: texts grow until there are no pages left.</summary>
+    /// <summary>Long requests at once, and a cache that holds the tokens of an eighth of them (rounded down, but of one at least), and a round's candidates for each: texts grow until there are no pages left.</summary>
     public static async Task<ScenarioResult> ExhaustedAsync(LoadSetup setup, int requests, CancellationToken cancellationToken)
     {
         var maxTokens = 4 * setup.Options.MaxTokens!.Value;

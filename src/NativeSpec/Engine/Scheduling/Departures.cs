@@ -15,10 +15,15 @@ internal sealed class Departures(Admission admission, EngineOptions options, Eng
     private Exception? _fault;
 
     /// <summary>What has ended the engine; null while it serves. Safe to ask from any thread.</summary>
-    public Exception? Fault
+    public Exception? Fault => Volatile.Read(ref _fault);
+
+    /// <summary>The engine has failed for good. The first reason stands, and is the only one that is logged: what else fails fails because of it.</summary>
+    public void Lose(Exception fault)
     {
-        get => Volatile.Read(ref _fault);
-        set => Volatile.Write(ref _fault, value);
+        if (Interlocked.CompareExchange(ref _fault, fault, null) is null && options.Logger is { } logger)
+        {
+            EngineLog.Faulted(logger, fault);
+        }
     }
 
     /// <summary>Why a request is not to go on, as far as no round says so; null where it may.</summary>
@@ -63,7 +68,7 @@ internal sealed class Departures(Admission admission, EngineOptions options, Eng
 
             if (sequence.IsFinished)
             {
-                CountOut(sequence); // its last piece tells its reader as well
+                Release(sequence); // its last piece tells its reader as well
             }
 
             Deliver(sequence);
@@ -116,25 +121,28 @@ internal sealed class Departures(Admission admission, EngineOptions options, Eng
         }
     }
 
-    private void CountOut(Sequence sequence)
+    /// <summary>Takes a sequence's pages and its place among the requests back.</summary>
+    private void Release(Sequence sequence)
     {
         if (sequence.IsCounted)
         {
             sequence.IsCounted = false;
+            sequence.GiveBack();
             admission.Leave(sequence.PromptTokens, sequence.HasBegun);
         }
     }
 
-    /// <summary>A sequence's end: whatever ended it, its reader is told here, when the engine's own state already says so.</summary>
+    /// <summary>A sequence's end: whatever ended it, its reader is told here, when <see cref="Scheduler.Snapshot"/> already says so. Its drafters and telemetry are code of
+    /// others, for which no reader waits.</summary>
     private void Leave(Sequence sequence)
     {
         var failure = sequence.Error;
         if (failure?.InnerException is BackendFaultedException lost)
         {
-            Fault ??= lost;
+            Lose(lost);
         }
 
-        CountOut(sequence); // before its reader knows, who may ask for the next text at once
+        Release(sequence); // before its reader knows, who may ask for the next text at once
         sequence.Pieces.End(failure);
         try
         {

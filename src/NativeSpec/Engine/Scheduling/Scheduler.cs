@@ -60,9 +60,10 @@ internal sealed class Scheduler : IDisposable
     /// <summary>How things are. Safe to ask from any thread.</summary>
     public EngineSnapshot Snapshot()
     {
-        int active = Volatile.Read(ref _served), free = _cache.FreePages;
+        var (requests, free) = (_admission.Requests, _cache.FreePages);
+        var active = Math.Min(Volatile.Read(ref _served), requests); // seats of those that have ended are given away with the next turns
         return new EngineSnapshot(
-            Math.Max(_admission.Requests - active, 0),
+            requests - active,
             active,
             _cache.TotalPages - free,
             free,
@@ -136,7 +137,7 @@ internal sealed class Scheduler : IDisposable
         catch (Exception error)
 #pragma warning restore CA1031
         {
-            _departures.Fault = error;
+            _departures.Lose(error);
         }
 
         foreach (var sequence in _seats.Active.Concat(_seats.Waiting))

@@ -2,7 +2,7 @@ using Microsoft.Extensions.Logging;
 
 namespace NativeSpec.Engine.Telemetry;
 
-/// <summary>What engines log of requests and of those who listen.</summary>
+/// <summary>What engines log of requests, of those who listen, and of their own end.</summary>
 internal static partial class EngineLog
 {
     [LoggerMessage(EventId = 10, Level = LogLevel.Error, Message = "a request of {PromptTokens} tokens failed after {OutputTokens} more")]
@@ -19,4 +19,7 @@ internal static partial class EngineLog
 
     [LoggerMessage(EventId = 14, Level = LogLevel.Error, Message = "somebody who listens to metrics or activities failed; what was being counted may be missing there")]
     public static partial void ListenerFailed(ILogger logger, Exception error);
+
+    [LoggerMessage(EventId = 15, Level = LogLevel.Critical, Message = "the engine has failed for good and refuses all requests from now on")]
+    public static partial void Faulted(ILogger logger, Exception error);
 }

@@ -47,7 +47,7 @@ internal static class EngineMeter
 
     public static Counter<double> RoundTime { get; } = Meter.CreateCounter<double>("nativespec.round.time", "s", "Time of rounds: part is forward, or outside for drafting, planning, choosing and learning");
 
-    public static Counter<long> Drafted { get; } = Meter.CreateCounter<long>("nativespec.speculation.drafted", "{token}", "Candidates that were computed, by each drafter that proposed them");
+    public static Counter<long> Drafted { get; } = Meter.CreateCounter<long>("nativespec.speculation.drafted", "{token}", "Candidates that were computed, by each drafter that proposed them and by position after the last token, from 1; 64 has all greater depths too");
 
     public static Counter<long> Accepted { get; } = Meter.CreateCounter<long>("nativespec.speculation.accepted", "{token}", "Candidates that became text, by drafter and by position after the last token, from 1; 64 has all greater depths too");
 

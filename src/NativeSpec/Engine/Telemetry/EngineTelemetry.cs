@@ -174,13 +174,18 @@ internal sealed class EngineTelemetry : IDisposable
         {
             var count = stats.Of(drafter);
             var tag = new KeyValuePair<string, object?>("drafter", _drafters.Contains(stats.Names[drafter]) ? stats.Names[drafter] : "other");
-            EngineMeter.Drafted.Add(count.Drafted, _model, tag);
-            for (var i = 0; i < count.Positions.Length; i++)
+            CountPositions(EngineMeter.Drafted, count.Drafted, tag);
+            CountPositions(EngineMeter.Accepted, count.Accepted, tag);
+        }
+    }
+
+    private void CountPositions(Counter<long> counter, int[] positions, KeyValuePair<string, object?> drafter)
+    {
+        for (var i = 0; i < positions.Length; i++)
+        {
+            if (positions[i] > 0)
             {
-                if (count.Positions[i] > 0)
-                {
-                    EngineMeter.Accepted.Add(count.Positions[i], _model, tag, new("position", i + 1));
-                }
+                counter.Add(positions[i], _model, drafter, new("position", i + 1));
             }
         }
     }

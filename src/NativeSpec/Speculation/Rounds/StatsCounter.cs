@@ -61,17 +61,18 @@ internal sealed class StatsCounter(IReadOnlyList<string> drafters, long ticksPer
             Drafted += tree.IsProbe(node) ? 0 : 1;
             for (var i = tree.FirstProposal(node); i >= 0; i = tree.ProposalAt(i).Next)
             {
-                Of(tree.ProposalAt(i).Drafter).Drafted++;
+                Of(tree.ProposalAt(i).Drafter).Drafted[Position(tree.Depth(node))]++;
             }
         }
 
         RoundsDrafted += Drafted > before ? 1 : 0;
         foreach (var node in round.AcceptedPath[1..])
         {
-            _positions[Math.Min(tree.Depth(node), MaxPositions) - 1]++;
+            var position = Position(tree.Depth(node));
+            _positions[position]++;
             for (var i = tree.FirstProposal(node); i >= 0; i = tree.ProposalAt(i).Next)
             {
-                Of(tree.ProposalAt(i).Drafter).Accept(tree.Depth(node));
+                Of(tree.ProposalAt(i).Drafter).Accepted[position]++;
             }
         }
     }
@@ -93,15 +94,18 @@ internal sealed class StatsCounter(IReadOnlyList<string> drafters, long ticksPer
             Name = drafters[i],
             Rounds = count.Rounds,
             Proposed = count.Proposed,
-            Drafted = count.Drafted,
-            Accepted = Sum(count.Positions),
-            AcceptedPerPosition = Trim(count.Positions),
+            Drafted = Sum(count.Drafted),
+            Accepted = Sum(count.Accepted),
+            AcceptedPerPosition = Trim(count.Accepted),
             Ranks = count.ToRanks(),
             Time = Time(count.Ticks),
         })],
     };
 
     private TimeSpan Time(long ticks) => TimeSpan.FromSeconds((double)ticks / ticksPerSecond);
+
+    /// <summary>Where candidates of a depth are counted: the last position has all greater depths too.</summary>
+    private static int Position(int depth) => Math.Min(depth, MaxPositions) - 1;
 
     private static int Sum(int[] positions)
     {
@@ -133,13 +137,13 @@ internal sealed class StatsCounter(IReadOnlyList<string> drafters, long ticksPer
 
         public int Proposed { get; set; }
 
-        public int Drafted { get; set; }
-
         public long Ticks { get; set; }
 
-        public int[] Positions { get; } = new int[MaxPositions];
+        /// <summary>[depth − 1] its candidates that were computed; the last has all greater depths too.</summary>
+        public int[] Drafted { get; } = new int[MaxPositions];
 
-        public void Accept(int depth) => Positions[Math.Min(depth, MaxPositions) - 1]++;
+        /// <summary>[depth − 1] of those, the ones that became text.</summary>
+        public int[] Accepted { get; } = new int[MaxPositions];
 
         /// <summary>Counts a candidate of which it is known whether it was right; places and ranks beyond those kept are not counted.</summary>
         public void Judge(int depth, int rank, bool right)

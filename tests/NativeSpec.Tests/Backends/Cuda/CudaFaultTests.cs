@@ -1,3 +1,4 @@
+using Microsoft.Extensions.Logging;
 using NativeSpec.Backends;
 using NativeSpec.Backends.Cuda;
 using NativeSpec.Engine;
@@ -5,6 +6,7 @@ using NativeSpec.Model;
 using NativeSpec.Speculation;
 using NativeSpec.Tensors;
 using NativeSpec.Tests.Engine;
+using NativeSpec.Tests.Engine.Telemetry;
 using NativeSpec.Tests.Model;
 
 namespace NativeSpec.Tests.Backends.Cuda;
@@ -50,7 +52,8 @@ public sealed class CudaFaultTests
     public async Task CompleteAsync_TheDeviceIsLost_EndsAllThatWaitsWithOneTypedExceptionAndRefusesWhatComes()
     {
         using var folder = new TestFolder(dtype: DType.BF16);
-        using var engine = Open(folder);
+        var log = new ListLogger();
+        using var engine = Open(folder, log);
         var plain = await engine.CompleteAsync([1, 2, 3], Options);
         List<int> seen = [];
         var begun = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -69,6 +72,9 @@ public sealed class CudaFaultTests
 
         Assert.That(plain.Ids.Take(seen.Count), Is.EqualTo(seen), "what was written before is right");
         Assert.That(() => engine.GenerateAsync([1], Options), Throws.TypeOf<EngineFaultedException>());
+        engine.Dispose();
+        var logged = log.Entries.Where(entry => entry.Level >= LogLevel.Error).Select(entry => (entry.Level, entry.Error)).ToArray();
+        Assert.That(logged, Is.EqualTo(new[] { (LogLevel.Critical, error.InnerException) }), "once, with the driver's facts, however many requests it ends");
 
         async Task Read()
         {
@@ -118,8 +124,9 @@ public sealed class CudaFaultTests
 
     private static GenerationOptions Options => new() { MaxTokens = 24, Temperature = 0, Speculation = SpeculationOptions.Off };
 
-    internal static InferenceEngine Open(TestFolder folder) => InferenceEngine.Load(folder.Path, new EngineOptions
+    internal static InferenceEngine Open(TestFolder folder, ILogger? logger = null) => InferenceEngine.Load(folder.Path, new EngineOptions
     {
+        Logger = logger,
         Backend = BackendKind.Cuda,
         Device = 0,
         MaxContext = 128,

@@ -4,6 +4,7 @@ using NativeSpec.Engine;
 using NativeSpec.Engine.Requests;
 using NativeSpec.Engine.Scheduling;
 using NativeSpec.Speculation;
+using NativeSpec.Tests.Engine.Telemetry;
 
 namespace NativeSpec.Tests.Engine.Scheduling;
 
@@ -196,7 +197,8 @@ public sealed class AdmissionTests
     [Test]
     public void GenerateAsync_WhenTheEngineHasFailed_SaysSoAtOnce()
     {
-        using var engine = Open(new EngineOptions { MaxSequences = 1 });
+        var log = new ListLogger();
+        using var engine = Open(new EngineOptions { MaxSequences = 1, Logger = log });
         using var gate = new ManualResetEventSlim();
         using var inRound = new ManualResetEventSlim();
         using var cancellation = new CancellationTokenSource();
@@ -214,6 +216,9 @@ public sealed class AdmissionTests
 
         Assert.That(() => engine.GenerateAsync("hello", Greedy), Throws.InstanceOf<EngineFaultedException>());
         Assert.That(engine.Snapshot().IsFaulted);
+        engine.Dispose();
+        var (level, _, error) = log.Entries.Single(entry => entry.Level >= LogLevel.Error);
+        Assert.That((level, error), Is.EqualTo((LogLevel.Critical, Assert.ThrowsAsync<EngineFaultedException>(() => waiting)!.InnerException)), "once, and not for each request that it ends");
     }
 
     /// <summary>It throws whatever it is asked, at the load, for a request that fails and for one that does not.</summary>

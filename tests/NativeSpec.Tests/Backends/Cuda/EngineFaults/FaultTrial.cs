@@ -180,7 +180,7 @@ internal sealed class FaultTrial(FaultPlan plan, FaultTexts texts)
         {
             while (engine.Snapshot() is not { Active: 0, Waiting: 0, UsedPages: 0 })
             {
-                await Task.Delay(1); // a reader is told before the rows are given back
+                await Task.Delay(1); // a reader that cancels goes before its rows are given back
             }
         }), engine);
         var next = await Within(Task.Run(() => ReadAsync(engine, 0, cancelAfter: 0)), engine);
