@@ -22,13 +22,13 @@ fi
 
 digest=$(head -c 16 kernels/cuda/ptx/sources.sha256)
 out=artifacts/cuda
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
 mkdir -p "$out"
+work=$(mktemp -d "$out/new.XXXXXX") # beside what it becomes, so that a file is there as a whole or not at all
+trap 'rm -rf "$work"' EXIT
 if [ "${1:-}" != registers ] && [ -s "$out/sm_80-$digest.cubin" ] && [ -s "$out/sm_90a-$digest.cubin" ]; then
   exit 0
 fi
-find "$out" -name '*.cubin' ! -name "*-$digest.cubin" -delete
+find "$out" -maxdepth 1 -name '*.cubin' ! -name "*-$digest.cubin" -delete
 for arch in sm_80 sm_90 sm_90a; do
   brotli --decompress --output="$work/$arch.ptx" "kernels/cuda/ptx/$arch.ptx.br"
   "$PTXAS" -v -arch="$arch" -o "$work/$arch.cubin" "$work/$arch.ptx" 2>"$work/$arch.log" || { cat "$work/$arch.log" >&2; exit 1; }

@@ -85,7 +85,7 @@ internal sealed class IlgpuProgram : IForwardProgram, IRowAnswers
         }
         finally
         {
-            _answers?.ForgetRules(); // questions are for this run, whatever became of it
+            Forget(); // questions are for this run, whatever became of it
         }
     }
 
@@ -127,6 +127,9 @@ internal sealed class IlgpuProgram : IForwardProgram, IRowAnswers
 
     /// <inheritdoc/>
     public void Ask(int row, in RowQuestion question) => _answers!.Ask(row, question);
+
+    /// <inheritdoc/>
+    public void Forget() => _answers?.Forget();
 
     /// <inheritdoc/>
     public RowSummary Answer(int row) => _answers!.Answer(row);

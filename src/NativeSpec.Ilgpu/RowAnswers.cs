@@ -33,8 +33,8 @@ internal sealed class RowAnswers(IlgpuDevice device, int vocabulary, int rows) :
     public void Ask(int row, in RowQuestion question)
         => _asked[row] = new ChoiceRule { Seed = question.Seed, Position = question.Position, Temperature = question.Temperature, IsAsked = 1 };
 
-    /// <summary>What was said is of an earlier run.</summary>
-    public void ForgetRules() => Array.Clear(_asked);
+    /// <summary>Forgets how the next run chooses.</summary>
+    public void Forget() => Array.Clear(_asked);
 
     /// <summary>Finds the answers of a run.</summary>
     public void Find(DeviceRows logits, int count)

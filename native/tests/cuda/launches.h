@@ -40,7 +40,7 @@ struct Weight {
       : format(its_format),
         out(its_out),
         in(its_in),
-        stages((its_in + Sizes(its_format).columns - 1) / Sizes(its_format).columns),
+        stages(StagesOf(its_format, its_in)),
         segments(SegmentsOf(its_out, stages, its_gate_up)),
         gate_up(its_gate_up),
         packed(static_cast<size_t>(Slabs(its_out)) * static_cast<size_t>(stages) * static_cast<size_t>(Sizes(its_format).stage_bytes)) {}

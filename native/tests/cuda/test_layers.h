@@ -61,12 +61,12 @@ inline void LayersConformance(Format format, Digest& digest) {
   const int prompt = std::min(trunk, 100);
   const auto in_one_pass = row_of(run(Prompt(0, prompt, pages[0], vocabulary), 128), prompt - 1);
   const int last = prompt - 4;
-  for (int from = 0; from < last; from += 8) {
-    run(Prompt(from, std::min(8, last - from), pages[0], vocabulary), 8);
+  for (int from = 0; from < last; from += 8) {  // in other pages, which have no keys yet
+    run(Prompt(from, std::min(8, last - from), pages[1], vocabulary), 8);
   }
   std::vector<float> grown;
   for (int from = last; from < prompt; ++from) {
-    grown = row_of(run(Prompt(from, 1, pages[0], vocabulary), 8), 0);
+    grown = row_of(run(Prompt(from, 1, pages[1], vocabulary), 8), 0);
   }
   CHECK_SAME(what + ", a prompt grown by eight rows and by one", grown, in_one_pass);
 }

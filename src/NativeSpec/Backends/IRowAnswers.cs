@@ -9,6 +9,9 @@ internal interface IRowAnswers
     /// <param name="question">How.</param>
     void Ask(int row, in RowQuestion question);
 
+    /// <summary>Forgets what was said of the next run, as the run itself does.</summary>
+    void Forget();
+
     /// <summary>What a row of the last run says of itself.</summary>
     RowSummary Answer(int row);
 

@@ -11,7 +11,8 @@ public sealed class EngineFaultedException : EngineException
         : base($"the engine has failed, not this request: {cause.Message}", cause)
         => (Code, Kernel) = cause is BackendException failed ? (failed.Code, failed.Kernel) : (0, null);
 
-    /// <summary>The driver's number of the error; 0 where it was not a device that failed or refused something.</summary>
+    /// <summary>The driver's number of the error; 0 where no driver told one: it was not a device that failed or refused something, or a kernel (<see cref="Kernel"/>) left what
+    /// cannot be.</summary>
     public int Code { get; }
 
     /// <summary>The kernel that failed, where that is known.</summary>

@@ -36,7 +36,8 @@ internal sealed class Forest
     /// <param name="firstLogitNode">Logits are computed for the nodes from this one on: 0 to verify a tree, Count − 1 for the last token of
     /// a prompt, Count for none.</param>
     /// <param name="firstNode">The nodes before this one were computed by earlier forwards, with the same prefix, and nothing was committed
-    /// since: they are seen and not computed again. So a tree can grow level by level.</param>
+    /// since: they are seen and not computed again. So a tree can grow level by level, but not one along which a device has walked (<see cref="KvSequence.Walked"/>):
+    /// keys and values of its path lie in other nodes' slots, and the forward refuses it.</param>
     /// <param name="choices">How the tree's rows are to be chosen from; null where nothing is chosen.</param>
     public int Add(KvSequence sequence, TokenTree tree, int firstLogitNode, int firstNode = 0, IRowChoices? choices = null)
     {

@@ -205,6 +205,7 @@ internal sealed class LlamaModel : IDisposable
             return;
         }
 
+        _answers.Forget(); // choices that threw have left what was said of a run that never began
         foreach (ref readonly var entry in forest.Entries)
         {
             if (entry.Choices is null)
@@ -255,6 +256,12 @@ internal sealed class LlamaModel : IDisposable
             if (!ReferenceEquals(entry.Sequence.Cache, forest.Entries[0].Sequence.Cache))
             {
                 throw new ArgumentException("the sequences of a forest must share one cache", nameof(forest));
+            }
+
+            if (entry.FirstNode > 0 && !entry.Sequence.Walked.IsEmpty)
+            {
+                throw new ArgumentException(
+                    $"a tree cannot grow by node {entry.FirstNode}: the forward before has walked along it and moved keys and values to the slots of other nodes", nameof(forest));
             }
 
             var end = entry.Sequence.Length + entry.Tree.Depths[^1];

@@ -139,6 +139,26 @@ public abstract class DeviceAnswerTests
         Assert.That(Enumerable.Range(0, 3).Select(row => answers.Answer(row).Chosen), Is.EqualTo(new[] { -1, -1, -1 }));
     }
 
+    [Test]
+    public void Answer_AfterAForwardThatChoicesHaveKeptFromBeginning_HasNoTokenThatOnlyThatOneAskedFor()
+    {
+        var tree = ModelRun.Chain(1, 2, 3);
+        var choices = new Choices(new SamplingRule(new SamplingOptions { Temperature = 1 }, 9, 300), tree, before: 0);
+        var (forest, answers) = (new Forest(2), (IRowAnswers)_run.Model.Program);
+        using KvSequence sequence = _run.Open(64), other = _run.Open(64);
+        forest.Add(sequence, tree, 0, choices: choices);
+        forest.Add(other, tree, 0, choices: new ThrowingChoices());
+        Assert.That(() => _run.Model.Forward(forest), Throws.InstanceOf<NotSupportedException>());
+
+        foreach (var asks in new[] { false, true })
+        {
+            forest.Clear();
+            forest.Add(sequence, tree, 0, choices: asks ? choices : null);
+            _run.Model.Forward(forest);
+            Assert.That(Enumerable.Range(0, 3).Select(row => answers.Answer(row).Chosen >= 0), Is.All.EqualTo(asks));
+        }
+    }
+
     /// <summary>The device's back end.</summary>
     private protected abstract IBackend Create();
 
@@ -148,6 +168,13 @@ public abstract class DeviceAnswerTests
         using var sequence = run.Open(64);
         forest.Add(sequence, tree, 0, choices: choices);
         return run.Model.Forward(forest);
+    }
+
+    private sealed class ThrowingChoices : IRowChoices
+    {
+        public RowChoice Describe(int node) => throw new NotSupportedException();
+
+        public bool FollowsToken(int node) => throw new NotSupportedException();
     }
 
     private sealed class Choices(SamplingRule rule, TokenTree tree, long before) : IRowChoices

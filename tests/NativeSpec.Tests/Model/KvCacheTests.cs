@@ -78,6 +78,21 @@ public sealed class KvCacheTests
         Assert.That((sequence.Length, sequence.Walked.Length), Is.EqualTo((2, 0)));
     }
 
+    /// <summary>Its path may lie in the slots of nodes that the new ones would see.</summary>
+    [Test]
+    public void Forward_ATreeThatGrowsAfterItWasWalked_IsRefusedUntilItIsComputedAnew()
+    {
+        using var sequence = _run.Cache.TryOpen(64)!;
+        var (tree, forest) = (ModelRun.Chain(1, 2, 3, 4), new Forest(1));
+        _run.Forward((sequence, tree));
+        sequence.NoteWalk([0, 2]);
+        forest.Add(sequence, tree, firstLogitNode: 3, firstNode: 3);
+        Assert.That(() => _run.Model.Forward(forest), Throws.ArgumentException.With.Message.Contains("grow by node 3"));
+
+        _run.Forward((sequence, tree));
+        Assert.That(() => _run.Model.Forward(forest), Throws.Nothing);
+    }
+
     [Test]
     public void Commit_AfterDispose_IsRefused()
     {

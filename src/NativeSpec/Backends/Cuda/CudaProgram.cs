@@ -3,8 +3,8 @@ using NativeSpec.Backends.Cuda.Driver;
 namespace NativeSpec.Backends.Cuda;
 
 /// <summary>A plan on a device. A run is one or more passes, of up to 64 rows for a round and up to 512 for a prompt; a pass is one upload, one graph, one
-/// download and one wait. Graphs are made for a bucket of rows and one of rows with logits, when these first come twice: the first time their kernels run one by
-/// one, so that all of them are loaded before one is recorded.</summary>
+/// download and one wait. Graphs are made for a bucket of rows and one of rows with logits, with a walk along trees or without, when these first come twice: the
+/// first time their kernels run one by one, so that all of them are loaded before one is recorded.</summary>
 /// <remarks>Rows past a pass see the keys of earlier ones in the cache as they would those of an earlier forward, so where a run is cut changes no bit.</remarks>
 internal sealed unsafe class CudaProgram : IForwardProgram, IRowAnswers, ITreeWalks
 {
@@ -67,8 +67,7 @@ internal sealed unsafe class CudaProgram : IForwardProgram, IRowAnswers, ITreeWa
         }
         finally
         {
-            Array.Clear(_rules); // questions are for this run, whatever became of it
-            _walks.Clear();
+            Forget(); // questions are for this run, whatever became of it
         }
     }
 
@@ -106,6 +105,13 @@ internal sealed unsafe class CudaProgram : IForwardProgram, IRowAnswers, ITreeWa
     /// <inheritdoc/>
     public void Ask(int row, in RowQuestion question)
         => _rules[row] = new ChoiceRule { Seed = question.Seed, Position = question.Position, Temperature = question.Temperature, IsAsked = 1 };
+
+    /// <inheritdoc/>
+    public void Forget()
+    {
+        Array.Clear(_rules);
+        _walks.Clear();
+    }
 
     /// <inheritdoc/>
     public RowSummary Answer(int row) => new(_answers[row].Chosen, _answers[row].Highest, _answers[row].LogSum);
@@ -313,7 +319,8 @@ internal sealed unsafe class CudaProgram : IForwardProgram, IRowAnswers, ITreeWa
 
     private void RunPass(CudaTurn turn, ProgramBinding bound, RowBatch batch, in PassRows rows, in PassRows logits)
     {
-        var launches = bound.Launches(turn, rows.Bucket, logits.Bucket);
+        var (asks, walks) = (_answers.Length > 0 && logits.Count > 0, _walks.AnyIn(logits));
+        var launches = bound.Launches(turn, rows.Bucket, logits.Bucket, walks);
         if (!_backend.IsSynchronous)
         {
             launches.Record(turn);
@@ -332,7 +339,6 @@ internal sealed unsafe class CudaProgram : IForwardProgram, IRowAnswers, ITreeWa
             }
 
             CopyOut(turn, bound, rows, logits);
-            var (asks, walks) = (_answers.Length > 0 && logits.Count > 0, _walks.AnyIn(logits));
             if (asks)
             {
                 // Paths come behind the answers of the whole bucket.

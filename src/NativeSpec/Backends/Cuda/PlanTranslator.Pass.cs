@@ -26,7 +26,7 @@ internal sealed partial class PlanTranslator
         private int _segments; // of the partial sums that wait
         private ulong _bias;   // for the rotation alone
 
-        public void Translate()
+        public void Translate(bool walks)
         {
             if (_of._kv is { } kv)
             {
@@ -75,10 +75,11 @@ internal sealed partial class PlanTranslator
             if (_of._plan.Asked is { } asked && _logitRows > 0)
             {
                 Choose(asked);
-                if (_of._kv is { } cache)
-                {
-                    Walk(cache);
-                }
+            }
+
+            if (walks)
+            {
+                Walk(_of._kv!);
             }
         }
 

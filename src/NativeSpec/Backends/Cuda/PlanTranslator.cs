@@ -44,13 +44,13 @@ internal sealed partial class PlanTranslator
     public ulong Value(CudaTurn turn, Rows value)
         => _buffers.Get(turn, BufferUse.Value, _layout.BufferOf(value), (long)MostRows(value) * value.Width * sizeof(float));
 
-    /// <summary>The launches for a bucket of rows and one of rows with logits, 0 for none.</summary>
-    public LaunchList Translate(CudaTurn turn, CudaStaging staging, int rows, int logitRows)
+    /// <summary>The launches for a bucket of rows and one of rows with logits, 0 for none, along whose trees they walk or not.</summary>
+    public LaunchList Translate(CudaTurn turn, CudaStaging staging, int rows, int logitRows, bool walks)
     {
         var launches = new LaunchList(_backend.Device.HasDependentLaunch);
         try
         {
-            new Pass(this, turn, staging, launches, rows, logitRows).Translate();
+            new Pass(this, turn, staging, launches, rows, logitRows).Translate(walks);
             return launches;
         }
         catch

@@ -4,7 +4,7 @@ using NativeSpec.Backends.Cuda.Driver;
 namespace NativeSpec.Backends.Cuda;
 
 /// <summary>A program's memory and launches for one cache: made as a whole, used until the program is bound to another cache, and then given back as a
-/// whole. Launches are made for a bucket of rows and one of rows with logits, when these first come.</summary>
+/// whole. Launches are made for a bucket of rows and one of rows with logits, with a walk along trees or without, when these first come.</summary>
 internal sealed unsafe class ProgramBinding : IDisposable
 {
     private readonly CudaBackend _backend;
@@ -14,7 +14,7 @@ internal sealed unsafe class ProgramBinding : IDisposable
     private readonly TopRows? _top;
     private readonly int _mostItems;
     private readonly long _places; // of partial results of attention
-    private readonly Dictionary<(int Rows, int LogitRows), LaunchList> _launches = [];
+    private readonly Dictionary<(int Rows, int LogitRows, bool Walks), LaunchList> _launches = [];
 
     /// <summary>Takes all memory. The caller has given back what it had, so that there need not be room for both.</summary>
     /// <param name="turn">The turn.</param>
@@ -45,7 +45,7 @@ internal sealed unsafe class ProgramBinding : IDisposable
             Upload = new RoundUpload(kv, work, shape.RotaryDim, _mostItems);
             Translator = new PlanTranslator(_plan, _backend, kv, _buffers, new PassLimits(MostRows, _mostItems, shape.RotaryDim));
             var (rows, logitRows) = LargestBuckets(shape);
-            Launches(turn, rows, logitRows); // loads weights, and makes all buffers
+            Launches(turn, rows, logitRows, walks: kv is not null && _plan.Asked is not null); // loads weights, and makes all buffers
             foreach (var kept in _plan.MaxRows > CudaLayout.RoundRows ? _kept : [])
             {
                 Home(turn, kept);
@@ -101,13 +101,14 @@ internal sealed unsafe class ProgramBinding : IDisposable
         return _places == 0 ? MostRows : CudaMemory.PassRows(MostRows, _places, last);
     }
 
-    /// <summary>The launches of a bucket of rows and one of rows with logits.</summary>
-    public LaunchList Launches(CudaTurn turn, int rows, int logitRows)
+    /// <summary>The launches of a bucket of rows and one of rows with logits. Those that walk have two kernels more, so rounds without trees, texts that are only evaluated
+    /// and draft models have others.</summary>
+    public LaunchList Launches(CudaTurn turn, int rows, int logitRows, bool walks)
     {
-        if (!_launches.TryGetValue((rows, logitRows), out var launches))
+        if (!_launches.TryGetValue((rows, logitRows, walks), out var launches))
         {
-            launches = Translator.Translate(turn, _backend.Staging(turn), rows, logitRows);
-            _launches.Add((rows, logitRows), launches);
+            launches = Translator.Translate(turn, _backend.Staging(turn), rows, logitRows, walks);
+            _launches.Add((rows, logitRows, walks), launches);
         }
 
         return launches;

@@ -59,7 +59,7 @@ internal sealed unsafe class TopRows(int vocabulary, int rows)
         {
             if ((uint)id >= (uint)vocabulary)
             {
-                throw backend.Context.Lose(0, $"top_k says {id} of a vocabulary of {vocabulary}", "top_k");
+                throw backend.Context.Lose(CudaErrors.None, $"one of the likeliest tokens is {id} of a vocabulary of {vocabulary}", "top_k");
             }
         }
 

@@ -63,7 +63,7 @@ internal sealed unsafe class TreeWalks(int rows)
         _parents.AsSpan(logits.First, logits.Count).CopyTo(new Span<int>(block + layout.Parents, logits.Count));
     }
 
-    /// <summary>Whether a pass has walked, so that there are paths to fetch.</summary>
+    /// <summary>Whether a pass walks, so that there are paths to fetch.</summary>
     public bool AnyIn(in PassRows logits)
     {
         foreach (var tree in _trees.AsSpan(0, _count))
@@ -98,7 +98,7 @@ internal sealed unsafe class TreeWalks(int rows)
             {
                 if (!Continues(tree, path, i, batch, answers))
                 {
-                    throw context.Lose(0, $"walk_trees says node {path[i]} at depth {i} of a tree of {tree.Count} rows", "walk_trees");
+                    throw context.Lose(CudaErrors.None, $"a path has node {path[i]} at depth {i} of a tree of {tree.Count} rows, where no chosen token leads", "walk_trees");
                 }
             }
 

@@ -73,17 +73,40 @@ public sealed partial class CudaImageTests
     {
         using var folder = new TemporaryImages();
         Assert.That(Names(90), Is.EqualTo(new[] { "PTX for sm_90a" }));
-        folder.Write("sm_90a-0123456789abcdef.cubin", [1]);
-        folder.Write(CudaImage.FileName("sm_80"), [2]);
+        var code = TemporaryImages.MachineCode("");
+        folder.Write("sm_90a-0123456789abcdef.cubin", code);
+        folder.Write(CudaImage.FileName("sm_80"), code);
         Assert.That(Names(90), Is.EqualTo(new[] { "PTX for sm_90a" }), "of other kernels, and for another part");
-        folder.Write(CudaImage.FileName("sm_90a"), [3]);
+        code[^1] = 3;
+        folder.Write(CudaImage.FileName("sm_90a"), code);
 
         Assert.That(Names(90), Is.EqualTo(new[] { "machine code for sm_90a", "PTX for sm_90a" }));
-        Assert.That(CudaImage.For(90, folder.Path).First().Bytes, Is.EqualTo(new byte[] { 3 }));
+        Assert.That(CudaImage.For(90, folder.Path).First().Bytes, Is.EqualTo(code));
         Assert.That(Names(86), Is.EqualTo(new[] { "machine code for sm_80", "PTX for sm_80" }));
         Assert.That(Names(120), Is.EqualTo(new[] { "PTX for sm_90" }));
 
         IEnumerable<string> Names(int capability) => CudaImage.For(capability, folder.Path).Select(image => image.Name);
+    }
+
+    /// <summary>A driver would read past its end: it is told no length.</summary>
+    [Test]
+    public void For_MachineCodeThatWasCutOff_IsPtx()
+    {
+        using var folder = new TemporaryImages();
+        var code = TemporaryImages.MachineCode(Encoding.UTF8.GetString(CudaImage.Ptx(90).Bytes));
+        foreach (var length in new[] { 0, 5, 63, 64, 200, code.Length / 2, code.Length - 1, code.Length })
+        {
+            folder.Write(CudaImage.FileName("sm_90a"), code[..length]);
+            Assert.That(CudaImage.For(90, folder.Path).Count(), Is.EqualTo(length == code.Length ? 2 : 1), $"{length} of {code.Length} bytes");
+        }
+
+        foreach (var place in new[] { 0, 4, 32 + 7, 40 + 7, 58, 64 + 24 + 7, 64 + 32 + 7 }) // magic, 64 bits, segments, sections, bytes of one; place and bytes of the first
+        {
+            var damaged = code.ToArray();
+            damaged[place] ^= 0xff;
+            folder.Write(CudaImage.FileName("sm_90a"), damaged);
+            Assert.That(CudaImage.For(90, folder.Path).Count(), Is.EqualTo(1), $"byte {place}");
+        }
     }
 
     /// <summary>Of an assembler that is newer than the driver, or damaged: the driver refuses it, and compiles the PTX.</summary>
@@ -92,7 +115,7 @@ public sealed partial class CudaImageTests
     {
         CudaEmulator.Require();
         using var folder = new TemporaryImages();
-        folder.Write(CudaImage.FileName("sm_90a"), [.. Encoding.ASCII.GetBytes("no image"), 0]);
+        folder.Write(CudaImage.FileName("sm_90a"), TemporaryImages.MachineCode("")); // without a kernel
 
         using var backend = CudaEmulator.Create(new CudaOptions { ImageFolder = folder.Path });
 

@@ -149,6 +149,26 @@ public sealed class CudaWalkTests
         static int Likeliest(float[] logits) => Array.IndexOf(logits, logits.Max());
     }
 
+    /// <summary>Whoever never chooses, as a draft model, has launches without the walk; so have rounds of roots alone.</summary>
+    [Test]
+    public void Forward_WithoutATreeToWalkAlong_HasNoKernelOfTheWalk()
+    {
+        using var weights = new SyntheticModel(TestConfigs.Tiny with { NumHiddenLayers = 1 }, DType.BF16, 3);
+        using var run = new ModelRun(CudaEmulator.Create(), weights.Config, weights.Tensors);
+        var (forest, rule, sequence) = (new Forest(1), new SamplingRule(new SamplingOptions { Temperature = 0 }, 1, Vocabulary), run.Open(100));
+        Assert.That((Moves(ModelRun.Chain(1, 2), chooses: true), Moves(ModelRun.Chain(1, 2), chooses: false), Moves(ModelRun.Chain(1), chooses: true)), Is.EqualTo((2, 1, 1)));
+
+        int Moves(TokenTree tree, bool chooses)
+        {
+            forest.Clear();
+            forest.Add(sequence, tree, 0, choices: chooses ? new Choices(rule, tree, 0, null) : null);
+            run.Model.Forward(forest);
+            var kernels = ((CudaProgram)run.Model.Program).Measure(1).ToDictionary(kernel => kernel.Name, kernel => kernel.Launches);
+            Assert.That((kernels["choose"], kernels.ContainsKey("walk_trees")), Is.EqualTo((1, kernels["move_kv_rows"] == 2)));
+            return kernels["move_kv_rows"];
+        }
+    }
+
     /// <summary>What comes down is looked at: a path that is none ends the device, not the text.</summary>
     [TestCase(1, -1, -1, -1)]
     [TestCase(-1, -1, -1, -1)]
@@ -168,9 +188,10 @@ public sealed class CudaWalkTests
         walks.Take(backend.Context, [0, 1, -1, -1], new PassRows(0, 4, 8), batch, answers);
         Assert.That(walks.Path(0).ToArray(), Is.EqualTo(new[] { 0, 1 }));
 
-        Assert.That(
-            () => walks.Take(backend.Context, path, new PassRows(0, 4, 8), batch, answers),
-            Throws.TypeOf<BackendFaultedException>().With.Property(nameof(BackendFaultedException.Kernel)).EqualTo("walk_trees"));
+        var lost = Assert.Throws<BackendFaultedException>(() => walks.Take(backend.Context, path, new PassRows(0, 4, 8), batch, answers))!;
+
+        Assert.That((lost.Code, lost.Kernel), Is.EqualTo((0, "walk_trees")));
+        Assert.That(lost.Message, Does.Contain("of a tree of 4 rows, where no chosen token leads, kernel walk_trees. Nothing more").And.Not.Contain("CUDA_SUCCESS"));
     }
 
     [Test]

@@ -136,9 +136,14 @@ internal sealed unsafe class CudaContext : IDisposable
     }
 
     /// <summary>Notes that the device is lost.</summary>
+    /// <param name="code">The driver's error; <see cref="CudaErrors.None"/> where it told none, and what a kernel has left cannot be.</param>
+    /// <param name="what">What was done, or what the kernel has left.</param>
+    /// <param name="kernel">The kernel, where that is known.</param>
     internal BackendFaultedException Lose(int code, string what, string? kernel = null)
-        => Fault ??= new BackendFaultedException(
-            code, kernel, $"the CUDA device is lost: {what}{(kernel is null ? "" : $", kernel {kernel}")}: {CudaErrors.Describe(code)}. Nothing more is computed there; start the process anew");
+    {
+        var (where, error) = (kernel is null ? "" : $", kernel {kernel}", code == CudaErrors.None ? "" : $": {CudaErrors.Describe(code)}");
+        return Fault ??= new BackendFaultedException(code, kernel, $"the CUDA device is lost: {what}{where}{error}. Nothing more is computed there; start the process anew");
+    }
 
     private static void Require(int code, string what)
     {

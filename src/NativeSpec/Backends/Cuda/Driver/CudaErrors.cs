@@ -8,6 +8,7 @@ internal sealed class CudaException(int code, string message) : BackendException
 /// <summary>The driver's errors: their names, and which of them end the context.</summary>
 internal static unsafe class CudaErrors
 {
+    public const int None = 0;
     public const int OutOfMemory = 2;
     public const int NoDevice = 100;
 

@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using System.IO.Compression;
 
 namespace NativeSpec.Backends.Cuda.Driver;
@@ -47,17 +48,43 @@ internal sealed record CudaImage(string Name, byte[] Bytes)
     /// <summary>The file of a part's machine code: <c>sm_90a-1f0c….cubin</c>.</summary>
     public static string FileName(string part) => $"{part}-{Digest}.cubin";
 
-    /// <summary>A file that is not there, or cannot be read, is none: there is PTX.</summary>
+    /// <summary>A file that is not there, cannot be read or was cut off is none: there is PTX.</summary>
     private static byte[]? TryRead(string file)
     {
         try
         {
-            return File.Exists(file) ? File.ReadAllBytes(file) : null;
+            return File.Exists(file) && File.ReadAllBytes(file) is var bytes && IsWhole(bytes) ? bytes : null;
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
             return null;
         }
+    }
+
+    /// <summary>Whether a file is ELF64 and has all that its headers speak of. A driver is told where an image begins and not how long it is, and would read past the end of
+    /// one that was cut off.</summary>
+    private static bool IsWhole(ReadOnlySpan<byte> file)
+    {
+        const int HeaderBytes = 64, SectionBytes = 64, WithoutBytes = 8;
+        if (file.Length < HeaderBytes || !file.StartsWith("\u007fELF\u0002"u8) || BinaryPrimitives.ReadUInt16LittleEndian(file[58..]) != SectionBytes)
+        {
+            return false;
+        }
+
+        var (segments, sections) = (BinaryPrimitives.ReadUInt64LittleEndian(file[32..]), BinaryPrimitives.ReadUInt64LittleEndian(file[40..]));
+        var segmentBytes = (ulong)BinaryPrimitives.ReadUInt16LittleEndian(file[54..]) * BinaryPrimitives.ReadUInt16LittleEndian(file[56..]);
+        var sectionCount = BinaryPrimitives.ReadUInt16LittleEndian(file[60..]);
+        var isWhole = Has(file, segments, segmentBytes) && Has(file, sections, (ulong)(sectionCount * SectionBytes));
+        for (var i = 0; isWhole && i < sectionCount; i++)
+        {
+            var section = file.Slice((int)sections + (i * SectionBytes), SectionBytes);
+            isWhole = BinaryPrimitives.ReadUInt32LittleEndian(section[4..]) == WithoutBytes
+                || Has(file, BinaryPrimitives.ReadUInt64LittleEndian(section[24..]), BinaryPrimitives.ReadUInt64LittleEndian(section[32..]));
+        }
+
+        return isWhole;
+
+        static bool Has(ReadOnlySpan<byte> file, ulong place, ulong bytes) => place <= (ulong)file.Length && bytes <= (ulong)file.Length - place;
     }
 
     private static string ReadDigest()

@@ -178,8 +178,8 @@ internal readonly unsafe ref struct CudaTurn(CudaContext context)
         return milliseconds / 1000.0;
     }
 
-    /// <summary>Loads PTX, which the driver compiles for its device.</summary>
-    /// <param name="image">The text, ending with a zero.</param>
+    /// <summary>Loads PTX, which the driver compiles for its device, or machine code.</summary>
+    /// <param name="image">The text, ending with a zero; or the file as a whole, since the driver is not told where it ends.</param>
     /// <exception cref="CudaException">The driver refuses it; the message has what its compiler says.</exception>
     public CudaResource LoadModule(ReadOnlySpan<byte> image)
     {
