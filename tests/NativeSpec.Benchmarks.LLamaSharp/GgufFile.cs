@@ -20,7 +20,7 @@ internal static class GgufFile
         var (config, entries) = (checkpoint.Config, Entries(checkpoint));
         using var stream = File.Create(path);
         using var writer = new BinaryWriter(stream, Encoding.UTF8);
-        var metadata = new Metadata();
+        using var metadata = new Metadata();
         Describe(metadata, config, format);
         writer.Write("GGUF"u8);
         writer.Write(3u);
@@ -155,7 +155,7 @@ internal static class GgufFile
     }
 
     /// <summary>Keys with their values, as they stand in the file.</summary>
-    private sealed class Metadata
+    private sealed class Metadata : IDisposable
     {
         private const uint UInt32 = 4, Int32 = 5, Float32 = 6, String = 8, Array = 9;
         private const int Unknown = 2, Control = 3, Byte = 6, Normal = 1;
@@ -168,6 +168,8 @@ internal static class GgufFile
         public ulong Count { get; private set; }
 
         public ReadOnlySpan<byte> Bytes => _stream.GetBuffer().AsSpan(0, (int)_stream.Length);
+
+        public void Dispose() => _writer.Dispose(); // and with it the stream
 
         public static void WriteString(BinaryWriter writer, string text)
         {

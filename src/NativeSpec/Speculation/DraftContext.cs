@@ -65,7 +65,7 @@ public sealed class DraftContext
     public double SecondsOfNodeAfter(int nodes)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(nodes);
-        return Cost is { } cost ? cost.At(OtherNodes + nodes + 1, _length) - cost.At(OtherNodes + nodes, _length) : 0;
+        return Cost is { } cost ? cost.HopefullyAt(OtherNodes + nodes + 1, _length) - cost.HopefullyAt(OtherNodes + nodes, _length) : 0;
     }
 
     /// <summary>What forwards cost; null where the request does not follow cost.</summary>

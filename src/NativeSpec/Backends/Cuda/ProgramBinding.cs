@@ -45,7 +45,7 @@ internal sealed unsafe class ProgramBinding : IDisposable
             Upload = new RoundUpload(kv, work, shape.RotaryDim, _mostItems);
             Translator = new PlanTranslator(_plan, _backend, kv, _buffers, new PassLimits(MostRows, _mostItems, shape.RotaryDim));
             var (rows, logitRows) = LargestBuckets(shape);
-            Launches(turn, rows, logitRows, walks: kv is not null && _plan.Asked is not null); // loads weights, and makes all buffers
+            Launches(turn, rows, logitRows, walks: logitRows > 0 && kv is not null && _plan.Asked is not null); // loads weights, and makes all buffers
             foreach (var kept in _plan.MaxRows > CudaLayout.RoundRows ? _kept : [])
             {
                 Home(turn, kept);

@@ -26,8 +26,7 @@ internal sealed class Round
     private readonly Forest _forest;
     private readonly List<Sequence> _computed; // those that decode, then prompts
     private readonly List<Drafting> _drafted;  // of those that decode
-    private Promise _promise;                  // whether drafting could pay for so many
-    private bool _isOpen;                      // whether drafters are asked in this round
+    private GateAnswer _gate;                  // whether drafters are asked in this round
 
     /// <summary>Rounds of a model.</summary>
     /// <param name="limits">What a forward of it may hold.</param>
@@ -95,10 +94,10 @@ internal sealed class Round
             }
 
             // Only rounds in which the gate decided something compare its arms.
-            if (_promise != Promise.None && _drafted.Exists(Drafting.IsGated) && !_drafted.Exists(Drafting.IsUngated))
+            if (_gate.Decides && _drafted.Exists(Drafting.IsGated) && !_drafted.Exists(Drafting.IsUngated))
             {
                 var plainSeconds = _core.Cost.At(_drafted.Count, _plan.Context) * emitted / _drafted.Count;
-                _core.Gate.Observe(active.Count, _isOpen, plainSeconds, seconds, hasRead: _drafts.RowsRead > 0);
+                _core.Gate.Observe(active.Count, _gate.Opens, plainSeconds, seconds, hasRead: _drafts.RowsRead > 0);
             }
         }
     }
@@ -109,14 +108,12 @@ internal sealed class Round
         _computed.Clear();
         _drafted.Clear();
         var decoding = CountDecoding(active);
-        _promise = active.Count <= 1 ? Promise.Likely : _core.Gate.PromiseOf(active.Count, _plan.Context);
-        _isOpen = _core.Gate.Opens(active.Count, _promise);
-        var mayOpenAfter = _core.Gate.MayOpenAfter(active.Count, _promise);
+        _gate = _core.Gate.Ask(active.Count, decoding, _plan.Context);
         foreach (var sequence in active)
         {
             if (sequence.PromptRemaining == 0)
             {
-                sequence.Drafting.Begin(new RoundRoom(sequence.MaxDepth, _core.MaxNodes / decoding, decoding - 1, _isOpen, mayOpenAfter));
+                sequence.Drafting.Begin(new RoundRoom(sequence.MaxDepth, _core.MaxNodes / decoding, decoding - 1, _gate.Opens, _gate.MayOpenAfter));
                 _computed.Add(sequence);
                 _drafted.Add(sequence.Drafting);
             }

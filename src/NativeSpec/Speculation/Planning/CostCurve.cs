@@ -36,6 +36,7 @@ internal sealed class CostCurve
     private readonly double[] _drift;      // [points, points] what a round adds to it
     private readonly double[] _spread;     // [points] each one's own error at first
     private readonly double[] _pull;       // [points] of a round
+    private readonly double[] _hopeful;    // [contexts, nodes] what may well be
 
     /// <summary>Makes the curve through measured points.</summary>
     /// <param name="nodes">Numbers of nodes, ascending, the first 1.</param>
@@ -56,7 +57,7 @@ internal sealed class CostCurve
 
         (_nodes, _contexts, _seconds) = (nodes.ToArray(), contexts.ToArray(), seconds.ToArray());
         var points = seconds.Length;
-        (_logs, _pull, _spread) = (new double[points], new double[points], new double[points]);
+        (_logs, _pull, _spread, _hopeful) = (new double[points], new double[points], new double[points], new double[points]);
         (_covariance, _drift) = (new double[points * points], new double[points * points]);
         var own = 0.0;
         for (var i = 0; i < points; i++)
@@ -103,18 +104,25 @@ internal sealed class CostCurve
     public double SpreadOf(int point) => Math.Min(_spread[point], Math.Sqrt(_covariance[point * (_logs.Length + 1)]));
 
     /// <summary>Seconds of a forward of <paramref name="nodes"/> nodes that see <paramref name="context"/> tokens.</summary>
-    public double At(int nodes, int context)
+    public double At(int nodes, int context) => At(_seconds, nodes, context);
+
+    private double At(double[] points, int nodes, int context)
     {
         if (_contexts.Length == 1 || context <= _contexts[0])
         {
-            return AtMeasured(0, nodes);
+            return AtMeasured(points, 0, nodes);
         }
 
         var next = SegmentEnd(_contexts, context);
-        var before = AtMeasured(next - 1, nodes);
-        var after = Math.Max(AtMeasured(next, nodes), before); // past the last number of nodes the lines of two contexts may cross
+        var before = AtMeasured(points, next - 1, nodes);
+        var after = Math.Max(AtMeasured(points, next, nodes), before); // past the last number of nodes the lines of two contexts may cross
         return before + ((after - before) / (_contexts[next] - _contexts[next - 1]) * (context - _contexts[next - 1]));
     }
+
+    /// <summary>The same as it may well be: each point, compared with one node, a standard deviation of its error below what is believed. Whoever chooses by this tries now and then what
+    /// seems too dear and was not computed for long, and finds out; a point that is never computed would stay wrong for ever (optimism in the face of
+    /// uncertainty; Lai and Robbins, 1985).</summary>
+    public double HopefullyAt(int nodes, int context) => At(_hopeful, nodes, context);
 
     /// <summary>Learns from a forward.</summary>
     public void Observe(int nodes, int context, double seconds)
@@ -181,9 +189,9 @@ internal sealed class CostCurve
 
     private static double Octaves(int a, double b) => Math.Abs(Math.Log2(Math.Max(a, 1) / Math.Max(b, 1)));
 
-    private double AtMeasured(int context, int nodes)
+    private double AtMeasured(double[] points, int context, int nodes)
     {
-        var seconds = _seconds.AsSpan(context * _nodes.Length, _nodes.Length);
+        var seconds = points.AsSpan(context * _nodes.Length, _nodes.Length);
         if (nodes <= 1 || seconds.Length == 1)
         {
             return seconds[0] * Math.Max(nodes, 1);
@@ -224,7 +232,8 @@ internal sealed class CostCurve
         return (end - 1, Math.Clamp((value - points[end - 1]) / (double)(points[end] - points[end - 1]), 0, 1));
     }
 
-    /// <summary>More nodes never cost less, nor does a longer context: where the points say so, the slower one was disturbed.</summary>
+    /// <summary>More nodes never cost less, nor does a longer context. Where the points say so, the slower one was disturbed; of what may well be, the point that is
+    /// known less, which is the one of more nodes, is no faster than the other.</summary>
     private void BelieveTheFaster()
     {
         for (var i = _seconds.Length - 1; i >= 0; i--)
@@ -232,6 +241,14 @@ internal sealed class CostCurve
             var more = i % _nodes.Length == _nodes.Length - 1 ? double.PositiveInfinity : _seconds[i + 1];
             var longer = i + _nodes.Length >= _seconds.Length ? double.PositiveInfinity : _seconds[i + _nodes.Length];
             _seconds[i] = Math.Min(_seconds[i], Math.Min(more, longer));
+        }
+
+        for (var i = 0; i < _hopeful.Length; i++)
+        {
+            var fewer = i % _nodes.Length == 0 ? 0 : _hopeful[i - 1];
+            var shorter = i < _nodes.Length ? 0 : _hopeful[i - _nodes.Length];
+            var variance = _covariance[i * (_logs.Length + 1)] + _covariance[0] - (2 * _covariance[i]); // of the quotient with one node
+            _hopeful[i] = Math.Max(_seconds[i] * Math.Exp(-Math.Sqrt(Math.Max(variance, 0))), Math.Max(fewer, shorter));
         }
     }
 }

@@ -4,7 +4,7 @@ namespace NativeSpec.Speculation.Planning;
 /// could be written in its time, sequences + Σ path probability − rate · T(nodes, context).</summary>
 /// <remarks>The rate is that of the rounds before this one, drafting and all: a node that earns less than the time it takes would lower it, however poor
 /// the rest of its round is. It is never below what the roots alone would give. A path's probability never grows along the path, so taking nodes in descending order keeps every chosen node's parent
-/// chosen, and for each number of nodes the best set is a prefix of that order: the best number is read off the cost curve. One node per
+/// chosen, and for each number of nodes the best set is a prefix of that order: the best number is read off the cost curve, as hopeful as what it knows allows. One node per
 /// sequence is always among the choices, so speculation that does not pay is not done. With several sequences the same order shares the
 /// nodes among them by marginal gain.</remarks>
 internal sealed class Planner(int maxNodes)
@@ -35,14 +35,14 @@ internal sealed class Planner(int maxNodes)
     {
         _candidates.Sort(Candidate.ByProbability);
         var gain = sequences + forcedGain;
-        var rate = Math.Max(tokensPerSecond, gain / cost.At(forced, context));
-        var (best, bestCount) = (gain - (rate * cost.At(forced, context)), 0);
+        var rate = Math.Max(tokensPerSecond, gain / cost.HopefullyAt(forced, context));
+        var (best, bestCount) = (gain - (rate * cost.HopefullyAt(forced, context)), 0);
         var most = Math.Min(_candidates.Count, maxNodes - forced);
         for (var i = 0; i < most; i++)
         {
             var isWanted = _candidates[i].PathProbability >= Wanted;
             gain += _candidates[i].PathProbability - (isWanted ? Wanted : 0);
-            var surplus = gain - (rate * cost.At(forced + i + 1, context));
+            var surplus = gain - (rate * cost.HopefullyAt(forced + i + 1, context));
             if (surplus > best || isWanted)
             {
                 (best, bestCount) = (surplus, i + 1);

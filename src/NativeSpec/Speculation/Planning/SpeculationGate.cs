@@ -65,15 +65,17 @@ internal sealed class SpeculationGate(CostCurve cost, int maxNodes)
             : ideal >= Generous ? Promise.Likely : Promise.Unproven;
     }
 
-    /// <summary>Whether drafters are asked in a round.</summary>
-    /// <param name="requests">Requests that are being served, those whose prompts are being read among them.</param>
-    /// <param name="promise">What drafting promises for those that decode.</param>
-    public bool Opens(int requests, Promise promise) => requests <= 1 || (promise != Promise.None && Of(requests, promise).Opens());
+    /// <summary>Whether drafters are asked in a round, and whether they may be in the next one.</summary>
+    /// <param name="served">Requests that are being served, those whose prompts are being read among them.</param>
+    /// <param name="decoding">Those that decode in this round.</param>
+    /// <param name="context">Tokens that a node sees, on average.</param>
+    public GateAnswer Ask(int served, int decoding, int context)
+        => served <= 1 ? new GateAnswer(true, true, true)
+        : decoding > 1 && PromiseOf(decoding, context) == Promise.None ? default
+        : Ask(served, PromiseOf(served, context));
 
-    /// <summary>Whether drafters may be asked in the round after the next: who may be has to see the next one.</summary>
-    /// <param name="requests">Requests that are being served.</param>
-    /// <param name="promise">What drafting promises for those that decode.</param>
-    public bool MayOpenAfter(int requests, Promise promise) => requests <= 1 || (promise != Promise.None && Of(requests, promise).MayOpenAfter());
+    /// <summary>The same for requests that are served together with what drafting promises for them.</summary>
+    internal GateAnswer Ask(int served, Promise promise) => Of(served, promise).Ask();
 
     /// <summary>Learns from a round with drafting of a request that was alone.</summary>
     /// <param name="tokens">What it wrote.</param>
@@ -169,6 +171,8 @@ internal sealed class SpeculationGate(CostCurve cost, int maxNodes)
         private Arm _drafting;
         private Arm _plain;
         private bool _drafts = true;      // the arm that was ahead when they were last compared
+        private bool _tries;              // the other one, now
+        private bool _mayOpen;            // what drafters were told of the next round
         private int _pause = Trial;       // rounds of it before the other one is tried
         private int _rounds;              // since they were compared
         private double _lost;             // seconds lost by drafting since it was let in
@@ -190,23 +194,20 @@ internal sealed class SpeculationGate(CostCurve cost, int maxNodes)
         /// <summary>Whether they have been compared.</summary>
         public bool IsSettled { get; private set; }
 
-        private bool Tries => _rounds >= _pause && (_drafts || _debt <= 0);
-
         /// <summary>What has not been compared, and likely pays by now, is tried on credit.</summary>
         public void Regard(Promise promise) => _debt = !IsSettled && promise == Promise.Likely ? 0 : _debt;
 
-        public bool Opens() => _drafts != Tries;
-
-        public bool MayOpenAfter()
+        public GateAnswer Ask()
         {
-            // Rounds that a draft reads in do not count, and whether a debt is paid by then is a matter of a moment: both say rather yes than no.
+            // Rounds that a draft reads in do not count: rather yes than no. A trial of drafting begins only where drafters were told so, who have to see the round before.
             var next = _rounds + 1;
-            return _drafts ? next < _pause || next >= _pause + Trial : Tries || (next >= _pause && _debt <= 0);
+            _mayOpen = _drafts ? next < _pause || next >= _pause + Trial : _tries || (next >= _pause && _debt <= 0);
+            return new GateAnswer(_drafts != _tries, _mayOpen, true);
         }
 
         public void Observe(bool drafted, double plainSeconds, double seconds, bool hasRead)
         {
-            var (tries, catchesUp) = (Tries, hasRead && !(_drafts && IsSettled));
+            var catchesUp = hasRead && !(_drafts && IsSettled);
             if (drafted)
             {
                 _lost += seconds - (plainSeconds / (_plain.IsKnown ? _plain.Rate : 1));
@@ -228,20 +229,22 @@ internal sealed class SpeculationGate(CostCurve cost, int maxNodes)
 
             _rounds++;
             var isHopeless = drafted && !(_drafts && IsSettled) && _drafting.IsFarBehind(_plain);
-            if (isHopeless && !tries)
+            if (!_tries)
             {
-                _rounds = _pause; // of drafting, before anything is known of the rounds without it
+                _rounds = isHopeless ? _pause : _rounds; // of drafting, before anything is known of the rounds without it
+                _tries = _rounds >= _pause && (_drafts || (_debt <= 0 && _mayOpen));
+                if (_tries)
+                {
+                    // The trial is about now: what this arm was long ago says little.
+                    (_drafts ? ref _plain : ref _drafting) = default;
+                    _lost = _drafts ? _lost : 0;
+                    _rounds = _pause;
+                }
+
+                return;
             }
 
-            if (!tries && Tries)
-            {
-                // The trial is about now: what this arm was long ago says little.
-                (_drafts ? ref _plain : ref _drafting) = default;
-                _lost = _drafts ? _lost : 0;
-                _rounds = _pause;
-            }
-
-            if (!tries || (_rounds < _pause + Trial && !isHopeless))
+            if (_rounds < _pause + Trial && !isHopeless)
             {
                 return;
             }
@@ -253,7 +256,7 @@ internal sealed class SpeculationGate(CostCurve cost, int maxNodes)
             }
 
             _pause = drafts && _drafts ? Math.Clamp(2 * _pause, LeastPause, LongestPause) : LeastPause;
-            (_drafts, IsSettled, _rounds) = (drafts, true, 0);
+            (_drafts, _tries, IsSettled, _rounds) = (drafts, false, true, 0);
         }
     }
 
@@ -280,6 +283,12 @@ internal sealed class SpeculationGate(CostCurve cost, int maxNodes)
         }
     }
 }
+
+/// <summary>What the gate says of a round.</summary>
+/// <param name="Opens">Whether drafters are asked in it.</param>
+/// <param name="MayOpenAfter">Whether they may be in the next one: who may be has to see this one.</param>
+/// <param name="Decides">Whether there was anything to decide; else the round is no evidence.</param>
+internal readonly record struct GateAnswer(bool Opens, bool MayOpenAfter, bool Decides);
 
 /// <summary>What drafting promises for requests that decode together.</summary>
 internal enum Promise

@@ -113,6 +113,31 @@ public sealed class CostCurveTests
         Assert.That(curve.Rounds, Is.EqualTo(24));
     }
 
+    /// <summary>Rounds of one node alone say nothing of two, so the longer none is computed the less is sure about them; a round of two says all.</summary>
+    [Test]
+    public void HopefullyAt_WhatIsNotComputedForLong_ComesIntoReachAndIsFoundOut()
+    {
+        var curve = new CostCurve([1, 2, 4], [1, 2.4, 4.8]); // further nodes cost nothing in truth
+        var first = Further();
+        for (var i = 0; i < 2000; i++)
+        {
+            curve.Observe(1, 0, 1);
+        }
+
+        var later = Further();
+        for (var i = 0; i < 20; i++)
+        {
+            curve.Observe(2, 0, 1);
+            curve.Observe(1, 0, 1);
+        }
+
+        Assert.That(first, Is.GreaterThan(0.95), "a further node is thought to cost what it could bring");
+        Assert.That(later, Is.LessThan(0.9));
+        Assert.That(curve.At(2, 0), Is.EqualTo(1).Within(0.1));
+
+        double Further() => (curve.HopefullyAt(2, 0) - curve.HopefullyAt(1, 0)) / curve.HopefullyAt(1, 0);
+    }
+
     /// <summary>Eight texts at once where two nodes were measured, and their lines cross: the longer context would cost less than nothing.</summary>
     [Test]
     public void Observe_FarBeyondPointsThatContradictEachOther_StaysPositiveAndFinite()

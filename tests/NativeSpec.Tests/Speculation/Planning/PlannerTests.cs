@@ -27,7 +27,7 @@ public sealed class PlannerTests
             planner.Add(sequence, node, path);
         }
 
-        var plain = sequences / cost.At(sequences, 0);
+        var plain = sequences / cost.HopefullyAt(sequences, 0);
         var known = seed % 3 == 0 ? 0 : plain * (0.5 + random.NextDouble());
         planner.Choose(sequences, sequences, 0, cost, 0, known);
 
@@ -43,7 +43,7 @@ public sealed class PlannerTests
             Assert.That(parent == 0 || chosen.TakeWhile(c => c != choice).Any(c => c.Sequence == choice.Sequence && c.Node == parent), "parents come first");
         }
 
-        double Surplus(double gain, int count) => sequences + gain - (Math.Max(known, plain) * cost.At(sequences + count, 0));
+        double Surplus(double gain, int count) => sequences + gain - (Math.Max(known, plain) * cost.HopefullyAt(sequences + count, 0));
     }
 
     /// <summary>A poor round does not take what a good one would leave.</summary>
@@ -52,8 +52,8 @@ public sealed class PlannerTests
     {
         var planner = new Planner(64);
         planner.Add(0, 1, 0.25);
-        planner.Choose(1, 1, 0, new CostCurve([1, 2], [1, 1.2]), 0, tokensPerSecond: 1.5);
-        Assert.That(planner.Chosen.Length, Is.Zero, "0.2 s are worth 0.3 tokens");
+        planner.Choose(1, 1, 0, new CostCurve([1, 2], [1, 1.4]), 0, tokensPerSecond: 1.5);
+        Assert.That(planner.Chosen.Length, Is.Zero, "0.4 s, or hopefully 0.24, are worth 0.36 tokens");
     }
 
     [Test]

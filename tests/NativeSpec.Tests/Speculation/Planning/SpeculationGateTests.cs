@@ -23,7 +23,7 @@ public sealed class SpeculationGateTests
         var (drafted, later) = (0, 0);
         for (var round = 0; round < (atFirst ? 100 : 2400); round++)
         {
-            var drafts = gate.Opens(16, Promise.Likely);
+            var drafts = gate.Ask(16, Promise.Likely).Opens;
             gate.Observe(16, drafts, plainSeconds: 1, drafts ? 5 : 1);
             drafted += drafts ? 1 : 0;
             later += drafts && round > 100 ? 1 : 0;
@@ -41,7 +41,7 @@ public sealed class SpeculationGateTests
         var drafted = 0;
         for (var round = 0; round < 2000; round++)
         {
-            var drafts = gate.Opens(16, Promise.Likely);
+            var drafts = gate.Ask(16, Promise.Likely).Opens;
             gate.Observe(16, drafts, plainSeconds: 1, drafts ? 1 / 1.02 : 1);
             drafted += drafts ? 1 : 0;
         }
@@ -70,7 +70,7 @@ public sealed class SpeculationGateTests
     {
         var gate = Gate();
         Write(gate, 16, 200, gain: 0.5);
-        Assert.That(gate.Opens(4, Promise.Likely));
+        Assert.That(gate.Ask(4, Promise.Likely).Opens);
     }
 
     /// <summary>A trial before which drafts have to read what they have missed costs many rounds. It is tried again when the rounds without have paid for it, so over a long time
@@ -85,7 +85,7 @@ public sealed class SpeculationGateTests
         var (now, written, trials, closed, owed) = (0.0, 0.0, 0, readingRounds, 0);
         while (now < Seconds)
         {
-            var drafts = gate.Opens(16, Promise.Likely);
+            var drafts = gate.Ask(16, Promise.Likely).Opens;
             if (drafts && closed > 0)
             {
                 (trials, owed) = (trials + 1, Math.Min(closed, readingRounds)); // what was written meanwhile has not been read
@@ -109,7 +109,7 @@ public sealed class SpeculationGateTests
         var drafted = 0;
         for (var round = 0; round < 4000; round++)
         {
-            var drafts = gate.Opens(8, Promise.Likely);
+            var drafts = gate.Ask(8, Promise.Likely).Opens;
             var reads = round % 10 < 3;
             gate.Observe(8, drafts, drafts && !reads ? 1.1 : 1, drafts && reads ? 2 : 1, drafts && reads);
             drafted += drafts ? 1 : 0;
@@ -123,8 +123,8 @@ public sealed class SpeculationGateTests
     {
         var gate = Gate();
         Write(gate, 4, 200, gain: 0.5);
-        Assert.That(gate.Opens(16, Promise.Likely), Is.False);
-        Assert.That(gate.Opens(2, Promise.Likely), "fewer may gain where more lose");
+        Assert.That(gate.Ask(16, Promise.Likely).Opens, Is.False);
+        Assert.That(gate.Ask(2, Promise.Likely).Opens, "fewer may gain where more lose");
     }
 
     [Test]
@@ -132,7 +132,7 @@ public sealed class SpeculationGateTests
     {
         var gate = Gate();
         Write(gate, 4, 200, gain: 1.5);
-        Assert.That(gate.Opens(16, Promise.Likely));
+        Assert.That(gate.Ask(16, Promise.Likely).Opens);
     }
 
     /// <summary>A forward bound by memory takes four times the nodes in its time; one bound by arithmetic, in four times its time.</summary>
@@ -172,7 +172,7 @@ public sealed class SpeculationGateTests
         var (now, lost, trials) = (0.0, 0.0, 0);
         for (var round = 0; round < 20_000; round++)
         {
-            var drafts = gate.Opens(16, Promise.Unproven);
+            var drafts = gate.Ask(16, Promise.Unproven).Opens;
             gate.Observe(16, drafts, plainSeconds: 1, drafts ? 2 : 1);
             (now, lost, trials) = (now + (drafts ? 2 : 1), lost + (drafts ? 1 : 0), trials + (drafts ? 1 : 0));
             Assert.That(lost, Is.LessThanOrEqualTo((now * DrafterAccount.Allowance) + 1));
@@ -181,8 +181,10 @@ public sealed class SpeculationGateTests
         Assert.That(trials, Is.GreaterThan(4), "but it is tried");
         var other = Gate(0.1);
         Write(other, 16, 40, gain: 1, Promise.Unproven);
-        Assert.That(other.Opens(16, Promise.Unproven), Is.False);
-        Assert.That(other.Opens(16, Promise.Likely));
+        Assert.That(other.Ask(16, Promise.Unproven).Opens, Is.False);
+        Assert.That(other.Ask(16, Promise.Likely).MayOpenAfter);
+        other.Observe(16, drafted: false, plainSeconds: 1, seconds: 1);
+        Assert.That(other.Ask(16, Promise.Likely).Opens);
     }
 
     /// <summary>What nobody has tried with fewer is no sign that it loses.</summary>
@@ -191,15 +193,33 @@ public sealed class SpeculationGateTests
     {
         var gate = Gate();
         Write(gate, 4, 20, gain: 1, Promise.Unproven);
-        Assert.That(gate.Opens(16, Promise.Likely));
+        Assert.That(gate.Ask(16, Promise.Likely).Opens);
     }
 
     [Test]
-    public void Opens_WhereItCannotPay_IsNeverTried()
+    public void Ask_WhereItCannotPay_IsNeverTriedAndDecidesNothing()
+        => Assert.That(Enumerable.Range(0, 5000).Select(_ => Gate(1).Ask(16, decoding: 16, context: 100)), Is.All.EqualTo(default(GateAnswer)));
+
+    /// <summary>Of forty requests one decodes: all nodes are its own, whatever the others will do.</summary>
+    [Test]
+    public void Ask_OneThatDecodesBesidePrompts_IsNotMeasuredByThem() => Assert.That(Gate().Ask(served: 40, decoding: 1, context: 100).Decides);
+
+    /// <summary>Drafters have to see the round before they are asked, so no trial begins unannounced; with a debt that is paid in any round.</summary>
+    [Test]
+    public void Ask_ATrialOfDrafting_WasAnnouncedInTheRoundBefore([Range(30, 60)] int debt)
     {
-        var gate = Gate();
-        Assert.That(Write(gate, 16, 5000, gain: 2, Promise.None), Is.EqualTo(5000));
-        Assert.That(gate.MayOpenAfter(16, Promise.None), Is.False);
+        var gate = Gate(debt / 100.0);
+        var (before, trials) = (new GateAnswer(false, true, true), 0);
+        for (var round = 0; round < 20_000; round++)
+        {
+            var answer = gate.Ask(4, Promise.Unproven);
+            Assert.That(answer.Opens && !before.MayOpenAfter, Is.False, $"round {round}");
+            trials += answer.Opens && !before.Opens ? 1 : 0;
+            gate.Observe(4, answer.Opens, plainSeconds: 1, answer.Opens ? 1.3 : 1.01);
+            before = answer;
+        }
+
+        Assert.That(trials, Is.GreaterThan(2));
     }
 
     /// <summary>A gate where a forward of one node takes a second, and each further one a part of it.</summary>
@@ -215,7 +235,7 @@ public sealed class SpeculationGateTests
         var written = 0.0;
         for (var round = 0; round < rounds; round++)
         {
-            var drafts = gate.Opens(sequences, promise);
+            var drafts = gate.Ask(sequences, promise).Opens;
             gate.Observe(sequences, drafts, plainSeconds: 1, drafts ? 1 / gain : 1);
             written += drafts ? gain : 1;
         }
