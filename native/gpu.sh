@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Makes artifacts/gpu: one folder that checks and measures the CUDA back end on a Linux machine with an x86-64 processor and a driver and nothing else
 # installed (check.sh in it). It has at most 30 MB beside the model that comes with the repository; what is large in it is packed by gzip until the first check.
+# Its programs want the C library of the machine that made them, or a newer one.
 # It takes what native/test.sh takes, brotli, and the linker that .NET's native AOT needs. Where NVIDIA's assembler is, the kernels go along as machine code too.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -30,16 +31,17 @@ rm -rf artifacts/gpu-programs
 publish src/NativeSpec.Cli -p:StackTraceSupport=false
 publish tests/NativeSpec.CudaCheck
 cp artifacts/gpu-programs/NativeSpec.Cli/NativeSpec.Cli "$out/bin"
-cp -r artifacts/gpu-programs/NativeSpec.CudaCheck/{NativeSpec.CudaCheck,libnativespec.so,cuda} "$out/bin" 2>/dev/null || [ -x "$out/bin/NativeSpec.CudaCheck" ]
+cp artifacts/gpu-programs/NativeSpec.CudaCheck/{NativeSpec.CudaCheck,libnativespec.so} "$out/bin"
+[ ! -d artifacts/gpu-programs/NativeSpec.CudaCheck/cuda ] || cp -r artifacts/gpu-programs/NativeSpec.CudaCheck/cuda "$out/bin"
 # .NET's JSON takes random numbers from OpenSSL, which a bare machine need not have.
 mkdir -p "$out/lib"
 for library in libssl.so.3 libcrypto.so.3; do
   path=$({ PATH=$PATH:/sbin:/usr/sbin ldconfig -p || true; } | awk -v name="$library" '$1 == name && /x86-64/ && !n++ { print $NF }')
-  [ -z "$path" ] || cp -L "$path" "$out/lib"
+  if [ -n "$path" ]; then cp -L "$path" "$out/lib"; else echo "left out: $library, which is not here" >&2; fi
 done
 strip "$out/cuda_check" 2>/dev/null || true
 find "$out/ptx" "$out/lib" "$out/bin" -type f ! -name libnativespec.so -exec gzip -9 {} +
 
 size=$(du -sk --exclude=model "$out" | cut -f 1)
-echo "$out: $((size / 1024)) MB and the model; run check.sh in it"
+echo "$out: $((size / 1024)) MB and the model, for machines with $(getconf GNU_LIBC_VERSION) or newer; run check.sh in it"
 [ "$size" -le 30720 ] || { echo "that is more than 30 MB" >&2; exit 1; }

@@ -23,5 +23,8 @@ NS_EXPORT int nativespecCudaProblems(char* text, int room) {
   return count;
 }
 
+/// Forgets them, where a test has told of them or has made them.
+NS_EXPORT void nativespecCudaForgetProblems() { ForgetProblems(); }
+
 /// A counter by its name (report.cpp), or −1.
 NS_EXPORT int64_t nativespecCudaCount(const char* name) { return name == nullptr ? -1 : Count(name); }

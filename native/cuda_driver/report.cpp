@@ -29,6 +29,11 @@ int Problems(std::string* text) {
   return static_cast<int>(problems->size());
 }
 
+void ForgetProblems() {
+  std::lock_guard<std::mutex> lock(mutex);
+  problems->clear();
+}
+
 int64_t Count(const std::string& name) {
   const struct {
     const char* name;

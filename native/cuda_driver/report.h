@@ -11,6 +11,7 @@ namespace nativespec::driver {
 void AddProblem(const std::string& text);
 /// How many problems there were, and their texts, a line each.
 int Problems(std::string* text);
+void ForgetProblems();
 
 /// What a program asked for.
 struct Counters {

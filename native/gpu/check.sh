@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What a CUDA device must answer: are the kernels right, is a text the same with speculation and without, what does a forward cost. It needs this folder and
 # a driver, prints as it goes, ends with a table and a line "N passed, N failed", and writes results.json and check.log.
-#     ./check.sh           at most eight minutes: what is left of them bounds each step, and those that measure are skipped when seven have passed
+#     ./check.sh           at most eight minutes: what is left of them bounds each step, those that measure are skipped when seven have passed, and one that takes longer than its share is "late"
 #     ./check.sh quick     small cases and no times: for a small part, or for the emulated driver (NATIVESPEC_CUDA_LIBRARY=FILE)
 # Where python3 has PyTorch, that takes the same shapes beside ours (peers.py).
 set -uo pipefail
@@ -11,6 +11,7 @@ export NATIVESPEC_PROFILE_DIR=  # nothing is kept from one run to the next
 quick=0 tokens=64 limit=60 most=470 # seconds of all, and a few for what is killed
 if [ "${1:-}" = quick ]; then quick=1 tokens=12 limit=600 most=7200; fi  # the emulated driver takes its time
 exec > >(tee check.log) 2>&1
+tee=$!
 : >measured.txt
 names=() outcomes=() times=()
 passed=0 failed=0
@@ -21,12 +22,14 @@ record() { # name, outcome, begin
   if [ "$2" = passed ]; then passed=$((passed + 1)); elif [ "$2" = failed ]; then failed=$((failed + 1)); fi
   echo "-- $1: $2"
 }
+late=failed # what a step is whose time was over
 step() { # name, command
-  local name=$1 begin
+  local name=$1 begin outcome=passed
   shift
   echo "== $name"
   begin=$(now)
-  if "$@"; then record "$name" passed "$begin"; else record "$name" failed "$begin"; fi
+  "$@" || case $? in 124 | 137) outcome=$late ;; *) outcome=failed ;; esac
+  record "$name" "$outcome" "$begin"
 }
 within() { # seconds, command
   local left=$((most - SECONDS))
@@ -34,7 +37,7 @@ within() { # seconds, command
   timeout -k 5 "$(($1 < left ? $1 : left))" "${@:2}"
 }
 optional() { # name, command
-  if [ "$SECONDS" -le 420 ]; then step "$@"; else record "$1" skipped "$(now)"; fi
+  if [ "$SECONDS" -le 420 ]; then late=late step "$@"; else record "$1" skipped "$(now)"; fi
 }
 measured() { "$@" | tee -a measured.txt; } # for results.json
 generate() { within "$limit" bin/NativeSpec.Cli generate --model model --max-tokens "$tokens" --ignore-eos --quiet "$@"; }
@@ -61,10 +64,10 @@ if command -v nvidia-smi >/dev/null; then
 fi
 if [ $quick = 1 ]; then
   step "kernels, small cases" within 600 ./cuda_check ptx small
-  step "tests of the host's side, a choice" measured within 1200 bin/NativeSpec.CudaCheck CudaFormatTests ThousandRounds 'Golden.*"llama-biases","short"' 'Invariance.*BesideOther'
+  step "tests of the host's side, a choice" measured within 1200 bin/NativeSpec.CudaCheck CudaFormatTests CudaWalkTests ThousandRounds 'Golden.*"llama-biases","short"' 'Invariance.*BesideOther'
   step "times of a tiny shape, which mean nothing here" within 300 ./cuda_check ptx bench tiny bf16
 else
-  step "kernels, all cases, plain and dependent launch" measured within 150 ./cuda_check ptx conformance
+  step "kernels, all cases, plain and dependent launch" measured within 240 ./cuda_check ptx conformance
   step "tests of the host's side" measured within 120 bin/NativeSpec.CudaCheck
 fi
 
@@ -74,7 +77,8 @@ for weights in stored q8 q4; do
 done
 step "drawn text, speculation on and off" same_text "--backend cuda --temperature 0.8 --seed 7" "--speculate off" "--speculate auto"
 step "greedy text, with a draft model and Medusa heads" same_text "--backend cuda --temperature 0" "--speculate off" "--draft-model model/draft --medusa model/medusa"
-step "greedy text, as the processor writes it" same_text "--temperature 0 --speculate off" "--backend cuda" "--backend cpu"
+# Rows are rounded to BF16 there and not here, so a long text may leave the other where two tokens are all but equally likely.
+tokens=12 step "greedy text, as the processor writes it" same_text "--temperature 0 --speculate off" "--backend cuda" "--backend cpu"
 
 # A fault loses the context, so it has a process of its own, which must end with the driver's words.
 ends_with_the_fault() {
@@ -87,18 +91,23 @@ step "a kernel that touches what it may not" ends_with_the_fault
 # Another process holds the device's memory; of the emulated driver, whose memory is each process's own, there is little. Who did not ask for CUDA gets the processor's text and the reason,
 # who did the reason.
 with_too_little_memory() {
-  local flags=(--prompt="$prompt" --temperature 0 --speculate off) wanted got line process status=0
+  local flags=(--prompt="$prompt" --temperature 0 --speculate off) wanted got='' line='' process in out status=0
   wanted=$(NATIVESPEC_CUDA_DEVICE=none generate "${flags[@]}") || return 1
   export NATIVESPEC_CUDA_MEMORY=1
-  coproc holder { ./cuda_check ptx hold; }
-  process=$holder_PID
-  while read -r line <&"${holder[0]}" && [[ $line != *'are taken' ]]; do :; done
-  got=$(generate "${flags[@]}" --verbose 2>notice.txt) || status=1
-  generate "${flags[@]}" --backend cuda 2>refusal.txt && { echo "--backend cuda found memory: $line"; status=1; }
+  coproc holder { within "$((3 * limit))" ./cuda_check ptx hold; }
+  process=${holder_PID:-} in=${holder[0]:-} out=${holder[1]:-} # bash forgets them when the process ends
+  while [ -n "$in" ] && read -t "$limit" -r line <&"$in" && [[ $line != *'are taken' ]]; do :; done
+  if [[ $line == *'are taken' ]]; then
+    got=$(generate "${flags[@]}" --verbose 2>notice.txt) || status=1
+    generate "${flags[@]}" --backend cuda 2>refusal.txt && { echo "--backend cuda found memory: $line"; status=1; }
+    cat notice.txt refusal.txt
+  else
+    echo "the memory could not be taken: $line"
+    status=1
+  fi
   unset NATIVESPEC_CUDA_MEMORY
-  eval "exec ${holder[1]}>&-" # which ends it
-  wait "$process"
-  cat notice.txt refusal.txt
+  [ -z "$out" ] || exec {out}>&- # which ends it
+  [ -z "$process" ] || wait "$process" 2>/dev/null
   [ "$status" = 0 ] && [ "$got" = "$wanted" ] && [[ $(<notice.txt) == *'the processor serves'* ]] && [ -s refusal.txt ]
 }
 step "too little memory" with_too_little_memory
@@ -115,7 +124,7 @@ if [ $quick = 0 ]; then
     done
   fi
   if command -v compute-sanitizer >/dev/null; then
-    optional "memcheck" within 120 compute-sanitizer --tool memcheck --error-exitcode 1 ./cuda_check ptx small top_k
+    optional "memcheck" within 120 compute-sanitizer --tool memcheck --error-exitcode 1 ./cuda_check ptx small
   fi
 fi
 
@@ -132,4 +141,6 @@ echo
 rm -f measured.txt notice.txt refusal.txt
 for i in "${!names[@]}"; do printf '%-55s %-7s %7s s\n' "${names[$i]}" "${outcomes[$i]}" "${times[$i]}"; done
 echo "$passed passed, $failed failed"
+exec >&- 2>&-
+wait "$tee" # so that the log has its last line
 [ "$failed" = 0 ]

@@ -21,6 +21,7 @@ void Run(const std::string& what, int count, char** arguments) {
     std::printf("digest %016llx\n", static_cast<unsigned long long>(plain));
     if (HasDependentLaunch()) {
       dependent_launch = true;
+      against_float64 = false;
       const uint64_t dependent = RunConformance();
       std::printf("digest %016llx with dependent launch\n", static_cast<unsigned long long>(dependent));
       CHECK(dependent == plain);
@@ -45,6 +46,10 @@ void Run(const std::string& what, int count, char** arguments) {
   const ModelShape shape = size == "8b"   ? ModelShape{32, 4096, 14336, 32, 8, 128, 128256}
                            : size == "1b" ? ModelShape{16, 2048, 8192, 32, 8, 64, 128256}
                                           : ModelShape{2, 128, 192, 4, 2, 32, 300};
+  if (!Attends(shape.head_width, Format::kBF16)) {
+    std::printf("not on this part, a block of which has %d bytes of shared memory\n", SharedBytesOfBlock());
+    return;
+  }
   auto format_of = [](const std::string& name) { return name == "bf16" ? Format::kBF16 : name == "q8" ? Format::kQ8 : Format::kQ4; };
   if (what == "profile") {
     Profile(shape, format_of(arguments[4]), std::atoi(arguments[5]), std::atoi(arguments[6]));

@@ -1,6 +1,8 @@
-using System.Globalization;
+using System.Diagnostics;
 using System.Diagnostics.CodeAnalysis;
+using System.Globalization;
 using System.Runtime.CompilerServices;
+using NativeSpec.Backends.Cuda;
 using NativeSpec.Backends.Cuda.Driver;
 using NativeSpec.Tests;
 using NativeSpec.Tests.Golden;
@@ -15,7 +17,7 @@ internal static class Program
 {
     private const string Usage = """
         usage: NativeSpec.CudaCheck [PATTERN ...]
-        Runs the tests whose full names match one of the regular expressions; without any, all.
+        Runs the tests whose full names match one of the regular expressions, of which each must match some; without any, all.
         They take the first device of the driver; NATIVESPEC_CUDA_LIBRARY names another driver than the installed one.
         """;
 
@@ -38,7 +40,22 @@ internal static class Program
             return 1;
         }
 
-        Console.WriteLine($"{device.Name}, sm_{device.Capability}, driver for CUDA {CudaLibrary.Version}");
+        var begin = Stopwatch.GetTimestamp();
+        using (var backend = CudaBackend.TryCreate(new CudaOptions { Device = 0 }, out reason))
+        {
+            if (backend is null)
+            {
+                Console.WriteLine($"no test can run: {reason}");
+                return 1;
+            }
+
+            Console.WriteLine(FormattableString.Invariant($"{backend.Description}; driver for CUDA {CudaLibrary.Version}; loaded in {Stopwatch.GetElapsedTime(begin).TotalMilliseconds:F0} ms"));
+            if (CudaImage.For(device.Capability, new CudaOptions().ImageFolder).First().Name is var best && best != backend.Kernels.Image)
+            {
+                Console.WriteLine($"the driver has refused the {best}");
+            }
+        }
+
         return Run(args);
     }
 
@@ -46,20 +63,27 @@ internal static class Program
     {
         var runner = new NUnitTestAssemblyRunner(new DefaultTestAssemblyBuilder());
         runner.Load(typeof(Program).Assembly, new Dictionary<string, object>());
-        var result = runner.Run(new Lines(), TestFilter.FromXml($"<filter><and>{Wanted(patterns)}<not>{Missing()}</not></and></filter>"));
+        string[] all = [.. GoldenCheckpointTests.Supported], missing = [.. all.Where(name => !Directory.Exists(Repository.Find("tests", "NativeSpec.Tests", "Golden", name)))];
+        if (missing.Length == all.Length)
+        {
+            Console.WriteLine($"no family's checkpoint lies under {Repository.Root}");
+            return 1;
+        }
+
+        Console.WriteLine(missing.Length == 0 ? "all families" : $"without the families {string.Join(", ", missing)}"); // so that the folder is small
+        if (Array.Find(patterns, pattern => runner.CountTestCases(TestFilter.FromXml($"<filter>{Matches(pattern)}</filter>")) == 0) is { } none)
+        {
+            Console.WriteLine($"no test's name matches {none}");
+            return 1;
+        }
+
+        var left = AnyOf([.. missing.Select(name => $"Golden.*\"{name}\""), "no test has this name"]);
+        var result = runner.Run(new Lines(), TestFilter.FromXml($"<filter><and>{AnyOf(patterns.Length == 0 ? [""] : patterns)}<not>{left}</not></and></filter>"));
         Console.WriteLine(FormattableString.Invariant($"{result.PassCount} tests passed, {result.FailCount} failed, {result.SkipCount + result.InconclusiveCount} skipped, {result.Duration:F1} s"));
         return result.FailCount == 0 && result.PassCount > 0 && result.ResultState.Status != TestStatus.Failed ? 0 : 1;
     }
 
-    private static string Wanted(string[] patterns) => patterns.Length == 0 ? Matches("") : $"<or>{string.Concat(patterns.Select(Matches))}</or>";
-
-    /// <summary>The families whose checkpoints were left out, so that the folder is small.</summary>
-    private static string Missing()
-    {
-        var missing = GoldenCheckpointTests.Supported.Where(name => !Directory.Exists(Repository.Find("tests", "NativeSpec.Tests", "Golden", name))).ToArray();
-        Console.WriteLine(missing.Length == 0 ? "all families" : $"without the families {string.Join(", ", missing)}");
-        return $"<or>{Matches("no test has this name")}{string.Concat(missing.Select(name => Matches($"Golden.*\"{name}\"")))}</or>";
-    }
+    private static string AnyOf(string[] patterns) => $"<or>{string.Concat(patterns.Select(Matches))}</or>";
 
     private static string Matches(string pattern) => $"<test re='1'>{System.Security.SecurityElement.Escape(pattern)}</test>";
 

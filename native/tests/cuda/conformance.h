@@ -15,7 +15,11 @@ namespace nativespec::cuda {
 /// All tests, or those of one kernel; the digest of what they computed.
 inline uint64_t RunConformance(const std::string& only = "") {
   Digest digest;
-  auto wanted = [&](const char* what) { return only.empty() || only == what; };
+  bool known = only.empty();
+  auto wanted = [&](const char* what) {
+    known = known || only == what;
+    return only.empty() || only == what;
+  };
   if (wanted("matmul")) {
     for (const Format format : {Format::kBF16, Format::kF16, Format::kF32, Format::kQ8, Format::kQ4}) {
       MatMulConformance(format, 200, 300, digest);
@@ -77,6 +81,9 @@ inline uint64_t RunConformance(const std::string& only = "") {
     for (const Format format : {Format::kBF16, Format::kQ8, Format::kQ4}) {
       LayersConformance(format, digest);
     }
+  }
+  if (!known) {
+    check::Fail(__FILE__, __LINE__, "no test is called " + only);
   }
   return digest.value;
 }

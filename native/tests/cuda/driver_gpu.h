@@ -91,6 +91,10 @@ inline int SharedBytesPerMultiprocessor() {
   static const int value = Attribute(81);
   return value;
 }
+inline int SharedBytesOfBlock() {
+  static const int value = Attribute(97);  // where it asks for more than is usual
+  return value;
+}
 inline int Capability() {
   static const int value = Attribute(75) * 10 + Attribute(76);
   return value;

@@ -12,6 +12,7 @@ inline emulator::Schedule schedule;
 
 inline int Multiprocessors() { return 3; }
 inline int SharedBytesPerMultiprocessor() { return 96 << 10; }
+inline int SharedBytesOfBlock() { return 227 << 10; }
 
 /// Memory that is not a number until it is written, between guards that nobody may write.
 template <class T>

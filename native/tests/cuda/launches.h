@@ -72,6 +72,9 @@ inline void RopeAppend(const RopeAppendArguments& a, int rows) {
   Launch(rope_append, rows, RotationGrid(a.heads, a.kv_heads), 128, kRotationBytes, a);
 }
 
+/// Whether the part gives a block what attention over heads so wide takes: some have 99 KB.
+inline bool Attends(int width, Format kv) { return AttentionBytes(width <= 64 ? 64 : 128, kv) <= SharedBytesOfBlock(); }
+
 inline int AttentionBlocks() { return AttentionGrid(Multiprocessors()); }
 
 inline void TreeAttention(const TreeAttentionArguments& a, int width, Format kv) {

@@ -9,6 +9,8 @@ namespace nativespec::cuda {
 
 /// Cases that would take the emulator minutes.
 inline bool large_cases = false;
+/// Whether sums that take the processor long are made in float64 too. Where all bits must be those of a run in which they were, they need not be.
+inline bool against_float64 = true;
 
 /// All bits that were looked at, so that two parts can be compared.
 struct Digest {

@@ -10,7 +10,9 @@ namespace nativespec::cuda {
 /// prompt grown by eight rows and by one.
 inline void LayersConformance(Format format, Digest& digest) {
   const std::string what = std::string("layers ") + Name(format);
-  const ModelShape shape = large_cases ? ModelShape{2, 4096, 14336, 32, 8, 128, 16000} : ModelShape{1, 128, 192, 4, 2, 32, 300};
+  const ModelShape shape = large_cases && Attends(128, Format::kBF16) ? ModelShape{2, 4096, 14336, 32, 8, 128, 16000}
+                           : large_cases                               ? ModelShape{2, 4096, 14336, 64, 16, 64, 16000}
+                                                                       : ModelShape{1, 128, 192, 4, 2, 32, 300};
   const int trunk = large_cases ? 1000 : 70, nodes = large_cases ? 32 : 6, bucket = large_cases ? 64 : 16, vocabulary = shape.vocabulary;
   const int each = (trunk + nodes) / kPageRows + 1;
   std::vector<int32_t> pages[2];

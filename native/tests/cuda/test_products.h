@@ -20,7 +20,7 @@ inline void MatMulConformance(Format format, int out, int in, Digest& digest) {
   }
   constexpr int kExact = 8;  // rows that are compared with float64; the others are with these by their bits
   std::vector<double> expected(static_cast<size_t>(kExact) * static_cast<size_t>(out));
-  for (int row = 0; row < kExact; ++row) {
+  for (int row = 0; against_float64 && row < kExact; ++row) {
     for (int o = 0; o < out; ++o) {
       double sum = 0;
       for (int i = 0; i < in; ++i) {
@@ -40,7 +40,9 @@ inline void MatMulConformance(Format format, int out, int in, Digest& digest) {
   };
   const std::vector<float> all = run(x, kRows, 64, 0);
   digest.Add(all);
-  CHECK_ERROR(what, all, expected, 2e-5);
+  if (against_float64) {
+    CHECK_ERROR(what, all, expected, 2e-5);
+  }
   struct Case {
     int row, bucket, place;
   };

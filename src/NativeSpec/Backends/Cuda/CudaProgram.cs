@@ -184,6 +184,27 @@ internal sealed unsafe class CudaProgram : IForwardProgram, IRowAnswers, ITreeWa
         return [.. times.Values];
     }
 
+    /// <summary>Times the kernels of the last run one behind the other, as a graph where there is one, without what is copied before and behind them. What the run computed is gone
+    /// afterwards, as with <see cref="Measure"/>, which has a launch's own time in each kernel's.</summary>
+    /// <param name="repeats">How often they are launched, after once that is not timed.</param>
+    /// <returns>Seconds for all of them once.</returns>
+    public double MeasureTogether(int repeats)
+    {
+        var launches = _last ?? throw new InvalidOperationException("nothing has been computed yet");
+        using var turn = _backend.Context.Enter();
+        using CudaResource begin = turn.CreateEvent(), end = turn.CreateEvent();
+        Launch(turn, launches);
+        turn.RecordEvent(begin);
+        for (var i = 0; i < repeats; i++)
+        {
+            Launch(turn, launches);
+        }
+
+        turn.RecordEvent(end);
+        turn.Synchronize("a forward's kernels are timed");
+        return turn.SecondsBetween(begin, end) / repeats;
+    }
+
     /// <inheritdoc/>
     public void Dispose()
     {

@@ -1,6 +1,8 @@
 using System.Runtime.InteropServices;
 using System.Text;
 using NativeSpec.Backends.Cuda;
+using NativeSpec.Backends.Cuda.Driver;
+using NativeSpec.Tensors;
 
 namespace NativeSpec.Tests.Backends.Cuda;
 
@@ -20,6 +22,16 @@ internal static unsafe partial class CudaEmulator
         if (!IsEmulated)
         {
             Assert.Ignore("this takes the emulated driver, which counts calls and has settings");
+        }
+    }
+
+    /// <summary>Skips a test of heads wider than 64 where a block of the device has too little shared memory for them.</summary>
+    public static void RequireWideHeads(KvFormat kv)
+    {
+        Require();
+        if (CudaDevice.Find(0, out _) is { } device && CudaLayout.AttentionBytes(128, kv) > device.BlockSharedBytes)
+        {
+            Assert.Ignore($"a block of this device has {device.BlockSharedBytes} bytes of shared memory; attention over such heads takes {CudaLayout.AttentionBytes(128, kv)}");
         }
     }
 
@@ -67,6 +79,18 @@ internal static unsafe partial class CudaEmulator
             return new ReadOnlySpan<long>(answers, ask(q, n, answers)).ToArray();
         }
     }
+
+    /// <summary>The threads of a block that a kernel was compiled for; the context of its module is current.</summary>
+    public static int MostThreads(CudaKernel kernel)
+    {
+        var ask = (delegate* unmanaged<int*, int, nint, int>)NativeLibrary.GetExport(Library.Value, "cuFuncGetAttribute");
+        int threads;
+        Assert.That(ask(&threads, 0, kernel.Function), Is.Zero, kernel.Name);
+        return threads;
+    }
+
+    /// <summary>Forgets what went wrong, where a test has told of it.</summary>
+    public static void ForgetProblems() => ((delegate* unmanaged<void>)NativeLibrary.GetExport(Library.Value, "nativespecCudaForgetProblems"))();
 
     /// <summary>What went wrong that no code told: leaks, writes past an allocation, … A real driver does not say.</summary>
     public static string Problems()

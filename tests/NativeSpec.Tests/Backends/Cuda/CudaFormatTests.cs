@@ -46,6 +46,11 @@ public sealed class CudaFormatTests
     public void Forward_KeysAndValuesInF32_IsCloserToTheProcessor(int headDim)
     {
         CudaEmulator.Require();
+        if (headDim > 64)
+        {
+            CudaEmulator.RequireWideHeads(KvFormat.F32);
+        }
+
         using var weights = new SyntheticModel(TestConfigs.Mixed with { HeadDim = headDim }, DType.F16, 3);
         int[] tokens = [.. Enumerable.Range(0, 70).Select(i => i * 13 % 300)];
         var wanted = Logits(CpuBackend.Create());

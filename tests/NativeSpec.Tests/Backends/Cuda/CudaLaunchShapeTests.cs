@@ -1,4 +1,5 @@
 using NativeSpec.Backends.Cuda;
+using NativeSpec.Backends.Cuda.Driver;
 using NativeSpec.Tensors;
 
 namespace NativeSpec.Tests.Backends.Cuda;
@@ -67,6 +68,16 @@ public sealed class CudaLaunchShapeTests
             ];
             Assert.That(CudaEmulator.LaunchShape("attention", heads, kvHeads, width, multiprocessors, (int)(kv == KvFormat.F32 ? CudaFormat.F32 : CudaFormat.BF16)), Is.EqualTo(expected), $"{heads} heads, {kvHeads} of keys, {width} wide, {kv}");
         }
+    }
+
+    [Test]
+    public void Kernels_OfEveryName_AreLaunchedWithTheThreadsThatTheyWereCompiledFor()
+    {
+        using var backend = CudaEmulator.Create();
+        using var turn = backend.Context.Enter();
+        var kernels = CudaKernels.All(CudaDevice.Find(0, out _)!).ToArray();
+        var compiled = kernels.Select(kernel => (kernel.Name, CudaEmulator.MostThreads(backend.Kernels[kernel.Name])));
+        Assert.That(compiled, Is.EqualTo(kernels.Select(kernel => (kernel.Name, kernel.Threads))));
     }
 
     [Test]

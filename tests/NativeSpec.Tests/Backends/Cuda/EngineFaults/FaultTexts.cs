@@ -10,6 +10,9 @@ namespace NativeSpec.Tests.Backends.Cuda.EngineFaults;
 /// <summary>The models and requests that faults come to, and each request's text without any.</summary>
 internal sealed class FaultTexts : IDisposable
 {
+    /// <summary>Rows of a prompt in a round; more than a pass.</summary>
+    public const int PrefillChunk = 80;
+
     private readonly TestFolder _folder = new(dtype: DType.BF16, poisoned: false);
     private readonly TestFolder _other = new(seed: 99, poisoned: false);
     private readonly string _profiles = Directory.CreateTempSubdirectory("nativespec-").FullName;
@@ -45,7 +48,7 @@ internal sealed class FaultTexts : IDisposable
         KvTokens = 512, // three of the longest texts: a fourth one waits, or has somebody give way
         MaxSequences = plan.Sequences,
         MaxTreeNodes = 12,
-        PrefillChunk = 80, // more than a pass
+        PrefillChunk = PrefillChunk,
         DraftModels = plan.Drafts ? [_folder.Path, _other.Path] : [],
         DraftOptions = new DraftModelOptions { Depth = 2, Width = 2, StopBelow = 0 },
         Medusa = plan.Heads ? _heads : null,
