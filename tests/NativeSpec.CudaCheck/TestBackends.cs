@@ -20,5 +20,5 @@ public sealed partial class TestBackend
     public static IEnumerable<TestBackend> Cuda => [new TestBackend("cuda", 1, () => CudaEmulator.Create())];
 
     /// <summary>The same with F32 keys and values.</summary>
-    public static IEnumerable<TestBackend> CudaF32Kv => [new TestBackend("cuda F32 keys and values", 1, () => CudaEmulator.Create(new CudaOptions { KvFormat = KvFormat.F32 }))];
+    public static IEnumerable<TestBackend> CudaF32Kv => [new TestBackend("cuda F32 keys and values", 1, () => CudaEmulator.Create(new CudaOptions { KvFormat = KvFormat.F32 })) { RequireWideHeads = () => CudaEmulator.RequireWideHeads(KvFormat.F32) }];
 }

@@ -63,7 +63,7 @@ public sealed partial class TestBackend
 
     /// <summary>The same with keys and values in F32.</summary>
     public static IEnumerable<TestBackend> CudaF32Kv
-        => CudaEmulator.IsBuilt ? [new TestBackend("cuda F32 keys and values", 1, () => CudaEmulator.Create(new CudaOptions { KvFormat = KvFormat.F32 }))] : [];
+        => CudaEmulator.IsBuilt ? [new TestBackend("cuda F32 keys and values", 1, () => CudaEmulator.Create(new CudaOptions { KvFormat = KvFormat.F32 })) { RequireWideHeads = () => CudaEmulator.RequireWideHeads(KvFormat.F32) }] : [];
 
     /// <summary>Whether instructions are switched off to test what is left (build.sh test --levels): then the best managed kernels that are left are of
     /// interest, and what was tested with all instructions is not tested again.</summary>
