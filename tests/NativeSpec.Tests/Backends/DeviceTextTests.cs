@@ -46,14 +46,15 @@ public abstract class DeviceTextTests
         }
     }
 
+    /// <summary>All sources merged, at temperatures and rules that the device knows and that it does not.</summary>
     [Test]
-    public async Task CompleteAsync_FourAtOnce_EachWritesItsPlainText()
+    public async Task CompleteAsync_SeveralAtOnce_EachWritesItsPlainText([Values(4, 16)] int count)
     {
         using TestFolder folder = new(dtype: DType.BF16, poisoned: false), other = new(seed: 99, poisoned: false);
-        using var engine = Open(folder, other);
+        using var engine = Open(folder, other, count);
         var random = new Random(5);
-        var requests = Enumerable.Range(0, 4).Select(i => (
-            Prompt: (int[])[.. Enumerable.Range(0, 1 + random.Next(90)).Select(_ => random.Next(250))], Options: Kinds[i] with { Seed = (ulong)i, MaxTokens = 5 + (3 * i) })).ToArray();
+        var requests = Enumerable.Range(0, count).Select(i => (
+            Prompt: (int[])[.. Enumerable.Range(0, 1 + random.Next(90)).Select(_ => random.Next(250))], Options: Kinds[i % 4] with { Seed = (ulong)i, MaxTokens = 5 + (3 * (i % 4)) })).ToArray();
         List<GenerationResult> plain = [];
         foreach (var (prompt, options) in requests)
         {
@@ -74,10 +75,12 @@ public abstract class DeviceTextTests
     protected static SpeculationOptions All(int nodes)
         => new() { Sources = [new GarbageDrafter(300), new AlwaysWrongDrafter([.. Prompt, .. new int[200]], 300)], MaxNodes = nodes, Unplanned = true };
 
-    private protected InferenceEngine Open(TestFolder folder, TestFolder other)
+    private protected InferenceEngine Open(TestFolder folder, TestFolder other, int sequences = 4)
     {
         return InferenceEngine.Load(folder.Path, Options() with
         {
+            MaxSequences = sequences,
+            KvTokens = 160 * sequences,
             DraftModels = [folder.Path, other.Path],
             DraftOptions = new DraftModelOptions { Depth = 3, Width = 2, StopBelow = 0 },
             Medusa = other.WriteHeads(),
