@@ -66,12 +66,16 @@ public sealed class AccessTests
     public async Task MoreAtOnceThanACallerMayHave_Are429()
     {
         using ManualResetEventSlim go = new();
-        var drafter = new CallbackDrafter { OnPropose = () => go.Wait(TimeSpan.FromSeconds(20)) };
+        var drafter = new CallbackDrafter { OnStart = () => go.Wait(TimeSpan.FromSeconds(20)) };
         await using var server = await TestServer.StartTinyAsync(new EngineOptions { Drafters = [drafter] }, options => options.MaxRequestsPerClient = 2);
         var running = new[] { Stream(server), Stream(server) };
         try
         {
-            await Task.WhenAll(running); // both have begun to write
+            while (server.Engine.Snapshot() is var engine && engine.Waiting + engine.Active < 2)
+            {
+                await Task.Delay(5); // until both are there; neither goes on before it is let go
+            }
+
             var refused = await server.ChatAsync("");
             Assert.Multiple(() =>
             {
