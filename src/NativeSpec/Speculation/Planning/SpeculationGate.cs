@@ -59,7 +59,7 @@ internal sealed class SpeculationGate(CostCurve cost, int maxNodes)
     /// <param name="context">Tokens that a node sees, on average.</param>
     public Promise PromiseOf(int requests, int context)
     {
-        var ideal = BestOf(requests, context, GoodAcceptance, PromisedLevels, drafting: 0);
+        var ideal = Ideal(requests, context);
         return ideal < LeastPromise ? Promise.None
             : _nodes.IsKnown ? (BestOf(requests, context, ChanceAlone(), Math.Max(_nodes.Value - 1, 1), _drafting.Value) >= LeastPromise ? Promise.Likely : Promise.Unproven)
             : ideal >= Generous ? Promise.Likely : Promise.Unproven;
@@ -71,7 +71,8 @@ internal sealed class SpeculationGate(CostCurve cost, int maxNodes)
     /// <param name="context">Tokens that a node sees, on average.</param>
     public GateAnswer Ask(int served, int decoding, int context)
         => served <= 1 ? new GateAnswer(true, true, true)
-        : decoding > 1 && PromiseOf(decoding, context) == Promise.None ? default
+        : decoding > 1 && Ideal(decoding, context) < LeastPromise ? default
+        : _arms[BitOperations.Log2((uint)served)] is { IsSettled: true } known ? known.Ask() // what was found out needs no promise
         : Ask(served, PromiseOf(served, context));
 
     /// <summary>The same for requests that are served together with what drafting promises for them.</summary>
@@ -102,6 +103,8 @@ internal sealed class SpeculationGate(CostCurve cost, int maxNodes)
             _arms[BitOperations.Log2((uint)requests)]?.Observe(drafted, plainSeconds, seconds, hasRead);
         }
     }
+
+    private double Ideal(int requests, int context) => BestOf(requests, context, GoodAcceptance, PromisedLevels, drafting: 0);
 
     /// <summary>The most that candidates could bring, as a factor of the rate without: of 1, 2, … candidates a request the best number.</summary>
     /// <param name="requests">Requests that decode.</param>
