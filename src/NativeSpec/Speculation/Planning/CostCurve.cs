@@ -7,8 +7,10 @@ namespace NativeSpec.Speculation.Planning;
 /// together. Most of an error is shared by all points, because a neighbour that takes half of the machine makes all forwards slower alike; some of it
 /// by points that lie close; the rest, large where the measurement was disturbed, is a point's own. So a round of one node also corrects what
 /// eight are thought to take, and a point that was measured badly learns fast while one that was measured well keeps its place in the curve.</para>
-/// <para>Whatever disturbs a forward makes it slower. So a time further above the curve than is usual counts as a slow one, not as what it was (winsorizing), and of
-/// two points that contradict each other, because fewer nodes seem to take longer, the slower one is not believed.</para>
+/// <para>Whatever disturbs a forward makes it slower. So a time further above the curve than is usual counts as a slow one, not as what it was (winsorizing).</para>
+/// <para>More nodes never cost less, nor does a longer context, and n nodes never cost more than n/m of what m &lt; n do. Of points that contradict each other by this the better known one is believed, of
+/// equally known ones the faster, and the other one moves (as isotonic regression does, the best known first). It moves in the filter, not only in what is told of it: a mean that nobody believes would be
+/// pushed further away by every round that is compared with what is believed.</para>
 /// </remarks>
 internal sealed class CostCurve
 {
@@ -37,6 +39,8 @@ internal sealed class CostCurve
     private readonly double[] _spread;     // [points] each one's own error at first
     private readonly double[] _pull;       // [points] of a round
     private readonly double[] _hopeful;    // [contexts, nodes] what may well be
+    private readonly double[] _logNodes;   // [nodes]
+    private readonly int[] _order;         // [points] the best known first
 
     /// <summary>Makes the curve through measured points.</summary>
     /// <param name="nodes">Numbers of nodes, ascending, the first 1.</param>
@@ -58,11 +62,17 @@ internal sealed class CostCurve
         (_nodes, _contexts, _seconds) = (nodes.ToArray(), contexts.ToArray(), seconds.ToArray());
         var points = seconds.Length;
         (_logs, _pull, _spread, _hopeful) = (new double[points], new double[points], new double[points], new double[points]);
+        (_logNodes, _order) = (new double[nodes.Length], new int[points]);
+        for (var i = 0; i < nodes.Length; i++)
+        {
+            _logNodes[i] = Math.Log(nodes[i]);
+        }
+
         (_covariance, _drift) = (new double[points * points], new double[points * points]);
         var own = 0.0;
         for (var i = 0; i < points; i++)
         {
-            (_logs[i], _spread[i]) = (Math.Log(_seconds[i]), spread.IsEmpty ? Steady : spread[i]);
+            (_order[i], _logs[i], _spread[i]) = (i, Math.Log(_seconds[i]), spread.IsEmpty ? Steady : spread[i]);
             own += _spread[i] / points;
         }
 
@@ -77,7 +87,7 @@ internal sealed class CostCurve
             }
         }
 
-        BelieveTheFaster();
+        Agree();
     }
 
     /// <summary>Makes a curve that is the same at every context.</summary>
@@ -101,7 +111,7 @@ internal sealed class CostCurve
     public long Rounds { get; private set; }
 
     /// <summary>How far a point may be off by itself by now, as a part of it.</summary>
-    public double SpreadOf(int point) => Math.Min(_spread[point], Math.Sqrt(_covariance[point * (_logs.Length + 1)]));
+    public double SpreadOf(int point) => Math.Min(_spread[point], Math.Sqrt(Variance(point)));
 
     /// <summary>Seconds of a forward of <paramref name="nodes"/> nodes that see <paramref name="context"/> tokens.</summary>
     public double At(int nodes, int context) => At(_seconds, nodes, context);
@@ -168,7 +178,7 @@ internal sealed class CostCurve
             }
         }
 
-        BelieveTheFaster();
+        Agree();
     }
 
     /// <summary>The end of the line that a value lies on; values past the last point lie on the last line.</summary>
@@ -232,23 +242,58 @@ internal sealed class CostCurve
         return (end - 1, Math.Clamp((value - points[end - 1]) / (double)(points[end] - points[end - 1]), 0, 1));
     }
 
-    /// <summary>More nodes never cost less, nor does a longer context. Where the points say so, the slower one was disturbed; of what may well be, the point that is
-    /// known less, which is the one of more nodes, is no faster than the other.</summary>
-    private void BelieveTheFaster()
+    /// <summary>Moves points that contradict better known ones to where they no longer do, and says how fast each may well be.</summary>
+    private void Agree()
     {
-        for (var i = _seconds.Length - 1; i >= 0; i--)
+        SortByKnowledge();
+        for (var k = 0; k < _order.Length; k++)
         {
-            var more = i % _nodes.Length == _nodes.Length - 1 ? double.PositiveInfinity : _seconds[i + 1];
-            var longer = i + _nodes.Length >= _seconds.Length ? double.PositiveInfinity : _seconds[i + _nodes.Length];
-            _seconds[i] = Math.Min(_seconds[i], Math.Min(more, longer));
+            var (point, low, high) = (_order[k], double.NegativeInfinity, double.PositiveInfinity);
+            foreach (var known in _order.AsSpan(0, k))
+            {
+                // A lower bound from what costs less, an upper bound from what costs more; and n nodes cost at least n/m of what m > n do.
+                var (more, longer) = ((point % _nodes.Length) - (known % _nodes.Length), (point / _nodes.Length) - (known / _nodes.Length));
+                var proportion = longer == 0 ? _logNodes[point % _nodes.Length] - _logNodes[known % _nodes.Length] : 0;
+                low = Math.Max(low, more >= 0 && longer >= 0 ? _logs[known] : longer == 0 ? _logs[known] + proportion : low);
+                high = Math.Min(high, more <= 0 && longer <= 0 ? _logs[known] : longer == 0 ? _logs[known] + proportion : high);
+            }
+
+            var agreed = Math.Max(low, Math.Min(high, _logs[point]));
+            if (agreed != _logs[point])
+            {
+                (_logs[point], _seconds[point]) = (agreed, Math.Exp(agreed));
+            }
         }
 
         for (var i = 0; i < _hopeful.Length; i++)
         {
             var fewer = i % _nodes.Length == 0 ? 0 : _hopeful[i - 1];
             var shorter = i < _nodes.Length ? 0 : _hopeful[i - _nodes.Length];
-            var variance = _covariance[i * (_logs.Length + 1)] + _covariance[0] - (2 * _covariance[i]); // of the quotient with one node
-            _hopeful[i] = Math.Max(_seconds[i] * Math.Exp(-Math.Sqrt(Math.Max(variance, 0))), Math.Max(fewer, shorter));
+            var variance = Variance(i) + Variance(0) - (2 * _covariance[i]); // of the quotient with one node
+            _hopeful[i] = Math.Max(_seconds[i] * Math.Exp(-Math.Sqrt(Math.Max(variance, 0))), Math.Max(fewer, shorter)); // those before it are known better
         }
     }
+
+    /// <summary>Puts the best known points first, of equally known ones the faster; by insertion, because from round to round little changes.</summary>
+    private void SortByKnowledge()
+    {
+        for (var i = 1; i < _order.Length; i++)
+        {
+            var (point, place) = (_order[i], i);
+            for (; place > 0 && Compare(point, _order[place - 1]) < 0; place--)
+            {
+                _order[place] = _order[place - 1];
+            }
+
+            _order[place] = point;
+        }
+
+        int Compare(int a, int b)
+        {
+            var byVariance = Variance(a).CompareTo(Variance(b));
+            return byVariance != 0 ? byVariance : _logs[a].CompareTo(_logs[b]);
+        }
+    }
+
+    private double Variance(int point) => _covariance[point * (_logs.Length + 1)];
 }

@@ -109,6 +109,13 @@ internal sealed class DrafterAccount
         _catchesUp |= !ShouldAsk;
     }
 
+    /// <summary>The same for rounds in which nobody could ask it: it has missed what they wrote.</summary>
+    public void Rest(int tokens)
+    {
+        Earn(tokens);
+        _catchesUp = true;
+    }
+
     private static double Cost(in SteadyMean usual, double seconds, double tokensPerSecond)
         => usual.IsKnown ? usual.Counted(seconds) * tokensPerSecond : Math.Min(seconds * tokensPerSecond, Start);
 }

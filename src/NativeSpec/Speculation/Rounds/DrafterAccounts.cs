@@ -12,16 +12,22 @@ namespace NativeSpec.Speculation.Rounds;
 /// <param name="tree">The candidates.</param>
 /// <param name="stats">Receives the drafters' times.</param>
 internal sealed class DrafterAccounts(
-    SpeculationCore core, bool unplanned, IReadOnlyList<DrafterSlot> slots, ProposalJudge judge, DraftContext context, DraftTree tree, StatsCounter stats)
+    SpeculationCore core, bool unplanned, List<DrafterSlot> slots, ProposalJudge judge, DraftContext context, DraftTree tree, StatsCounter stats)
 {
     private readonly double[] _prices = new double[tree.Capacity + 1];
     private readonly int[] _asked = new int[slots.Count];
     private readonly (double Added, double Alone)[] _credits = new (double, double)[slots.Count];
+    private int _rested; // tokens that were written while drafters rested, and are not in their accounts yet
 
     /// <summary>Shows the round to those that were asked, and pays them: first the most useful, so that nobody is paid for what it repeats.</summary>
     public void SettleAsked(WalkResult result)
     {
         var asked = OrderAsked();
+        if (asked.IsEmpty)
+        {
+            return;
+        }
+
         judge.Credit(asked, result.Emitted, Prices(result.Emitted.Length), _credits);
         for (var i = 0; i < asked.Length; i++)
         {
@@ -32,6 +38,29 @@ internal sealed class DrafterAccounts(
         }
     }
 
+    /// <summary>Takes in a round that drafters had no part in, as they will have none in the next. Nothing of theirs is touched: where many requests share a round
+    /// most rounds are such, and what lies in no cache costs more to look at than to reckon with.</summary>
+    public void Rest(int tokens)
+    {
+        if (_rested == 0)
+        {
+            slots.ForEach(slot => slot.AsksNext = false);
+        }
+
+        _rested += tokens;
+    }
+
+    /// <summary>Fills in the allowance of the rounds in which drafters rested.</summary>
+    public void EndRest()
+    {
+        for (var i = 0; _rested > 0 && i < slots.Count; i++)
+        {
+            slots[i].Account.Rest(_rested);
+        }
+
+        _rested = 0;
+    }
+
     /// <summary>Decides whom to ask in the next round. Who rests is shown rounds as far as its account allows, and in any case the one before it
     /// is asked.</summary>
     /// <param name="result">The round.</param>
@@ -39,6 +68,7 @@ internal sealed class DrafterAccounts(
     /// <param name="mayOpenAfter">Whether they may be asked in the next.</param>
     public void DecideNext(WalkResult result, bool isOpen, bool mayOpenAfter)
     {
+        EndRest();
         for (var i = 0; i < slots.Count; i++)
         {
             var slot = slots[i];

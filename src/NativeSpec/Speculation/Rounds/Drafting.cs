@@ -34,6 +34,7 @@ internal sealed class Drafting : IDisposable
     private int _position;
     private bool _isOpen = true;
     private bool _mayOpenAfter = true;
+    private bool _rests; // drafters had no part in the last round and expected none in this one
     private bool _isClosed;
 
     /// <summary>Starts the drafters of a request; if one cannot start, those that have are disposed.</summary>
@@ -101,7 +102,7 @@ internal sealed class Drafting : IDisposable
     }
 
     /// <summary>Its drafters, in the order of their turns.</summary>
-    public IReadOnlyList<DrafterSlot> Drafters => _slots;
+    public List<DrafterSlot> Drafters => _slots;
 
     /// <summary>What a drafter has thrown while the tree was built; the sequence has ended by it.</summary>
     public Exception? Failure { get; private set; }
@@ -111,6 +112,9 @@ internal sealed class Drafting : IDisposable
 
     /// <summary>Whether it has drafters that are asked in every round.</summary>
     public static Predicate<Drafting> IsUngated { get; } = drafting => drafting._slots.Count > 0 && drafting._options.Unplanned;
+
+    /// <summary>Whether it has drafters that may be asked in this round.</summary>
+    public static Predicate<Drafting> IsOpen { get; } = drafting => drafting._isOpen && drafting._slots.Count > 0;
 
     /// <summary>Whether a drafter was asked in this round.</summary>
     public bool WasAsked => _slots.Exists(slot => slot.WasAsked);
@@ -141,6 +145,11 @@ internal sealed class Drafting : IDisposable
         _context.Cost = _options.Unplanned ? null : _core.Cost;
         _context.OtherNodes = room.Others;
         _context.Budget = share - 1;
+        if (_rests)
+        {
+            return; // nothing has become of the drafters since
+        }
+
         foreach (var slot in _slots)
         {
             (slot.WasAsked, slot.Probes, slot.RoundTicks) = (false, 0, 0);
@@ -250,8 +259,15 @@ internal sealed class Drafting : IDisposable
     /// <summary>Lets estimates and drafters learn from a round.</summary>
     public void Learn(WalkResult result)
     {
-        var began = _core.Clock.GetTimestamp();
         _context.Append(result.Emitted);
+        _rests = !_isOpen && !_mayOpenAfter;
+        if (_rests)
+        {
+            _accounts.Rest(result.Emitted.Length);
+            return;
+        }
+
+        var began = _core.Clock.GetTimestamp();
         _accounts.SettleAsked(result);
         _accounts.DecideNext(result, _isOpen, _mayOpenAfter);
         _judge.Learn(result.Emitted, Stats);
@@ -308,6 +324,7 @@ internal sealed class Drafting : IDisposable
     private List<Exception> Close()
     {
         List<Exception> errors = [];
+        _accounts?.EndRest();
         foreach (var slot in _slots)
         {
             if (!_options.Unplanned)

@@ -31,6 +31,11 @@ internal sealed class RoundDrafts(TimeProvider clock)
     public void Propose(List<Drafting> sequences, int rowsToRead, double secondsToRead, CancellationToken cancellationToken)
     {
         (_rowsLeft, _secondsLeft, RowsRead) = (rowsToRead, secondsToRead, 0);
+        if (!sequences.Exists(Drafting.IsOpen))
+        {
+            return; // most rounds of many requests
+        }
+
         foreach (var kind in Order)
         {
             foreach (var sequence in sequences)

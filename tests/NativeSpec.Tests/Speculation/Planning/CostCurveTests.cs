@@ -8,14 +8,44 @@ public sealed class CostCurveTests
     [TestCase(2, 10)]
     [TestCase(3, 15)]
     [TestCase(4, 20)]
-    [TestCase(6, 40)]
-    [TestCase(10, 80)]
+    [TestCase(6, 28)]
+    [TestCase(10, 44)]
     public void At_BetweenAndBeyondThePoints_FollowsTheLines(int nodes, double seconds)
-        => Assert.That(new CostCurve([1, 2, 4, 8], [10, 10, 20, 60]).At(nodes, 0), Is.EqualTo(seconds));
+        => Assert.That(new CostCurve([1, 2, 4, 8], [10, 10, 20, 36]).At(nodes, 0), Is.EqualTo(seconds));
 
     [Test]
     public void Constructor_FewerNodesThatSeemSlower_AreNotBelieved()
-        => Assert.That(new CostCurve([1, 2, 4], [3, 2, 5]).Seconds.ToArray(), Is.EqualTo(new[] { 2.0, 2, 5 }));
+        => Assert.That(new CostCurve([1, 2, 4], [3, 2, 4]).Seconds.ToArray(), Is.EqualTo(new[] { 2.0, 2, 4 }));
+
+    /// <summary>Twice the nodes never take more than twice the time, so a point that says so was disturbed.</summary>
+    [Test]
+    public void Constructor_MoreNodesThatSeemSlowerThanAsManyForwards_AreNotBelieved()
+        => Assert.That(new CostCurve([1, 2, 4], [1, 1.5, 9]).Seconds.ToArray(), Is.EqualTo(new[] { 1.0, 1.5, 3 }).Within(1e-12));
+
+    /// <summary>A steady measurement is believed, and one that could not be repeated gives way, whichever of them is the faster.</summary>
+    [Test]
+    public void Constructor_OfPointsThatContradictEachOther_BelievesTheBetterKnown()
+        => Assert.That(
+            new CostCurve([1, 2], [0], [2, 1], [CostCurve.Steady, CostCurve.Disturbed]).Seconds.ToArray(), Is.EqualTo(new[] { 2.0, 2 }).Within(1e-12));
+
+    /// <summary>Texts alone and with one candidate in turns, where what two nodes take seemed less at first than what one takes: a mean that is not believed must not carry the
+    /// points away that nobody computes. (Compared with what is believed, sixteen nodes ended at 18 times their time.)</summary>
+    [Test]
+    public void Observe_OneAndTwoNodesForLong_LeavesWhatNobodyComputesInItsPlace([Range(1, 6)] int seed)
+    {
+        var random = new Random(seed);
+        double[] truth = [0.35, 0.45, 0.65, 1.2, 2.4, 4.6];
+        var curve = new CostCurve([1, 2, 4, 8, 16, 32], [32, 320], [.. truth.Select((t, i) => i == 1 ? 0.8 * truth[0] : t), .. truth.Select(t => 1.05 * t)]);
+        for (var i = 0; i < 6000; i++)
+        {
+            var two = i / 64 % 2 == 1;
+            curve.Observe(two ? 2 : 1, 30 + (i % 64), (two ? 0.45 : 0.35) * (1 + (0.3 * random.NextDouble() * random.NextDouble())) * (random.Next(50) == 0 ? 8 : 1));
+        }
+
+        Assert.That(curve.At(1, 60), Is.EqualTo(0.38).Within(10).Percent);
+        Assert.That(curve.At(2, 60), Is.EqualTo(0.49).Within(10).Percent);
+        Assert.That(curve.At(16, 60) / curve.At(1, 60), Is.EqualTo(truth[4] / truth[0]).Within(40).Percent);
+    }
 
     [Test]
     public void Observe_ASlowerMachine_MovesTheWholeCurve()
@@ -43,7 +73,7 @@ public sealed class CostCurveTests
 
     [Test]
     public void Constructor_AShorterContextThatSeemsSlower_IsNotBelieved()
-        => Assert.That(new CostCurve([1, 2], [32, 1000], [2, 3, 1, 4]).Seconds.ToArray(), Is.EqualTo(new[] { 1.0, 3, 1, 4 }));
+        => Assert.That(new CostCurve([1, 2], [32, 1000], [2, 2, 1, 4]).Seconds.ToArray(), Is.EqualTo(new[] { 1.0, 2, 1, 2 }));
 
     [Test]
     public void Observe_AtALongContext_MovesThatMostAndTheShortOneLess()
@@ -117,7 +147,7 @@ public sealed class CostCurveTests
     [Test]
     public void HopefullyAt_WhatIsNotComputedForLong_ComesIntoReachAndIsFoundOut()
     {
-        var curve = new CostCurve([1, 2, 4], [1, 2.4, 4.8]); // further nodes cost nothing in truth
+        var curve = new CostCurve([1, 2, 4], [1, 2, 4]); // further nodes cost nothing in truth
         var first = Further();
         for (var i = 0; i < 2000; i++)
         {
@@ -131,8 +161,8 @@ public sealed class CostCurveTests
             curve.Observe(1, 0, 1);
         }
 
-        Assert.That(first, Is.GreaterThan(0.95), "a further node is thought to cost what it could bring");
-        Assert.That(later, Is.LessThan(0.9));
+        Assert.That(first, Is.GreaterThan(0.75), "a further node is thought to cost nearly what it could bring");
+        Assert.That(later, Is.LessThan(0.7));
         Assert.That(curve.At(2, 0), Is.EqualTo(1).Within(0.1));
 
         double Further() => (curve.HopefullyAt(2, 0) - curve.HopefullyAt(1, 0)) / curve.HopefullyAt(1, 0);
@@ -142,7 +172,7 @@ public sealed class CostCurveTests
     [Test]
     public void Observe_FarBeyondPointsThatContradictEachOther_StaysPositiveAndFinite()
     {
-        var curve = new CostCurve([1, 2], [32, 1984], [0.001, 1, 1, 1]);
+        var curve = new CostCurve([1, 2], [32, 1984], [1, 2, 2, 2]);
         Assert.That(curve.At(8, 4096), Is.EqualTo(curve.At(8, 32)));
         for (var i = 0; i < 10; i++)
         {

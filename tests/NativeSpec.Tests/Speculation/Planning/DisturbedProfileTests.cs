@@ -24,16 +24,13 @@ public sealed class DisturbedProfileTests
         Assert.That(Rate(believed), Is.AtLeast(0.97 * Quiet.Value), $"measured [{string.Join(", ", times.Seconds.Select(s => $"{s / One:0.00}"))}]");
     }
 
-    /// <summary>The mutant: the fastest of three runs, believed. On some of these machines speculation is not tried for ever.</summary>
+    /// <summary>The dearest curve that is believed at all: every node costs as much as the first.</summary>
     [Test]
-    public void Auto_WithTheFastestOfThreeRuns_WouldStaySlow()
-        => Assert.That(
-            Enumerable.Range(1, 8).Min(seed =>
-            {
-                var busy = Busy(seed);
-                return Rate(new CostCurve(Sizes, [.. Sizes.Select(n => Enumerable.Range(0, 3).Min(_ => busy(n)))]));
-            }),
-            Is.LessThan(0.97 * Quiet.Value));
+    public void Auto_WithTheDearestCurveThatIsBelieved_IsSoonAsFastAsWithTheTrueOne()
+    {
+        Assert.That(Rate(new CostCurve(Sizes, [.. Sizes.Select(n => n * One)])), Is.AtLeast(0.97 * Quiet.Value));
+        Assert.That(Quiet.Value, Is.GreaterThan(1.5 / One), "which is what the texts have by drafting: without it they would be slower than that");
+    }
 
     /// <summary>Tokens per second of the texts from the fifth on, with a drafter that is mostly right.</summary>
     private static double Rate(CostCurve? believed)
