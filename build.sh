@@ -81,12 +81,12 @@ publish_ahead() {
     }
 }
 
-# Runs every test program once and adds what it counted to $results. With arguments it is a choice of tests, of which a program may have none.
+# Runs every test program once, or $only one, and adds what it counted to $results. With arguments it is a choice of tests, of which a program may have none.
 test_once() {
     local name=$1 project program zero=(--zero-tests-policy strict)
     shift
     if [ $# -gt 0 ]; then zero=(--ignore-exit-code 8); fi
-    for project in tests/*.Tests/*.csproj; do
+    for project in tests/${only:-*.Tests}/*.csproj; do
         program=$(basename "$project" .csproj)
         echo "== $program, $name"
         programs=$((programs + 1))
@@ -103,6 +103,18 @@ test_native() {
     else
         build_native
     fi
+}
+
+# The suites of the CUDA back end once more, on the emulated driver that native/test.sh has built with the sanitizers of addresses and undefined behaviour. Their runtime has to be
+# in the process first; .NET keeps its own handler of bad addresses, which it needs, and what the process has not given back at its end is no leak of the driver's.
+test_sanitized() {
+    local library=$PWD/build/native-address/cuda-emulator/libcuda.so.1 runtime
+    [ -e "$library" ] || return 0
+    runtime=$(ldd "$library" | awk '$1 ~ /^lib(clang_rt\.)?asan/ { print $3 }')
+    [ -n "$runtime" ] || { echo "skipped: this compiler's sanitizer cannot be loaded into a program that was built without it, so the C# suites do not run under it"; return 0; }
+    only=NativeSpec.Tests NATIVESPEC_TEST_EMULATOR=$library LD_PRELOAD=$runtime \
+        ASAN_OPTIONS=handle_segv=0:use_sigaltstack=0:detect_leaks=0:detect_stack_use_after_return=0 UBSAN_OPTIONS=print_stacktrace=1 \
+        test_once "the CUDA back end under sanitizers" --filter "$1"
 }
 
 # Sums the test programs' summaries, whose lines are "  succeeded: 12" and the like, and ctest's into the one line that others read. A

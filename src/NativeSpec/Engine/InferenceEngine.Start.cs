@@ -94,7 +94,7 @@ public sealed partial class InferenceEngine
 
         steps.Begin(LoadStage.Measuring);
         var measured = CostProbe.Measure(_model, _cache, _options.MaxTreeNodes, steps.CancellationToken);
-        if (_logger is { } logger)
+        if (_options.Logger is { } logger)
         {
             var (one, eight) = (1e3 * measured.Curve.At(1, 0), 1e3 * measured.Curve.At(8, 0));
             LogMeasured(logger, measured.Seconds, one, eight, measured.Disturbed, measured.Curve.Seconds.Length, _profile.File ?? "no file: it is measured at every load");

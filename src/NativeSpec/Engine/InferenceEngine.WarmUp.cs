@@ -81,7 +81,7 @@ public sealed partial class InferenceEngine
     {
         try
         {
-            return await LastAsync(Stream(Prepare(prompt, options), core, cancellationToken)).ConfigureAwait(false);
+            return await LastAsync(Stream(_preparation.Prepare(prompt, options), core, cancellationToken)).ConfigureAwait(false);
         }
         catch (NonFiniteLogitsException)
         {

@@ -1,6 +1,4 @@
 using System.Runtime.CompilerServices;
-using System.Security.Cryptography;
-using Microsoft.Extensions.Logging;
 using NativeSpec.Backends;
 using NativeSpec.Chat;
 using NativeSpec.Engine.Building;
@@ -13,7 +11,6 @@ using NativeSpec.Loading.Llama;
 using NativeSpec.Model;
 using NativeSpec.Sampling;
 using NativeSpec.Speculation;
-using NativeSpec.Speculation.PromptLookup;
 using NativeSpec.Speculation.Rounds;
 using NativeSpec.Speculation.Verification;
 using NativeSpec.Tokenization;
@@ -38,9 +35,8 @@ public sealed partial class InferenceEngine : IDisposable
     private readonly SpeculationCore _speculation;
     private readonly EngineTelemetry _telemetry;
     private readonly Scheduler _scheduler;
-    private readonly ILogger? _logger;
     private readonly Chooser _chooser;
-    private readonly SamplingOptions _defaults;
+    private readonly RequestPreparation _preparation;
     private readonly EngineOptions _options;
     private readonly int _chunk; // most rows of prompts in a round
     private int _disposed; // 1 once somebody has begun to dispose it
@@ -52,7 +48,6 @@ public sealed partial class InferenceEngine : IDisposable
         _backend = backend;
         _options = options;
         _chatTemplates = new Lazy<ChatTemplates>(() => ReadChatTemplates(path, options));
-        _logger = options.Logger;
         Tokenizer = tokenizer;
         var memory = backend.MemoryBytes;
         var plan = MemoryPlan.For(Config, options, LlamaModel.KvBytesPerToken(Config, backend), memory);
@@ -63,7 +58,6 @@ public sealed partial class InferenceEngine : IDisposable
         _model = new LlamaModel(Config, checkpoint.Tensors, backend, limits, steps.Begin(LoadStage.Weights, options.LoadProgress));
         _cache = _model.CreateCache(CacheTokens(options, KvTokens), options.PrefixCache);
         _chooser = new Chooser(Config.VocabSize);
-        _defaults = Defaults(checkpoint.Generation);
         _profile = MachineProfile.Open(options.ProfileDirectory, ProfileKey.Of(checkpoint, backend));
         steps.Begin(LoadStage.Drafters);
         _drafters = new DrafterSet(checkpoint, tokenizer, backend, options, _profile, plan, memory);
@@ -72,6 +66,7 @@ public sealed partial class InferenceEngine : IDisposable
             NotWorthwhile = _drafters.All.Select(source => source.Name).Where(name => _profile.Excludes(_drafters.IdentityOf(name))).ToHashSet(),
         };
         _profile.Teach(_speculation, _drafters);
+        _preparation = new RequestPreparation(checkpoint, tokenizer, _speculation, MaxContext, options.Logger);
         Name = name;
         _keeper = new ProfileKeeper(_profile, _speculation, _drafters);
         _speculation.RoundObserved = _keeper.AfterRound;
@@ -137,7 +132,7 @@ public sealed partial class InferenceEngine : IDisposable
         IReadOnlyList<int> promptIds, GenerationOptions? options = null, CancellationToken cancellationToken = default)
     {
         ObjectDisposedException.ThrowIf(IsDisposed, this);
-        var request = Prepare(promptIds, options ?? new GenerationOptions());
+        var request = _preparation.Prepare(promptIds, options ?? new GenerationOptions());
         ThrowIfBusy(request.Prompt.Length);
         return Stream(request, _speculation, cancellationToken);
     }
@@ -274,84 +269,7 @@ public sealed partial class InferenceEngine : IDisposable
         return result!;
     }
 
-    /// <summary>Hugging Face's rule: a checkpoint's temperature and filters count when it says that it samples; otherwise it is greedy.</summary>
-    private static SamplingOptions Defaults(GenerationConfig generation) => generation.DoSample == true
-        ? new SamplingOptions
-        {
-            Temperature = generation.Temperature ?? 1,
-            TopK = generation.TopK,
-            TopP = generation.TopP,
-            MinP = generation.MinP,
-            RepetitionPenalty = generation.RepetitionPenalty,
-        }
-        : new SamplingOptions { Temperature = 0, RepetitionPenalty = generation.RepetitionPenalty };
-
     private static string NameOf(string path) => Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(path)));
-
-    private SequenceRequest Prepare(IReadOnlyList<int> promptIds, GenerationOptions options)
-    {
-        ArgumentNullException.ThrowIfNull(promptIds);
-        options.Validate(Config.VocabSize);
-        options.Speculation.Validate(_speculation.Names);
-        _ = new StopMatcher(options.StopStrings); // refuses bad ones at the call, not when the text is read
-        int[] prompt = [.. promptIds];
-        if (prompt.Length == 0)
-        {
-            throw new ArgumentException("the prompt has no tokens: give it some text, or ids", nameof(promptIds));
-        }
-
-        if (prompt.Length >= MaxContext)
-        {
-            throw new ContextLengthException(prompt.Length, MaxContext);
-        }
-
-        if (Tokenizer.BeginsTwice(prompt) && _logger is { } logger)
-        {
-            LogBeginsTwice(logger, prompt[0]);
-        }
-
-        foreach (var id in prompt)
-        {
-            if ((uint)id >= (uint)Config.VocabSize)
-            {
-                throw new ArgumentException($"the prompt has the token id {id}; the model's vocabulary is 0 to {Config.VocabSize - 1}", nameof(promptIds));
-            }
-        }
-
-        options = options with { Speculation = WithPrediction(options) };
-        HashSet<int> stopIds = [.. options.StopIds];
-        if (!options.IgnoreEndOfText)
-        {
-            stopIds.UnionWith(_checkpoint.EosTokenIds);
-            foreach (var id in Tokenizer.EosIds)
-            {
-                if (id < Config.VocabSize)
-                {
-                    stopIds.Add(id);
-                }
-            }
-        }
-
-        return new SequenceRequest(
-            prompt,
-            (GenerationOptions)options.WithDefaults(_defaults),
-            options.Seed ?? BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(sizeof(ulong))),
-            Math.Min(options.MaxTokens ?? int.MaxValue, MaxContext - prompt.Length),
-            stopIds,
-            _speculation.MaxNodesOf(options.Speculation));
-    }
-
-    private SpeculationOptions WithPrediction(GenerationOptions options)
-    {
-        if (options.Prediction is null || options.Speculation.IsOff)
-        {
-            return options.Speculation;
-        }
-
-        var ids = Tokenizer.Encode(options.Prediction, addSpecial: false);
-        GenerationOptions.RequirePrediction(ids.Length, MaxContext);
-        return options.Speculation with { Sources = [.. options.Speculation.Sources, new PredictionDrafter(ids)] };
-    }
 
     /// <summary>The pieces of a request.</summary>
     /// <param name="request">What to write.</param>
@@ -406,7 +324,4 @@ public sealed partial class InferenceEngine : IDisposable
         };
         return new SequenceTools(new Drafting(core, speculation, request.Prompt, sampling, request.Options.CacheSalt), new TextStream(Tokenizer, request.Options.StopStrings, request.Options.ShownIds));
     }
-
-    [LoggerMessage(Level = LogLevel.Warning, Message = "the prompt begins with the beginning-of-text token {Id} twice: its text has one and the tokenizer puts one before it (GenerationOptions.AddSpecial = false leaves that out)")]
-    private static partial void LogBeginsTwice(ILogger logger, int id);
 }

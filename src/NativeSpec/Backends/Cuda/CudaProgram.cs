@@ -6,7 +6,7 @@ namespace NativeSpec.Backends.Cuda;
 /// download and one wait. Graphs are made for a bucket of rows and one of rows with logits, with a walk along trees or without, when these first come twice: the
 /// first time their kernels run one by one, so that all of them are loaded before one is recorded.</summary>
 /// <remarks>Rows past a pass see the keys of earlier ones in the cache as they would those of an earlier forward, so where a run is cut changes no bit.</remarks>
-internal sealed unsafe class CudaProgram : IForwardProgram, IRowAnswers, ITreeWalks
+internal sealed unsafe partial class CudaProgram : IForwardProgram, IRowAnswers, ITreeWalks
 {
     private readonly ForwardPlan _plan;
     private readonly CudaBackend _backend;
@@ -149,60 +149,6 @@ internal sealed unsafe class CudaProgram : IForwardProgram, IRowAnswers, ITreeWa
         turn.Download((byte*)number, Address(turn, kept, row) + ((ulong)id * sizeof(float)), sizeof(float));
         turn.Synchronize("a logit is downloaded");
         return *number;
-    }
-
-    /// <summary>Times the kernels of the last run, each launched some times alone. What the run computed is gone afterwards; whoever measures has
-    /// committed nothing.</summary>
-    /// <param name="repeats">Launches of each that are timed together, after one that is not.</param>
-    public IReadOnlyList<KernelTime> Measure(int repeats)
-    {
-        var launches = _last ?? throw new InvalidOperationException("nothing has been computed yet");
-        using var turn = _backend.Context.Enter();
-        using CudaResource begin = turn.CreateEvent(), end = turn.CreateEvent();
-        Dictionary<string, KernelTime> times = [];
-        foreach (ref readonly var launch in launches.All)
-        {
-            var alone = launch with { IsDependent = false };
-            turn.Launch(alone);
-            turn.RecordEvent(begin);
-            for (var i = 0; i < repeats; i++)
-            {
-                turn.Launch(alone);
-            }
-
-            turn.RecordEvent(end);
-            turn.Synchronize("a kernel is timed", launch.Kernel.Name);
-            var before = times.GetValueOrDefault(launch.Kernel.Name, new KernelTime(launch.Kernel.Name, 0, 0, 0));
-            times[launch.Kernel.Name] = before with
-            {
-                Launches = before.Launches + 1,
-                Seconds = before.Seconds + (turn.SecondsBetween(begin, end) / repeats),
-                WeightBytes = before.WeightBytes + launch.WeightBytes,
-            };
-        }
-
-        return [.. times.Values];
-    }
-
-    /// <summary>Times the kernels of the last run one behind the other, as a graph where there is one, without what is copied before and behind them. What the run computed is gone
-    /// afterwards, as with <see cref="Measure"/>, which has a launch's own time in each kernel's.</summary>
-    /// <param name="repeats">How often they are launched, after once that is not timed.</param>
-    /// <returns>Seconds for all of them once.</returns>
-    public double MeasureTogether(int repeats)
-    {
-        var launches = _last ?? throw new InvalidOperationException("nothing has been computed yet");
-        using var turn = _backend.Context.Enter();
-        using CudaResource begin = turn.CreateEvent(), end = turn.CreateEvent();
-        Launch(turn, launches);
-        turn.RecordEvent(begin);
-        for (var i = 0; i < repeats; i++)
-        {
-            Launch(turn, launches);
-        }
-
-        turn.RecordEvent(end);
-        turn.Synchronize("a forward's kernels are timed");
-        return turn.SecondsBetween(begin, end) / repeats;
     }
 
     /// <inheritdoc/>

@@ -65,6 +65,31 @@ public sealed class CudaWalkTextTests
         }
     }
 
+    /// <summary>Texts grow out of a pool that holds three of them: some give their pages back between two rounds that the device walks, and are computed again.</summary>
+    [Test]
+    public async Task CompleteAsync_TextsThatGiveTheirPagesBack_WriteTheirPlainText()
+    {
+        using var folder = new TestFolder(dtype: DType.BF16, poisoned: false);
+        using var engine = InferenceEngine.Load(folder.Path, Options(8) with { Backend = BackendKind.Cuda, Device = 0, KvTokens = 448 });
+        var requests = Enumerable.Range(0, 8).Select(i => (Prompt: Prompt(i), Options: Kinds[i % 2] with { Seed = (ulong)i, MaxTokens = 96 })).ToArray();
+        List<GenerationResult> plain = [];
+        foreach (var (prompt, options) in requests)
+        {
+            plain.Add(await engine.CompleteAsync(prompt, options));
+        }
+
+        Assert.That(engine.Scheduler.Preemptions, Is.Zero);
+        var walks = requests.Select((request, i) => new Branches([.. request.Prompt, .. plain[i].Ids])).ToArray();
+        var together = await Task.WhenAll(requests.Select((request, i) => engine.CompleteAsync(request.Prompt, request.Options with { Speculation = walks[i].Alone })));
+        Assert.That(engine.Scheduler.Preemptions, Is.Positive, "the pool is too large for this test");
+        for (var i = 0; i < requests.Length; i++)
+        {
+            Assert.That(together[i].Ids, Is.EqualTo(plain[i].Ids), $"text {i}");
+            Assert.That(together[i].LogProbs.Select(token => token.Chosen), Is.EqualTo(plain[i].LogProbs.Select(token => token.Chosen)), $"text {i}, bit for bit");
+            Assert.That(together[i].Speculation.Accepted, Is.Positive);
+        }
+    }
+
     /// <summary>The text ends within the path that the device has gone, and a beginning of it is found again by the next one.</summary>
     [Test]
     public async Task CompleteAsync_AStopWithinThePath_EndsThereAndLeavesPagesThatAreRight()

@@ -1,5 +1,4 @@
 using Microsoft.Extensions.Logging;
-using NativeSpec.Backends.Cpu;
 using NativeSpec.Engine;
 using NativeSpec.Engine.Requests;
 using NativeSpec.Engine.Scheduling;
@@ -9,23 +8,9 @@ using NativeSpec.Tests.Engine.Telemetry;
 namespace NativeSpec.Tests.Engine.Scheduling;
 
 /// <summary>Who is let in, in which order, and who is sent away: limits, priorities, times, readers who do not read, an engine that fails.</summary>
-public sealed class AdmissionTests
+public sealed class AdmissionTests : FolderFixture
 {
-    private static readonly GenerationOptions Greedy = new()
-    {
-        MaxTokens = 40,
-        Temperature = 0,
-        Speculation = new() { Drafters = [] },
-        LogitBias = new Dictionary<int, float> { [TestFolder.PoisonedToken] = -100, [TestFolder.TokenizersEndOfText] = -100 },
-    };
-
-    private TestFolder _folder = null!;
-
-    [SetUp]
-    public void Make() => _folder = new TestFolder();
-
-    [TearDown]
-    public void Remove() => _folder.Dispose();
+    private static readonly GenerationOptions Greedy = Sampled with { Temperature = 0, Seed = null, Speculation = new() { Drafters = [] } };
 
     [Test]
     public async Task GenerateAsync_WhenTooManyTokensWait_IsRefusedAtOnceAndServedLater()
@@ -251,9 +236,6 @@ public sealed class AdmissionTests
             gate.Wait();
         },
     }.Alone;
-
-    private InferenceEngine Open(EngineOptions options)
-        => InferenceEngine.Load(_folder.Path, options with { CreateBackend = _ => CpuBackend.Create(new CpuOptions { Threads = 2 }) });
 
     private sealed class BrokenLogger(bool isEnabled) : ILogger
     {

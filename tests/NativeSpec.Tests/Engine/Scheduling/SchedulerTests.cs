@@ -1,35 +1,18 @@
-using NativeSpec.Backends.Cpu;
 using NativeSpec.Engine;
 
 namespace NativeSpec.Tests.Engine.Scheduling;
 
 /// <summary>Who is served when: pages, queue and cancellation.</summary>
-public sealed class SchedulerTests
+public sealed class SchedulerTests : FolderFixture
 {
-    private static readonly GenerationOptions Sampled = new()
-    {
-        MaxTokens = 40,
-        Temperature = 1,
-        Seed = 5,
-        LogitBias = new Dictionary<int, float> { [TestFolder.PoisonedToken] = -100, [TestFolder.TokenizersEndOfText] = -100 },
-    };
-
     /// <summary>A pool that holds three texts, or fewer, of the requests below; eight are served at once as far as it goes.</summary>
     private static readonly EngineOptions SmallPool = new() { MaxSequences = 8, MaxTreeNodes = 8, MaxContext = 300, KvTokens = 300, PrefillChunk = 64 };
-
-    private TestFolder _folder = null!;
-
-    [SetUp]
-    public void Make() => _folder = new TestFolder();
-
-    [TearDown]
-    public void Remove() => _folder.Dispose();
 
     [Test]
     public async Task CompleteAsync_ManyMoreThanThePoolHolds_EachWritesWhatItWritesAlone([Values] bool draftModel)
     {
         var requests = Requests(64);
-        var engine = Open(SmallPool with { DraftModels = draftModel ? [_folder.Path] : [] });
+        var engine = Open(SmallPool with { DraftModels = draftModel ? [FolderPath] : [] });
         List<GenerationResult> alone = [];
         foreach (var (prompt, options) in requests)
         {
@@ -220,9 +203,6 @@ public sealed class SchedulerTests
 
         Assert.That(observed, Is.EqualTo(1));
     }
-
-    private InferenceEngine Open(EngineOptions options)
-        => InferenceEngine.Load(_folder.Path, options with { CreateBackend = _ => CpuBackend.Create(new CpuOptions { Threads = 2 }) });
 
     /// <summary>Requests of some 200 to 280 tokens with all that has a state: penalties, log-probabilities, stop strings.</summary>
     private static (int[] Prompt, GenerationOptions Options)[] Requests(int count)

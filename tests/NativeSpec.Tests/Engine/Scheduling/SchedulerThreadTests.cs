@@ -1,4 +1,3 @@
-using NativeSpec.Backends.Cpu;
 using NativeSpec.Engine;
 using NativeSpec.Speculation;
 using NativeSpec.Speculation.Lookahead;
@@ -7,24 +6,8 @@ using NativeSpec.Speculation.PromptLookup;
 namespace NativeSpec.Tests.Engine.Scheduling;
 
 /// <summary>What users' drafters find on the scheduler's thread, and what they may do there.</summary>
-public sealed class SchedulerThreadTests
+public sealed class SchedulerThreadTests : FolderFixture
 {
-    private static readonly GenerationOptions Sampled = new()
-    {
-        MaxTokens = 40,
-        Temperature = 1,
-        Seed = 5,
-        LogitBias = new Dictionary<int, float> { [TestFolder.PoisonedToken] = -100, [TestFolder.TokenizersEndOfText] = -100 },
-    };
-
-    private TestFolder _folder = null!;
-
-    [SetUp]
-    public void Make() => _folder = new TestFolder();
-
-    [TearDown]
-    public void Remove() => _folder.Dispose();
-
     [Test]
     public async Task Dispose_FromADraftersCall_IsRefusedAndTheEngineServesOn()
     {
@@ -63,9 +46,6 @@ public sealed class SchedulerThreadTests
             Assert.That(meter.MostInACall, Is.EqualTo(chunk));
         }
     }
-
-    private InferenceEngine Open(EngineOptions options)
-        => InferenceEngine.Load(_folder.Path, options with { CreateBackend = _ => CpuBackend.Create(new CpuOptions { Threads = 2 }) });
 
     /// <summary>Counts what a drafter reads in each of its calls.</summary>
     private sealed class ReadingMeter(IDrafterSource inner, Func<IDrafter, int> tokensRead) : IDrafterSource, IDrafter

@@ -1,29 +1,12 @@
 using Microsoft.Extensions.Logging;
-using NativeSpec.Backends.Cpu;
 using NativeSpec.Engine;
 using NativeSpec.Sampling;
 
 namespace NativeSpec.Tests.Engine.Telemetry;
 
 /// <summary>What an engine says of its requests to a logger.</summary>
-public sealed class EngineLogTests
+public sealed class EngineLogTests : FolderFixture
 {
-    private static readonly GenerationOptions Sampled = new()
-    {
-        MaxTokens = 40,
-        Temperature = 1,
-        Seed = 5,
-        LogitBias = new Dictionary<int, float> { [TestFolder.PoisonedToken] = -100, [TestFolder.TokenizersEndOfText] = -100 },
-    };
-
-    private TestFolder _folder = null!;
-
-    [SetUp]
-    public void Make() => _folder = new TestFolder();
-
-    [TearDown]
-    public void Remove() => _folder.Dispose();
-
     [Test]
     public async Task Logger_APromptThatBeginsTwice_IsWarnedOf()
     {
@@ -57,7 +40,4 @@ public sealed class EngineLogTests
         Assert.That(errors.Select(entry => entry.Error), Is.EqualTo(new[] { typeof(NonFiniteLogitsException), typeof(FormatException) }).Using<Exception?, Type>((error, type) => error?.GetType() == type));
         Assert.That(errors[0].Text, Does.Contain("2 tokens"));
     }
-
-    private InferenceEngine Open(EngineOptions options)
-        => InferenceEngine.Load(_folder.Path, options with { CreateBackend = _ => CpuBackend.Create(new CpuOptions { Threads = 2 }) });
 }
