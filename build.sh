@@ -11,8 +11,10 @@ usage: ./build.sh [verb] [arguments]
   build              build everything and leave the command at artifacts/nativespec (the default)
   publish            the same, then compile the command ahead of time, where a linker is, to one program that starts in milliseconds;
                      artifacts/nativespec starts it until the next build
-  test [--levels]    run all tests, those of the native kernels first; with --levels those of vectorised code again, with managed
-                     kernels alone, without AVX-512 and without any vector instructions
+  test [--levels] [--sanitizers]
+                     run all tests, those of the native kernels first; with --levels those of vectorised code again, with managed
+                     kernels alone, without AVX-512 and without any vector instructions, and a choice of those of the CUDA back end
+                     under the sanitizers of addresses and undefined behaviour; with --sanitizers all of these (half an hour)
                      other arguments go to the test programs, such as --filter Name~MatMul, and leave the native tests out
   run [-- ARGS]      build, then run nativespec with ARGS; without any, nativespec demo: one text written plainly and with speculation
   bench [NAME] [ARGS]
@@ -140,9 +142,13 @@ count() {
 }
 
 run_tests() {
-    local levels=0 arguments=()
+    local levels=0 sanitizers=0 arguments=()
     while [ $# -gt 0 ]; do
-        if [ "$1" = --levels ]; then levels=1; else arguments+=("$1"); fi
+        case "$1" in
+            --levels) levels=1 ;;
+            --sanitizers) sanitizers=1 ;;
+            *) arguments+=("$1") ;;
+        esac
         shift
     done
     # "${a[@]+...}": an empty list is an error to the bash of macOS.
@@ -153,7 +159,13 @@ run_tests() {
     echo "== libraries, command and tests"
     dotnet build NativeSpec.sln -c Release --verbosity minimal
     test_once "all instructions" ${arguments[@]+"${arguments[@]}"}
+    # What fails on purpose, call by call, is not repeated: the sanitizers watch where everything is computed.
+    if [ "$sanitizers" = 1 ]; then test_sanitized "(FullyQualifiedName~cuda|FullyQualifiedName~Cuda)&FullyQualifiedName!~Fault"; fi
     if [ "$levels" = 1 ]; then
+        # A choice, because everything takes half an hour (--sanitizers): the operations, invariance, logits, and texts with a walk on the device.
+        if [ "${#arguments[@]}" = 0 ] && [ "$sanitizers" = 0 ]; then
+            test_sanitized "(FullyQualifiedName~cuda&FullyQualifiedName!~CompleteAsync&FullyQualifiedName!~Prefill_&FullyQualifiedName!~AfterAPrompt)|FullyQualifiedName~AStopWithinThePath"
+        fi
         # The native library asks the processor, not .NET, and has been tested on all of its levels: these passes do without it. They are
         # for the code that has a variant for each kind of vector; what only calls it would take the same path again, and so would kernels
         # of lower levels than the best that is left.

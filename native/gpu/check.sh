@@ -112,6 +112,15 @@ with_too_little_memory() {
 }
 step "too little memory" with_too_little_memory
 
+# Of the memory's peak, of the issue slots, and conflicts of banks, of one product of an 1B shape. A driver may keep the counters to its administrator, which is no fault of the kernel's.
+counters() {
+  local said status=0
+  said=$(within 60 ncu --kernel-name 'regex:^matmul' --launch-skip 100 --launch-count 1 \
+    --metrics dram__throughput.avg.pct_of_peak_sustained_elapsed,sm__inst_issued.avg.pct_of_peak_sustained_active,l1tex__data_bank_conflicts_pipe_lsu.sum ./cuda_check ptx bench 1b 2>&1) || status=$?
+  grep -E 'matmul|dram__|sm__inst|l1tex__|ERR_' <<<"$said"
+  [ "$status" = 0 ] || [ "$status" = 124 ] || [[ $said == *ERR_NVGPUCTRPERM* ]]
+}
+
 if [ $quick = 0 ]; then
   optional "rounds and prompts of a small model, by the engine" measured within 60 bin/NativeSpec.Cli bench forward --backend cuda --shape 110m --prefill 512
   for format in bf16 q8 q4; do
@@ -125,6 +134,10 @@ if [ $quick = 0 ]; then
   fi
   if command -v compute-sanitizer >/dev/null; then
     optional "memcheck" within 120 compute-sanitizer --tool memcheck --error-exitcode 1 ./cuda_check ptx small
+    optional "racecheck" within 120 compute-sanitizer --tool racecheck --error-exitcode 1 ./cuda_check ptx small
+  fi
+  if command -v ncu >/dev/null; then
+    optional "counters of one product" counters
   fi
 fi
 
