@@ -1,5 +1,6 @@
 using System.Security.Cryptography;
 using Microsoft.Extensions.Logging;
+using NativeSpec.Engine.Requests;
 using NativeSpec.Loading.Llama;
 using NativeSpec.Sampling;
 using NativeSpec.Speculation;
@@ -7,7 +8,7 @@ using NativeSpec.Speculation.PromptLookup;
 using NativeSpec.Speculation.Rounds;
 using NativeSpec.Tokenization;
 
-namespace NativeSpec.Engine.Requests;
+namespace NativeSpec.Engine;
 
 /// <summary>Makes of what a caller wants what the engine computes: refuses at the call what could not be served, and fills in what a checkpoint says where the caller says nothing.</summary>
 /// <param name="checkpoint">Whose tokens end a text, and whose temperature and filters are the default.</param>
