@@ -14,7 +14,8 @@ usage: ./build.sh [verb] [arguments]
   test [--levels] [--sanitizers]
                      run all tests, those of the native kernels first; with --levels those of vectorised code again, with managed
                      kernels alone, without AVX-512 and without any vector instructions, and a choice of those of the CUDA back end
-                     under the sanitizers of addresses and undefined behaviour; with --sanitizers all of these (half an hour)
+                     under the sanitizers of addresses and undefined behaviour; with --sanitizers all of these (about
+                     half an hour; build.sh alone has this option)
                      other arguments go to the test programs, such as --filter Name~MatMul, and leave the native tests out
   run [-- ARGS]      build, then run nativespec with ARGS; without any, nativespec demo: one text written plainly and with speculation
   bench [NAME] [ARGS]
@@ -111,7 +112,7 @@ test_native() {
 # in the process first; .NET keeps its own handler of bad addresses, which it needs, and what the process has not given back at its end is no leak of the driver's.
 test_sanitized() {
     local library=$PWD/build/native-address/cuda-emulator/libcuda.so.1 runtime
-    [ -e "$library" ] || return 0
+    [ -e "$library" ] || { echo "skipped: the emulated driver is built on Linux with an x86-64 processor and a C++ compiler, so the C# suites do not run under sanitizers"; return 0; }
     runtime=$(ldd "$library" | awk '$1 ~ /^lib(clang_rt\.)?asan/ { print $3 }')
     [ -n "$runtime" ] || { echo "skipped: this compiler's sanitizer cannot be loaded into a program that was built without it, so the C# suites do not run under it"; return 0; }
     only=NativeSpec.Tests NATIVESPEC_TEST_EMULATOR=$library LD_PRELOAD=$runtime \
@@ -155,7 +156,7 @@ run_tests() {
     failed=0 programs=0
     results=$(mktemp)
     trap 'rm -f "$results"' EXIT
-    if [ "${#arguments[@]}" = 0 ]; then test_native; else build_native; fi
+    if [ "${#arguments[@]}" = 0 ] || [ "$sanitizers" = 1 ]; then test_native; else build_native; fi
     echo "== libraries, command and tests"
     dotnet build NativeSpec.sln -c Release --verbosity minimal
     test_once "all instructions" ${arguments[@]+"${arguments[@]}"}

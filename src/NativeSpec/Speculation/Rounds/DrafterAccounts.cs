@@ -38,6 +38,9 @@ internal sealed class DrafterAccounts(
         }
     }
 
+    /// <summary>Whether drafters had no part in the last round, and none was expected for them in the next.</summary>
+    public bool Rests => _rested > 0;
+
     /// <summary>Takes in a round that drafters had no part in, as they will have none in the next. Nothing of theirs is touched: where many requests share a round
     /// most rounds are such, and what lies in no cache costs more to look at than to reckon with.</summary>
     public void Rest(int tokens)

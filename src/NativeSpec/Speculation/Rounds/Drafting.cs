@@ -34,7 +34,6 @@ internal sealed class Drafting : IDisposable
     private int _position;
     private bool _isOpen = true;
     private bool _mayOpenAfter = true;
-    private bool _rests; // drafters had no part in the last round and expected none in this one
     private bool _isClosed;
 
     /// <summary>Starts the drafters of a request; if one cannot start, those that have are disposed.</summary>
@@ -145,7 +144,7 @@ internal sealed class Drafting : IDisposable
         _context.Cost = _options.Unplanned ? null : _core.Cost;
         _context.OtherNodes = room.Others;
         _context.Budget = share - 1;
-        if (_rests)
+        if (_accounts.Rests)
         {
             return; // nothing has become of the drafters since
         }
@@ -260,8 +259,7 @@ internal sealed class Drafting : IDisposable
     public void Learn(WalkResult result)
     {
         _context.Append(result.Emitted);
-        _rests = !_isOpen && !_mayOpenAfter;
-        if (_rests)
+        if (!_isOpen && !_mayOpenAfter)
         {
             _accounts.Rest(result.Emitted.Length);
             return;

@@ -12,6 +12,31 @@ public sealed class DrafterAccountTests
 
     private static readonly double[] Costs = [0.003, 0.05, 0.3, 1, 3, 12];
 
+    /// <summary>Rounds in which nobody could ask it, taken in one by one or together.</summary>
+    [Test]
+    public void Rest_ManyTokensAtOnce_PaysTheDebtAsTheSameTokensOneByOne()
+    {
+        DrafterAccount together = new(), single = new();
+        foreach (var account in (DrafterAccount[])[together, single])
+        {
+            account.Observe(1, 0, 0, 1); // the first is not charged
+            account.Observe(1.9, 0, 0, 1);
+            account.Observe(1.9, 0, 0, 1);
+            Assert.That(account.ShouldAsk, Is.False);
+        }
+
+        var tokens = 0;
+        for (; !single.ShouldAsk; tokens++)
+        {
+            single.Earn(1);
+        }
+
+        together.Rest(tokens - 1);
+        Assert.That(together.ShouldAsk, Is.False);
+        together.Rest(1);
+        Assert.That(together.ShouldAsk, Is.True);
+    }
+
     [Test]
     public void ADrafterThatAddsNothing_CostsAtMostThePromise([ValueSource(nameof(Costs))] double cost, [Values(0, 0.001, 0.05, 0.5)] double learning)
         => Assert.That(WorstExcess(new Account(), cost, learning), Is.AtMost(0));
