@@ -21,10 +21,13 @@ public abstract class FolderFixture
     private TestFolder _folder = null!;
 
     [SetUp]
-    public void Make() => _folder = new TestFolder();
+    public void Make() => _folder = MakeFolder();
 
     [TearDown]
     public void Remove() => _folder.Dispose();
+
+    /// <summary>The folder of a test.</summary>
+    private protected virtual TestFolder MakeFolder() => new();
 
     /// <summary>An engine of two threads on the folder.</summary>
     protected InferenceEngine Open(EngineOptions options)

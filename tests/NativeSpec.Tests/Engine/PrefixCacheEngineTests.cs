@@ -1,28 +1,14 @@
-using NativeSpec.Backends.Cpu;
 using NativeSpec.Engine;
 using NativeSpec.Speculation;
 
 namespace NativeSpec.Tests.Engine;
 
 /// <summary>The prefix cache as callers meet it: the same texts, sooner.</summary>
-public sealed class PrefixCacheEngineTests
+public sealed class PrefixCacheEngineTests : FolderFixture
 {
     private const int Page = 64;
 
-    private static readonly GenerationOptions Sampled = new()
-    {
-        MaxTokens = 40,
-        Temperature = 0.7f,
-        LogitBias = new Dictionary<int, float> { [TestFolder.PoisonedToken] = -100, [TestFolder.TokenizersEndOfText] = -100 },
-    };
-
-    private TestFolder _folder = null!;
-
-    [SetUp]
-    public void Make() => _folder = new TestFolder(maxPositions: 1024);
-
-    [TearDown]
-    public void Remove() => _folder.Dispose();
+    private static readonly GenerationOptions Drawn = Sampled with { Temperature = 0.7f, Seed = null };
 
     /// <summary>Conversations that begin alike, several at once and turn after turn, in a pool that does not hold them all; with a draft model, whose
     /// own keys and values are shared too.</summary>
@@ -47,13 +33,13 @@ public sealed class PrefixCacheEngineTests
                 MaxTreeNodes = 8,
                 KvTokens = 1100,
                 PrefillChunk = 48,
-                DraftModels = draftModel ? [_folder.Path] : [],
+                DraftModels = draftModel ? [FolderPath] : [],
             });
             int[][] texts = [.. Enumerable.Range(0, 6).Select(i => Letters(100 + (i % 2), 150 + i))];
             List<GenerationResult> results = [];
             for (var turn = 0; turn < 3; turn++)
             {
-                var answers = await Task.WhenAll(texts.Select((text, i) => engine.CompleteAsync(text, Sampled with
+                var answers = await Task.WhenAll(texts.Select((text, i) => engine.CompleteAsync(text, Drawn with
                 {
                     Seed = (ulong)i,
                     TopLogProbs = i % 2,
@@ -72,13 +58,13 @@ public sealed class PrefixCacheEngineTests
     {
         using var engine = Open(new EngineOptions { Drafters = [] });
         var first = Letters(1, 300);
-        var answer = await engine.CompleteAsync(first, Sampled);
+        var answer = await engine.CompleteAsync(first, Drawn);
         Assert.That((answer.PromptTokens, answer.CachedTokens), Is.EqualTo((300, 0)));
 
         // All of the first turn's tokens but the answer's last are computed when it ends: 339.
-        var next = await engine.CompleteAsync([.. first, .. answer.Ids, 1, 2, 3], Sampled);
+        var next = await engine.CompleteAsync([.. first, .. answer.Ids, 1, 2, 3], Drawn);
         Assert.That((next.PromptTokens, next.CachedTokens), Is.EqualTo((343, 339 / Page * Page)));
-        Assert.That((await engine.CompleteAsync(Letters(2, 300), Sampled)).CachedTokens, Is.Zero, "another text");
+        Assert.That((await engine.CompleteAsync(Letters(2, 300), Drawn)).CachedTokens, Is.Zero, "another text");
     }
 
     [Test]
@@ -86,17 +72,16 @@ public sealed class PrefixCacheEngineTests
     {
         using var engine = Open(new EngineOptions { Drafters = [] });
         var prompt = Letters(1, 200);
-        var a = await engine.CompleteAsync(prompt, Sampled with { CacheSalt = "a", Seed = 1 });
-        var b = await engine.CompleteAsync(prompt, Sampled with { CacheSalt = "b", Seed = 1 });
-        var none = await engine.CompleteAsync(prompt, Sampled with { Seed = 1 });
-        var again = await engine.CompleteAsync(prompt, Sampled with { CacheSalt = "a", Seed = 1 });
+        var a = await engine.CompleteAsync(prompt, Drawn with { CacheSalt = "a", Seed = 1 });
+        var b = await engine.CompleteAsync(prompt, Drawn with { CacheSalt = "b", Seed = 1 });
+        var none = await engine.CompleteAsync(prompt, Drawn with { Seed = 1 });
+        var again = await engine.CompleteAsync(prompt, Drawn with { CacheSalt = "a", Seed = 1 });
         Assert.That(new[] { a, b, none, again }.Select(result => result.CachedTokens), Is.EqualTo(new[] { 0, 0, 0, 3 * Page }));
         Assert.That(again.Ids, Is.EqualTo(a.Ids));
-        Assert.That(() => engine.GenerateAsync(prompt, Sampled with { CacheSalt = new string('x', 1025) }), Throws.ArgumentException);
+        Assert.That(() => engine.GenerateAsync(prompt, Drawn with { CacheSalt = new string('x', 1025) }), Throws.ArgumentException);
     }
 
-    private InferenceEngine Open(EngineOptions options)
-        => InferenceEngine.Load(_folder.Path, options with { CreateBackend = _ => CpuBackend.Create(new CpuOptions { Threads = 2 }) });
+    private protected override TestFolder MakeFolder() => new(maxPositions: 1024);
 
     private static int[] Letters(int seed, int count)
     {
