@@ -19,7 +19,7 @@ extern "C" {
 #endif
 
 /* Grows when anything below changes. ns_abi_version itself never does. */
-#define NS_ABI_VERSION 5
+#define NS_ABI_VERSION 6
 
 typedef int32_t ns_status;
 enum { NS_OK = 0, NS_INVALID_ARGUMENT = 1, NS_OUT_OF_RANGE = 2, NS_OUT_OF_MEMORY = 3, NS_FAILED = 4, NS_CANCELLED = 5 };
@@ -53,8 +53,9 @@ typedef struct {
   const int32_t* path_start; /* [rows] into path_rows */
   const int32_t* path_rows;  /* cache rows of the positions past the trunk */
   const int32_t* logit_rows; /* rows whose logits are wanted */
-  const float* cos;          /* [rows, rotary_dim/2] */
+  const float* cos;          /* [positions, rotary_dim/2] of the rotation angles, by position */
   const float* sin;
+  int32_t angle_positions;   /* positions that they are there for */
   int32_t rows;
   int32_t page_count;
   int32_t path_count;

@@ -61,6 +61,16 @@ ns_status CheckKvRows(const ns_batch& batch, int64_t cache_rows) {
   return NS_OK;
 }
 
+/// Every row stands at a position with angles.
+ns_status CheckAngles(const ns_batch& batch) {
+  for (int32_t row = 0; row < batch.rows; ++row) {
+    if (batch.positions[row] < 0 || batch.positions[row] >= batch.angle_positions) {
+      return Fail(NS_OUT_OF_RANGE, "row %d at position %d; there are angles for %d", row, batch.positions[row], batch.angle_positions);
+    }
+  }
+  return NS_OK;
+}
+
 ns_status CheckTokens(const ns_batch& batch, int64_t tokens) {
   for (int32_t row = 0; row < batch.rows; ++row) {
     if (batch.tokens[row] < 0 || batch.tokens[row] >= tokens) {
@@ -131,7 +141,7 @@ ns_status ns_program::Check(const ns_batch& batch, const ns_kv* kv) const {
   }
 
   ns_status status = NS_OK;
-  bool rows_checked = false, sight_checked = false, logits_checked = false;
+  bool rows_checked = false, sight_checked = false, logits_checked = false, angles_checked = false;
   for (const ns_step& step : steps_) {
     if (step.kind == NS_EMBED) {
       status = CheckTokens(batch, step.table.rows);
@@ -148,6 +158,10 @@ ns_status ns_program::Check(const ns_batch& batch, const ns_kv* kv) const {
       if (status == NS_OK && !checked) {
         checked = true;
         status = step.kind == NS_ATTEND ? CheckSight(batch, kv->rows) : CheckKvRows(batch, kv->rows);
+      }
+      if (status == NS_OK && step.kind == NS_ROPE_APPEND && step.rotary_dim > 0 && !angles_checked) {
+        angles_checked = true;
+        status = CheckAngles(batch);
       }
     }
     if (status != NS_OK) {
@@ -192,7 +206,7 @@ void ns_program::Run(const ns_step& step, const ns_batch& batch, const ns_kv* kv
       break;
     case NS_ROPE_APPEND: {
       // Rotated in place, which is why the step's rows are read and written.
-      const RopeArguments a{const_cast<float*>(step.x), Planes(*kv, step.layer), batch.cos, batch.sin, batch.kv_rows, step.heads, step.kv_heads, step.head_dim,
+      const RopeArguments a{const_cast<float*>(step.x), Planes(*kv, step.layer), batch.cos, batch.sin, batch.positions, batch.kv_rows, step.heads, step.kv_heads, step.head_dim,
                             step.rotary_dim, step.q_gain, step.k_gain, step.epsilon};
       b.Run(b.operations.rope, &a, rows, int64_t{step.heads + 2 * step.kv_heads} * step.head_dim);
       break;

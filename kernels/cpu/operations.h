@@ -104,12 +104,13 @@ struct KvPlanes {
   bool bf16;
 };
 
-/// Norms each head of q and k where there is a gain, and rotates it by the batch's angles; q stays, k and v go to their cache rows. Items: rows.
+/// Norms each head of q and k where there is a gain, and rotates it by the angles of the row's position; q stays, k and v go to their cache rows. Items: rows.
 struct RopeArguments {
   float* qkv;  // [rows, (heads + 2·kv_heads)·head_dim]
   KvPlanes kv;
-  const float* cos;  // [rows, rotary_dim/2]
+  const float* cos;  // [positions, rotary_dim/2]
   const float* sin;
+  const int32_t* positions;
   const int32_t* kv_rows;
   int64_t heads;
   int64_t kv_heads;

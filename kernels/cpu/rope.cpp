@@ -2,7 +2,7 @@
 // (i, i + rotary_dim/2) of each head of q and k; the rest of a head stays. Before it an RMSNorm of each head, where there is a gain. Keys and
 // values then go to their cache rows, as F32 or rounded to BF16.
 //
-// qkv: [rows, (heads + 2·kv_heads)·head_dim]; keys, values: [cache rows, kv_heads·head_dim]; cos, sin: [rows, rotary_dim/2].
+// qkv: [rows, (heads + 2·kv_heads)·head_dim]; keys, values: [cache rows, kv_heads·head_dim]; cos, sin: [positions, rotary_dim/2].
 #include "level.h"
 #include "simd.h"
 
@@ -52,7 +52,7 @@ void Rope(const void* arguments, int64_t begin, int64_t end) {
     float* q = a.qkv + row * (a.heads * a.head_dim + 2 * width);
     float* k = q + a.heads * a.head_dim;
     const float* v = k + width;
-    const float *cos = a.cos + row * half, *sin = a.sin + row * half;
+    const float *cos = a.cos + a.positions[row] * half, *sin = a.sin + a.positions[row] * half;
     NormHeads(q, a.q_gain, a.epsilon, a.heads, a.head_dim);
     NormHeads(k, a.k_gain, a.epsilon, a.kv_heads, a.head_dim);
     for (int64_t head = 0; head < a.heads + a.kv_heads; ++head) {

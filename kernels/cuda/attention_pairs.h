@@ -10,13 +10,13 @@ namespace nativespec::cuda {
 template <class Shape>
 struct Pairs {
   const TreeAttentionArguments& a;
-  const AttentionItem& item;
+  const OpenItem& item;
   const int kv_head, group, first, count;  // pairs first to first + 15, as far as the item has so many
   const uint8_t* queries;
   int own[2];  // positions of this lane's rows g and g + 8; −1 past the item
   float m[2], sum[4];
 
-  NS_DEVICE Pairs(const TreeAttentionArguments& arguments, const AttentionItem& its, int head, int first_pair, const uint8_t* place)
+  NS_DEVICE Pairs(const TreeAttentionArguments& arguments, const OpenItem& its, int head, int first_pair, const uint8_t* place)
       : a(arguments), item(its), kv_head(head), group(a.heads / a.kv_heads), first(first_pair), count(item.rows * group), queries(place) {
     NS_UNROLL
     for (int h = 0; h < 2; ++h) {

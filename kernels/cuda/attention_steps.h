@@ -25,9 +25,25 @@ NS_DEVICE int KeyRow(const TreeAttentionArguments& a, int row, int position) {
   return p < trunk ? a.pages[a.page_start[row] + p / kPageRows] * kPageRows + p % kPageRows : a.path_rows[a.path_start[row] + p - trunk];
 }
 
-NS_DEVICE AttentionItem LoadItem(const AttentionItem* item) {
-  const Vector low = LoadVector(item), high = LoadVector((const Vector*)item + 1);
-  return {(int)low.x, (int)low.y, (int)low.z, (int)low.w, (int)high.x, (int)high.y, (int)high.z, (int)high.w};
+/// An item with positions as the batch counts them.
+struct OpenItem {
+  int pages, unit, first, rows;
+  int begin, end;  // of the positions in the unit that a row sees; the first is a multiple of 64
+  int slots;       // from here keys lie elsewhere for one of the rows; 0 where all of the unit's do
+  int sees_all;    // the last position that every row sees, or one before the unit
+};
+
+NS_DEVICE OpenItem LoadItem(const AttentionItem* item) {
+  const Vector bits = LoadVector(item);
+  const int unit = bits.y & 0xffff, from = UnitBegin(unit), slots = bits.w & 0xffff;
+  return {(int)bits.x,
+          unit,
+          (int)(bits.y >> 16),
+          (int)(bits.z & 0xff),
+          from + (int)(bits.z >> 8 & 0xff) * kStepKeys,
+          from + (int)(bits.z >> 16),
+          slots == 0 ? 0 : from + slots,
+          from + (int)(bits.w >> 16) - 1};
 }
 
 /// A block's work: KV heads of items, and in each its steps, of which the ring's stages are the whole or one plane after the other.
@@ -35,7 +51,7 @@ template <class Shape>
 struct StepWalk {
   const TreeAttentionArguments& a;
   int index, position, plane = 0;
-  AttentionItem item;
+  OpenItem item;
   int work;
 
   // The first item is asked for before it is known whether there is one: two loads at once instead of one after the other.

@@ -10,8 +10,9 @@ NS_KERNEL(256, 1) move_kv_rows(const nativespec::cuda::MoveKvRowsArguments a) {
   for (int list = BlockIndexY(); list < lists; list += kMoveBlocks) {
     const RowList moves = a.lists[list];
     for (int i = moves.first; i < moves.first + moves.count; ++i) {
+      const KvMove move = a.moves[i];
       for (int j = ThreadIndex(); j < a.kv_heads * pieces; j += BlockThreads()) {
-        plane[KvPiece(a.to[i], j / pieces, j % pieces, a.kv_heads, a.width)] = plane[KvPiece(a.from[i], j / pieces, j % pieces, a.kv_heads, a.width)];
+        plane[KvPiece(move.to, j / pieces, j % pieces, a.kv_heads, a.width)] = plane[KvPiece(move.from, j / pieces, j % pieces, a.kv_heads, a.width)];
       }
     }
   }

@@ -75,16 +75,17 @@ struct MatMulArguments {
 };
 inline constexpr int kMatMulThreads = 288;
 
-/// Sums the segments of q, k and v, adds biases, norms heads of q and k, turns them by the row's angles; q goes to q, k and v to the cache, in parts.
+/// Sums the segments of q, k and v, adds biases, norms heads of q and k, turns them by the angles of the row's position; q goes to q, k and v to the cache, in parts.
 /// Four heads a block of 128 threads: grid (rows, (heads + 2 kv_heads + 3) / 4).
 struct RopeAppendArguments {
   const float* partials;  // [segments][bucket][(heads + 2 kv_heads) · head_width]
   const float* bias;      // [(heads + 2 kv_heads) · head_width] or null
   const float* q_gain;    // [head_width] or null
   const float* k_gain;
-  const float* cos;  // [rows, rotated / 2]
+  const float* cos;  // [positions, rotated / 2]
   const float* sin;
-  const int32_t* kv_rows;  // [rows]
+  const int32_t* positions;  // [rows]; −1: a row that only fills the bucket
+  const int32_t* kv_rows;    // [rows]
   uint16_t* q;             // BF16 [rows][heads][parts][width]
   uint8_t* keys;
   uint8_t* values;
@@ -99,16 +100,17 @@ struct RopeAppendArguments {
   float epsilon;
 };
 
-/// Rows of one sequence, next to one another in the batch, and a unit of their keys.
+/// Rows of one sequence, next to one another in the batch, and a unit of their keys. Positions are counted from the unit's first, so that an item goes up as
+/// 16 bytes and is one load (OpenItem has them as the batch counts).
 struct alignas(16) AttentionItem {
-  int32_t first;
-  int32_t rows;
-  int32_t unit;
-  int32_t begin;     // of the positions in the unit that a row sees; a multiple of 64
-  int32_t end;       // past the last position
-  int32_t slots;     // from here keys lie elsewhere for one of the rows; past the end where none do
-  int32_t sees_all;  // the last position that every row sees
-  int32_t pages;     // the sequence's first page
+  int32_t pages;  // the sequence's first page
+  uint16_t unit;
+  uint16_t first;
+  uint8_t rows;
+  uint8_t begin_steps;  // steps of 64 positions that no row sees, before the first that one does
+  uint16_t end;         // past the last position that a row sees
+  uint16_t slots;       // so many positions lie in their own slots for every row
+  uint16_t sees_all;    // so many positions does every row see
 };
 
 /// Attention of items' rows over items' units. Items hold up to 64 pairs of a row and a query head of one KV head, or up to 16 where some of their
@@ -197,7 +199,13 @@ struct TopKArguments {
 };
 inline constexpr int kMostTopK = 1024, kTopKThreads = kMostTopK, kTopKBytes = kMostTopK * 8 + 2 * 256 * 4 + 16;
 
-/// Rows that stand together in a list.
+/// A cache row becomes another.
+struct KvMove {
+  int32_t from;
+  int32_t to;
+};
+
+/// Things that stand together in a list.
 struct RowList {
   int32_t first;
   int32_t count;
@@ -214,20 +222,18 @@ struct WalkTreesArguments {
   const int32_t* kv_rows;     // [rows] where their keys and values lie: those of node i of a tree behind the prefix and i others
   const RowAnswer* answers;   // [rows with logits]
   int32_t* paths;             // [rows with logits] from a tree's first on the nodes of its path, the root first, and −1 behind them
-  int32_t* from;              // [rows with logits] cache rows that are moved
-  int32_t* to;                // [rows with logits] where to
-  RowList* moves;             // [tree_count] of these, those of a tree
+  KvMove* moves;              // [rows with logits] what is moved
+  RowList* lists;             // [tree_count] of these, those of a tree
 };
 inline constexpr int kWalkBytes = 16;
 
-/// Of each list, for each i in turn, cache row to[i] becomes row from[i], in every layer; lists have nothing to do with one another. Grid (2 · layers: keys
+/// The moves of each list in turn, in every layer; lists have nothing to do with one another. Grid (2 · layers: keys
 /// and values, 1 to kMoveBlocks; kMoveBlocks where lists may be more than that); kv_heads · width / 8 threads or more than
 /// one such piece per thread. width: all parts' numbers.
 struct MoveKvRowsArguments {
   uint8_t* const* planes;  // [2 · layers]
-  const int32_t* from;
-  const int32_t* to;
-  const RowList* lists;
+  const KvMove* moves;
+  const RowList* lists;  // of moves
   const int32_t* list_count;  // null: one
   int32_t kv_heads;
   int32_t width;

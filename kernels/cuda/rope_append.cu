@@ -9,16 +9,27 @@ constexpr int kMostWidth = 128;
 
 NS_DEVICE void RopeAppend(const RopeAppendArguments& a) {
   AllowKernelBehind();
+  const int row = BlockIndex(), head = BlockIndexY() * 4 + Warp(), heads = a.heads + 2 * a.kv_heads, half = a.rotated / 2, piece = Lane();
+  const bool key = head >= a.heads && head < a.heads + a.kv_heads, value = head >= a.heads + a.kv_heads;
+
+  // Where the row stands went up before the round's first kernel, and angles long before, so they are asked for while the kernel in front still sums.
+  const int position = a.positions[row];
+  const int64_t angles = (int64_t)(position < 0 ? 0 : position) * half;
+  float c[8], s[8];
+  NS_UNROLL
+  for (int j = 0; j < 8; ++j) {
+    const int i = piece * 8 + j, pair = i < half ? i : i - half;
+    const bool turns = !value && i < a.rotated;
+    c[j] = turns ? a.cos[angles + pair] : 1;
+    s[j] = turns ? a.sin[angles + pair] : 0;
+  }
   WaitForKernelInFront();
-  const int row = BlockIndex(), head = BlockIndexY() * 4 + Warp(), heads = a.heads + 2 * a.kv_heads;
   if (head >= heads) {
     return;
   }
   float* values = (float*)SharedMemory() + Warp() * kMostWidth;
   const int64_t first = (int64_t)row * heads * a.head_width + (int64_t)head * a.head_width;
   const int64_t segment = (int64_t)a.bucket * heads * a.head_width;
-  const bool key = head >= a.heads && head < a.heads + a.kv_heads, value = head >= a.heads + a.kv_heads;
-
   float squares = 0;
   if (Lane() * 4 < a.head_width) {
     const int i = Lane() * 4;
@@ -44,26 +55,22 @@ NS_DEVICE void RopeAppend(const RopeAppendArguments& a) {
   }
   SyncWarp();
 
-  const int half = a.rotated / 2;
-  auto turned = [&](int i) -> float {
+  auto turned = [&](int i, int j) -> float {
     if (i >= a.head_width) {
       return 0;
     }
     if (value || i >= a.rotated) {
       return values[i];
     }
-    const int pair = i < half ? i : i - half;
-    const float c = a.cos[row * half + pair], s = a.sin[row * half + pair];
-    return i < half ? Add(Multiply(values[i], c), Multiply(values[i + half], -s)) : Add(Multiply(values[i], c), Multiply(values[i - half], s));
+    return i < half ? Add(Multiply(values[i], c[j]), Multiply(values[i + half], -s[j])) : Add(Multiply(values[i], c[j]), Multiply(values[i - half], s[j]));
   };
-  const int piece = Lane();
   if (piece * 8 >= a.width) {
     return;
   }
   float v[8];
   NS_UNROLL
   for (int j = 0; j < 8; ++j) {
-    v[j] = turned(piece * 8 + j);
+    v[j] = turned(piece * 8 + j, j);
     // Rows that see a key of no number get none. Those that do not see it weigh its value with nothing, which must be a number for that.
     if (value && Multiply(v[j], 0) != 0) {
       v[j] = 0;

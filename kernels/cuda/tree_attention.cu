@@ -77,7 +77,7 @@ struct SharedItem {
   uint8_t* memory;
   float o[kTiles][4];
 
-  NS_DEVICE SharedItem(const TreeAttentionArguments& a, const AttentionItem& item, int kv_head, uint8_t* place) : pairs(a, item, kv_head, 0, place), memory(place) {
+  NS_DEVICE SharedItem(const TreeAttentionArguments& a, const OpenItem& item, int kv_head, uint8_t* place) : pairs(a, item, kv_head, 0, place), memory(place) {
     pairs.LoadQueries(memory, ThreadIndex(), kWarps * 32);
     NS_UNROLL
     for (int n = 0; n < kTiles; ++n) {
@@ -109,7 +109,7 @@ struct SharedItem {
   }
 
   NS_DEVICE void Step(int position, const uint8_t* keys, StepStages<Shape>& stages) {
-    const AttentionItem& item = pairs.item;
+    const OpenItem& item = pairs.item;
     const int past = item.end - position;
     const int group = item.slots <= position ? 0 : item.slots >= item.end || item.slots >= position + kStepKeys ? 4 : (item.slots - position) / 16;
     const int groups = group == 4 ? 0 : (past < kStepKeys ? (past + 15) / 16 : 4) - group;
@@ -212,7 +212,7 @@ struct OwnItem {
   Pairs<Shape> pairs;
   float o[Shape::kPieces][4];
 
-  NS_DEVICE OwnItem(const TreeAttentionArguments& a, const AttentionItem& item, int kv_head, uint8_t* place) : pairs(a, item, kv_head, Warp() * 16, place) {
+  NS_DEVICE OwnItem(const TreeAttentionArguments& a, const OpenItem& item, int kv_head, uint8_t* place) : pairs(a, item, kv_head, Warp() * 16, place) {
     pairs.LoadQueries(place, Lane(), 32);
     NS_UNROLL
     for (int n = 0; n < Shape::kPieces; ++n) {
@@ -246,7 +246,7 @@ struct OwnItem {
 };
 
 template <class Shape, class Item>
-NS_DEVICE void Attend(const AttentionItem& item, Item& state, StepStages<Shape>& stages) {
+NS_DEVICE void Attend(const OpenItem& item, Item& state, StepStages<Shape>& stages) {
   for (int position = item.begin; position < item.end; position += kStepKeys) {
     state.Step(position, stages.Await(), stages);
     stages.Leave();
@@ -265,7 +265,7 @@ NS_DEVICE void TreeAttention(const TreeAttentionArguments& a) {
   StepStages<Shape> stages(a, ring);
   stages.Ask();
   for (int i = BlockIndex(); i < stages.ahead.work; i += Blocks()) {
-    const AttentionItem item = LoadItem(a.items + i / a.kv_heads);
+    const OpenItem item = LoadItem(a.items + i / a.kv_heads);
     SyncThreads();  // the item before has left the shared memory
     if (item.rows * (a.heads / a.kv_heads) <= 16) {
       SharedItem<Shape> state(a, item, i % a.kv_heads, memory);

@@ -62,12 +62,11 @@ NS_DEVICE void WalkTree(const WalkTreesArguments& a, int index) {
   for (int i = Lane(); i < tree.count; i += 32) {
     a.paths[tree.first + i] = i < length ? nodes.path[i] : -1;
     if (i >= in_place && i < length) {
-      a.from[tree.first + i] = a.kv_rows[a.logit_rows[tree.first + nodes.path[i]]];
-      a.to[tree.first + i] = a.kv_rows[a.logit_rows[tree.first + i]];
+      a.moves[tree.first + i] = {a.kv_rows[a.logit_rows[tree.first + nodes.path[i]]], a.kv_rows[a.logit_rows[tree.first + i]]};
     }
   }
   if (Lane() == 0) {
-    a.moves[index] = {tree.first + in_place, length - in_place};
+    a.lists[index] = {tree.first + in_place, length - in_place};
   }
 }
 

@@ -10,8 +10,9 @@ internal static class Rope
         where TStored : unmanaged
     {
         public ArrayView<float> Qkv; // [rows, stride]
-        public ArrayView<float> Cos; // [rows, half]
-        public ArrayView<float> Sin; // [rows, half]
+        public ArrayView<float> Cos; // [positions, half]
+        public ArrayView<float> Sin; // [positions, half]
+        public ArrayView<int> Positions; // [rows]
         public ArrayView<int> KvRows; // [rows]
         public KvPlanes<TStored> Kv;
         public int Heads;
@@ -38,7 +39,8 @@ internal static class Rope
             var first = a.Qkv[x + i];
             if (rotates)
             {
-                var (second, cos, sin) = (a.Qkv[x + a.Half + i], a.Cos[((long)row * a.Half) + i], a.Sin[((long)row * a.Half) + i]);
+                var angle = ((long)a.Positions[row] * a.Half) + i;
+                var (second, cos, sin) = (a.Qkv[x + a.Half + i], a.Cos[angle], a.Sin[angle]);
                 Put<TElement, TStored>(a, row, head, a.Half + i, (second * cos) + (first * sin));
                 first = (first * cos) - (second * sin);
             }

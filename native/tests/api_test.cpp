@@ -65,6 +65,7 @@ void Indices(ns_backend* backend) {
   batch.path_start = &path_start;
   batch.path_rows = &path_row;
   batch.cos = batch.sin = ones.data();
+  batch.angle_positions = 1;
   batch.rows = batch.page_count = batch.path_count = 1;
   const auto attend = [&] { return steps::Attend(backend, &batch, qkv.data(), &kv, 0, y.data()); };
   CHECK_OK(steps::Rope(backend, &batch, qkv.data(), &kv, 0));
@@ -84,6 +85,13 @@ void Indices(ns_backend* backend) {
   refused(page, {-1, 1, INT32_MAX});
   refused(path_start, {-1, 2, INT32_MAX});
   refused(path_row, {-1, 64});
+
+  for (const int32_t value : {-1, 1, INT32_MAX}) {
+    position = value;
+    CHECK(steps::Rope(backend, &batch, qkv.data(), &kv, 0) == NS_OUT_OF_RANGE);
+    CHECK_OK(steps::Rope(backend, &batch, qkv.data(), &kv, 0, {0}));  // nothing turns
+  }
+  position = 0;
 
   kv_row = 64;
   CHECK(steps::Rope(backend, &batch, qkv.data(), &kv, 0) == NS_OUT_OF_RANGE);

@@ -31,7 +31,8 @@ struct Case {
 /// The arrays that an ns_batch points into.
 struct Batch {
   std::vector<int32_t> tokens, positions, kv_rows, trunk, page_start, pages, path_start, path_rows;
-  std::vector<float> cos, sin;
+  std::vector<float> cos, sin;  // by position
+  int32_t angles = 0;
 
   ns_batch View() const {
     ns_batch view{};
@@ -44,6 +45,7 @@ struct Batch {
     view.path_rows = path_rows.data();
     view.cos = cos.data();
     view.sin = sin.data();
+    view.angle_positions = angles;
     view.rows = static_cast<int32_t>(positions.size());
     view.page_count = static_cast<int32_t>(pages.size());
     view.path_count = static_cast<int32_t>(path_rows.size());
@@ -71,9 +73,12 @@ Batch MakeBatch(const Case& c, const Tree& tree, const std::vector<int32_t>& pag
       path.insert(path.begin(), Row(pages, c.prefix + at));
     }
     batch.path_rows.insert(batch.path_rows.end(), path.begin(), path.end());
+    batch.angles = std::max(batch.angles, tree.positions[node] + 1);
+  }
+  for (int position = 0; position < batch.angles; ++position) {
     for (int i = 0; i < c.rotary() / 2; ++i) {
-      batch.cos.push_back(static_cast<float>(std::cos(Angle(tree.positions[node], i))));
-      batch.sin.push_back(static_cast<float>(std::sin(Angle(tree.positions[node], i))));
+      batch.cos.push_back(static_cast<float>(std::cos(Angle(position, i))));
+      batch.sin.push_back(static_cast<float>(std::sin(Angle(position, i))));
     }
   }
   return batch;

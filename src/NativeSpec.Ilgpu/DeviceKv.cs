@@ -56,6 +56,7 @@ internal sealed class DeviceKv<TStored> : DeviceKv
             Qkv = qkv.View,
             Cos = round.Cos,
             Sin = round.Sin,
+            Positions = round.Sight.Positions,
             KvRows = round.KvRows,
             Kv = Layer(attention.Layer),
             Heads = attention.Heads,

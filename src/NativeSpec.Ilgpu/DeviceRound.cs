@@ -4,13 +4,14 @@ using NativeSpec.Ilgpu.Kernels;
 
 namespace NativeSpec.Ilgpu;
 
-/// <summary>A batch on a device: one upload of whole numbers and one of angles.</summary>
-internal sealed class DeviceRound(IlgpuDevice device) : IDisposable
+/// <summary>A batch on a device: one upload of whole numbers. The angles of all positions are there from when a batch with others first comes.</summary>
+internal sealed unsafe class DeviceRound(IlgpuDevice device) : IDisposable
 {
     private DeviceBuffer<int>? _numbers;
-    private DeviceBuffer<float>? _angles;
+    private DeviceBuffer<float>? _cos;
+    private DeviceBuffer<float>? _sin;
+    private RotationAngles? _angles; // what the two are a copy of
     private int[] _staging = [];
-    private float[] _angleStaging = [];
 
     public ArrayView<int> Tokens { get; private set; }
 
@@ -20,9 +21,11 @@ internal sealed class DeviceRound(IlgpuDevice device) : IDisposable
 
     public TreeAttention.Sight Sight { get; private set; }
 
-    public ArrayView<float> Cos { get; private set; }
+    /// <summary>[positions, rotated / 2] cosines; where nothing turns any memory, which nobody reads.</summary>
+    public ArrayView<float> Cos => _cos is null ? _numbers!.As<float>() : _cos.View;
 
-    public ArrayView<float> Sin { get; private set; }
+    /// <summary>[positions, rotated / 2] sines.</summary>
+    public ArrayView<float> Sin => _sin is null ? _numbers!.As<float>() : _sin.View;
 
     /// <summary>Positions of the row that sees the most.</summary>
     public int LongestContext { get; private set; }
@@ -38,11 +41,15 @@ internal sealed class DeviceRound(IlgpuDevice device) : IDisposable
             _staging = new int[numbers];
         }
 
-        if (_angleStaging.Length < batch.MaxRows * batch.RotaryDim)
+        if (batch.Angles is { } angles && angles != _angles)
         {
-            _angles?.Dispose();
-            _angles = device.Allocate<float>(batch.MaxRows * batch.RotaryDim);
-            _angleStaging = new float[batch.MaxRows * batch.RotaryDim];
+            ForgetAngles();
+            angles.Reach(angles.Positions - 1);
+            var count = checked(angles.Positions * angles.RotaryDim / 2);
+            (_cos, _sin) = (device.Allocate<float>(count), device.Allocate<float>(count));
+            _cos.Upload(new ReadOnlySpan<float>(angles.Cos, count));
+            _sin.Upload(new ReadOnlySpan<float>(angles.Sin, count));
+            _angles = angles;
         }
     }
 
@@ -66,13 +73,6 @@ internal sealed class DeviceRound(IlgpuDevice device) : IDisposable
         };
         _numbers.Upload(_staging.AsSpan(0, at));
 
-        var angles = count * batch.RotaryDim / 2;
-        batch.Cos.AsSpan(0, angles).CopyTo(_angleStaging);
-        batch.Sin.AsSpan(0, angles).CopyTo(_angleStaging.AsSpan(angles));
-        _angles!.Upload(_angleStaging.AsSpan(0, 2 * angles));
-        Cos = _angles.View.SubView(0, angles);
-        Sin = _angles.View.SubView(angles, angles);
-
         LongestContext = 1;
         foreach (var position in batch.Positions.AsSpan(0, count))
         {
@@ -92,6 +92,13 @@ internal sealed class DeviceRound(IlgpuDevice device) : IDisposable
     public void Dispose()
     {
         _numbers?.Dispose();
-        _angles?.Dispose();
+        ForgetAngles();
+    }
+
+    private void ForgetAngles()
+    {
+        _cos?.Dispose();
+        _sin?.Dispose();
+        (_angles, _cos, _sin) = (null, null, null);
     }
 }

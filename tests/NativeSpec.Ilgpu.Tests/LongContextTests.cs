@@ -46,6 +46,8 @@ public sealed class LongContextTests
         using var backend = new IlgpuBackend(TestBackend.SharedDevice, ownsDevice: false);
         using BackendKv small = backend.AllocateKv(new KvShape(1, RowBatch.PageSize, Heads, Heads, HeadDim)), large = backend.AllocateKv(new KvShape(1, 1024, Heads, Heads, HeadDim));
         var attention = new AttentionPlan(0, Heads, Heads, HeadDim) { Scale = 0.25f, RotaryDim = HeadDim };
+        using var angles = new RotationAngles(new double[HeadDim / 2], magnitude: 1, Last + 1);
+        angles.Reach(Last);
         var (after, bytes) = Attend(small, large);
         var (alone, expected) = Attend(large);
         Assert.That(bytes, Is.EqualTo(expected), "as much room as where the large one comes first");
@@ -62,14 +64,13 @@ public sealed class LongContextTests
             foreach (var cache in caches)
             {
                 var position = Math.Min(cache.Shape.Rows, Last + 1) - 1;
-                var batch = new RowBatch(1, 16, HeadDim) { Count = 1, LogitCount = 1, PageCount = cache.Shape.Rows / RowBatch.PageSize };
+                var batch = new RowBatch(1, 16, angles) { Count = 1, LogitCount = 1, PageCount = cache.Shape.Rows / RowBatch.PageSize };
                 for (var page = 0; page < batch.PageCount; page++)
                 {
                     batch.Pages[page] = page;
                 }
 
                 (batch.Positions[0], batch.KvRows[0], batch.Trunk[0]) = (position, position, position + 1);
-                Array.Fill(batch.Cos, 1);
                 program.Write(x, 0, [.. Enumerable.Range(1, attention.QkvWidth).Select(i => i / 64f)]);
                 program.Run(batch, cache);
             }

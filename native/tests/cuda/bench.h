@@ -12,7 +12,7 @@ inline void BenchGaps(int repeats) {
   constexpr int kKernels = 256;
   auto nothing = [&] {
     for (int i = 0; i < kKernels; ++i) {
-      Launch(move_kv_rows, 1, 1, 256, 0, MoveKvRowsArguments{reinterpret_cast<uint8_t* const*>(zeros.data()), zeros.data(), zeros.data(), reinterpret_cast<const RowList*>(zeros.data()), nullptr, 1, 64});
+      Launch(move_kv_rows, 1, 1, 256, 0, MoveKvRowsArguments{reinterpret_cast<uint8_t* const*>(zeros.data()), reinterpret_cast<const KvMove*>(zeros.data()), reinterpret_cast<const RowList*>(zeros.data()), nullptr, 1, 64});
     }
   };
   std::printf("a kernel with nothing to do: %.2f us", Time(nothing, repeats) / kKernels);
@@ -37,6 +37,7 @@ inline void BenchWalk(const ModelShape& shape, int repeats) {
   std::vector<RowList> trees;
   std::vector<int32_t> parents, tokens, rows;
   std::vector<RowAnswer> answers;
+  std::vector<KvMove> one_each;
   for (int row = 0; row < kRows; ++row) {
     const int node = row % kNodes;  // a chain from node 2 on, which is the root's second child
     if (node == 0) {
@@ -46,24 +47,26 @@ inline void BenchWalk(const ModelShape& shape, int repeats) {
     tokens.push_back(node);
     answers.push_back({node == 0 ? 2 : node < 1 + kMoved ? node + 1 : -1, 1, 0});
     rows.push_back(row);
+    one_each.push_back({row, row});
   }
   const DeviceArray<uint8_t*> device_planes(planes);
-  const DeviceArray<RowList> device_trees(trees), moves(kMostTrees), one_list(std::vector<RowList>{{0, kMoved * kMostTrees}});
-  const DeviceArray<int32_t> device_parents(parents), device_tokens(tokens), device_rows(rows), paths(kRows), from(kRows), to(kRows);
+  const DeviceArray<RowList> device_trees(trees), lists(kMostTrees), one_list(std::vector<RowList>{{0, kMoved * kMostTrees}});
+  const DeviceArray<int32_t> device_parents(parents), device_tokens(tokens), device_rows(rows), paths(kRows);
+  const DeviceArray<KvMove> moves(kRows), one_row_each(one_each);
   const DeviceArray<RowAnswer> device_answers(answers);
   for (const int count : {0, 1, kMostTrees}) {
     const DeviceArray<int32_t> tree_count(std::vector<int32_t>{count});
     const double us = Time([&] {
       Launch(walk_trees, std::max(8, count * kNodes), 1, 32, kWalkBytes * kRows,
-             WalkTreesArguments{device_trees.data(), tree_count.data(), device_parents.data(), device_rows.data(), device_tokens.data(), device_rows.data(), device_answers.data(), paths.data(), from.data(), to.data(),
-                                moves.data()});
+             WalkTreesArguments{device_trees.data(), tree_count.data(), device_parents.data(), device_rows.data(), device_tokens.data(), device_rows.data(), device_answers.data(), paths.data(), moves.data(),
+                                lists.data()});
       Launch(move_kv_rows, 2 * shape.layers, kMoveBlocks, 256, 0,
-             MoveKvRowsArguments{device_planes.data(), from.data(), to.data(), moves.data(), tree_count.data(), shape.kv_heads, shape.Width()});
+             MoveKvRowsArguments{device_planes.data(), moves.data(), lists.data(), tree_count.data(), shape.kv_heads, shape.Width()});
     }, repeats);
     std::printf("%s %d trees %.2f us", count == 0 ? "walk and moves:" : ",", count, us);
   }
   const double us = Time([&] {
-    Launch(move_kv_rows, 2 * shape.layers, 1, 256, 0, MoveKvRowsArguments{device_planes.data(), device_rows.data(), device_rows.data(), one_list.data(), nullptr, shape.kv_heads, shape.Width()});
+    Launch(move_kv_rows, 2 * shape.layers, 1, 256, 0, MoveKvRowsArguments{device_planes.data(), one_row_each.data(), one_list.data(), nullptr, shape.kv_heads, shape.Width()});
   }, repeats);
   std::printf("; %d moves in one list %.2f us\n", kMoved * kMostTrees, us);
 }

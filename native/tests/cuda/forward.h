@@ -108,17 +108,6 @@ class Forward {
     path_start_->Upload(all.path_start);
     page_list_->Upload(all.pages);
     path_rows_->Upload(all.path_rows);
-    std::vector<float> cos, sin;
-    const int half = shape_.head_width / 2;
-    for (int row = 0; row < bucket; ++row) {
-      for (int i = 0; i < half; ++i) {
-        const double angle = all.positions[static_cast<size_t>(row)] * std::pow(10000.0, -static_cast<double>(i) / half);
-        cos.push_back(static_cast<float>(std::cos(angle)));
-        sin.push_back(static_cast<float>(std::sin(angle)));
-      }
-    }
-    cos_->Upload(cos);
-    sin_->Upload(sin);
     const auto items = PlanAttention(rows.sequences, shape_.heads, shape_.kv_heads, 0);
     items_->Upload(items);
     item_count_->Upload({static_cast<int32_t>(items.size())});
@@ -152,7 +141,7 @@ class Forward {
   }
   void Qkv(int layer) { MatMul(*qkv_[static_cast<size_t>(layer)], bucket_, packed_->data(), partials_->data()); }
   void Rope(int layer) {
-    RopeAppend({partials_->data(), nullptr, nullptr, nullptr, cos_->data(), sin_->data(), kv_rows_->data(), q_->data(), Plane(layer, 0), Plane(layer, 1),
+    RopeAppend({partials_->data(), nullptr, nullptr, nullptr, cos_->data(), sin_->data(), positions_->data(), kv_rows_->data(), q_->data(), Plane(layer, 0), Plane(layer, 1),
                 qkv_[static_cast<size_t>(layer)]->segments, bucket_, shape_.heads, shape_.kv_heads, shape_.head_width, shape_.Width(), shape_.head_width, KvParts(kv_), 1e-5f},
                bucket_);
   }
@@ -274,8 +263,17 @@ inline void Forward::MakeBuffers() {
   maxima_sums_ = std::make_unique<DeviceArray<Pair>>(static_cast<size_t>(units_) * rows * static_cast<size_t>(shape_.heads));
   weighted_ = std::make_unique<DeviceArray<float>>(static_cast<size_t>(units_) * rows * static_cast<size_t>(shape_.heads * shape_.Width()));
   logits_ = std::make_unique<DeviceArray<float>>(rows * static_cast<size_t>(shape_.vocabulary));
-  cos_ = Zeros<float>(rows * static_cast<size_t>(shape_.head_width / 2));
-  sin_ = Zeros<float>(rows * static_cast<size_t>(shape_.head_width / 2));
+  std::vector<float> cos, sin;
+  const int half = shape_.head_width / 2;
+  for (int position = 0; position < UnitBegin(units_); ++position) {
+    for (int i = 0; i < half; ++i) {
+      const double angle = position * std::pow(10000.0, -static_cast<double>(i) / half);
+      cos.push_back(static_cast<float>(std::cos(angle)));
+      sin.push_back(static_cast<float>(std::sin(angle)));
+    }
+  }
+  cos_ = std::make_unique<DeviceArray<float>>(cos);
+  sin_ = std::make_unique<DeviceArray<float>>(sin);
   rules_ = std::make_unique<DeviceArray<ChoiceRule>>(std::vector<ChoiceRule>(rows, ChoiceRule{0, 0, 0, 1}));  // the highest logit of every row
   answers_ = std::make_unique<DeviceArray<RowAnswer>>(rows);
   for (auto* array : {&tokens_, &positions_, &kv_rows_, &trunk_, &page_start_, &path_start_}) {

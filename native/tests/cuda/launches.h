@@ -114,12 +114,14 @@ inline std::vector<AttentionItem> PlanAttention(const std::vector<AttentionRows>
         const int sees_all = *std::min_element(begin, end), past = std::min(UnitBegin(unit + 1), *std::max_element(begin, end) + 1);
         const int from = window > 0 ? std::max(UnitBegin(unit), (sees_all - window + 1) / kStepKeys * kStepKeys) : UnitBegin(unit);
         if (from < past) {
-          items.push_back({sequence.first + first, count, unit, from, past, std::min(slots, past), sees_all, sequence.pages});
+          const auto in_unit = [&](int position) { return static_cast<uint16_t>(std::clamp(position, UnitBegin(unit), UnitBegin(unit + 1)) - UnitBegin(unit)); };
+          items.push_back({sequence.pages, static_cast<uint16_t>(unit), static_cast<uint16_t>(sequence.first + first), static_cast<uint8_t>(count),
+                           static_cast<uint8_t>(in_unit(from) / kStepKeys), in_unit(past), in_unit(std::min(slots, past)), in_unit(sees_all + 1)});
         }
       }
     }
   }
-  std::stable_sort(items.begin(), items.end(), [](const AttentionItem& a, const AttentionItem& b) { return a.end - a.begin > b.end - b.begin; });
+  std::stable_sort(items.begin(), items.end(), [](const AttentionItem& a, const AttentionItem& b) { return a.end - a.begin_steps * kStepKeys > b.end - b.begin_steps * kStepKeys; });
   return items;
 }
 

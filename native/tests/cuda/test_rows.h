@@ -67,19 +67,20 @@ inline void RopeAppendConformance(Format kv, Digest& digest) {
     const int width = head_width <= 64 ? 64 : 128, rotated = head_width == 40 ? 24 : 128, all = kHeads + 2 * kKvHeads, wide = all * head_width;
     check::Random random(static_cast<uint64_t>(head_width));
     const auto partials = random.Floats(kSegments * kBucket * wide), bias = random.Floats(wide), q_gain = random.Floats(head_width), k_gain = random.Floats(head_width);
+    const std::vector<int32_t> positions = {2, 0, 6, -1, 6};  // the fourth row only fills a bucket
     std::vector<float> cos, sin;
-    for (int i = 0; i < kRows * rotated / 2; ++i) {
+    for (int i = 0; i < 7 * rotated / 2; ++i) {
       cos.push_back(std::cos(static_cast<float>(i)));
       sin.push_back(std::sin(static_cast<float>(i)));
     }
     const std::vector<int32_t> kv_rows = {130, 3, 64, 191, 17};
     const DeviceArray<float> device_partials(partials), device_bias(bias), device_q_gain(q_gain), device_k_gain(k_gain), device_cos(cos), device_sin(sin);
-    const DeviceArray<int32_t> device_kv_rows(kv_rows);
+    const DeviceArray<int32_t> device_kv_rows(kv_rows), device_positions(positions);
     DeviceArray<uint16_t> q(static_cast<size_t>(kRows * kHeads * parts * width));
     DeviceArray<uint8_t> keys(static_cast<size_t>(kCacheRows * kKvHeads * parts * width * 2)), values(keys.size());
     keys.Fill(0);
     values.Fill(0);
-    RopeAppend({device_partials.data(), device_bias.data(), device_q_gain.data(), device_k_gain.data(), device_cos.data(), device_sin.data(), device_kv_rows.data(), q.data(), keys.data(), values.data(),
+    RopeAppend({device_partials.data(), device_bias.data(), device_q_gain.data(), device_k_gain.data(), device_cos.data(), device_sin.data(), device_positions.data(), device_kv_rows.data(), q.data(), keys.data(), values.data(),
                 kSegments, kBucket, kHeads, kKvHeads, head_width, width, rotated, parts, 1e-5f},
                kRows);
     Finish();
@@ -112,7 +113,8 @@ inline void RopeAppendConformance(Format kv, Digest& digest) {
           }();
           v = before;
           for (int i = 0; i < rotated / 2; ++i) {
-            const double c = cos[static_cast<size_t>(row * rotated / 2 + i)], s = sin[static_cast<size_t>(row * rotated / 2 + i)];
+            const size_t angle = static_cast<size_t>(std::max(0, positions[static_cast<size_t>(row)]) * rotated / 2 + i);
+            const double c = cos[angle], s = sin[angle];
             const size_t low = static_cast<size_t>(i), high = static_cast<size_t>(i + rotated / 2);
             v[low] = before[low] * c - before[high] * s;
             v[high] = before[high] * c + before[low] * s;
@@ -200,25 +202,25 @@ inline void MoveConformance(int width) {
     bits = static_cast<uint16_t>(random.Next());
   }
   // 70 is read before it is overwritten, 20 after; the other lists, more than there are blocks for, have one move each, and nothing to do with it.
-  std::vector<int32_t> from = {70, 90, 71, 20}, to = {20, 21, 70, 127};
+  std::vector<KvMove> moves = {{70, 20}, {90, 21}, {71, 70}, {20, 127}};
   std::vector<RowList> lists = {{0, 4}};
   for (int i = 0; i < 2 * kMoveBlocks + 1; ++i) {
-    lists.push_back({static_cast<int>(from.size()), i % 5 == 3 ? 0 : 1});
-    from.push_back(100 - i);
-    to.push_back(30 + i);
+    lists.push_back({static_cast<int>(moves.size()), i % 5 == 3 ? 0 : 1});
+    moves.push_back({100 - i, 30 + i});
   }
-  const DeviceArray<int32_t> device_from(from), device_to(to), list_count(std::vector<int32_t>{static_cast<int>(lists.size())});
+  const DeviceArray<KvMove> device_moves(moves);
+  const DeviceArray<int32_t> list_count(std::vector<int32_t>{static_cast<int>(lists.size())});
   const DeviceArray<RowList> device_lists(lists);
   for (const bool all : {false, true}) {
     const DeviceArray<uint16_t> first(plane), second(plane);
     const DeviceArray<uint8_t*> planes(std::vector<uint8_t*>{reinterpret_cast<uint8_t*>(first.data()), reinterpret_cast<uint8_t*>(second.data())});
     Launch(move_kv_rows, 2, all ? kMoveBlocks : 1, 256, 0,
-           MoveKvRowsArguments{planes.data(), device_from.data(), device_to.data(), device_lists.data(), all ? list_count.data() : nullptr, kKvHeads, width});
+           MoveKvRowsArguments{planes.data(), device_moves.data(), device_lists.data(), all ? list_count.data() : nullptr, kKvHeads, width});
     Finish();
     auto expected = plane;
     for (size_t list = 0; list < (all ? lists.size() : 1); ++list) {
       for (int i = lists[list].first; i < lists[list].first + lists[list].count; ++i) {
-        const int source = from[static_cast<size_t>(i)], target = to[static_cast<size_t>(i)];
+        const auto [source, target] = moves[static_cast<size_t>(i)];
         for (int j = 0; j < kKvHeads * width / 8; ++j) {
           std::memcpy(&expected[static_cast<size_t>(KvPiece(target, j % kKvHeads, j / kKvHeads, kKvHeads, width) * 8)],
                       &expected[static_cast<size_t>(KvPiece(source, j % kKvHeads, j / kKvHeads, kKvHeads, width) * 8)], 16);

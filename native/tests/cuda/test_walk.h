@@ -84,9 +84,10 @@ inline void WalkConformance(Digest& digest) {
   }
   DeviceArray<uint64_t> keys(plane.size()), values(plane.size());
   const DeviceArray<uint8_t*> planes(std::vector<uint8_t*>{reinterpret_cast<uint8_t*>(keys.data()), reinterpret_cast<uint8_t*>(values.data())});
-  DeviceArray<RowList> trees(kMostRows), moves(kMostRows);
+  DeviceArray<RowList> trees(kMostRows), lists(kMostRows);
+  DeviceArray<KvMove> moves(kMostRows);
   DeviceArray<int32_t> tree_count(1), parents(kMostRows), logit_rows(kMostRows), tokens(2 * kMostRows), kv_rows(2 * kMostRows);
-  DeviceArray<int32_t> paths(kMostRows), from(kMostRows), to(kMostRows);
+  DeviceArray<int32_t> paths(kMostRows);
   DeviceArray<RowAnswer> answers(kMostRows);
   int longest = 0, moved = 0;
   for (int round = 0; round < 2500; ++round) {
@@ -104,8 +105,8 @@ inline void WalkConformance(Digest& digest) {
     values.Upload(plane);
     // As a graph has it: as many blocks as there might be trees.
     Launch(walk_trees, bucket, 1, 32, kWalkBytes * bucket,
-           WalkTreesArguments{trees.data(), tree_count.data(), parents.data(), logit_rows.data(), tokens.data(), kv_rows.data(), answers.data(), paths.data(), from.data(), to.data(), moves.data()});
-    Launch(move_kv_rows, 2, kMoveBlocks, 32, 0, MoveKvRowsArguments{planes.data(), from.data(), to.data(), moves.data(), tree_count.data(), 1, kWidth});
+           WalkTreesArguments{trees.data(), tree_count.data(), parents.data(), logit_rows.data(), tokens.data(), kv_rows.data(), answers.data(), paths.data(), moves.data(), lists.data()});
+    Launch(move_kv_rows, 2, kMoveBlocks, 32, 0, MoveKvRowsArguments{planes.data(), moves.data(), lists.data(), tree_count.data(), 1, kWidth});
     Finish();
 
     std::vector<int32_t> expected_paths(kMostRows, -7);

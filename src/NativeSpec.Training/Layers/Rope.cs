@@ -22,7 +22,7 @@ internal sealed class Rope
         _bench = bench;
         _headDim = config.HeadDim;
         _turnedHeads = config.NumAttentionHeads + config.NumKeyValueHeads;
-        var frequencies = RopeTable.Frequencies(config, positions);
+        var frequencies = RopeFrequencies.Of(config, positions);
         _cos = new float[positions * frequencies.Length];
         _sin = new float[positions * frequencies.Length];
         for (var i = 0; i < _cos.Length; i++)

@@ -70,7 +70,7 @@ internal sealed class BatchCheck
         {
             foreach (var rotated in _rotaryDims)
             {
-                ArgumentOutOfRangeException.ThrowIfNotEqual(batch.RotaryDim, rotated);
+                batch.RequireAngles(rotated);
             }
 
             batch.RequireKvRows(kv!.Shape.Rows);

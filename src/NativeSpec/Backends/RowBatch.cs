@@ -16,14 +16,13 @@ internal sealed class RowBatch
     /// <summary>Makes an empty batch that can hold what its arguments say.</summary>
     /// <param name="maxRows">Most rows of one forward.</param>
     /// <param name="maxPages">Most page numbers of all sequences in one forward.</param>
-    /// <param name="rotaryDim">Rotated elements of a head, for the rotation angles.</param>
-    public RowBatch(int maxRows, int maxPages, int rotaryDim)
+    /// <param name="angles">The angles by which rows at their positions turn; null where nothing is rotated.</param>
+    public RowBatch(int maxRows, int maxPages, RotationAngles? angles = null)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(maxRows, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(maxPages, 1);
-        ArgumentOutOfRangeException.ThrowIfLessThan(rotaryDim, 2);
         MaxRows = maxRows;
-        RotaryDim = rotaryDim;
+        Angles = angles;
         Tokens = Pinned<int>(maxRows);
         Positions = Pinned<int>(maxRows);
         KvRows = Pinned<int>(maxRows);
@@ -34,12 +33,10 @@ internal sealed class RowBatch
         // A row's list is at most its depth, and a tree of n nodes has at most n(n+1)/2 depths in all.
         PathRows = Pinned<int>(checked(maxRows * (maxRows + 1) / 2));
         LogitRows = Pinned<int>(maxRows);
-        Cos = Pinned<float>(checked(maxRows * rotaryDim / 2));
-        Sin = Pinned<float>(checked(maxRows * rotaryDim / 2));
     }
 
-    /// <summary>Rotated elements of a head.</summary>
-    public int RotaryDim { get; }
+    /// <summary>The angles of rotation, by position; null where nothing is rotated.</summary>
+    public RotationAngles? Angles { get; }
 
     /// <summary>Most rows.</summary>
     public int MaxRows { get; }
@@ -83,12 +80,6 @@ internal sealed class RowBatch
     /// <summary>[logit rows] rows whose logits are wanted.</summary>
     public int[] LogitRows { get; }
 
-    /// <summary>[rows, rotaryDim/2] cosines of the rotation angles.</summary>
-    public float[] Cos { get; }
-
-    /// <summary>[rows, rotaryDim/2] sines of the rotation angles.</summary>
-    public float[] Sin { get; }
-
     /// <summary>Empties the batch.</summary>
     public void Clear()
     {
@@ -112,6 +103,19 @@ internal sealed class RowBatch
     /// <summary>Refuses rows whose keys and values would go outside the cache.</summary>
     /// <exception cref="ArgumentOutOfRangeException">An index lies outside.</exception>
     public void RequireKvRows(int cacheRows) => RequireAll(KvRows.AsSpan(0, Count), cacheRows, "cache row");
+
+    /// <summary>Refuses rows at positions whose angles are not known.</summary>
+    /// <param name="rotaryDim">Elements of a head that are rotated.</param>
+    /// <exception cref="ArgumentException">There are no such angles, or none for a position.</exception>
+    public void RequireAngles(int rotaryDim)
+    {
+        if (Angles?.RotaryDim != rotaryDim)
+        {
+            throw new ArgumentException($"a batch with angles for {Angles?.RotaryDim ?? 0} rotated elements of a head; this program rotates {rotaryDim}");
+        }
+
+        RequireAll(Positions.AsSpan(0, Count), Angles.Known, "position");
+    }
 
     /// <summary>Refuses rows that would see what is not in the cache.</summary>
     /// <exception cref="ArgumentOutOfRangeException">An index lies outside.</exception>

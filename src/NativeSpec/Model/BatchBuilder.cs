@@ -3,7 +3,7 @@ using NativeSpec.Backends;
 namespace NativeSpec.Model;
 
 /// <summary>Turns a forest into the plain rows that a backend works on: positions, cache rows, and what each node sees.</summary>
-internal sealed class BatchBuilder(RopeTable rope, int rotaryDim, int vocabSize)
+internal sealed class BatchBuilder(int vocabSize)
 {
     /// <summary>Fills <paramref name="batch"/>.</summary>
     /// <exception cref="ArgumentException">A token is outside the vocabulary, or a tree outgrows its sequence's room.</exception>
@@ -30,7 +30,6 @@ internal sealed class BatchBuilder(RopeTable rope, int rotaryDim, int vocabSize)
         pages.CopyTo(batch.Pages.AsSpan(pageStart));
         batch.PageCount += pages.Length;
 
-        var half = rotaryDim / 2;
         for (var node = entry.FirstNode; node < tree.Count; node++)
         {
             var row = batch.Count++;
@@ -46,7 +45,7 @@ internal sealed class BatchBuilder(RopeTable rope, int rotaryDim, int vocabSize)
             batch.KvRows[row] = sequence.RowToWrite(prefix + node);
             batch.PageStart[row] = pageStart;
             See(batch, row, sequence, tree, node);
-            rope.CopyTo(position, batch.Cos.AsSpan(row * half, half), batch.Sin.AsSpan(row * half, half));
+            batch.Angles!.Reach(position);
             if (node >= entry.FirstLogitNode)
             {
                 batch.LogitRows[batch.LogitCount++] = row;

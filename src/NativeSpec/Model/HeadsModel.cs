@@ -59,7 +59,7 @@ internal sealed class HeadsModel : IDisposable
             _vocabulary = new Head(backend.Compile(plan), features, logits);
         }
 
-        _batch = new RowBatch(MaxStates * _heads.Length, maxPages: 1, rotaryDim: 2);
+        _batch = new RowBatch(MaxStates * _heads.Length, maxPages: 1);
         for (var row = 0; row < _batch.MaxRows; row++)
         {
             _batch.LogitRows[row] = row; // all

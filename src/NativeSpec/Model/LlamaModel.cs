@@ -19,7 +19,7 @@ internal sealed class LlamaModel : IDisposable
 {
     private readonly IBackend _backend;
     private readonly LlamaWeights _weights;
-    private readonly RopeTable _rope;
+    private readonly RotationAngles _angles;
     private readonly BatchBuilder _builder;
     private readonly RowBatch _batch;
     private readonly IForwardProgram _program;
@@ -48,9 +48,9 @@ internal sealed class LlamaModel : IDisposable
         Limits = limits;
         _backend = backend;
         _weights = LlamaWeights.Import(backend, tensors, progress);
-        _rope = new RopeTable(config, limits.MaxContext);
-        _builder = new BatchBuilder(_rope, config.RotaryDim, config.VocabSize);
-        _batch = new RowBatch(limits.MaxRows, checked(limits.MaxSequences * (KvCache.PagesFor(limits.MaxContext) + 1) + KvCache.PagesFor(limits.MaxRows)), config.RotaryDim);
+        _angles = RopeFrequencies.Angles(config, limits.MaxContext);
+        _builder = new BatchBuilder(config.VocabSize);
+        _batch = new RowBatch(limits.MaxRows, checked(limits.MaxSequences * (KvCache.PagesFor(limits.MaxContext) + 1) + KvCache.PagesFor(limits.MaxRows)), _angles);
         var plan = new ForwardPlan(limits.MaxRows, limits.MaxLogitRows) { MaxContext = limits.MaxContext };
         (_hidden, _logits) = Describe(plan, config, _weights);
         _program = backend.Compile(plan);
@@ -164,7 +164,7 @@ internal sealed class LlamaModel : IDisposable
     {
         _program.Dispose();
         _weights.Dispose();
-        _rope.Dispose();
+        _angles.Dispose();
     }
 
     /// <summary>The forward, top-down, as the paper reads.</summary>

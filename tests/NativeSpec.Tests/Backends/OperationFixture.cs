@@ -54,6 +54,16 @@ public abstract class OperationFixture(TestBackend backend)
         return Own(Backend.ImportWeight([Tensor(DType.F32, values, width, width).View], [null]));
     }
 
+    /// <summary>The angles of positions, all of which are known.</summary>
+    /// <param name="positions">How many.</param>
+    /// <param name="frequencies">[rotated elements of a head / 2] angle per position; of zeros nothing turns.</param>
+    private protected RotationAngles Angles(int positions, double[] frequencies)
+    {
+        var angles = Own(new RotationAngles(frequencies, magnitude: 1, positions));
+        angles.Reach(positions - 1);
+        return angles;
+    }
+
     /// <summary>Runs a plan of one value, as many rows as there are.</summary>
     private protected float[] Compute(float[] x, int width, Func<ForwardPlan, Rows, Rows> describe)
         => Compute(x.Length / width, [(x, width)], (plan, inputs) => describe(plan, inputs[0]));
@@ -63,7 +73,7 @@ public abstract class OperationFixture(TestBackend backend)
     /// <param name="inputs">Values of [rows, width] that are put in.</param>
     /// <param name="describe">From the inputs to the value.</param>
     private protected float[] Compute(int rows, (float[] Values, int Width)[] inputs, Func<ForwardPlan, Rows[], Rows> describe)
-        => Compute(new RowBatch(rows, 1, 2) { Count = rows }, null, inputs, describe);
+        => Compute(new RowBatch(rows, 1) { Count = rows }, null, inputs, describe);
 
     private protected float[] Compute(RowBatch batch, BackendKv? kv, (float[] Values, int Width)[] inputs, Func<ForwardPlan, Rows[], Rows> describe)
     {

@@ -12,7 +12,7 @@ public sealed class RowOperationTests(TestBackend backend) : OperationFixture(ba
     {
         var (view, table) = Tensor(dtype, Floats(10 * 12), 10, 12);
         using var weight = Backend.ImportWeight([view], [null]);
-        var batch = new RowBatch(3, 1, 2) { Count = 3 };
+        var batch = new RowBatch(3, 1) { Count = 3 };
         int[] tokens = [9, 0, 4];
         tokens.CopyTo(batch.Tokens, 0);
 
@@ -26,7 +26,7 @@ public sealed class RowOperationTests(TestBackend backend) : OperationFixture(ba
     {
         var (view, _) = Tensor(DType.F32, Floats(10 * 4), 10, 4);
         using var weight = Backend.ImportWeight([view], [null]);
-        var batch = new RowBatch(1, 1, 2) { Count = 1 };
+        var batch = new RowBatch(1, 1) { Count = 1 };
         batch.Tokens[0] = token;
         Assert.Throws<ArgumentOutOfRangeException>(() => Compute(batch, null, [], (plan, _) => plan.Embed(weight)));
     }
@@ -36,7 +36,7 @@ public sealed class RowOperationTests(TestBackend backend) : OperationFixture(ba
     {
         var (view, table) = Tensor(dtype, Floats(10 * 12), 10, 12);
         using var weight = Backend.ImportWeight([view], [null]);
-        var batch = new RowBatch(1, 1, 2) { Count = 1 };
+        var batch = new RowBatch(1, 1) { Count = 1 };
         batch.Tokens[0] = 3;
         Assert.That(Compute(batch, null, [], (plan, _) => plan.Embed(weight, 1.7f)), Is.EqualTo(table[36..48].Select(value => value * 1.7f)));
     }
@@ -46,7 +46,7 @@ public sealed class RowOperationTests(TestBackend backend) : OperationFixture(ba
     {
         var width = Width(7);
         var x = Floats(5 * width);
-        var batch = new RowBatch(5, 1, 2) { Count = 5, LogitCount = 2 };
+        var batch = new RowBatch(5, 1) { Count = 5, LogitCount = 2 };
         batch.LogitRows[0] = 4;
         batch.LogitRows[1] = 1;
 
@@ -58,7 +58,7 @@ public sealed class RowOperationTests(TestBackend backend) : OperationFixture(ba
     [Test]
     public void GatherLogitRows_ARowOutsideTheBatch_IsRefused([Values(-1, 2)] int row)
     {
-        var batch = new RowBatch(3, 1, 2) { Count = 2, LogitCount = 1 };
+        var batch = new RowBatch(3, 1) { Count = 2, LogitCount = 1 };
         batch.LogitRows[0] = row;
         Assert.Throws<ArgumentOutOfRangeException>(() => Compute(batch, null, [(Floats(2 * Width(3)), Width(3))], (plan, v) => plan.GatherLogitRows(v[0])));
     }
@@ -71,7 +71,7 @@ public sealed class RowOperationTests(TestBackend backend) : OperationFixture(ba
         using var program = Backend.Compile(plan);
         Assert.That(() => program.Write(x, 4, new float[3]), Throws.InstanceOf<ArgumentOutOfRangeException>());
         Assert.That(() => program.Write(x, 0, new float[2]), Throws.InstanceOf<ArgumentOutOfRangeException>());
-        Assert.That(() => program.Run(new RowBatch(5, 1, 2) { Count = 5 }), Throws.ArgumentException.With.Message.Contains("takes 4"));
+        Assert.That(() => program.Run(new RowBatch(5, 1) { Count = 5 }), Throws.ArgumentException.With.Message.Contains("takes 4"));
     }
 
     [Test]
@@ -102,7 +102,7 @@ public sealed class RowOperationTests(TestBackend backend) : OperationFixture(ba
         plan.RopeAppend(qkv, new AttentionPlan(0, 1, 1, 8));
         plan.Project(plan.Attend(qkv, new AttentionPlan(0, 1, 1, 8)), Identity(8));
         var program = Backend.Compile(plan);
-        var batch = new RowBatch(1, 1, 8) { Count = 1, PathCount = 1 };
+        var batch = new RowBatch(1, 1, Angles(1, new double[4])) { Count = 1, PathCount = 1 };
         program.Run(batch, kv);
 
         kv.Dispose();
@@ -122,8 +122,8 @@ public sealed class RowOperationTests(TestBackend backend) : OperationFixture(ba
         const int HeadDim = 8;
         using var kv = Backend.AllocateKv(new KvShape(2, RowBatch.PageSize, 1, 1, HeadDim));
         var rows = Floats(4 * 3 * HeadDim);
-        var batch = new RowBatch(4, 1, HeadDim) { Count = 4 };
-        Array.Fill(batch.Cos, 1);
+        var angles = Angles(1, new double[HeadDim / 2]);
+        var batch = new RowBatch(4, 1, angles) { Count = 4 };
         for (var i = 0; i < 4; i++)
         {
             batch.KvRows[i] = i;
@@ -137,7 +137,7 @@ public sealed class RowOperationTests(TestBackend backend) : OperationFixture(ba
         {
             foreach (var (row, source) in new[] { (0, 0), (1, 2), (2, 3), (3, 3) })
             {
-                var look = new RowBatch(1, 1, HeadDim) { Count = 1 };
+                var look = new RowBatch(1, 1, angles) { Count = 1 };
                 look.PathRows[0] = row;
                 look.PathCount = 1;
                 look.KvRows[0] = 9; // which nobody sees

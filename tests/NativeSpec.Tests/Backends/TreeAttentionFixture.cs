@@ -56,9 +56,9 @@ public abstract class TreeAttentionFixture(TestBackend backend) : OperationFixtu
     }
 
     /// <summary>The batch as data: angle = position · 0.7^i, so that positions matter.</summary>
-    private static RowBatch Batch(int[] positions, int[] parents, int prefix, int[] pages, int rotaryDim, Func<int, int> row, int slots)
+    private RowBatch Batch(int[] positions, int[] parents, int prefix, int[] pages, int rotaryDim, Func<int, int> row, int slots)
     {
-        var batch = new RowBatch(positions.Length, pages.Length, Math.Max(rotaryDim, 2)) { Count = positions.Length };
+        var batch = new RowBatch(positions.Length, pages.Length, rotaryDim == 0 ? null : Angles(positions.Max() + 1, [.. Enumerable.Range(0, rotaryDim / 2).Select(Frequency)])) { Count = positions.Length };
         pages.CopyTo(batch.Pages, 0);
         batch.PageCount = pages.Length;
         for (var node = 0; node < positions.Length; node++)
@@ -78,18 +78,12 @@ public abstract class TreeAttentionFixture(TestBackend backend) : OperationFixtu
                 path.CopyTo(batch.PathRows, batch.PathCount);
                 batch.PathCount += path.Count;
             }
-
-            for (var i = 0; i < rotaryDim / 2; i++)
-            {
-                batch.Cos[(node * rotaryDim / 2) + i] = (float)Math.Cos(Angle(positions[node], i));
-                batch.Sin[(node * rotaryDim / 2) + i] = (float)Math.Sin(Angle(positions[node], i));
-            }
         }
 
         return batch;
     }
 
-    private static double Angle(int position, int i) => position * Math.Pow(0.7, i);
+    private static double Frequency(int i) => Math.Pow(0.7, i);
 
     private double[] Reference(float[] all, int stride, int[] positions, int[] parents, int prefix, KvShape shape, AttentionPlan attention, float[]? qGain, float[]? kGain)
     {
@@ -106,7 +100,7 @@ public abstract class TreeAttentionFixture(TestBackend backend) : OperationFixtu
             var result = (double[])x.Clone();
             for (var i = 0; i < half; i++)
             {
-                var (sin, cos) = Math.SinCos(Angle(position, i));
+                var (sin, cos) = Math.SinCos(position * Frequency(i));
                 result[i] = (x[i] * cos) - (x[half + i] * sin);
                 result[half + i] = (x[half + i] * cos) + (x[i] * sin);
             }

@@ -34,6 +34,12 @@ public sealed class TreeAttentionTests(TestBackend backend) : TreeAttentionFixtu
         plan.RopeAppend(x, attention with { RotaryDim = 6 });
         using var program = Backend.Compile(plan);
         using var kv = Backend.AllocateKv(new KvShape(1, RowBatch.PageSize, 1, 1, 8));
-        Assert.That(() => program.Run(new RowBatch(1, 1, 8) { Count = 1 }, kv), Throws.InstanceOf<ArgumentException>());
+        Assert.That(() => program.Run(new RowBatch(1, 1, Angles(1, new double[4])) { Count = 1 }, kv), Throws.ArgumentException.With.Message.Contains("angles for 8 rotated").And.Message.Contains("rotates 6"));
+        Assert.That(() => program.Run(new RowBatch(1, 1) { Count = 1 }, kv), Throws.ArgumentException.With.Message.Contains("angles for 0 rotated"));
+        var late = new RowBatch(1, 1, Angles(2, new double[3])) { Count = 1 };
+        late.Positions[0] = 2;
+        Assert.That(() => program.Run(late, kv), Throws.InstanceOf<ArgumentOutOfRangeException>().With.Message.Contains("position 2; expected 0 to 1"));
+        late.Positions[0] = -1;
+        Assert.That(() => program.Run(late, kv), Throws.InstanceOf<ArgumentOutOfRangeException>().With.Message.Contains("position -1"));
     }
 }

@@ -10,7 +10,7 @@ internal sealed class ReferenceLlama(LlamaConfig config, LlamaTensors tensors)
 {
     private readonly List<double[]>[] _keys = [.. Enumerable.Range(0, config.NumHiddenLayers).Select(_ => new List<double[]>())];
     private readonly List<double[]>[] _values = [.. Enumerable.Range(0, config.NumHiddenLayers).Select(_ => new List<double[]>())];
-    private readonly double[] _frequencies = RopeTable.Frequencies(config, 256);
+    private readonly double[] _frequencies = RopeFrequencies.Of(config, 256);
     private readonly double _magnitude = config.RopeScaling?.Magnitude ?? 1;
 
     /// <summary>The logits after the tokens.</summary>

@@ -1,5 +1,6 @@
 using NativeSpec.Backends;
 using NativeSpec.Loading.Llama;
+using NativeSpec.Model;
 using NativeSpec.Tensors;
 
 namespace NativeSpec.Cli.Benchmarks.Kernels;
@@ -50,7 +51,9 @@ internal sealed class KernelCases : IDisposable
         _gain = Own(backend.ImportVector(tensors.FinalNorm));
         var pages = (context + maxRows + RowBatch.PageSize - 1) / RowBatch.PageSize;
         _kv = Own(backend.AllocateKv(new KvShape(config.NumHiddenLayers, pages * RowBatch.PageSize, config.NumAttentionHeads, config.NumKeyValueHeads, config.HeadDim)));
-        _batch = new RowBatch(maxRows, pages, config.RotaryDim) { PageCount = pages };
+        var angles = Own(RopeFrequencies.Angles(config, context + maxRows));
+        angles.Reach(context + maxRows - 1);
+        _batch = new RowBatch(maxRows, pages, angles) { PageCount = pages };
         for (var page = 0; page < pages; page++)
         {
             _batch.Pages[page] = page;
@@ -61,9 +64,6 @@ internal sealed class KernelCases : IDisposable
             (_batch.Tokens[row], _batch.LogitRows[row]) = (row * 7919 % config.VocabSize, row);
             (_batch.Positions[row], _batch.KvRows[row], _batch.Trunk[row]) = (context + row, context + row, context + row + 1); // a chain
         }
-
-        Array.Fill(_batch.Cos, 0.8f);
-        Array.Fill(_batch.Sin, 0.6f);
     }
 
     /// <summary>The operations that the backend does not compute alone, and why; known once <see cref="Of"/> has been run through.</summary>

@@ -5,7 +5,7 @@ namespace NativeSpec.Backends.Cpu;
 /// <summary>Rotary position embedding (Su et al., 2021), with the cosines and sines as data: (a, b) → (a·cos − b·sin, b·cos + a·sin) for
 /// the pairs (i, i + rotaryDim/2) of each head of q and k; the rest of a head stays. Before it an RMSNorm of each head, where there is a gain. Keys
 /// and values then go to their cache rows.</summary>
-/// <remarks>qkv: [rows, (heads + 2·kvHeads)·headDim]; keys, values: [cache rows, kvHeads·headDim] of the format; cos, sin: [rows, rotaryDim/2].</remarks>
+/// <remarks>qkv: [rows, (heads + 2·kvHeads)·headDim]; keys, values: [cache rows, kvHeads·headDim] of the format; cos, sin: [positions, rotaryDim/2].</remarks>
 internal static unsafe class Rope
 {
     internal struct Arguments
@@ -15,6 +15,7 @@ internal static unsafe class Rope
         public byte* Values;
         public float* Cos;
         public float* Sin;
+        public int* Positions;
         public int* KvRows;
         public int Heads;
         public int KvHeads;
@@ -40,7 +41,7 @@ internal static unsafe class Rope
             var q = a->Qkv + ((nint)row * ((a->Heads * a->HeadDim) + (2 * width)));
             var k = q + (a->Heads * a->HeadDim);
             var v = k + width;
-            float* cos = a->Cos + ((nint)row * half), sin = a->Sin + ((nint)row * half);
+            float* cos = a->Cos + ((nint)a->Positions[row] * half), sin = a->Sin + ((nint)a->Positions[row] * half);
             NormHeads<TSimd, TVector>(a, q, a->QGain, a->Heads);
             NormHeads<TSimd, TVector>(a, k, a->KGain, a->KvHeads);
             for (var head = 0; head < a->Heads + a->KvHeads; head++)

@@ -34,12 +34,14 @@ internal sealed class AttentionWork(int heads, int kvHeads, int window, int bloc
         }
 
         items = items[..made];
-        items.Sort(static (a, b) => (b.End - b.Begin) - (a.End - a.Begin) is var length and not 0 ? length
+        items.Sort(static (a, b) => Length(b) - Length(a) is var length and not 0 ? length
             : a.Pages != b.Pages ? a.Pages - b.Pages
             : a.Unit != b.Unit ? b.Unit - a.Unit
             : a.First - b.First);
         return made;
     }
+
+    private static int Length(in AttentionItem item) => item.End - (item.BeginSteps * CudaLayout.StepKeys);
 
     private int PlanSequence(RowBatch batch, int first, int begin, int end, Span<AttentionItem> items)
     {
@@ -73,14 +75,14 @@ internal sealed class AttentionWork(int heads, int kvHeads, int window, int bloc
                 {
                     items[made++] = new AttentionItem
                     {
-                        First = begin - first + at,
-                        Rows = rows.Length,
-                        Unit = unit,
-                        Begin = seen,
-                        End = stop,
-                        Slots = Math.Min(slots, stop),
-                        SeesAll = least,
                         Pages = batch.PageStart[begin],
+                        Unit = checked((ushort)unit),
+                        First = checked((ushort)(begin - first + at)),
+                        Rows = checked((byte)rows.Length),
+                        BeginSteps = checked((byte)((seen - from) / CudaLayout.StepKeys)),
+                        End = checked((ushort)(stop - from)),
+                        Slots = checked((ushort)(Math.Clamp(slots, from, stop) - from)),
+                        SeesAll = checked((ushort)(Math.Clamp(least + 1, from, past) - from)),
                     };
                 }
             }

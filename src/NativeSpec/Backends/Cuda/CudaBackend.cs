@@ -176,13 +176,12 @@ internal sealed unsafe class CudaBackend : IBackend
         ObjectDisposedException.ThrowIf(cache.IsDisposed, kv);
         for (var i = 0; i < from.Length; i++)
         {
-            if (cache.Moves == CudaKv.MostMoves)
+            if (cache.MoveCount == CudaKv.MostMoves)
             {
                 MoveNow(cache);
             }
 
-            (cache.From[cache.Moves], cache.To[cache.Moves]) = (from[i], to[i]);
-            cache.Moves++;
+            cache.Moves[cache.MoveCount++] = new KvMove { From = from[i], To = to[i] };
         }
     }
 
@@ -295,20 +294,19 @@ internal sealed unsafe class CudaBackend : IBackend
     private void MoveNow(CudaKv kv)
     {
         using var turn = Context.Enter();
-        using var moves = Upload<int>(turn, Staging(turn), [.. kv.From.AsSpan(0, kv.Moves), .. kv.To.AsSpan(0, kv.Moves), 0, kv.Moves]);
-        var bytes = (ulong)kv.Moves * sizeof(int);
+        using var moves = Upload<KvMove>(turn, Staging(turn), kv.Moves);
+        using var list = Upload<RowList>(turn, Staging(turn), [new RowList { First = 0, Count = kv.MoveCount }]);
         var arguments = new MoveKvRowsArguments
         {
             Planes = kv.Planes,
-            From = moves.Handle,
-            To = moves.Handle + bytes,
-            Lists = moves.Handle + (2 * bytes),
+            Moves = moves.Handle,
+            Lists = list.Handle,
             KvHeads = kv.Shape.KvHeads,
             Width = kv.HeadNumbers,
         };
         var kernel = Kernels["move_kv_rows"];
         turn.Launch(new KernelLaunch(kernel, 2 * kv.Shape.Layers, 1, kernel.Threads, 0, (nint)(&arguments), IsDependent: false));
-        kv.Moves = 0;
+        kv.MoveCount = 0;
         turn.Synchronize("rows are moved", "move_kv_rows");
     }
 }

@@ -49,14 +49,11 @@ internal sealed class CudaKv : BackendKv
     /// <summary>A row that nobody reads, of 64.</summary>
     public int DeadRow => Shape.Rows;
 
-    /// <summary>[moves] rows that are copied.</summary>
-    public int[] From { get; } = new int[MostMoves];
+    /// <summary>[MostMoves] moves that are noted.</summary>
+    public KvMove[] Moves { get; } = new KvMove[MostMoves];
 
-    /// <summary>[moves] where to.</summary>
-    public int[] To { get; } = new int[MostMoves];
-
-    /// <summary>Moves that are noted.</summary>
-    public int Moves { get; set; }
+    /// <summary>How many these are.</summary>
+    public int MoveCount { get; set; }
 
     /// <summary>Whether it is disposed.</summary>
     public bool IsDisposed { get; private set; }

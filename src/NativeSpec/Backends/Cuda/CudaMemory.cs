@@ -52,8 +52,8 @@ internal static class CudaMemory
     /// <summary>The largest bucket of rows with logits of a pass; 0 where there are none.</summary>
     public static int LogitRows(ForwardPlan plan, int passRows) => plan.MaxLogitRows == 0 ? 0 : CudaLayout.BucketOf(Math.Min(plan.MaxLogitRows, passRows));
 
-    /// <summary>Bytes of a program's buffers, from above: values as floats and as rows that products read, those that stay, partial sums, and what
-    /// attention leaves of its units.</summary>
+    /// <summary>Bytes of a program's buffers, from above: values as floats and as rows that products read, those that stay, partial sums, angles, and
+    /// what attention leaves of its units.</summary>
     /// <param name="plan">The plan.</param>
     /// <param name="gateHasBias">Whether gate and up have biases: then their sums are added up like others, and do not leave packed.</param>
     public static long BufferBytes(ForwardPlan plan, bool gateHasBias)
@@ -67,7 +67,9 @@ internal static class CudaMemory
         var partials = projections.Where(step => !plan.IsKept(step.Into) && (gateHasBias || step.Epilogue != Epilogue.SwiGlu))
             .Select(step => RowsOf(step.X) * sizeof(float) * step.Weight.OutFeatures * CudaLayout.Segments(step.Weight.OutFeatures, CudaLayout.Stages(CudaFormat.F32, step.Weight.InFeatures)))
             .DefaultIfEmpty(0).Max();
-        return checked(values + packed + home + partials + (UnitPlaces(plan, plan.MaxContext, MostUnitBytes) * PlaceBytes(plan)));
+        var rotaryDim = plan.Steps.OfType<RopeStep>().Select(step => step.Attention.RotaryDim).DefaultIfEmpty(0).Max();
+        var angles = sizeof(float) * (long)plan.MaxContext * rotaryDim;
+        return checked(values + packed + home + partials + angles + (UnitPlaces(plan, plan.MaxContext, MostUnitBytes) * PlaceBytes(plan)));
 
         long RowsOf(Rows value) => value.Of == RowSet.All ? rows : logitRows;
     }

@@ -44,7 +44,7 @@ internal sealed unsafe partial class CudaProgram : IForwardProgram, IRowAnswers,
         if (!_attends && !plan.Steps.Any(step => step is RopeStep))
         {
             using var turn = backend.Context.Enter();
-            Rebind(turn, null, new BatchShape(0, RotaryDim: 2, plan.MaxRows));
+            Rebind(turn, null, new BatchShape(0, Angles: null, plan.MaxRows));
         }
     }
 
@@ -193,7 +193,7 @@ internal sealed unsafe partial class CudaProgram : IForwardProgram, IRowAnswers,
     private ProgramBinding RequireBound(CudaTurn turn, CudaKv? kv, RowBatch batch)
     {
         var shape = BatchShape.Of(batch);
-        if (_bound is not { } bound || !ReferenceEquals(kv, bound.Kv) || (_attends && shape.RotaryDim != bound.Shape.RotaryDim))
+        if (_bound is not { } bound || !ReferenceEquals(kv, bound.Kv) || (shape.Angles is not null && shape.Angles != bound.Shape.Angles))
         {
             return Rebind(turn, kv, shape);
         }
@@ -281,7 +281,7 @@ internal sealed unsafe partial class CudaProgram : IForwardProgram, IRowAnswers,
             Launch(turn, launches);
             if (bound.Kv is { } kv)
             {
-                kv.Moves = 0;
+                kv.MoveCount = 0;
             }
 
             CopyOut(turn, bound, rows, logits);

@@ -18,9 +18,12 @@ internal enum BufferUse
     MaximaSums,
     Weighted,
     Upload,
+    /// <summary>Of rotation angles, by position.</summary>
+    Cosines,
+    Sines,
     /// <summary>What rows answer, and behind that the paths along trees: what comes down.</summary>
     Answers,
-    /// <summary>What paths along trees move.</summary>
+    /// <summary>What paths along trees move: the moves, and behind them a list of each tree's.</summary>
     Moves,
     TopValues,
     TopIds,

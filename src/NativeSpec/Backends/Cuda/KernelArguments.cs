@@ -58,6 +58,7 @@ internal struct RopeAppendArguments
     public ulong KGain;
     public ulong Cos;
     public ulong Sin;
+    public ulong Positions;
     public ulong KvRows;
     public ulong Q;
     public ulong Keys;
@@ -76,14 +77,14 @@ internal struct RopeAppendArguments
 [StructLayout(LayoutKind.Sequential)]
 internal struct AttentionItem
 {
-    public int First;
-    public int Rows;
-    public int Unit;
-    public int Begin;
-    public int End;
-    public int Slots;
-    public int SeesAll;
     public int Pages;
+    public ushort Unit;
+    public ushort First;
+    public byte Rows;
+    public byte BeginSteps;
+    public ushort End;
+    public ushort Slots;
+    public ushort SeesAll;
 }
 
 [StructLayout(LayoutKind.Sequential)]
@@ -165,19 +166,25 @@ internal struct WalkTreesArguments
     public ulong KvRows;    // int [rows]
     public ulong Answers;   // RowAnswer [rows with logits]
     public ulong Paths;     // int [rows with logits] nodes from a tree's first row on, −1 behind them
-    public ulong From;      // int [rows with logits] cache rows that are moved
-    public ulong To;        // int [rows with logits] where to
-    public ulong Moves;     // RowList [trees] of these, those of a tree
+    public ulong Moves;     // KvMove [rows with logits] what is moved
+    public ulong Lists;     // RowList [trees] of these, those of a tree
 }
 
-/// <summary>For each i of a list in turn, cache row To[i] becomes row From[i]; lists have nothing to do with one another.</summary>
+/// <summary>A cache row becomes another.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct KvMove
+{
+    public int From;
+    public int To;
+}
+
+/// <summary>The moves of each list in turn; lists have nothing to do with one another.</summary>
 [StructLayout(LayoutKind.Sequential)]
 internal struct MoveKvRowsArguments
 {
     public ulong Planes;
-    public ulong From;
-    public ulong To;
-    public ulong Lists;     // RowList
+    public ulong Moves;     // KvMove
+    public ulong Lists;     // RowList of moves
     public ulong ListCount; // int, or null: one
     public int KvHeads;
     public int Width;

@@ -19,7 +19,7 @@ internal sealed partial class PlanTranslator
         private readonly LaunchList _launches = launches;
         private readonly int _rows = rows;
         private readonly int _logitRows = logitRows;
-        private readonly RoundLayout _round = new(rows, logitRows, plan._most.RotaryDim);
+        private readonly RoundLayout _round = new(rows, logitRows);
         private readonly CudaKernels _kernels = plan._backend.Kernels;
         private readonly Dictionary<Rows, (ulong Address, float Scale)> _packed = [];
         private Rows? _waiting;
@@ -30,7 +30,7 @@ internal sealed partial class PlanTranslator
         {
             if (_of._kv is { } kv)
             {
-                Move(kv, Upload(_round.MoveFrom), Upload(_round.MoveTo), Upload(_round.MoveList));
+                Move(kv, Upload(0), Upload(_round.MoveList)); // moves are found by their place in the whole block
             }
 
             for (var i = 0; i < _of._steps.Length; i++)
@@ -94,12 +94,11 @@ internal sealed partial class PlanTranslator
         private static ulong GainOf(RmsGain? norm) => norm is { } gain ? ((CudaVector)gain.Gain).Memory.Handle : 0;
 
         /// <summary>Moves cache rows: those of one list, or of as many as a number on the device says.</summary>
-        private readonly void Move(CudaKv kv, ulong from, ulong to, ulong lists, ulong listCount = 0)
+        private readonly void Move(CudaKv kv, ulong moves, ulong lists, ulong listCount = 0)
             => _launches.Add(_kernels["move_kv_rows"], 2 * kv.Shape.Layers, listCount == 0 ? 1 : CudaKernels.MoveBlocks, 0, new MoveKvRowsArguments
             {
                 Planes = kv.Planes,
-                From = from,
-                To = to,
+                Moves = moves,
                 Lists = lists,
                 ListCount = listCount,
                 KvHeads = kv.Shape.KvHeads,
@@ -268,8 +267,9 @@ internal sealed partial class PlanTranslator
                 Bias = waits ? _bias : 0,
                 QGain = GainOf(a.QNorm),
                 KGain = GainOf(a.KNorm),
-                Cos = Upload(_round.Cos),
-                Sin = Upload(_round.Sin),
+                Cos = a.RotaryDim == 0 ? 0 : _of._buffers[BufferUse.Cosines, 0],
+                Sin = a.RotaryDim == 0 ? 0 : _of._buffers[BufferUse.Sines, 0],
+                Positions = Upload(_round.Positions),
                 KvRows = Upload(_round.KvRows),
                 Q = Queries(a),
                 Keys = kv.Keys(a.Layer),
@@ -353,9 +353,9 @@ internal sealed partial class PlanTranslator
         /// <summary>Walks along trees by what was chosen, and moves the keys and values of their paths.</summary>
         private readonly void Walk(CudaKv kv)
         {
-            var most = (ulong)_of._mostLogitRows * sizeof(int);
-            var from = _of._buffers.Get(_turn, BufferUse.Moves, 0, (long)(4 * most));
-            var (to, moves) = (from + most, from + (2 * most));
+            var most = (ulong)_of._mostLogitRows * (ulong)Unsafe.SizeOf<KvMove>();
+            var moves = _of._buffers.Get(_turn, BufferUse.Moves, 0, (long)(2 * most));
+            var lists = moves + most;
             _launches.Add(_kernels["walk_trees"], _logitRows, 1, CudaKernels.WalkBytes * _logitRows, new WalkTreesArguments
             {
                 Trees = Upload(_round.Trees),
@@ -366,11 +366,10 @@ internal sealed partial class PlanTranslator
                 KvRows = Upload(_round.KvRows),
                 Answers = Answers(),
                 Paths = Answers() + (ulong)(_logitRows * Unsafe.SizeOf<RowAnswer>()),
-                From = from,
-                To = to,
                 Moves = moves,
+                Lists = lists,
             });
-            Move(kv, from, to, moves, Upload(_round.TreeCount));
+            Move(kv, moves, lists, Upload(_round.TreeCount));
         }
 
         /// <summary>What comes down: answers of the bucket's rows, and behind them paths.</summary>

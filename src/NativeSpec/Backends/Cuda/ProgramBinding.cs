@@ -42,8 +42,13 @@ internal sealed unsafe class ProgramBinding : IDisposable
                 kept.Bind(turn);
             }
 
-            Upload = new RoundUpload(kv, work, shape.RotaryDim, _mostItems);
-            Translator = new PlanTranslator(_plan, _backend, kv, _buffers, new PassLimits(MostRows, _mostItems, shape.RotaryDim));
+            if (shape.Angles is { } angles)
+            {
+                CopyAngles(turn, angles);
+            }
+
+            Upload = new RoundUpload(kv, work, _mostItems);
+            Translator = new PlanTranslator(_plan, _backend, kv, _buffers, new PassLimits(MostRows, _mostItems));
             var (rows, logitRows) = LargestBuckets(shape);
             Launches(turn, rows, logitRows, walks: logitRows > 0 && kv is not null && _plan.Asked is not null); // loads weights, and makes all buffers
             foreach (var kept in _plan.MaxRows > CudaLayout.RoundRows ? _kept : [])
@@ -86,7 +91,7 @@ internal sealed unsafe class ProgramBinding : IDisposable
     public int UploadBytesOf(in BatchShape shape)
     {
         var (rows, logitRows) = LargestBuckets(shape);
-        return checked(new RoundLayout(rows, logitRows, shape.RotaryDim).Items + (_mostItems * sizeof(AttentionItem)) + (shape.VariableInts * sizeof(int)) + 16);
+        return checked(new RoundLayout(rows, logitRows).Items + (_mostItems * sizeof(AttentionItem)) + (shape.VariableInts * sizeof(int)) + 8 + (CudaKv.MostMoves * sizeof(KvMove)));
     }
 
     /// <summary>Rows of a pass of a batch at most: fewer where its last position is far behind, so that the partial results of attention have room.</summary>
@@ -133,6 +138,16 @@ internal sealed unsafe class ProgramBinding : IDisposable
         _top?.Unbind();
     }
 
+    /// <summary>Angles of all positions there will be, so that rounds name positions and no angles.</summary>
+    private void CopyAngles(CudaTurn turn, RotationAngles angles)
+    {
+        angles.Reach(angles.Positions - 1);
+        var bytes = (long)angles.Positions * angles.RotaryDim / 2 * sizeof(float);
+        var staging = _backend.Staging(turn);
+        staging.Upload(turn, _buffers.Get(turn, BufferUse.Cosines, 0, bytes), bytes, (to, from, count) => Buffer.MemoryCopy((byte*)angles.Cos + from, to, count, count));
+        staging.Upload(turn, _buffers.Get(turn, BufferUse.Sines, 0, bytes), bytes, (to, from, count) => Buffer.MemoryCopy((byte*)angles.Sin + from, to, count, count));
+    }
+
     private (int Rows, int LogitRows) LargestBuckets(in BatchShape shape)
         => (CudaLayout.NextPass(Math.Min(shape.MaxRows, _plan.MaxRows), MostRows).Bucket, CudaMemory.LogitRows(_plan, MostRows));
 }
@@ -140,12 +155,12 @@ internal sealed unsafe class ProgramBinding : IDisposable
 /// <summary>What of a program is bound.</summary>
 internal readonly record struct BoundParts(ForwardPlan Plan, CudaBackend Backend, DeviceBuffers Buffers, KeptRows[] Kept, TopRows? Top);
 
-/// <summary>What a batch may have: page numbers and path rows together, rotated numbers of a head, rows.</summary>
-internal readonly record struct BatchShape(int VariableInts, int RotaryDim, int MaxRows)
+/// <summary>What a batch may have: page numbers and path rows together, the angles by which its rows turn, rows.</summary>
+internal readonly record struct BatchShape(int VariableInts, RotationAngles? Angles, int MaxRows)
 {
     /// <summary>That of a batch.</summary>
-    public static BatchShape Of(RowBatch batch) => new(batch.Pages.Length + batch.PathRows.Length, batch.RotaryDim, batch.MaxRows);
+    public static BatchShape Of(RowBatch batch) => new(batch.Pages.Length + batch.PathRows.Length, batch.Angles, batch.MaxRows);
 }
 
-/// <summary>What the passes of a bound program have at most: rows, items of attention, which are also pairs of a row and a unit of its keys; and rotated numbers of a head.</summary>
-internal readonly record struct PassLimits(int Rows, int Items, int RotaryDim);
+/// <summary>What the passes of a bound program have at most: rows, items of attention, which are also pairs of a row and a unit of its keys.</summary>
+internal readonly record struct PassLimits(int Rows, int Items);

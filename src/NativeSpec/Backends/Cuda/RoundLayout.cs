@@ -1,14 +1,14 @@
 namespace NativeSpec.Backends.Cuda;
 
 /// <summary>Where a round's data lie in the one block that goes up: what has a fixed length for a bucket, then the list of attention's work, and behind
-/// it, as long as they are this time, page numbers and path rows. Rows find those by indices into the block as a whole, so graphs hold no lengths.</summary>
+/// it, as long as they are this time, page numbers, path rows and moves. Those are found by indices into the block as a whole, so graphs hold no
+/// lengths.</summary>
 internal readonly struct RoundLayout
 {
     /// <summary>Lays a bucket out.</summary>
     /// <param name="rows">Rows of the bucket.</param>
     /// <param name="logitRows">Of those whose logits are wanted.</param>
-    /// <param name="rotaryDim">Rotated numbers of a head.</param>
-    public RoundLayout(int rows, int logitRows, int rotaryDim)
+    public RoundLayout(int rows, int logitRows)
     {
         var at = 0;
         Tokens = Take(rows * sizeof(int));
@@ -20,10 +20,6 @@ internal readonly struct RoundLayout
         LogitRows = Take(logitRows * sizeof(int));
         ItemCount = Take(sizeof(int));
         MoveList = Take(2 * sizeof(int));
-        MoveFrom = Take(CudaKv.MostMoves * sizeof(int));
-        MoveTo = Take(CudaKv.MostMoves * sizeof(int));
-        Cos = Take(rows * rotaryDim / 2 * sizeof(float));
-        Sin = Take(rows * rotaryDim / 2 * sizeof(float));
         Rules = Take(logitRows * 24);
         TreeCount = Take(sizeof(int));
         Trees = Take(logitRows * 2 * sizeof(int));
@@ -55,14 +51,6 @@ internal readonly struct RoundLayout
     public int ItemCount { get; }
 
     public int MoveList { get; }
-
-    public int MoveFrom { get; }
-
-    public int MoveTo { get; }
-
-    public int Cos { get; }
-
-    public int Sin { get; }
 
     public int Rules { get; }
 

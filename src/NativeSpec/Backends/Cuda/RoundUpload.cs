@@ -6,9 +6,8 @@ internal readonly record struct PassRows(int First, int Count, int Bucket);
 /// <summary>Writes what goes up for a pass (<see cref="RoundLayout"/>).</summary>
 /// <param name="kv">The cache; null where nothing is attended to.</param>
 /// <param name="work">Cuts attention into items; null where there is none.</param>
-/// <param name="rotaryDim">Rotated numbers of a head.</param>
 /// <param name="mostItems">Items of attention's work that there is room for.</param>
-internal sealed unsafe class RoundUpload(CudaKv? kv, AttentionWork? work, int rotaryDim, int mostItems)
+internal sealed unsafe class RoundUpload(CudaKv? kv, AttentionWork? work, int mostItems)
 {
     /// <summary>Fills the block: a bucket's rows, of which those past the batch's have no position and a cache row that nobody reads.</summary>
     /// <param name="block">Pinned memory.</param>
@@ -20,7 +19,7 @@ internal sealed unsafe class RoundUpload(CudaKv? kv, AttentionWork? work, int ro
     /// <returns>Bytes.</returns>
     public int Fill(byte* block, RowBatch batch, in PassRows rows, in PassRows logits, ReadOnlySpan<ChoiceRule> rules, TreeWalks walks)
     {
-        var layout = new RoundLayout(rows.Bucket, logits.Bucket, rotaryDim);
+        var layout = new RoundLayout(rows.Bucket, logits.Bucket);
         Put(block + layout.Tokens, batch.Tokens, rows, filling: 0);
         Put(block + layout.Positions, batch.Positions, rows, filling: -1);
         for (var i = 0; i < logits.Bucket; i++)
@@ -41,8 +40,13 @@ internal sealed unsafe class RoundUpload(CudaKv? kv, AttentionWork? work, int ro
             return layout.Items;
         }
 
-        PutCache(block, layout, batch, rows, kv);
-        return work is null ? layout.Items : PutSight(block, layout, batch, rows, work);
+        Put(block + layout.KvRows, batch.KvRows, rows, filling: 0);
+        for (var i = rows.Count; i < rows.Bucket; i++)
+        {
+            ((int*)(block + layout.KvRows))[i] = kv.DeadRow + (i % RowBatch.PageSize);
+        }
+
+        return PutMoves(block, layout, work is null ? layout.Items : PutSight(block, layout, batch, rows, work), kv);
     }
 
     private static void Put(byte* to, int[] values, in PassRows rows, int filling)
@@ -52,20 +56,14 @@ internal sealed unsafe class RoundUpload(CudaKv? kv, AttentionWork? work, int ro
         target[rows.Count..].Fill(filling);
     }
 
-    private void PutCache(byte* block, in RoundLayout layout, RowBatch batch, in PassRows rows, CudaKv cache)
+    /// <summary>Moves that were noted, behind all else; their list counts from the block's begin.</summary>
+    private static int PutMoves(byte* block, in RoundLayout layout, int at, CudaKv cache)
     {
-        var half = rotaryDim / 2;
-        Put(block + layout.KvRows, batch.KvRows, rows, filling: 0);
-        for (var i = rows.Count; i < rows.Bucket; i++)
-        {
-            ((int*)(block + layout.KvRows))[i] = cache.DeadRow + (i % RowBatch.PageSize);
-        }
-
-        batch.Cos.AsSpan(rows.First * half, rows.Count * half).CopyTo(new Span<float>(block + layout.Cos, rows.Count * half));
-        batch.Sin.AsSpan(rows.First * half, rows.Count * half).CopyTo(new Span<float>(block + layout.Sin, rows.Count * half));
-        *(RowList*)(block + layout.MoveList) = new RowList { First = 0, Count = cache.Moves };
-        cache.From.AsSpan(0, cache.Moves).CopyTo(new Span<int>(block + layout.MoveFrom, CudaKv.MostMoves));
-        cache.To.AsSpan(0, cache.Moves).CopyTo(new Span<int>(block + layout.MoveTo, CudaKv.MostMoves));
+        var first = (at + sizeof(KvMove) - 1) / sizeof(KvMove);
+        *(RowList*)(block + layout.MoveList) = new RowList { First = first, Count = cache.MoveCount };
+        var moves = new Span<KvMove>(block + (first * sizeof(KvMove)), cache.MoveCount);
+        cache.Moves.AsSpan(0, cache.MoveCount).CopyTo(moves);
+        return cache.MoveCount == 0 ? at : (first + cache.MoveCount) * sizeof(KvMove);
     }
 
     /// <summary>What rows see. Pages lie behind the items, and path rows behind them: indices count from the block's begin.</summary>

@@ -11,7 +11,7 @@ internal static unsafe partial class NativeMethods
     public const string Library = "nativespec";
 
     /// <summary>The interface that this file describes; the library says which one it has.</summary>
-    public const int AbiVersion = 5;
+    public const int AbiVersion = 6;
 
     /// <summary>The status of a run that was cancelled.</summary>
     public const int Cancelled = 5;

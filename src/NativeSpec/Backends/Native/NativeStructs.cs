@@ -23,6 +23,7 @@ internal unsafe struct NativeBatch
     public int* LogitRows;
     public float* Cos;
     public float* Sin;
+    public int AnglePositions;
     public int Rows;
     public int PageCount;
     public int PathCount;

@@ -33,12 +33,13 @@ public sealed class CudaRoundTests
         Step(); // the graph is recorded
         string[] names = ["uploads", "graph_launches", "downloads", "synchronizations", "launches", "allocations"];
         var before = Array.ConvertAll(names, CudaEmulator.Count);
-        var (down, managed) = (CudaEmulator.Count("download_bytes"), GC.GetAllocatedBytesForCurrentThread());
+        var (up, down, managed) = (CudaEmulator.Count("upload_bytes"), CudaEmulator.Count("download_bytes"), GC.GetAllocatedBytesForCurrentThread());
 
         Step();
 
         Assert.That(GC.GetAllocatedBytesForCurrentThread() - managed, Is.Zero);
         Assert.That(names.Zip(before, (name, count) => CudaEmulator.Count(name) - count), Is.EqualTo(new long[] { 1, 1, 1, 1, 0, 0 }));
+        Assert.That(CudaEmulator.Count("upload_bytes") - up, Is.LessThanOrEqualTo(8192));
         Assert.That(CudaEmulator.Count("download_bytes") - down, Is.LessThanOrEqualTo(8192));
 
         void Step()
@@ -48,6 +49,35 @@ public sealed class CudaRoundTests
             run.Model.Forward(forest);
             sequence.Commit(path);
         }
+    }
+
+    /// <summary>What goes up: of a row some words, of a text its pages, of attention sixteen bytes for each piece of work. Angles stay on the device. Only page
+    /// numbers and pieces of many long texts take more than 8 KB.</summary>
+    [TestCase(1, 64, 8000, 8)]
+    [TestCase(16, 4, 1000, 8)]
+    [TestCase(16, 4, 2000, 10)]
+    public void Forward_OfARoundOfSixtyFourRows_TakesAFewKilobytes(int texts, int nodes, int context, int most)
+    {
+        CudaEmulator.RequireEmulated();
+        var config = TestConfigs.Tiny with { NumHiddenLayers = 1, NumKeyValueHeads = 1, MaxPositionEmbeddings = 8192 };
+        using var weights = new SyntheticModel(config, DType.BF16, 3);
+        using var backend = CudaEmulator.Create();
+        using var model = new LlamaModel(config, weights.Tensors, backend, new ForwardLimits(MaxRows: 64, MaxLogitRows: 64, MaxSequences: texts, 8192));
+        using var cache = model.CreateCache(texts * (context + 128));
+        var (forest, random) = (new Forest(texts), new Random(5));
+        for (var i = 0; i < texts; i++)
+        {
+            var sequence = cache.TryOpen(context + 64)!;
+            sequence.CommitChain(context); // nobody looks at what is computed
+            forest.Add(sequence, ModelRun.RandomTree(random, nodes, 300), 0);
+        }
+
+        var (uploads, bytes) = (CudaEmulator.Count("uploads"), CudaEmulator.Count("upload_bytes"));
+        model.Forward(forest);
+
+        Assert.That(CudaEmulator.Count("uploads") - uploads, Is.EqualTo(1));
+        TestContext.Out.WriteLine($"{CudaEmulator.Count("upload_bytes") - bytes} bytes");
+        Assert.That(CudaEmulator.Count("upload_bytes") - bytes, Is.LessThanOrEqualTo(most * 1024));
     }
 
     /// <summary>A prompt is a pass of as many rows as there is a bucket for, and its products are several blocks of rows.</summary>
@@ -261,7 +291,7 @@ public sealed class CudaRoundTests
     {
         using var weights = new SyntheticModel(TestConfigs.Tiny with { NumHiddenLayers = 1 }, DType.BF16, 3);
         using var run = new ModelRun(CudaEmulator.Create(), weights.Config, weights.Tensors);
-        var large = new RowBatch(128, 100_000, TestConfigs.Tiny.HeadDim);
+        var large = new RowBatch(128, 100_000);
 
         Assert.That(() => run.Model.Program.Prepare(run.Cache.Storage, large), Throws.ArgumentException.With.Message.Contains("100000 pages").And.Message.Contains("this program was bound with"));
     }

@@ -180,7 +180,7 @@ public sealed class CudaWalkTests
     public void Take_APathThatIsNone_LosesTheDevice(params int[] path)
     {
         using var backend = CudaEmulator.Create();
-        var (walks, batch) = (new TreeWalks(8), new RowBatch(8, 8, 12));
+        var (walks, batch) = (new TreeWalks(8), new RowBatch(8, 8));
         new[] { 5, 7, 8, 9 }.CopyTo(batch.Tokens, 0);
         new[] { 0, 1, 2, 3 }.CopyTo(batch.LogitRows, 0);
         var answers = Array.ConvertAll(new[] { (7, 1f), (9, 1f), (1, 1f), (1, float.NaN) }, answer => new RowAnswer { Chosen = answer.Item1, Highest = answer.Item2 });
@@ -323,10 +323,10 @@ public sealed class CudaWalkTests
             }
 
             Assert.That(_sequence.Walked.ToArray(), Is.EqualTo(known.WalksOnDevice ? [.. _path] : Array.Empty<int>()));
-            var (path, before) = (_path.GetRange(0, stops ? 1 + (_path.Count / 2) : _path.Count), ((CudaKv)run.Cache.Storage).Moves);
+            var (path, before) = (_path.GetRange(0, stops ? 1 + (_path.Count / 2) : _path.Count), ((CudaKv)run.Cache.Storage).MoveCount);
             _sequence.Commit([.. path]);
             var moves = path.Where((node, i) => node != i).Count();
-            Assert.That(((CudaKv)run.Cache.Storage).Moves - before, Is.EqualTo(known.WalksOnDevice ? 0 : moves), "moves that go up with the next round");
+            Assert.That(((CudaKv)run.Cache.Storage).MoveCount - before, Is.EqualTo(known.WalksOnDevice ? 0 : moves), "moves that go up with the next round");
             return known.WalksOnDevice ? moves : 0;
         }
     }

@@ -37,7 +37,7 @@ public sealed class QuantizedTests(TestBackend backend) : OperationFixture(backe
     {
         var (view, table) = Tensor(DType.BF16, Floats(8 * 20), 8, 20);
         using var weight = Backend.ImportWeight([view], [null]);
-        var batch = new RowBatch(1, 1, 2) { Count = 1 };
+        var batch = new RowBatch(1, 1) { Count = 1 };
         batch.Tokens[0] = 5;
 
         Assert.That(Compute(batch, null, [], (plan, _) => plan.Embed(weight)), Is.EqualTo(table[100..120]));

@@ -1,53 +1,26 @@
+using NativeSpec.Backends;
 using NativeSpec.Loading.Llama;
-using NativeSpec.Tensors;
 
 namespace NativeSpec.Model;
 
-/// <summary>Cosines and sines of the rotation angles: angle(position, i) = position · f_i with f_i = theta^(−2i / rotaryDim), scaled as the
-/// checkpoint says. Computed in float64 when a position is first reached, then looked up.</summary>
+/// <summary>How fast the pairs of a head turn: angle(position, i) = position · f_i with f_i = theta^(−2i / rotaryDim), scaled as the checkpoint says.</summary>
 /// <remarks>Kind <c>longrope</c> has two lists of factors. transformers takes one or the other by how long the text is now, and computes all keys anew
 /// when it grows past the original context; here the list goes by the context that the model is run with, so that a position's angles
 /// stay: the short list where no text can be longer than the original context, and else the long one for texts of every length.</remarks>
-internal sealed unsafe class RopeTable : IDisposable
+internal static class RopeFrequencies
 {
-    private readonly double[] _frequencies;
-    private readonly double _magnitude;
-    private readonly NativeBuffer<float> _cos;
-    private readonly NativeBuffer<float> _sin;
-    private int _known;
-
-    public RopeTable(LlamaConfig config, int maxContext)
-    {
-        _frequencies = Frequencies(config, maxContext);
-        _magnitude = config.RopeScaling?.Magnitude ?? 1;
-        _cos = new NativeBuffer<float>(checked((long)maxContext * _frequencies.Length));
-        _sin = new NativeBuffer<float>(checked((long)maxContext * _frequencies.Length));
-    }
-
-    /// <summary>Copies the [rotaryDim/2] cosines and sines of a position.</summary>
-    public void CopyTo(int position, Span<float> cos, Span<float> sin)
-    {
-        var half = _frequencies.Length;
-        for (; _known <= position; _known++)
-        {
-            for (var i = 0; i < half; i++)
-            {
-                var (s, c) = Math.SinCos(_known * _frequencies[i]);
-                _cos.Pointer[((long)_known * half) + i] = (float)(c * _magnitude);
-                _sin.Pointer[((long)_known * half) + i] = (float)(s * _magnitude);
-            }
-        }
-
-        _cos.Slice((long)position * half, half).CopyTo(cos);
-        _sin.Slice((long)position * half, half).CopyTo(sin);
-    }
+    /// <summary>The angles of a model's positions.</summary>
+    /// <param name="config">The model.</param>
+    /// <param name="maxContext">The longest text that it is run with.</param>
+    public static RotationAngles Angles(LlamaConfig config, int maxContext)
+        => new(Of(config, maxContext), config.RopeScaling?.Magnitude ?? 1, maxContext);
 
     /// <summary>[rotaryDim/2] angle per position.</summary>
     /// <param name="config">The model.</param>
     /// <param name="maxContext">The longest text that it is run with.</param>
     /// <remarks>Kind <c>llama3</c>: wavelengths shorter than a part of the original context keep their frequency, long ones are slowed by
     /// the factor, and between the two the frequency moves linearly (Llama 3.1 model card; Hugging Face's modeling_rope_utils).</remarks>
-    internal static double[] Frequencies(LlamaConfig config, int maxContext)
+    internal static double[] Of(LlamaConfig config, int maxContext)
     {
         var frequencies = new double[config.RotaryDim / 2];
         for (var i = 0; i < frequencies.Length; i++)
@@ -64,12 +37,6 @@ internal sealed unsafe class RopeTable : IDisposable
         }
 
         return frequencies;
-    }
-
-    public void Dispose()
-    {
-        _cos.Dispose();
-        _sin.Dispose();
     }
 
     /// <summary>YaRN (Peng et al., 2023, section 3.2): between the dimensions that turn betaFast and betaSlow times in the original context the

@@ -3,17 +3,17 @@ using NativeSpec.Model;
 
 namespace NativeSpec.Tests.Model;
 
-public sealed class RopeTableTests
+public sealed class RopeFrequenciesTests
 {
     [Test]
     public void Frequencies_Unscaled_ArePowersOfTheta()
-        => Assert.That(RopeTable.Frequencies(TestConfigs.Tiny with { HeadDim = 4, RopeTheta = 100 }, 256), Is.EqualTo(new[] { 1, 0.1 }).Within(1e-15));
+        => Assert.That(RopeFrequencies.Of(TestConfigs.Tiny with { HeadDim = 4, RopeTheta = 100 }, 256), Is.EqualTo(new[] { 1, 0.1 }).Within(1e-15));
 
     [Test]
     public void Frequencies_Linear_AreDividedByTheFactor()
     {
         var config = TestConfigs.Tiny with { HeadDim = 4, RopeTheta = 100, RopeScaling = new RopeScaling { Kind = RopeScalingKind.Linear, Factor = 4 } };
-        Assert.That(RopeTable.Frequencies(config, 256), Is.EqualTo(new[] { 0.25, 0.025 }).Within(1e-15));
+        Assert.That(RopeFrequencies.Of(config, 256), Is.EqualTo(new[] { 0.25, 0.025 }).Within(1e-15));
     }
 
     /// <summary>Llama 3.1's numbers: short waves untouched, long ones divided by 8, and between them the published blend.</summary>
@@ -26,8 +26,8 @@ public sealed class RopeTableTests
             RopeTheta = 500_000,
             RopeScaling = new RopeScaling { Kind = RopeScalingKind.Llama3, Factor = 8, LowFreqFactor = 1, HighFreqFactor = 4, OriginalMaxPositionEmbeddings = 8192 },
         };
-        var plain = RopeTable.Frequencies(config with { RopeScaling = null }, 256);
-        var scaled = RopeTable.Frequencies(config, 256);
+        var plain = RopeFrequencies.Of(config with { RopeScaling = null }, 256);
+        var scaled = RopeFrequencies.Of(config, 256);
         for (var i = 0; i < 64; i++)
         {
             var wavelength = 2 * Math.PI / plain[i];
@@ -43,7 +43,7 @@ public sealed class RopeTableTests
     public void Frequencies_Yarn_AreKeptBlendedAndDivided()
     {
         var config = TestConfigs.Tiny with { HeadDim = 8, RopeScaling = new RopeScaling { Kind = RopeScalingKind.Yarn, Factor = 4, OriginalMaxPositionEmbeddings = 64 } };
-        Assert.That(RopeTable.Frequencies(config, 256), Is.EqualTo(new[] { 1, 0.1 * (0.5 + (0.5 / 4)), 0.01 / 4, 0.001 / 4 }).Within(1e-15));
+        Assert.That(RopeFrequencies.Of(config, 256), Is.EqualTo(new[] { 1, 0.1 * (0.5 + (0.5 / 4)), 0.01 / 4, 0.001 / 4 }).Within(1e-15));
         Assert.That(config.RopeScaling.Magnitude, Is.EqualTo((0.1 * Math.Log(4)) + 1).Within(1e-15));
         Assert.That((config.RopeScaling with { Mscale = 0.5, MscaleAllDim = 1 }).Magnitude, Is.EqualTo(((0.05 * Math.Log(4)) + 1) / ((0.1 * Math.Log(4)) + 1)).Within(1e-15));
     }
@@ -58,7 +58,7 @@ public sealed class RopeTableTests
             PartialRotaryFactor = 0.25,
             RopeScaling = new RopeScaling { Kind = RopeScalingKind.LongRope, Factor = 4, OriginalMaxPositionEmbeddings = 64, ShortFactors = [1.5], LongFactors = [6] },
         };
-        Assert.That(RopeTable.Frequencies(config, context), Is.EqualTo(new[] { 1 / divisor }).Within(1e-15));
+        Assert.That(RopeFrequencies.Of(config, context), Is.EqualTo(new[] { 1 / divisor }).Within(1e-15));
         Assert.That(config.RopeScaling.Magnitude, Is.EqualTo(Math.Sqrt(1 + (Math.Log(4) / Math.Log(64)))).Within(1e-15));
     }
 }
