@@ -1,6 +1,7 @@
 // A row's units to its attention output, packed for the next product: every unit weighed by its distance from the highest maximum, from the first
 // to the last. A row of position −1 fills its bucket and is zero.
 #include "operations.h"
+#include "sums.h"
 
 namespace nativespec::cuda {
 namespace {
@@ -10,8 +11,11 @@ NS_DEVICE void AttentionFold(const AttentionFoldArguments& a, int row, int head)
   const int position = a.positions[row], units = position < 0 ? 0 : UnitOf(position) + 1;
   const int first = a.window > 0 && position - a.window + 1 > 0 ? UnitOf(position - a.window + 1) : 0;
   const int filled = head == a.heads - 1 ? FilledColumns(a.heads * a.head_width) : 0;
+  const int parts = RowsOfParts(a.parts), rows = a.y_tiles * 8 / parts;
   for (int column = a.heads * a.head_width + Lane() * 8; column < filled; column += 256) {
-    ((Vector*)a.y)[ActivationPiece(row, column, a.y_tiles)] = {0, 0, 0, 0};
+    for (int part = 0; part < parts; ++part) {
+      ((Vector*)a.y)[ActivationPiece(row + part * rows, column, a.y_tiles)] = {0, 0, 0, 0};
+    }
   }
   const int64_t stride = (int64_t)a.bucket * a.heads, at = (int64_t)row * a.heads + head;
   float highest = Bits(0xff800000u);
@@ -48,11 +52,14 @@ NS_DEVICE void AttentionFold(const AttentionFoldArguments& a, int row, int head)
     return;
   }
   const int column = head * a.head_width + i;
-  uint32_t* y = (uint32_t*)((uint16_t*)a.y + ActivationPiece(row, column, a.y_tiles) * 8 + column % 8);
   NS_UNROLL
   for (int j = 0; j < Numbers; j += 2) {
-    const float low = position < 0 ? 0 : Divide(o[j], sum), high = position < 0 ? 0 : Divide(o[j + 1], sum);
-    y[j / 2] = a.bf16 != 0 ? PackBF16(low, high) : PackF16(low, high);
+    float low = position < 0 ? 0 : Divide(o[j], sum), high = position < 0 ? 0 : Divide(o[j + 1], sum);
+    for (int part = 0; part < parts; ++part) {
+      uint32_t* y = (uint32_t*)((uint16_t*)a.y + ActivationPiece(row + part * rows, column, a.y_tiles) * 8 + column % 8);
+      y[j / 2] = a.parts > 0 ? PackBF16(low, high) : PackF16(low, high);
+      TakeBF16(low, high, y[j / 2]);
+    }
   }
 }
 

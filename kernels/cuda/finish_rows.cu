@@ -6,44 +6,72 @@
 namespace nativespec::cuda {
 namespace {
 
-NS_DEVICE Quad Sum(const Quad& a, const Quad& b) { return {Add(a.x, b.x), Add(a.y, b.y), Add(a.z, b.z), Add(a.w, b.w)}; }
 NS_DEVICE float Silu(float x) { return Divide(x, Add(1.0f, Exp2(Multiply(x, -1.4426950408889634f)))); }
 NS_DEVICE Quad Silu(const Quad& x) { return {Silu(x.x), Silu(x.y), Silu(x.z), Silu(x.w)}; }
 
+/// A row of the value, by one or four columns.
+template <class T>
+struct FinishedRow {
+  const FinishRowsArguments& a;
+  int columns;
+  bool pair;
+  const T *x, *partials, *bias;
+  int64_t segment;
+
+  NS_DEVICE FinishedRow(const FinishRowsArguments& arguments, int from) : a(arguments), columns(a.width * 4 / (int)sizeof(T)), pair(a.epilogue == kSwiGlu) {
+    const int of_product = pair ? 2 * columns : columns;
+    x = a.x == nullptr ? nullptr : (const T*)a.x + (int64_t)from * columns;
+    partials = (const T*)a.partials + (int64_t)from * of_product;
+    bias = (const T*)a.bias;
+    segment = (int64_t)a.bucket * of_product;
+  }
+  NS_DEVICE T Product(const T& first, int i) const {
+    const T sum = AddSegments<2>(first, partials + i, segment, a.segments);
+    return bias == nullptr ? sum : Add(sum, bias[i]);
+  }
+  NS_DEVICE T At(int i) const {
+    if (pair) {
+      const T gate = Silu(Product({}, i)), up = Product({}, columns + i);
+      return Multiply(gate, up);
+    }
+    const T base = x == nullptr ? T{} : x[i];
+    return a.epilogue == kAddSilu ? Add(base, Silu(Product({}, i))) : Product(base, i);
+  }
+};
+
+/// Every column by itself: without a norm rows may be as wide as a vocabulary.
+template <class T>
+NS_DEVICE void StoreColumns(const FinishRowsArguments& a) {
+  const FinishedRow<T> row(a, BlockIndex());
+  T* to = (T*)a.y + (int64_t)BlockIndex() * row.columns;
+  for (int i = ThreadIndex(); i < row.columns; i += BlockThreads()) {
+    to[i] = row.At(i);
+  }
+}
+
 NS_DEVICE void FinishRows(const FinishRowsArguments& a) {
-  Quad* values = (Quad*)SharedMemory();
-  float* warps = (float*)SharedMemory() + a.width;
   AllowKernelBehind();
   WaitForKernelInFront();
-  const bool pair = a.epilogue == kSwiGlu;
-  const int row = BlockIndex(), from = a.source == nullptr ? row : a.source[row], quads = a.width / 4, of_product = pair ? 2 * quads : quads;
-  const Quad* x = a.x == nullptr ? nullptr : (const Quad*)a.x + (int64_t)from * quads;
-  const Quad* partials = (const Quad*)a.partials + (int64_t)from * of_product;
-  const int64_t segment = (int64_t)a.bucket * of_product;
-  auto product = [&](const Quad& first, int i) {
-    const Quad sum = AddSegments<2>(first, partials + i, segment, a.segments);
-    return a.bias == nullptr ? sum : Sum(sum, ((const Quad*)a.bias)[i]);
-  };
-
-  float squares = 0;
-  for (int i = ThreadIndex(); i < quads; i += BlockThreads()) {
-    const Quad base = x == nullptr ? Quad{0, 0, 0, 0} : x[i];
-    Quad y;
-    if (pair) {
-      const Quad gate = Silu(product({0, 0, 0, 0}, i)), up = product({0, 0, 0, 0}, quads + i);
-      y = {Multiply(gate.x, up.x), Multiply(gate.y, up.y), Multiply(gate.z, up.z), Multiply(gate.w, up.w)};
-    } else if (a.epilogue == kAddSilu) {
-      y = Sum(base, Silu(product({0, 0, 0, 0}, i)));
+  if (a.gain == nullptr && a.source == nullptr) {
+    if (a.width % 4 == 0) {
+      StoreColumns<Quad>(a);
     } else {
-      y = product(base, i);
+      StoreColumns<float>(a);
     }
-    values[i] = y;
-    squares = AddSquares(squares, y);
+    return;
+  }
+  Quad* values = (Quad*)SharedMemory();
+  float* warps = (float*)SharedMemory() + a.width;
+  const FinishedRow<Quad> row(a, a.source == nullptr ? BlockIndex() : a.source[BlockIndex()]);
+  float squares = 0;
+  for (int i = ThreadIndex(); i < row.columns; i += BlockThreads()) {
+    values[i] = row.At(i);
+    squares = AddSquares(squares, values[i]);
   }
   // The block's barriers also stand between what was read and what is written, which may be the same rows.
   const float root = InverseRoot(BlockSum(squares, warps), a.width, a.epsilon);
-  Quad* to = (Quad*)a.y + (int64_t)row * quads;
-  for (int i = ThreadIndex(); i < quads; i += BlockThreads()) {
+  Quad* to = (Quad*)a.y + (int64_t)BlockIndex() * row.columns;
+  for (int i = ThreadIndex(); i < row.columns; i += BlockThreads()) {
     to[i] = a.gain == nullptr ? values[i] : Normed(values[i], root, ((const Quad*)a.gain)[i]);
   }
 }

@@ -3,15 +3,18 @@
 
 #include "operations.h"
 
-/// each(NAME, ARGUMENTS) for every kernel.
+/// each(NAME, ARGUMENTS) for every kernel. Beside F32 eight rows are sixteen (RowParts).
 #define NS_FOR_EACH_FORMAT(each, name)      \
-  each(matmul_##name##_8, MatMulArguments)  \
   each(matmul_##name##_16, MatMulArguments) \
   each(matmul_##name##_32, MatMulArguments) \
   each(matmul_##name##_64, MatMulArguments) \
   each(matmul_##name##_128, MatMulArguments) \
   each(pack_weights_##name, PackWeightsArguments)
 #define NS_FOR_EACH_KERNEL(each)                        \
+  each(matmul_bf16_8, MatMulArguments)                  \
+  each(matmul_f16_8, MatMulArguments)                   \
+  each(matmul_q8_8, MatMulArguments)                    \
+  each(matmul_q4_8, MatMulArguments)                    \
   NS_FOR_EACH_FORMAT(each, bf16)                        \
   NS_FOR_EACH_FORMAT(each, f16)                         \
   NS_FOR_EACH_FORMAT(each, f32)                         \

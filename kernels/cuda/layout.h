@@ -62,10 +62,20 @@ NS_BOTH int GateUpRow(int row, int hidden) { return row / 16 * 8 + row % 8 + (ro
 
 // ---- activations ----
 //
-// Rows of 16-bit numbers as the right operand: [column / 32][row / 8] of 512 bytes, in it [column / 8 % 4][row % 8] of 8 columns. Who writes
+// Rows of numbers of a format:
+//     F16        beside weights of F16, q8 and q4
+//     BF16       beside weights of BF16
+//     two BF16   beside weights of F32: the number as BF16, and what that left, which is a row of its own, behind the first parts of all rows. A product of
+//                so many rows leaves twice the partial sums, as if it had twice the segments, and who adds them up need not know why.
+// They lie as the right operand: [column / 32][row / 8] of 512 bytes, in it [column / 8 % 4][row % 8] of 8 columns. Who writes
 // them fills the columns up to a multiple of 128 with zeros: stages reach that far, and zero weights make nothing of what is not a number.
 
-/// The place of eight columns of a row, in 16-byte pieces. tiles: rows of the bucket / 8.
+/// BF16 parts of a number of a row beside weights of a format; 0: one number of F16.
+NS_BOTH int RowParts(Format format) { return format == Format::kF32 ? 2 : format == Format::kBF16 ? 1 : 0; }
+/// Rows that a row of so many parts is.
+NS_BOTH int RowsOfParts(int parts) { return parts < 2 ? 1 : parts; }
+
+/// The place of eight columns of a row, in 16-byte pieces. tiles: rows of the bucket, of all parts, / 8.
 NS_BOTH int64_t ActivationPiece(int row, int column, int tiles) {
   return ((int64_t)(column / 32) * tiles + row / 8) * 32 + column / 8 % 4 * 8 + row % 8;
 }

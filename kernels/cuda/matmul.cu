@@ -266,11 +266,13 @@ NS_DEVICE void MatMul(const MatMulArguments& a) {
         BarrierArrive(before);
       }
     }
-    if (a.swiglu != 0) {
-      StoreSwiGlu<L::kBF16, N>(a, c, its, row);
-    } else {
-      StorePartial<N>(a, c, its, row);
+    if constexpr (RowParts(F) < 2) {
+      if (a.swiglu != 0) {
+        StoreSwiGlu<L::kBF16, N>(a, c, its, row);
+        continue;
+      }
     }
+    StorePartial<N>(a, c, its, row);
   }
 }
 
@@ -283,12 +285,15 @@ NS_DEVICE void MatMul(const MatMulArguments& a) {
     nativespec::cuda::MatMul<nativespec::cuda::Format::format, rows / 8>(a);                                                                  \
   }
 #define NS_MATMULS(name, format) \
-  NS_MATMUL(name, format, 8)     \
   NS_MATMUL(name, format, 16)    \
   NS_MATMUL(name, format, 32)    \
   NS_MATMUL(name, format, 64)    \
   NS_MATMUL(name, format, 128)
 
+NS_MATMUL(bf16, kBF16, 8)
+NS_MATMUL(f16, kF16, 8)
+NS_MATMUL(q8, kQ8, 8)
+NS_MATMUL(q4, kQ4, 8)
 NS_MATMULS(bf16, kBF16)
 NS_MATMULS(f16, kF16)
 NS_MATMULS(f32, kF32)

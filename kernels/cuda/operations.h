@@ -27,9 +27,9 @@ struct RmsNormArguments {
   uint8_t* y;              // packed activations
   int32_t segments;
   int32_t bucket;    // rows of the partial sums
-  int32_t y_tiles;   // rows of y / 8
+  int32_t y_tiles;   // rows of y, of all parts, / 8
   int32_t width;
-  int32_t bf16;      // y in BF16, else in F16
+  int32_t parts;     // of a number of y: RowParts
   float epsilon;
 };
 inline constexpr int kNormThreads = 1024;  // at most
@@ -41,7 +41,7 @@ NS_BOTH int NormBytes(int width) { return width * 4 + kNormThreads / 32 * 4; }
 ///     kStore, kAdd   x + product
 ///     kAddSilu       x + silu(product)
 ///     kSwiGlu        silu(gate) · up, gate above up (not in turns); x takes no part
-/// A block per row of y, NormThreads, NormBytes of shared memory. y may be x where rows are not chosen.
+/// A block per row of y, NormThreads; NormBytes of shared memory where rows are chosen or there is a gain, and none else. y may be x where rows are not chosen.
 struct FinishRowsArguments {
   const float* x;          // [rows, width] or null: zeros
   const float* partials;   // [segments][bucket][width, or 2 · width for kSwiGlu], or null with 0 segments
@@ -51,14 +51,15 @@ struct FinishRowsArguments {
   float* y;                // [rows, width]
   int32_t segments;
   int32_t bucket;          // rows of the partial sums
-  int32_t width;           // a multiple of 4
+  int32_t width;           // a multiple of 4 where rows are chosen or there is a gain
   int32_t epilogue;
   float epsilon;
 };
 inline constexpr int kStore = 0, kAdd = 1, kSwiGlu = 2, kAddSilu = 3;  // as src/NativeSpec/Backends/PlanStep.cs numbers them
 
 /// y = W x: partial sums of segments; or, for gate and up in turns, packed silu(gate) · up. A grid of any size, kMatMulThreads. Rows are those of the
-/// kernel's name, tiles of eight; or, for the kernel of 128 rows, some times as many.
+/// kernel's name, tiles of eight; or, for the kernel of 128 rows, some times as many. Rows of two parts are two rows (RowParts): partial sums of the parts
+/// stand behind one another in each segment.
 struct MatMulArguments {
   const uint8_t* weights;
   const uint8_t* x;  // packed activations
@@ -69,7 +70,7 @@ struct MatMulArguments {
   int32_t out;        // rows of the matrix
   int32_t row_blocks;  // of 128 rows; 1 for the other kernels
   int32_t ring;       // stages that the shared memory holds
-  int32_t swiglu;     // 1: one segment, y is packed, [out / 2] columns
+  int32_t swiglu;     // 1: one segment, y is packed, [out / 2] columns; not beside F32, whose parts must be added first
   float scale;        // what the sums are multiplied by: a power of two
   float swiglu_scale;  // what is packed is multiplied by: a power of two, so that F16 holds it; limited to ±65504
 };
@@ -160,7 +161,7 @@ struct AttentionFoldArguments {
   int32_t width;
   int32_t window;
   int32_t y_tiles;
-  int32_t bf16;
+  int32_t parts;  // of a number of y: RowParts
 };
 
 /// What a row is chosen by.

@@ -45,6 +45,7 @@ NS_DEVICE void RmsNorm(const RmsNormArguments& a) {
     }
   }
   // Four columns a thread: half a piece.
+  const int parts = RowsOfParts(a.parts), rows = a.y_tiles * 8 / parts;
   for (int i = ThreadIndex(); i < FilledColumns(a.width) / 4; i += BlockThreads()) {
     Quad y = {0, 0, 0, 0};
     if (i < quads) {
@@ -53,9 +54,13 @@ NS_DEVICE void RmsNorm(const RmsNormArguments& a) {
         y = Normed(y, root, ((const Quad*)a.gain)[i]);
       }
     }
-    uint32_t* half = (uint32_t*)((Vector*)a.y + ActivationPiece(row, i * 4, a.y_tiles)) + i % 2 * 2;
-    half[0] = a.bf16 != 0 ? PackBF16(y.x, y.y) : PackF16(y.x, y.y);
-    half[1] = a.bf16 != 0 ? PackBF16(y.z, y.w) : PackF16(y.z, y.w);
+    for (int part = 0; part < parts; ++part) {
+      uint32_t* half = (uint32_t*)((Vector*)a.y + ActivationPiece(row + part * rows, i * 4, a.y_tiles)) + i % 2 * 2;
+      half[0] = a.parts > 0 ? PackBF16(y.x, y.y) : PackF16(y.x, y.y);
+      half[1] = a.parts > 0 ? PackBF16(y.z, y.w) : PackF16(y.z, y.w);
+      TakeBF16(y.x, y.y, half[0]);
+      TakeBF16(y.z, y.w, half[1]);
+    }
   }
 }
 

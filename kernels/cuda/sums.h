@@ -5,11 +5,14 @@
 
 namespace nativespec::cuda {
 
-/// first + the segments' partial sums, from the first to the last. So many loads are under way at once.
-template <int Together = 8>
-NS_DEVICE Quad AddSegments(Quad first, const Quad* partial, int64_t segment, int segments) {
+NS_DEVICE Quad Add(const Quad& a, const Quad& b) { return {Add(a.x, b.x), Add(a.y, b.y), Add(a.z, b.z), Add(a.w, b.w)}; }
+NS_DEVICE Quad Multiply(const Quad& a, const Quad& b) { return {Multiply(a.x, b.x), Multiply(a.y, b.y), Multiply(a.z, b.z), Multiply(a.w, b.w)}; }
+
+/// first + the segments' partial sums, from the first to the last. So many loads are under way at once. T: Quad or float.
+template <int Together = 8, class T>
+NS_DEVICE T AddSegments(T first, const T* partial, int64_t segment, int segments) {
   for (int done = 0; done < segments; done += Together) {
-    Quad part[Together] = {};
+    T part[Together] = {};
     NS_UNROLL
     for (int s = 0; s < Together; ++s) {
       if (done + s < segments) {
@@ -19,7 +22,7 @@ NS_DEVICE Quad AddSegments(Quad first, const Quad* partial, int64_t segment, int
     NS_UNROLL
     for (int s = 0; s < Together; ++s) {
       if (done + s < segments) {
-        first = {Add(first.x, part[s].x), Add(first.y, part[s].y), Add(first.z, part[s].z), Add(first.w, part[s].w)};
+        first = Add(first, part[s]);
       }
     }
   }

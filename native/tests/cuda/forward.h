@@ -50,7 +50,7 @@ class Forward {
  public:
   /// Random weights of about 1 / sqrt(width). The pool's last page takes what dead rows write.
   Forward(const ModelShape& shape, Format format, Format kv, int pages, int most_context, uint64_t seed, int most_rows = 64)
-      : shape_(shape), format_(format), kv_(kv), bf16_(Sizes(format).bf16), pages_(pages), units_(UnitOf(most_context - 1) + 1), most_rows_(static_cast<size_t>(most_rows)) {
+      : shape_(shape), format_(format), kv_(kv), parts_(RowParts(format)), pages_(pages), units_(UnitOf(most_context - 1) + 1), most_rows_(static_cast<size_t>(most_rows)) {
     check::Random random(seed);
     table_ = std::make_unique<DeviceArray<uint16_t>>(static_cast<size_t>(shape.vocabulary) * static_cast<size_t>(shape.hidden));
     std::vector<uint16_t> embeddings(std::min<size_t>(table_->size(), 1 << 20));
@@ -69,7 +69,7 @@ class Forward {
     for (int layer = 0; layer < shape.layers; ++layer) {
       qkv_.push_back(RandomWeight(random, shape.Qkv(), shape.hidden, false));
       o_.push_back(RandomWeight(random, shape.hidden, shape.heads * shape.head_width, false));
-      gate_up_.push_back(RandomWeight(random, 2 * shape.feed_forward, shape.hidden, true));
+      gate_up_.push_back(RandomWeight(random, 2 * shape.feed_forward, shape.hidden, PartRows() == 1));
       down_.push_back(RandomWeight(random, shape.hidden, shape.feed_forward, false));
       down_.back()->scale = 1 / SwiGluScale();
       const size_t plane = static_cast<size_t>(pages) * kPageRows * static_cast<size_t>(shape.kv_heads * shape.Width() * KvParts(kv)) * 2;
@@ -137,12 +137,12 @@ class Forward {
            EmbedArguments{reinterpret_cast<const uint8_t*>(table_->data()), tokens_->data(), x_->data(), shape_.hidden, static_cast<int32_t>(Format::kBF16), 1});
   }
   void Norm(int segments) {
-    RmsNorm({x_->data(), partials_->data(), nullptr, gain_->data(), nullptr, packed_->data(), segments, bucket_, bucket_ / 8, shape_.hidden, bf16_, 1e-5f}, bucket_);
+    RmsNorm({x_->data(), partials_->data(), nullptr, gain_->data(), nullptr, packed_->data(), segments * PartRows(), bucket_, bucket_ * PartRows() / 8, shape_.hidden, parts_, 1e-5f}, bucket_);
   }
-  void Qkv(int layer) { MatMul(*qkv_[static_cast<size_t>(layer)], bucket_, packed_->data(), partials_->data()); }
+  void Qkv(int layer) { MatMul(*qkv_[static_cast<size_t>(layer)], bucket_ * PartRows(), packed_->data(), partials_->data()); }
   void Rope(int layer) {
     RopeAppend({partials_->data(), nullptr, nullptr, nullptr, cos_->data(), sin_->data(), positions_->data(), kv_rows_->data(), q_->data(), Plane(layer, 0), Plane(layer, 1),
-                qkv_[static_cast<size_t>(layer)]->segments, bucket_, shape_.heads, shape_.kv_heads, shape_.head_width, shape_.Width(), shape_.head_width, KvParts(kv_), 1e-5f},
+                qkv_[static_cast<size_t>(layer)]->segments * PartRows(), bucket_, shape_.heads, shape_.kv_heads, shape_.head_width, shape_.Width(), shape_.head_width, KvParts(kv_), 1e-5f},
                bucket_);
   }
   void Attention(int layer) {
@@ -152,12 +152,28 @@ class Forward {
                   shape_.Width(), kv_);
   }
   void Fold() {
-    AttentionFold({maxima_sums_->data(), weighted_->data(), positions_->data(), attended_->data(), bucket_, shape_.heads, shape_.head_width, shape_.Width(), 0, bucket_ / 8, bf16_}, bucket_);
+    AttentionFold({maxima_sums_->data(), weighted_->data(), positions_->data(), attended_->data(), bucket_, shape_.heads, shape_.head_width, shape_.Width(), 0, bucket_ * PartRows() / 8, parts_}, bucket_);
   }
-  void Output(int layer) { MatMul(*o_[static_cast<size_t>(layer)], bucket_, attended_->data(), partials_->data()); }
-  void GateUp(int layer) { MatMul(*gate_up_[static_cast<size_t>(layer)], bucket_, packed_->data(), hidden_->data(), SwiGluScale()); }
-  void Down(int layer) { MatMul(*down_[static_cast<size_t>(layer)], bucket_, hidden_->data(), partials_->data()); }
-  void Head() { MatMul(*head_, bucket_, packed_->data(), logits_->data()); }
+  void Output(int layer) { MatMul(*o_[static_cast<size_t>(layer)], bucket_ * PartRows(), attended_->data(), partials_->data()); }
+  /// Where rows have two parts, sums of both are added before anything else is done with them.
+  void GateUp(int layer) {
+    const Weight& weight = *gate_up_[static_cast<size_t>(layer)];
+    if (PartRows() == 1) {
+      MatMul(weight, bucket_, packed_->data(), hidden_->data(), SwiGluScale());
+      return;
+    }
+    const int width = shape_.feed_forward;
+    MatMul(weight, bucket_ * PartRows(), packed_->data(), partials_->data());
+    FinishRows({nullptr, partials_->data(), nullptr, nullptr, nullptr, gated_->data(), weight.segments * PartRows(), bucket_, width, kSwiGlu, 0}, bucket_);
+    RmsNorm({gated_->data(), nullptr, nullptr, nullptr, nullptr, hidden_->data(), 0, bucket_, bucket_ * PartRows() / 8, width, parts_, 0}, bucket_);
+  }
+  void Down(int layer) { MatMul(*down_[static_cast<size_t>(layer)], bucket_ * PartRows(), hidden_->data(), partials_->data()); }
+  void Head() {
+    MatMul(*head_, bucket_ * PartRows(), packed_->data(), PartRows() == 1 ? logits_->data() : partials_->data());
+    if (PartRows() > 1) {
+      FinishRows({nullptr, partials_->data(), nullptr, nullptr, nullptr, logits_->data(), head_->segments * PartRows(), bucket_, shape_.vocabulary, kStore, 0}, bucket_);
+    }
+  }
   void Choose() {
     Launch(choose, bucket_, 1, ChooseThreads(shape_.vocabulary), kChooseBytes, ChooseArguments{logits_->data(), rules_->data(), answers_->data(), shape_.vocabulary});
   }
@@ -185,11 +201,12 @@ class Forward {
     }
     return bytes;
   }
-  int Kernels() const { return 4 + 9 * shape_.layers; }
+  int Kernels() const { return PartRows() == 1 ? 4 + 9 * shape_.layers : 5 + 11 * shape_.layers; }
   int DownSegments() const { return down_[0]->segments; }
 
  private:
-  float SwiGluScale() const { return bf16_ ? 1.0f : 0.0625f; }
+  float SwiGluScale() const { return parts_ > 0 ? 1.0f : 0.0625f; }
+  int PartRows() const { return RowsOfParts(parts_); }  // that a row is for a product
 
   uint8_t* Plane(int layer, int which) const { return planes_[static_cast<size_t>(layer * 2 + which)]->data(); }
 
@@ -207,14 +224,14 @@ class Forward {
 
   ModelShape shape_;
   Format format_, kv_;
-  bool bf16_;
+  int parts_;  // of a number of a row beside the weights
   int pages_, units_, bucket_ = 8;
   size_t most_rows_;
   std::unique_ptr<DeviceArray<uint16_t>> table_, q_;
   std::vector<std::unique_ptr<Weight>> qkv_, o_, gate_up_, down_;
   std::unique_ptr<Weight> head_;
   std::vector<std::unique_ptr<DeviceArray<uint8_t>>> planes_;
-  std::unique_ptr<DeviceArray<float>> gain_, x_, partials_, weighted_, logits_, cos_, sin_;
+  std::unique_ptr<DeviceArray<float>> gain_, x_, partials_, gated_, weighted_, logits_, cos_, sin_;
   std::unique_ptr<DeviceArray<ChoiceRule>> rules_;
   std::unique_ptr<DeviceArray<RowAnswer>> answers_;
   std::unique_ptr<DeviceArray<Pair>> maxima_sums_;
@@ -252,13 +269,16 @@ inline std::unique_ptr<Weight> Forward::RandomWeight(check::Random& random, int 
 }
 
 inline void Forward::MakeBuffers() {
-  const size_t rows = most_rows_, hidden = static_cast<size_t>(shape_.hidden);
-  const size_t widest = std::max<size_t>(hidden, static_cast<size_t>(shape_.Qkv()));
+  const size_t rows = most_rows_, hidden = static_cast<size_t>(shape_.hidden), parts = static_cast<size_t>(PartRows());
+  const int tiles = static_cast<int>(rows * parts) / 8;
+  const size_t added = parts == 1 ? hidden : static_cast<size_t>(std::max(2 * shape_.feed_forward, shape_.vocabulary));  // widths that leave partial sums
+  const size_t widest = std::max<size_t>(std::max(hidden, added), static_cast<size_t>(shape_.Qkv()));
   x_ = Zeros<float>(rows * hidden);
-  partials_ = Zeros<float>(rows * widest * 8);
-  packed_ = Zeros<uint8_t>(static_cast<size_t>(ActivationBytes(shape_.hidden, static_cast<int>(rows) / 8)));
-  attended_ = Zeros<uint8_t>(static_cast<size_t>(ActivationBytes(shape_.heads * shape_.head_width, static_cast<int>(rows) / 8)));
-  hidden_ = Zeros<uint8_t>(static_cast<size_t>(ActivationBytes(shape_.feed_forward, static_cast<int>(rows) / 8)));
+  partials_ = Zeros<float>(rows * parts * widest * 8);
+  gated_ = Zeros<float>(parts == 1 ? 1 : rows * static_cast<size_t>(shape_.feed_forward));
+  packed_ = Zeros<uint8_t>(static_cast<size_t>(ActivationBytes(shape_.hidden, tiles)));
+  attended_ = Zeros<uint8_t>(static_cast<size_t>(ActivationBytes(shape_.heads * shape_.head_width, tiles)));
+  hidden_ = Zeros<uint8_t>(static_cast<size_t>(ActivationBytes(shape_.feed_forward, tiles)));
   q_ = Zeros<uint16_t>(rows * static_cast<size_t>(shape_.heads * shape_.Width() * KvParts(kv_)));
   maxima_sums_ = std::make_unique<DeviceArray<Pair>>(static_cast<size_t>(units_) * rows * static_cast<size_t>(shape_.heads));
   weighted_ = std::make_unique<DeviceArray<float>>(static_cast<size_t>(units_) * rows * static_cast<size_t>(shape_.heads * shape_.Width()));

@@ -13,7 +13,7 @@ using MatMulKernelOf = KernelOf<MatMulArguments>;
 inline MatMulKernelOf MatMulKernel(Format format, int bucket) {
   const int size = bucket == 8 ? 0 : bucket == 16 ? 1 : bucket == 32 ? 2 : bucket == 64 ? 3 : 4;
 #define NS_BUCKETS(name) {matmul_##name##_8, matmul_##name##_16, matmul_##name##_32, matmul_##name##_64, matmul_##name##_128}
-  static const MatMulKernelOf bf16[] = NS_BUCKETS(bf16), f16[] = NS_BUCKETS(f16), f32[] = NS_BUCKETS(f32), q8[] = NS_BUCKETS(q8), q4[] = NS_BUCKETS(q4);
+  static const MatMulKernelOf bf16[] = NS_BUCKETS(bf16), f16[] = NS_BUCKETS(f16), f32[] = {nullptr, matmul_f32_16, matmul_f32_32, matmul_f32_64, matmul_f32_128}, q8[] = NS_BUCKETS(q8), q4[] = NS_BUCKETS(q4);
 #undef NS_BUCKETS
   switch (format) {
     case Format::kBF16: return bf16[size];
@@ -67,6 +67,9 @@ inline void MatMul(const Weight& w, int bucket, const uint8_t* x, void* y, float
 }
 
 inline void RmsNorm(const RmsNormArguments& a, int rows) { Launch(rms_norm, rows, 1, NormThreads(a.width), NormBytes(a.width), a); }
+
+/// Rows are neither chosen nor normed, which would take shared memory.
+inline void FinishRows(const FinishRowsArguments& a, int rows) { Launch(finish_rows, rows, 1, NormThreads(a.width), 0, a); }
 
 inline void RopeAppend(const RopeAppendArguments& a, int rows) {
   Launch(rope_append, rows, RotationGrid(a.heads, a.kv_heads), 128, kRotationBytes, a);

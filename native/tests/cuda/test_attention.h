@@ -1,6 +1,8 @@
 // Attention of trees, against float64, of nodes alone and as chains.
 #pragma once
 
+#include <functional>
+
 #include <memory>
 
 #include "numbers.h"
@@ -94,9 +96,10 @@ class AttentionCase {
                    positions.data(), trunk.data(), page_start.data(), pages.data(), path_start.data(), path_rows.data(), list.data(), count.data(), static_cast<int32_t>(items.size()), bucket, heads_, kv_heads_, window_, Scale()},
                   width_, kv_);
     Finish();
-    DeviceArray<uint8_t> y(static_cast<size_t>(ActivationBytes(heads_ * width_, bucket / 8)));
+    const int parts = RowParts(kv_ == Format::kF32 ? kv_ : Format::kF16), tiles = bucket / 8 * RowsOfParts(parts);
+    DeviceArray<uint8_t> y(static_cast<size_t>(ActivationBytes(heads_ * width_, tiles)));
     y.Fill(0);
-    AttentionFold({maxima_sums.data(), weighted.data(), positions.data(), y.data(), bucket, heads_, width_, width_, window_, bucket / 8, 0}, rows);
+    AttentionFold({maxima_sums.data(), weighted.data(), positions.data(), y.data(), bucket, heads_, width_, width_, window_, tiles, parts}, rows);
     Finish();
     const auto bytes = y.Download();
     if (digest != nullptr) {
@@ -106,7 +109,11 @@ class AttentionCase {
     const auto units_of = maxima_sums.Download();
     const auto weighted_of = weighted.Download();
     for (int row = 0; row < rows; ++row) {
-      const auto values_of_row = UnpackRow(bytes, row, heads_ * width_, bucket / 8, false);
+      auto values_of_row = UnpackRow(bytes, row, heads_ * width_, tiles, parts > 0);
+      if (parts == 2) {
+        const auto rest = UnpackRow(bytes, bucket + row, heads_ * width_, tiles, true);
+        std::transform(values_of_row.begin(), values_of_row.end(), rest.begin(), values_of_row.begin(), std::plus<float>());
+      }
       result.packed.insert(result.packed.end(), values_of_row.begin(), values_of_row.end());
       const int position = batch.positions[static_cast<size_t>(row)], first = window_ > 0 ? UnitOf(std::max(0, position - window_ + 1)) : 0;
       for (int head = 0; head < heads_; ++head) {
@@ -247,7 +254,7 @@ inline void AttentionConformance(int heads, int kv_heads, int width, int trunk, 
     check_same(", node " + std::to_string(node) + " as a chain", attention.Run({node}, 1, true, nullptr), first);
   }
   if (against_float64) {
-    CHECK_ERROR(what, actual.packed, expected, 4e-3);
+    CHECK_ERROR(what, actual.packed, expected, kv == Format::kF32 ? 3e-5 : 4e-3);
     CHECK_ERROR(what + ", folded", actual.folded, expected, kv == Format::kF32 ? 2e-5 : 4e-3);
   }
 }

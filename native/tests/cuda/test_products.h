@@ -47,6 +47,9 @@ inline void MatMulConformance(Format format, int out, int in, Digest& digest) {
     int row, bucket, place;
   };
   for (const Case& c : {Case{0, 8, 0}, Case{63, 8, 3}, Case{17, 16, 9}, Case{30, 32, 31}, Case{5, 64, 62}, Case{9, 128, 127}, Case{40, 256, 130}, Case{50, 512, 400}}) {
+    if (c.bucket < 8 * RowsOfParts(RowParts(format))) {
+      continue;
+    }
     const std::vector<float> row(x.begin() + static_cast<int64_t>(c.row) * in, x.begin() + static_cast<int64_t>(c.row + 1) * in);
     const std::vector<float> among(all.begin() + static_cast<int64_t>(c.row) * out, all.begin() + static_cast<int64_t>(c.row + 1) * out);
     CHECK_SAME(what + ", row " + std::to_string(c.row) + " in a bucket of " + std::to_string(c.bucket), run(row, 1, c.bucket, c.place), among);

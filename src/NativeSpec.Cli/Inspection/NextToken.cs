@@ -23,7 +23,7 @@ internal sealed record NextToken(string Model, string Backend, Tokenizer Tokeniz
             throw new ArgumentException($"--ids has {ids.Length} tokens; the model has {checkpoint.Config.MaxPositionEmbeddings} positions");
         }
 
-        using var backend = EngineBackend.Create(options);
+        using var backend = EngineBackend.Create(options, checkpoint.Tensors);
         // The context that the engine would have, for a rotation may depend on it.
         var context = options.MaxContext ?? checkpoint.Config.MaxPositionEmbeddings;
         var limits = new ForwardLimits(Math.Min(Chunk, ids.Length), MaxLogitRows: 1, MaxSequences: 1, Math.Max(context, ids.Length));

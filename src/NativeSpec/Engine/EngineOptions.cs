@@ -118,7 +118,8 @@ public sealed record EngineOptions
     /// kernels compute with. A checkpoint that is packed already stays as it is.</summary>
     public WeightFormat Weights { get; init; }
 
-    /// <summary>How keys and values are held. Null takes what each backend is best with: F32 on the processor, BF16 on a CUDA device, where F32 is two BF16 parts, 16 bits of significand.
+    /// <summary>How keys and values are held. Null takes what each backend is best with: F32 on the processor; on a CUDA device, where F32 is two BF16 parts, 16 bits of significand, BF16, or F32
+    /// where the weights are F32 and stay as they are stored.
     /// BF16 takes half the memory: twice the text. On the processor attention takes somewhat longer with it, because numbers are widened when they are read.</summary>
     public KvFormat? KvFormat { get; init; }
 

@@ -44,7 +44,7 @@ public sealed partial class InferenceEngine
             _ = Task.Run(EngineMeter.Prepare); // has its time before the engine is shown there
             checkpoint = LlamaCheckpoint.Open(path, options.Limits);
             var tokenizer = EngineTokenizer.Of(reading, path, checkpoint.Config, options);
-            backend = EngineBackend.Create(options);
+            backend = EngineBackend.Create(options, checkpoint.Tensors);
             var name = options.Name ?? NameOf(path);
             try
             {
@@ -53,7 +53,7 @@ public sealed partial class InferenceEngine
             catch (Exception error) when (EngineBackend.WithoutDevice(options, backend, error) is { } onProcessor)
             {
                 backend.Dispose();
-                backend = EngineBackend.Create(onProcessor);
+                backend = EngineBackend.Create(onProcessor, checkpoint.Tensors);
                 engine = new InferenceEngine(name, path, checkpoint, tokenizer, backend, onProcessor, steps);
             }
 

@@ -78,7 +78,7 @@ public sealed class TextEvaluation : IDisposable
         {
             checkpoint = LlamaCheckpoint.Open(path, options.Limits);
             var tokenizer = EngineTokenizer.Of(path, checkpoint.Config, options);
-            backend = EngineBackend.Create(options);
+            backend = EngineBackend.Create(options, checkpoint.Tensors);
             return new TextEvaluation(checkpoint, tokenizer, backend, options);
         }
         catch

@@ -140,9 +140,9 @@ public sealed class MatMulTests(TestBackend backend) : OperationFixture(backend)
 
         var projected = Compute(x, Inputs, (plan, v) => plan.Project(plan.Normalize(v, gain), weight));
         var apart = Compute(projected, 2 * half, (plan, v) => plan.Project(v, Identity(2 * half), epilogue: Epilogue.SwiGlu));
-        if (Description.RowError > 0)
+        if (Description.RowError(dtype) > 0)
         {
-            AssertClose(fused, Array.ConvertAll(apart, value => (double)value), 3 * Description.RowError); // what is projected twice is rounded twice
+            AssertClose(fused, Array.ConvertAll(apart, value => (double)value), 3 * Description.RowError(dtype)); // what is projected twice is rounded twice
         }
         else
         {

@@ -1,4 +1,5 @@
 using NativeSpec.Backends;
+using NativeSpec.Tensors;
 
 namespace NativeSpec.Tests.Backends;
 
@@ -21,7 +22,7 @@ public sealed class SwiGluTests(TestBackend backend) : OperationFixture(backend)
             expected[i] = gate / (1 + Math.Exp(-gate)) * up;
         }
 
-        AssertClose(y, expected, 2e-6 + (2 * Description.RowError));
+        AssertClose(y, expected, 2e-6 + (2 * Description.RowError(DType.F32)));
     }
 
     [Test]

@@ -1,6 +1,8 @@
 using System.Text.Json;
+using NativeSpec.Backends;
 using NativeSpec.Engine;
 using NativeSpec.Loading.Llama;
+using NativeSpec.Tensors;
 using NativeSpec.Tests.Backends;
 using NativeSpec.Tests.Model;
 
@@ -21,7 +23,8 @@ public sealed class RealCheckpointTests(TestBackend backend)
         using var checkpoint = LlamaCheckpoint.Open(folder);
         using var run = new ModelRun(backend.Create(), checkpoint.Config, checkpoint.Tensors);
 
-        tolerance = backend.LogitError > 0 ? 3e-2 * expected.GetProperty("argmax")[1].GetDouble() / 2 : tolerance;
+        var isWhole = !backend.RoundsKv && checkpoint.Tensors.Embedding.DType == DType.F32; // on every back end
+        tolerance = backend.LogitError > 0 && !isWhole ? 3e-2 * expected.GetProperty("argmax")[1].GetDouble() / 2 : tolerance;
         var logits = run.Append(run.Open(), Ids(expected, "prompt_ids"), chunk: 64)[^1];
 
         Assert.That(logits[..8], Is.EqualTo(expected.GetProperty("logits_first8").EnumerateArray().Select(v => v.GetSingle())).Within(tolerance));
@@ -35,13 +38,9 @@ public sealed class RealCheckpointTests(TestBackend backend)
     [TestCase("shakespeare-2m")]
     public async Task CompleteAsync_Greedy_WritesTheExpectedIds(string name)
     {
-        if (backend.LogitError > 0 && name == "stories-xs")
-        {
-            Assert.Ignore("two tokens of this text are 0.02 apart, which is less than what rounding rows to BF16 changes");
-        }
-
         var (folder, expected) = (SharedFiles.Require("models", name), Expected(name));
-        using var engine = InferenceEngine.Load(folder, new EngineOptions { CreateBackend = _ => backend.Create(), KvTokens = 512, MaxContext = 256, MaxSequences = 1 });
+        var options = backend.Name == "cuda" ? new EngineOptions { Backend = BackendKind.Cuda, Device = 0 } : new EngineOptions { CreateBackend = _ => backend.Create() }; // keys and values as the weights are
+        using var engine = InferenceEngine.Load(folder, options with { KvTokens = 512, MaxContext = 256, MaxSequences = 1 });
         var greedy = Ids(expected, "greedy_ids");
 
         var result = await engine.CompleteAsync(expected.GetProperty("prompt").GetString()!, new() { MaxTokens = greedy.Length, Temperature = 0 });

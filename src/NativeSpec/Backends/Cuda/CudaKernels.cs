@@ -73,7 +73,7 @@ internal sealed class CudaKernels : IDisposable
             ("walk_trees", 32, 0),
             ("move_kv_rows", 256, 0),
             .. Formats.Select(format => (PackName(format), 256, 0)),
-            .. Formats.SelectMany(format => CudaLayout.ProductRows.Select(rows => (MatMulName(format, rows), 288, CudaLayout.Ring(format, rows, device.SharedBytes).Bytes))),
+            .. Formats.SelectMany(format => CudaLayout.ProductRows.Where(rows => rows >= CudaLayout.BucketOf(1) * CudaLayout.RowsOfParts(CudaLayout.RowParts(format))).Select(rows => (MatMulName(format, rows), 288, CudaLayout.Ring(format, rows, device.SharedBytes).Bytes))),
             ("rms_norm", MostNormThreads, MostNormBytes),
             ("finish_rows", MostNormThreads, MostNormBytes),
             .. new[] { KvFormat.BF16, KvFormat.F32 }.SelectMany(kv => CudaLayout.HeadWidths(device.BlockSharedBytes, kv).Select(width => (AttentionName(kv, width), 128, CudaLayout.AttentionBytes(width, kv)))),

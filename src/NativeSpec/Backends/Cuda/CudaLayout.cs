@@ -53,8 +53,16 @@ internal static class CudaLayout
         _ => 16384,
     };
 
-    /// <summary>Whether rows are rounded to BF16 beside such weights, else to F16.</summary>
-    public static bool TakesBF16(CudaFormat format) => format is CudaFormat.BF16 or CudaFormat.F32;
+    /// <summary>BF16 parts of a number of a row beside such weights: beside F32 two, so that they have as many bits; 0 is one number of F16.</summary>
+    public static int RowParts(CudaFormat format) => format switch
+    {
+        CudaFormat.F32 => 2,
+        CudaFormat.BF16 => 1,
+        _ => 0,
+    };
+
+    /// <summary>Rows that a row of so many parts is for a product.</summary>
+    public static int RowsOfParts(int parts) => Math.Max(parts, 1);
 
     public static int Stages(CudaFormat format, int inFeatures) => (inFeatures + StageColumns(format) - 1) / StageColumns(format);
 
@@ -76,7 +84,7 @@ internal static class CudaLayout
 
     public static int FilledColumns(int columns) => (columns + 127) / 128 * 128;
 
-    /// <summary>Bytes of packed rows of a bucket.</summary>
+    /// <summary>Bytes of packed rows of a bucket, of all parts.</summary>
     public static long ActivationBytes(int columns, int rows) => (long)FilledColumns(columns) * rows * 2;
 
     /// <summary>Where a number of a packed row lies, in numbers.</summary>

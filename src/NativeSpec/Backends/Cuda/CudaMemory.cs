@@ -10,9 +10,11 @@ internal static class CudaMemory
     /// <param name="format">What they are packed to; <see cref="WeightFormat.AsStored"/> leaves them as they are.</param>
     public static long WeightBytes(IReadOnlyList<TensorView> parts, WeightFormat format)
     {
-        var held = parts[0].Format != WeightFormat.AsStored ? parts[0].Format : format;
-        return CudaLayout.WeightBytes(CudaWeight.FormatOf(parts, held), checked((int)parts.Sum(part => part.Shape[0])), checked((int)parts[0].Shape[1]));
+        return CudaLayout.WeightBytes(FormatOf(parts, format), checked((int)parts.Sum(part => part.Shape[0])), checked((int)parts[0].Shape[1]));
     }
+
+    /// <summary>Rows that a row is for a product with such matrices (<see cref="CudaLayout.RowParts"/>).</summary>
+    public static int RowParts(IReadOnlyList<TensorView> parts, WeightFormat format) => CudaLayout.RowsOfParts(CudaLayout.RowParts(FormatOf(parts, format)));
 
     /// <summary>Bytes of a cache of so many rows.</summary>
     public static long CacheBytes(in KvShape shape, KvFormat format) => checked((shape.Rows + RowBatch.PageSize) * CudaKv.BytesPerRow(shape, format));
@@ -56,16 +58,18 @@ internal static class CudaMemory
     /// what attention leaves of its units.</summary>
     /// <param name="plan">The plan.</param>
     /// <param name="gateHasBias">Whether gate and up have biases: then their sums are added up like others, and do not leave packed.</param>
-    public static long BufferBytes(ForwardPlan plan, bool gateHasBias)
+    /// <param name="rowParts">Rows that a row is for a product at most: where there are two all sums are added up.</param>
+    public static long BufferBytes(ForwardPlan plan, bool gateHasBias, int rowParts)
     {
         var (layout, most) = (BufferLayout.Of(plan), MostRows(plan));
         var (rows, logitRows) = ((long)most, (long)LogitRows(plan, most));
         var values = layout.Buffers.Sum(buffer => RowsOf(buffer) * sizeof(float) * buffer.Width);
         var projections = plan.Steps.OfType<ProjectStep>().ToArray();
-        var packed = projections.Select(step => step.X).DistinctBy(x => (x.Of, CudaLayout.FilledColumns(x.Width))).Sum(x => CudaLayout.ActivationBytes(x.Width, most));
+        var attended = plan.Steps.OfType<AttendStep>().Select(step => step.Into).ToHashSet(); // have rows of their own
+        var packed = projections.Select(step => step.X).DistinctBy(x => (x.Of, CudaLayout.FilledColumns(x.Width), attended.Contains(x))).Sum(x => CudaLayout.ActivationBytes(x.Width, most * rowParts));
         var home = plan.MaxRows > CudaLayout.RoundRows ? plan.Values.Where(plan.IsKept).Sum(value => BufferLayout.RowCount(plan, value) * value.Width * sizeof(float)) : 0;
-        var partials = projections.Where(step => !plan.IsKept(step.Into) && (gateHasBias || step.Epilogue != Epilogue.SwiGlu))
-            .Select(step => RowsOf(step.X) * sizeof(float) * step.Weight.OutFeatures * CudaLayout.Segments(step.Weight.OutFeatures, CudaLayout.Stages(CudaFormat.F32, step.Weight.InFeatures)))
+        var partials = projections.Where(step => rowParts > 1 || (!plan.IsKept(step.Into) && (gateHasBias || step.Epilogue != Epilogue.SwiGlu)))
+            .Select(step => RowsOf(step.X) * rowParts * sizeof(float) * step.Weight.OutFeatures * CudaLayout.Segments(step.Weight.OutFeatures, CudaLayout.Stages(CudaFormat.F32, step.Weight.InFeatures)))
             .DefaultIfEmpty(0).Max();
         var rotaryDim = plan.Steps.OfType<RopeStep>().Select(step => step.Attention.RotaryDim).DefaultIfEmpty(0).Max();
         var angles = sizeof(float) * (long)plan.MaxContext * rotaryDim;
@@ -73,6 +77,8 @@ internal static class CudaMemory
 
         long RowsOf(Rows value) => value.Of == RowSet.All ? rows : logitRows;
     }
+
+    private static CudaFormat FormatOf(IReadOnlyList<TensorView> parts, WeightFormat format) => CudaWeight.FormatOf(parts, parts[0].Format != WeightFormat.AsStored ? parts[0].Format : format);
 
     /// <summary>What attention leaves of a row and a unit: maximum, sum and weighted values of every head.</summary>
     private static long PlaceBytes(ForwardPlan plan)

@@ -28,7 +28,7 @@ internal struct RmsNormArguments
     public int Bucket;
     public int YTiles;
     public int Width;
-    public int IsBF16;
+    public int Parts;
     public float Epsilon;
 }
 
@@ -124,7 +124,7 @@ internal struct AttentionFoldArguments
     public int Width;
     public int Window;
     public int YTiles;
-    public int IsBF16;
+    public int Parts;
 }
 
 /// <summary>y[i] (F32) = what stands between a product and the next step that is no product, where no other kernel does it on its way:

@@ -130,7 +130,7 @@ internal sealed partial class PlanTranslator
         }
 
         private readonly void Finish(Rows from, Rows into, RmsGain? norm, ulong source, ulong partials, int segments, ulong bias, Epilogue epilogue, ulong x)
-            => _launches.Add(_kernels["finish_rows"], RowsOf(into), 1, CudaKernels.NormBytes(into.Width), new FinishRowsArguments
+            => _launches.Add(_kernels["finish_rows"], RowsOf(into), 1, norm is null && source == 0 ? 0 : CudaKernels.NormBytes(into.Width), new FinishRowsArguments
             {
                 X = x,
                 Partials = partials,
@@ -165,7 +165,8 @@ internal sealed partial class PlanTranslator
         {
             var weight = (CudaWeight)step.Weight;
             var ending = _of.EndingOf(step);
-            var (operand, scale) = Operand(step, CudaLayout.TakesBF16(weight.Format));
+            var parts = PartsOf(step);
+            var (operand, scale) = Operand(step, parts);
             var matrix = weight.Matrix(_turn, _staging, inTurns: ending == Ending.Packed);
             var multiplier = step.Multiplier / scale;
             switch (ending)
@@ -174,7 +175,7 @@ internal sealed partial class PlanTranslator
                     Multiply(matrix, step, operand, Value(step.Into), segments: 1, multiplier);
                     break;
                 case Ending.Packed:
-                    var swiGluScale = CudaLayout.TakesBF16(weight.Format) ? 1 : SwiGluScaleF16;
+                    var swiGluScale = parts > 0 ? 1 : SwiGluScaleF16;
                     var packed = PackedValue(step.Into);
                     Multiply(matrix, step, operand, packed, segments: 1, multiplier, swiGluScale);
                     _packed[step.Into] = (packed, swiGluScale);
@@ -187,15 +188,16 @@ internal sealed partial class PlanTranslator
 
                     var segments = CudaLayout.Segments(matrix.Out, matrix.Stages);
                     Multiply(matrix, step, operand, Partials(), segments, multiplier);
+                    var sums = segments * CudaLayout.RowsOfParts(parts);
                     var bias = weight.Bias(_turn, _staging, step.Multiplier)?.Handle ?? 0;
                     if (ending == Ending.Partial)
                     {
-                        (_waiting, _segments, _bias) = (step.Into, segments, bias);
+                        (_waiting, _segments, _bias) = (step.Into, sums, bias);
                     }
                     else
                     {
                         var adds = step.Epilogue is Epilogue.Add or Epilogue.AddSilu;
-                        Finish(step.X, step.Into, null, source: 0, Partials(), segments, bias, step.Epilogue, adds ? Value(step.Into) : 0);
+                        Finish(step.X, step.Into, null, source: 0, Partials(), sums, bias, step.Epilogue, adds ? Value(step.Into) : 0);
                     }
 
                     break;
@@ -203,7 +205,7 @@ internal sealed partial class PlanTranslator
         }
 
         /// <summary>The rows that a product reads: as they were packed by whoever made them, or packed now, with the norm and what they wait for.</summary>
-        private (ulong Address, float Scale) Operand(ProjectStep step, bool bf16)
+        private (ulong Address, float Scale) Operand(ProjectStep step, int parts)
         {
             var x = step.X;
             if (step.Norm is null && _packed.TryGetValue(x, out var packed))
@@ -211,7 +213,7 @@ internal sealed partial class PlanTranslator
                 return packed;
             }
 
-            var operand = _of._buffers.Get(_turn, BufferUse.Operand, CudaLayout.FilledColumns(x.Width), CudaLayout.ActivationBytes(x.Width, Math.Max(_of._most.Rows, _of._mostLogitRows)));
+            var operand = _of._buffers.Get(_turn, BufferUse.Operand, CudaLayout.FilledColumns(x.Width), CudaLayout.ActivationBytes(x.Width, Math.Max(_of._most.Rows, _of._mostLogitRows) * _of._mostParts));
             var waits = _waiting == x;
             _waiting = waits ? null : _waiting;
             _launches.Add(_kernels["rms_norm"], RowsOf(x), 1, CudaKernels.NormBytes(x.Width), new RmsNormArguments
@@ -222,9 +224,9 @@ internal sealed partial class PlanTranslator
                 Y = operand,
                 Segments = waits ? _segments : 0,
                 Bucket = RowsOf(x),
-                YTiles = RowsOf(x) / 8,
+                YTiles = RowsOf(x) * CudaLayout.RowsOfParts(parts) / 8,
                 Width = x.Width,
-                IsBF16 = bf16 ? 1 : 0,
+                Parts = parts,
                 Epsilon = step.Norm?.Epsilon ?? 0,
             }, threads: CudaKernels.NormThreads(x.Width));
             return (operand, 1);
@@ -232,7 +234,7 @@ internal sealed partial class PlanTranslator
 
         private readonly void Multiply(CudaMatrix matrix, ProjectStep step, ulong x, ulong y, int segments, float scale, float swiGluScale = 0)
         {
-            var bucket = RowsOf(step.X);
+            var bucket = RowsOf(step.X) * CudaLayout.RowsOfParts(PartsOf(step));
             var device = _of._backend.Device;
             var (productRows, rowBlocks) = CudaLayout.ProductOf(bucket);
             var (ring, bytes) = CudaLayout.Ring(matrix.Format, productRows, device.SharedBytes);
@@ -254,7 +256,7 @@ internal sealed partial class PlanTranslator
         }
 
         private readonly ulong PackedValue(Rows value) => _of._buffers.Get(
-            _turn, BufferUse.Packed, CudaLayout.FilledColumns(value.Width) + (1_000_000 * _of._layout.BufferOf(value)), CudaLayout.ActivationBytes(value.Width, _of.MostRows(value)));
+            _turn, BufferUse.Packed, CudaLayout.FilledColumns(value.Width) + (1_000_000 * _of._layout.BufferOf(value)), CudaLayout.ActivationBytes(value.Width, _of.MostRows(value) * _of._mostParts));
 
         private void Rope(RopeStep step)
         {
@@ -292,7 +294,7 @@ internal sealed partial class PlanTranslator
         private readonly void Attend(AttendStep step, int at)
         {
             var (a, kv) = (step.Attention, _of._kv!);
-            if (at == 0 || _of._steps[at - 1] is not RopeStep rope || rope.Qkv != step.Qkv || _of.PackedFor(step.Into) is not { } bf16)
+            if (at == 0 || _of._steps[at - 1] is not RopeStep rope || rope.Qkv != step.Qkv || _of.PackedFor(step.Into) is not { } parts)
             {
                 throw new ArgumentException("the CUDA kernels attend right after the rotation, for a product", nameof(step));
             }
@@ -336,8 +338,8 @@ internal sealed partial class PlanTranslator
                 HeadWidth = a.HeadDim,
                 Width = width,
                 Window = a.Window,
-                YTiles = _rows / 8,
-                IsBF16 = bf16 ? 1 : 0,
+                YTiles = _rows * CudaLayout.RowsOfParts(parts) / 8,
+                Parts = parts,
             });
             _packed[step.Into] = (packed, 1);
         }

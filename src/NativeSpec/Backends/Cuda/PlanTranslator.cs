@@ -15,6 +15,7 @@ internal sealed partial class PlanTranslator
     private readonly DeviceBuffers _buffers;
     private readonly PassLimits _most;
     private readonly int _mostLogitRows;
+    private readonly int _mostParts; // rows that a row is for a product
 
     public PlanTranslator(ForwardPlan plan, CudaBackend backend, CudaKv? kv, DeviceBuffers buffers, in PassLimits most)
     {
@@ -22,6 +23,7 @@ internal sealed partial class PlanTranslator
         _mostLogitRows = CudaMemory.LogitRows(plan, most.Rows);
         _steps = [.. plan.Steps.Where(step => step is not LayerStep)];
         _layout = BufferLayout.Of(plan);
+        _mostParts = _steps.OfType<ProjectStep>().Select(step => CudaLayout.RowsOfParts(PartsOf(step))).DefaultIfEmpty(1).Max();
     }
 
     /// <summary>How a product leaves its sums.</summary>
@@ -63,10 +65,12 @@ internal sealed partial class PlanTranslator
     /// <summary>Rows of a value that a pass has at most.</summary>
     private int MostRows(Rows value) => value.Of == RowSet.All ? _most.Rows : _mostLogitRows;
 
-    /// <summary>Whether products that read a value, and nothing else does, take BF16 rows; null where something else reads it.</summary>
-    private bool? PackedFor(Rows value)
+    private static int PartsOf(ProjectStep project) => CudaLayout.RowParts(((CudaWeight)project.Weight).Format);
+
+    /// <summary>In how many parts products that read a value, and nothing else does, take rows (<see cref="CudaLayout.RowParts"/>); null where something else reads it.</summary>
+    private int? PackedFor(Rows value)
     {
-        bool? takes = null;
+        int? takes = null;
         foreach (var step in _steps)
         {
             if (step.Reads != value || (step.Writes == value && step is not ProjectStep))
@@ -79,13 +83,13 @@ internal sealed partial class PlanTranslator
                 return null;
             }
 
-            var bf16 = CudaLayout.TakesBF16(((CudaWeight)project.Weight).Format);
-            if (takes is { } other && other != bf16)
+            var parts = PartsOf(project);
+            if (takes is { } other && other != parts)
             {
                 return null;
             }
 
-            takes = bf16;
+            takes = parts;
         }
 
         return takes;
@@ -94,6 +98,7 @@ internal sealed partial class PlanTranslator
     private Ending EndingOf(ProjectStep project)
     {
         var weight = (CudaWeight)project.Weight;
+        var isWhole = !weight.HasBias && PartsOf(project) < 2; // sums of parts are still to be added
         switch (project.Epilogue)
         {
             case Epilogue.Add:
@@ -101,10 +106,10 @@ internal sealed partial class PlanTranslator
             case Epilogue.AddSilu:
                 return Ending.Finish;
             case Epilogue.SwiGlu:
-                return !weight.HasBias && project.Into.Width % 8 == 0 && IsPackedOnly(project.Into) ? Ending.Packed : Ending.Finish;
+                return isWhole && project.Into.Width % 8 == 0 && IsPackedOnly(project.Into) ? Ending.Packed : Ending.Finish;
             default:
                 var rotated = !_plan.IsKept(project.Into) && Array.IndexOf(_steps, project) is var at && at + 1 < _steps.Length && _steps[at + 1] is RopeStep rope && rope.Qkv == project.Into;
-                return rotated ? Ending.Partial : weight.HasBias ? Ending.Finish : Ending.Direct;
+                return rotated ? Ending.Partial : isWhole ? Ending.Direct : Ending.Finish;
         }
     }
 
@@ -115,7 +120,7 @@ internal sealed partial class PlanTranslator
         {
             var weight = (CudaWeight)project.Weight;
             var segments = CudaLayout.Segments(weight.OutFeatures, CudaLayout.Stages(weight.Format, weight.InFeatures));
-            most = Math.Max(most, (long)segments * MostRows(project.X) * weight.OutFeatures * sizeof(float));
+            most = Math.Max(most, (long)segments * CudaLayout.RowsOfParts(PartsOf(project)) * MostRows(project.X) * weight.OutFeatures * sizeof(float));
         }
 
         return most;

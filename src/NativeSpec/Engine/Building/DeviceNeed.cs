@@ -32,7 +32,7 @@ internal sealed record DeviceNeed(string? Device, long DeviceMemory, MemoryNeed 
         var device = CudaDevice.Find(options.Device, out _);
         return new DeviceNeed(device?.Name, device?.Memory ?? 0, new MemoryNeed(
             tensors.Embedding.ByteLength + stacks.Sum(parts => CudaMemory.WeightBytes(parts, format)),
-            CudaMemory.CacheBytes(shape, options.KvFormat ?? KvFormat.BF16),
-            CudaMemory.BufferBytes(LlamaModel.PlanOf(config, InferenceEngine.Limits(options, options.PrefillChunk ?? CudaLayout.PromptRows, context)), config.MlpBias)));
+            CudaMemory.CacheBytes(shape, EngineBackend.KvFormatOnDevice(options, tensors)),
+            CudaMemory.BufferBytes(LlamaModel.PlanOf(config, InferenceEngine.Limits(options, options.PrefillChunk ?? CudaLayout.PromptRows, context)), config.MlpBias, stacks.Max(parts => CudaMemory.RowParts(parts, format)))));
     }
 }

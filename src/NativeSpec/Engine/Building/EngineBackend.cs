@@ -4,6 +4,7 @@ using NativeSpec.Backends.Cpu;
 using NativeSpec.Backends.Cuda;
 using NativeSpec.Backends.Cuda.Driver;
 using NativeSpec.Backends.Native;
+using NativeSpec.Loading.Llama;
 using NativeSpec.Tensors;
 
 namespace NativeSpec.Engine.Building;
@@ -13,10 +14,11 @@ internal static partial class EngineBackend
 {
     /// <summary>Starts the backend that the options name; where they name none, a CUDA device that can be used, else the native backend, or the managed one
     /// where no native library is, and then the logger is told why in one line.</summary>
-    /// <param name="options">Backend, device, threads, weights and logger count.</param>
+    /// <param name="options">Backend, device, threads, weights, keys and values, and logger count.</param>
+    /// <param name="model">The weights it is for, by which a device's keys and values go where the options do not name a format; null for a model in BF16.</param>
     /// <exception cref="ArgumentException">An option cannot be met: threads, or packed weights, which the managed kernels do not compute with.</exception>
     /// <exception cref="InvalidOperationException">The backend that is asked for is not here: there is no library, or one of another version, or no device.</exception>
-    public static IBackend Create(EngineOptions options)
+    public static IBackend Create(EngineOptions options, LlamaTensors? model = null)
     {
         ArgumentNullException.ThrowIfNull(options);
         if (options.CreateBackend is { } create)
@@ -38,7 +40,7 @@ internal static partial class EngineBackend
         var wantsProcessor = options.Device is null && (options.NativeLevel is not null || options.Threads is not null);
         if (options.Backend == BackendKind.Cuda || (options.Backend is null && !wantsProcessor))
         {
-            if (CudaBackend.TryCreate(new CudaOptions { Device = options.Device, Weights = options.Weights, KvFormat = options.KvFormat ?? KvFormat.BF16 }, out var none) is { } cuda)
+            if (CudaBackend.TryCreate(new CudaOptions { Device = options.Device, Weights = options.Weights, KvFormat = KvFormatOnDevice(options, model) }, out var none) is { } cuda)
             {
                 return cuda;
             }
@@ -75,6 +77,11 @@ internal static partial class EngineBackend
             ? CpuBackend.Create(new CpuOptions { Threads = options.Threads, KvFormat = kvFormat })
             : throw new ArgumentException($"{Name(options.Weights)} weights need the native backend; the managed kernels compute with F32, F16 and BF16", nameof(options));
     }
+
+    /// <summary>How a CUDA device holds keys and values where the options do not say: in F32 where the weights are F32 and stay so, as the model was meant; in
+    /// BF16 else, of which attention reads half as many bytes.</summary>
+    public static KvFormat KvFormatOnDevice(EngineOptions options, LlamaTensors? model)
+        => options.KvFormat ?? (options.Weights == WeightFormat.AsStored && model?.Layers[0].QProj is { Format: WeightFormat.AsStored, DType: DType.F32 } ? KvFormat.F32 : KvFormat.BF16);
 
     /// <summary>What computes where nobody asks for anything, beside what could: an environment variable or a missing library makes a difference
     /// that should be seen.</summary>

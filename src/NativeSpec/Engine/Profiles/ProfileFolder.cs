@@ -31,7 +31,7 @@ internal static class ProfileFolder
     public static string FileOf(string directory, string model, EngineOptions options)
     {
         using var checkpoint = LlamaCheckpoint.Open(model, options.Limits);
-        using var backend = EngineBackend.Create(options);
+        using var backend = EngineBackend.Create(options, checkpoint.Tensors);
         return Path.Combine(Path.GetFullPath(directory), ProfileKey.FileName(ProfileKey.Of(checkpoint, backend)));
     }
 

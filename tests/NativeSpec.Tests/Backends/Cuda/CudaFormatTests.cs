@@ -66,6 +66,37 @@ public sealed class CudaFormatTests
         }
     }
 
+    /// <summary>Beside weights in F32 rows are two parts, whose sums are added behind the product, for a vocabulary of any size: here wider than shared memory
+    /// holds, and no multiple of four.</summary>
+    [Test]
+    public void Forward_InF32_HasTheManagedLogitsToSixteenBits([Values(25_001, 300)] int vocabulary)
+    {
+        CudaEmulator.Require();
+        var config = TestConfigs.Tiny with { NumHiddenLayers = 2, VocabSize = vocabulary };
+        using var weights = new SyntheticModel(config, DType.F32, 5);
+        int[] tokens = [.. Enumerable.Range(0, 20).Select(i => i * 37 % 300)];
+
+        var expected = Logits(CpuBackend.Create(new CpuOptions { Threads = 1 }));
+
+        Assert.That(Logits(CudaEmulator.Create(new CudaOptions { KvFormat = KvFormat.F32 })), Is.EqualTo(expected).Within(1e-4 * expected.Max(Math.Abs)));
+
+        float[] Logits(IBackend backend)
+        {
+            using var run = new ModelRun(backend, config, weights.Tensors);
+            return run.Append(run.Open(), tokens, chunk: 20)[^1];
+        }
+    }
+
+    [Test]
+    public void KvFormatOnDevice_WhereNobodySays_IsThatOfWeightsThatStayInF32()
+    {
+        using SyntheticModel f32 = new(TestConfigs.Tiny, DType.F32, 5), f16 = new(TestConfigs.Tiny, DType.F16, 5);
+        Assert.That(EngineBackend.KvFormatOnDevice(new EngineOptions(), f32.Tensors), Is.EqualTo(KvFormat.F32));
+        Assert.That(EngineBackend.KvFormatOnDevice(new EngineOptions(), f16.Tensors), Is.EqualTo(KvFormat.BF16));
+        Assert.That(EngineBackend.KvFormatOnDevice(new EngineOptions { Weights = WeightFormat.Q8 }, f32.Tensors), Is.EqualTo(KvFormat.BF16));
+        Assert.That(EngineBackend.KvFormatOnDevice(new EngineOptions { KvFormat = KvFormat.BF16 }, f32.Tensors), Is.EqualTo(KvFormat.BF16));
+    }
+
     [Test]
     public void Create_KeysAndValuesInF32_TakeTwiceTheMemoryWhereTheyAreAskedFor([Values] bool isNamed)
     {

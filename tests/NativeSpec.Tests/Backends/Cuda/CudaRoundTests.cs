@@ -297,10 +297,10 @@ public sealed class CudaRoundTests
     }
 
     [Test]
-    public void Need_OfAModel_IsWhatTheDeviceGivesUp([Values(WeightFormat.AsStored, WeightFormat.Q8)] WeightFormat format, [Values(null, KvFormat.F32)] KvFormat? kv)
+    public void Need_OfAModel_IsWhatTheDeviceGivesUp([Values(WeightFormat.AsStored, WeightFormat.Q8)] WeightFormat format, [Values(null, KvFormat.F32)] KvFormat? kv, [Values(DType.BF16, DType.F32)] DType dtype)
     {
         CudaEmulator.RequireEmulated();
-        using var folder = new TestFolder(dtype: DType.BF16, shape: TestConfigs.Tiny with { HiddenSize = 128, IntermediateSize = 384, HeadDim = 32, VocabSize = 1000 });
+        using var folder = new TestFolder(dtype: dtype, shape: TestConfigs.Tiny with { HiddenSize = 128, IntermediateSize = 384, HeadDim = 32, VocabSize = 1000 });
         using var checkpoint = LlamaCheckpoint.Open(folder.Path);
         if (format != WeightFormat.AsStored && NativeOptions.ExpectedLevel is null)
         {
@@ -309,7 +309,7 @@ public sealed class CudaRoundTests
 
         var options = new EngineOptions { Device = 0, Weights = format, KvFormat = kv, MaxContext = 256, KvTokens = 512, MaxSequences = 1, PrefillChunk = 256 };
         var need = DeviceNeed.For(checkpoint, options);
-        using var backend = CudaEmulator.Create(new CudaOptions { Weights = format, KvFormat = kv ?? KvFormat.BF16 });
+        using var backend = CudaEmulator.Create(new CudaOptions { Weights = format, KvFormat = EngineBackend.KvFormatOnDevice(options, checkpoint.Tensors) });
         var before = backend.MemoryInfo().Free;
         using var model = new LlamaModel(checkpoint.Config, checkpoint.Tensors, backend, InferenceEngine.Limits(options, options.ChunkOn(backend), 256));
         using var cache = model.CreateCache(InferenceEngine.CacheTokens(options, 512));
