@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using NativeSpec.Tensors;
 
 namespace NativeSpec.Backends.Cuda;
@@ -54,8 +55,8 @@ internal static class CudaMemory
     /// <summary>The largest bucket of rows with logits of a pass; 0 where there are none.</summary>
     public static int LogitRows(ForwardPlan plan, int passRows) => plan.MaxLogitRows == 0 ? 0 : CudaLayout.BucketOf(Math.Min(plan.MaxLogitRows, passRows));
 
-    /// <summary>Bytes of a program's buffers, from above: values as floats and as rows that products read, those that stay, partial sums, angles, and
-    /// what attention leaves of its units.</summary>
+    /// <summary>Bytes of a program's buffers, from above: values as floats and as rows that products read, those that stay, partial sums, angles,
+    /// what goes up, and what attention leaves of its units.</summary>
     /// <param name="plan">The plan.</param>
     /// <param name="gateHasBias">Whether gate and up have biases: then their sums are added up like others, and do not leave packed.</param>
     /// <param name="rowParts">Rows that a row is for a product at most: where there are two all sums are added up.</param>
@@ -68,12 +69,15 @@ internal static class CudaMemory
         var attended = plan.Steps.OfType<AttendStep>().Select(step => step.Into).ToHashSet(); // have rows of their own
         var packed = projections.Select(step => step.X).DistinctBy(x => (x.Of, CudaLayout.FilledColumns(x.Width), attended.Contains(x))).Sum(x => CudaLayout.ActivationBytes(x.Width, most * rowParts));
         var home = plan.MaxRows > CudaLayout.RoundRows ? plan.Values.Where(plan.IsKept).Sum(value => BufferLayout.RowCount(plan, value) * value.Width * sizeof(float)) : 0;
+        var stages = rowParts > 1 ? CudaFormat.F32 : CudaFormat.BF16; // of the others none has more
         var partials = projections.Where(step => rowParts > 1 || (!plan.IsKept(step.Into) && (gateHasBias || step.Epilogue != Epilogue.SwiGlu)))
-            .Select(step => RowsOf(step.X) * rowParts * sizeof(float) * step.Weight.OutFeatures * CudaLayout.Segments(step.Weight.OutFeatures, CudaLayout.Stages(CudaFormat.F32, step.Weight.InFeatures)))
+            .Select(step => RowsOf(step.X) * rowParts * sizeof(float) * step.Weight.OutFeatures * CudaLayout.Segments(step.Weight.OutFeatures, CudaLayout.Stages(stages, step.Weight.InFeatures)))
             .DefaultIfEmpty(0).Max();
         var rotaryDim = plan.Steps.OfType<RopeStep>().Select(step => step.Attention.RotaryDim).DefaultIfEmpty(0).Max();
         var angles = sizeof(float) * (long)plan.MaxContext * rotaryDim;
-        return checked(values + packed + home + partials + angles + (UnitPlaces(plan, plan.MaxContext, MostUnitBytes) * PlaceBytes(plan)));
+        var places = UnitPlaces(plan, plan.MaxContext, MostUnitBytes);
+        var upload = (places * Unsafe.SizeOf<AttentionItem>()) + new RoundLayout(most, (int)logitRows).Items + (sizeof(int) * ((long)plan.MaxRows * (plan.MaxRows + 1) / 2)); // with the longest paths there are
+        return checked(values + packed + home + partials + angles + upload + (places * PlaceBytes(plan)));
 
         long RowsOf(Rows value) => value.Of == RowSet.All ? rows : logitRows;
     }
