@@ -32,7 +32,9 @@
   each(choose, ChooseArguments)                         \
   each(top_k, TopKArguments)                            \
   each(walk_trees, WalkTreesArguments)                  \
-  each(move_kv_rows, MoveKvRowsArguments)
+  each(move_kv_rows, MoveKvRowsArguments)               \
+  each(read_bytes, CeilingArguments)                    \
+  each(multiply_tiles, CeilingArguments)
 
 // Programs that call them by the driver know only their names (NATIVESPEC_CUDA_DRIVER).
 #if defined(NATIVESPEC_CUDA_EMULATOR) && !defined(NATIVESPEC_CUDA_DRIVER)

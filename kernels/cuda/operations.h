@@ -252,4 +252,12 @@ struct PackWeightsArguments {
   float scale;         // a power of two that binary16 scales are multiplied by, or F16 weights
 };
 
+/// What is read, or multiplied, and what is left of it: grids of any size, 256 threads; a number for each thread.
+struct CeilingArguments {
+  const Vector* data;
+  uint32_t* folded;  // [threads of the grid]
+  int64_t vectors;
+  int32_t rounds;  // of eight products of 16×16 by 16×8 for each warp
+};
+
 }  // namespace nativespec::cuda

@@ -35,7 +35,7 @@ internal sealed class ComputeFlags
     private readonly Option<string?> _level = Choice(
         "--level", "Instruction set of the native kernels; by default NATIVESPEC_NATIVE_LEVEL, or else the fastest that leaves activations in F32", ["generic", "avx2", "avx2vnni", "avx512", "avx512vnni", "avx512bf16", "neon"]);
 
-    private readonly Option<string?> _kv = Choice("--kv", "How keys and values are held; by default f32 on the processor and bf16 on a CUDA device. bf16 takes half the memory", ["f32", "bf16"]);
+    private readonly Option<string?> _kv = Choice("--kv", "How keys and values are held; by default f32 on the processor; on a CUDA device bf16, or f32 where the weights are F32. bf16 takes half the memory", ["f32", "bf16"]);
 
     /// <summary>For a checkpoint.</summary>
     public ComputeFlags(Terminal terminal)

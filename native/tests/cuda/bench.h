@@ -5,6 +5,26 @@
 
 namespace nativespec::cuda {
 
+/// What the part does at most: bytes that it copies and reads, products of what lies in registers, of random numbers about 1.
+inline void BenchCeilings(size_t bytes, int rounds, int repeats) {
+  check::Random random(41);
+  std::vector<uint16_t> numbers(1 << 16);
+  for (uint16_t& number : numbers) {
+    number = static_cast<uint16_t>(0x3f00u | (random.Next() & 0x80ffu));
+  }
+  const int blocks = 2 * Multiprocessors();
+  constexpr int kThreads = 256;
+  DeviceArray<uint16_t> data(bytes / 2);
+  data.Repeat(numbers);
+  const DeviceArray<uint32_t> folded(static_cast<size_t>(4 * blocks) * kThreads);
+  const CeilingArguments a{reinterpret_cast<const Vector*>(data.data()), folded.data(), static_cast<int64_t>(bytes / 16), rounds};
+  std::printf("copies: %.0f GB/s, read and written;", CopyBandwidth(bytes) / 1e9);
+  std::printf(" reads: %.0f GB/s;", static_cast<double>(bytes) / Time([&] { Launch(read_bytes, 4 * blocks, 1, kThreads, 0, a); }, repeats) / 1e3);
+  const double flops = 2.0 * 16 * 8 * 16 * 8 * rounds * blocks * (kThreads / 32.0);
+  std::printf(" mma.sync of BF16 from registers: %.0f TFLOP/s\n", flops / Time([&] { Launch(multiply_tiles, blocks, 1, kThreads, 0, a); }, repeats) / 1e6);
+  std::fflush(stdout);
+}
+
 /// What a kernel costs that has nothing to do, within a graph.
 inline void BenchGaps(int repeats) {
   DeviceArray<int32_t> zeros(4);
@@ -181,7 +201,8 @@ inline void BenchAttention(const ModelShape& shape, Format kv, const std::vector
 }
 
 inline void Bench(const ModelShape& shape, const std::vector<Format>& formats, const BenchPlan& plan, bool forwards) {
-  std::printf("copies: %.0f GB/s, read and written\n", CopyBandwidth(forwards && shape.hidden >= 1024 ? size_t{1} << 30 : size_t{1} << 20) / 1e9);
+  const bool is_true = shape.hidden >= 1024;
+  BenchCeilings(forwards && is_true ? size_t{1} << 30 : size_t{1} << 20, is_true ? 4096 : 4, plan.repeats);
   BenchGaps(plan.repeats);
   BenchWalk(shape, plan.repeats);
   const int most = std::max(*std::max_element(plan.contexts.begin(), plan.contexts.end()), *std::max_element(plan.attention_contexts.begin(), plan.attention_contexts.end())) + 64;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "test_attention.h"
+#include "test_ceilings.h"
 #include "test_choice.h"
 #include "test_forward.h"
 #include "test_layers.h"
@@ -72,6 +73,10 @@ inline uint64_t RunConformance(const std::string& only = "") {
   }
   if (wanted("walk_trees")) {
     WalkConformance(digest);
+  }
+  if (wanted("ceilings")) {
+    ReadBytesConformance();
+    MultiplyTilesConformance();
   }
   if (wanted("forward")) {
     for (const Format format : {Format::kBF16, Format::kQ8, Format::kQ4}) {

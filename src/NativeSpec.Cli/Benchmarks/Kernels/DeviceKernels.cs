@@ -12,6 +12,7 @@ internal sealed class DeviceKernels
 {
     private readonly BenchModel _model;
     private readonly int _context;
+    private readonly CudaCeilings _ceilings;
     private readonly List<(int Nodes, Measurement Forward, IReadOnlyList<KernelTime> Kernels)> _forwards = [];
 
     /// <summary>Measures.</summary>
@@ -23,7 +24,7 @@ internal sealed class DeviceKernels
     public DeviceKernels(BenchModel model, int context, int[] nodes, int repeats, CancellationToken cancellationToken)
     {
         (_model, _context) = (model, context);
-        CopiedGBPerSecond = model.MeasureReading();
+        (CopiedGBPerSecond, _ceilings) = (model.MeasureReading(), CudaCeilings.Measure((CudaBackend)model.Backend));
         const int Most = CudaLayout.RoundRows;
         using var llama = new LlamaModel(model.Config, model.Tensors, model.Backend, new ForwardLimits(Most, Most, 1, context + Most));
         using var cache = llama.CreateCache(context + Most + RowBatch.PageSize);
@@ -71,6 +72,8 @@ internal sealed class DeviceKernels
     public void Write(Utf8JsonWriter json)
     {
         json.WriteMeasured("copied_gb_per_second", CopiedGBPerSecond);
+        json.WriteMeasured("read_gb_per_second", _ceilings.ReadBytes / 1e9);
+        json.WriteMeasured("mma_tflops", 2 * _ceilings.MultiplyAdds / 1e12);
         json.WriteStartArray("forwards");
         foreach (var (nodes, forward, kernels) in _forwards)
         {
@@ -98,7 +101,7 @@ internal sealed class DeviceKernels
     public void Print(Terminal terminal, string shape)
     {
         terminal.Out.WriteLine(string.Create(
-            CultureInfo.InvariantCulture, $"{shape} after {_context} tokens; {_model.Backend.Description}; copies {CopiedGBPerSecond:0} GB/s, read and written"));
+            CultureInfo.InvariantCulture, $"{shape} after {_context} tokens; {_model.Backend.Description}; copies {CopiedGBPerSecond:0} GB/s, read and written; reads {_ceilings.ReadBytes / 1e9:0} GB/s; multiplies {2 * _ceilings.MultiplyAdds / 1e12:0.0} TFLOP/s in BF16 from registers"));
         foreach (var (nodes, forward, kernels) in _forwards)
         {
             var all = kernels.Sum(kernel => kernel.Seconds);

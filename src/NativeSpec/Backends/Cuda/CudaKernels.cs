@@ -72,6 +72,8 @@ internal sealed class CudaKernels : IDisposable
             ("top_k", 1024, 0),
             ("walk_trees", 32, 0),
             ("move_kv_rows", 256, 0),
+            ("read_bytes", CudaCeilings.Threads, 0),
+            ("multiply_tiles", CudaCeilings.Threads, 0),
             .. Formats.Select(format => (PackName(format), 256, 0)),
             .. Formats.SelectMany(format => CudaLayout.ProductRows.Where(rows => rows >= CudaLayout.BucketOf(1) * CudaLayout.RowsOfParts(CudaLayout.RowParts(format))).Select(rows => (MatMulName(format, rows), 288, CudaLayout.Ring(format, rows, device.SharedBytes).Bytes))),
             ("rms_norm", MostNormThreads, MostNormBytes),

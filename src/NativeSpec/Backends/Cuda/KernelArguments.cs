@@ -232,6 +232,16 @@ internal struct ChooseArguments
     public int Vocabulary;
 }
 
+/// <summary>What is read, or multiplied, to see what a device does at most.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct CeilingArguments
+{
+    public ulong Data;
+    public ulong Folded;
+    public long Vectors;
+    public int Rounds;
+}
+
 [StructLayout(LayoutKind.Sequential)]
 internal struct TopKArguments
 {
