@@ -42,7 +42,7 @@ typedef struct {
   int32_t reserved;
 } ns_part;
 
-/* One forward's rows; the fields are those of the managed RowBatch. */
+/* One forward's rows; the fields are those of the managed RowBatch and of its angles. */
 typedef struct {
   const int32_t* tokens;     /* [rows] */
   const int32_t* positions;  /* [rows] */

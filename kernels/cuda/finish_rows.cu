@@ -1,5 +1,5 @@
 // From a product's partial sums to a value that stays: biases, SwiGLU of gate above up, a Medusa head's residual block, chosen rows, their norm. Where
-// the next step is a product the kernels on the way to it do this; here are the others.
+// the next step is a product the kernels on the way to it do this; here are the others, and sums of two parts (RowParts), which are added first.
 #include "norms.h"
 #include "operations.h"
 
@@ -44,7 +44,7 @@ template <class T>
 NS_DEVICE void StoreColumns(const FinishRowsArguments& a) {
   const FinishedRow<T> row(a, BlockIndex());
   T* to = (T*)a.y + (int64_t)BlockIndex() * row.columns;
-  for (int i = ThreadIndex(); i < row.columns; i += BlockThreads()) {
+  for (int i = BlockIndexY() * BlockThreads() + ThreadIndex(); i < row.columns; i += FinishBlocks(a.width) * BlockThreads()) {
     to[i] = row.At(i);
   }
 }

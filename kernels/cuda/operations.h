@@ -17,7 +17,7 @@ struct EmbedArguments {
 };
 
 /// x[row] += Σ partial sums of the product in front (or their norm, where post_gain is given); y[row] = norm of x[row], packed. A block per row
-/// of y, NormThreads, NormBytes of shared memory.
+/// of y, NormThreads; NormBytes of shared memory where there is a gain, and none else.
 struct RmsNormArguments {
   float* x;               // [rows, width]
   const float* partials;  // [segments][bucket][width], or null with 0 segments
@@ -41,7 +41,8 @@ NS_BOTH int NormBytes(int width) { return width * 4 + kNormThreads / 32 * 4; }
 ///     kStore, kAdd   x + product
 ///     kAddSilu       x + silu(product)
 ///     kSwiGlu        silu(gate) · up, gate above up (not in turns); x takes no part
-/// A block per row of y, NormThreads; NormBytes of shared memory where rows are chosen or there is a gain, and none else. y may be x where rows are not chosen.
+/// NormThreads. Where rows are chosen or there is a gain a block per row of y, with NormBytes of shared memory; else none, and a grid of (rows, FinishBlocks).
+/// y may be x where rows are not chosen.
 struct FinishRowsArguments {
   const float* x;          // [rows, width] or null: zeros
   const float* partials;   // [segments][bucket][width, or 2 · width for kSwiGlu], or null with 0 segments
@@ -55,6 +56,8 @@ struct FinishRowsArguments {
   int32_t epilogue;
   float epsilon;
 };
+/// Blocks of a row whose columns have nothing to do with one another: a thread has four columns, as far as a grid allows.
+NS_BOTH int FinishBlocks(int width) { return width <= 4 * kNormThreads ? 1 : width < 64 * 4 * kNormThreads ? (width + 4 * kNormThreads - 1) / (4 * kNormThreads) : 64; }
 inline constexpr int kStore = 0, kAdd = 1, kSwiGlu = 2, kAddSilu = 3;  // as src/NativeSpec/Backends/PlanStep.cs numbers them
 
 /// y = W x: partial sums of segments; or, for gate and up in turns, packed silu(gate) · up. A grid of any size, kMatMulThreads. Rows are those of the

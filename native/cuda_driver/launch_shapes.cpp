@@ -9,7 +9,7 @@ using namespace nativespec::cuda;
 
 /// Writes up to eight answers and returns how many there are, 0 for a question that is not known. Questions, their numbers and their answers:
 ///     product    format, out, in, gate and up, bucket, multiprocessors, shared bytes of one   stages, segments, bytes of the weight, rows and number of row blocks, ring, grid, shared bytes
-///     rows       columns, rows of the bucket                                                  filled columns, bytes of packed rows, threads and shared bytes of a norm
+///     rows       columns, rows of the bucket                                                  filled columns, bytes of packed rows, threads and shared bytes of a norm, blocks that finish a row
 ///     place      row, column, rows of the bucket                                              where the number lies among packed ones
 ///     attention  heads, KV heads, width, multiprocessors, format of keys and values           grid and shared bytes of the rotation, grid and shared bytes of attention, grid of its fold
 ///     unit       position                                                                     its unit, where that begins and ends
@@ -28,7 +28,7 @@ extern "C" __attribute__((visibility("default"))) int nativespecCudaLaunchShape(
     return answer({stages, segments, int64_t{Slabs(n[1])} * stages * Sizes(format).stage_bytes, shape.rows, shape.row_blocks, shape.ring, shape.grid, shape.shared_bytes});
   }
   if (asked == "rows") {
-    return answer({FilledColumns(n[0]), ActivationBytes(n[0], n[1] / 8), NormThreads(n[0]), NormBytes(n[0])});
+    return answer({FilledColumns(n[0]), ActivationBytes(n[0], n[1] / 8), NormThreads(n[0]), NormBytes(n[0]), FinishBlocks(n[0])});
   }
   if (asked == "place") {
     return answer({ActivationPiece(n[0], n[1], n[2] / 8) * 8 + n[1] % 8});

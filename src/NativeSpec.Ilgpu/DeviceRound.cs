@@ -45,8 +45,9 @@ internal sealed unsafe class DeviceRound(IlgpuDevice device) : IDisposable
         {
             ForgetAngles();
             angles.Reach(angles.Positions - 1);
-            var count = checked(angles.Positions * angles.RotaryDim / 2);
-            (_cos, _sin) = (device.Allocate<float>(count), device.Allocate<float>(count));
+            var count = checked((int)((long)angles.Positions * angles.RotaryDim / 2));
+            _cos = device.Allocate<float>(count);
+            _sin = device.Allocate<float>(count);
             _cos.Upload(new ReadOnlySpan<float>(angles.Cos, count));
             _sin.Upload(new ReadOnlySpan<float>(angles.Sin, count));
             _angles = angles;

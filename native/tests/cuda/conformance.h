@@ -2,6 +2,8 @@
 // on a part; sizes follow what each can do in time.
 #pragma once
 
+#include <stdexcept>
+
 #include "test_attention.h"
 #include "test_ceilings.h"
 #include "test_choice.h"
@@ -45,7 +47,8 @@ inline uint64_t RunConformance(const std::string& only = "") {
       RopeAppendConformance(kv, digest);
     }
   }
-  if (wanted("tree_attention")) {
+  const bool fold = wanted("attention_fold");  // both are one test
+  if (wanted("tree_attention") || fold) {
     AttentionConformance(4, 1, 64, 275, 9, 0, Format::kBF16, digest);
     AttentionConformance(6, 2, 128, 130, 24, 0, Format::kBF16, digest);
     AttentionConformance(4, 2, 64, 300, 40, 90, Format::kBF16, digest);
@@ -90,7 +93,7 @@ inline uint64_t RunConformance(const std::string& only = "") {
     }
   }
   if (!known) {
-    check::Fail(__FILE__, __LINE__, "no test is called " + only);
+    throw std::invalid_argument("no test is called " + only);
   }
   return digest.value;
 }

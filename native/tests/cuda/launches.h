@@ -66,10 +66,12 @@ inline void MatMul(const Weight& w, int bucket, const uint8_t* x, void* y, float
   Launch(MatMulKernel(w.format, bucket), shape.grid, 1, kMatMulThreads, shape.shared_bytes, a);
 }
 
-inline void RmsNorm(const RmsNormArguments& a, int rows) { Launch(rms_norm, rows, 1, NormThreads(a.width), NormBytes(a.width), a); }
+inline void RmsNorm(const RmsNormArguments& a, int rows) {
+  Launch(rms_norm, rows, 1, NormThreads(a.width), a.gain == nullptr && a.post_gain == nullptr ? 0 : NormBytes(a.width), a);
+}
 
 /// Rows are neither chosen nor normed, which would take shared memory.
-inline void FinishRows(const FinishRowsArguments& a, int rows) { Launch(finish_rows, rows, 1, NormThreads(a.width), 0, a); }
+inline void FinishRows(const FinishRowsArguments& a, int rows) { Launch(finish_rows, rows, FinishBlocks(a.width), NormThreads(a.width), 0, a); }
 
 inline void RopeAppend(const RopeAppendArguments& a, int rows) {
   Launch(rope_append, rows, RotationGrid(a.heads, a.kv_heads), 128, kRotationBytes, a);

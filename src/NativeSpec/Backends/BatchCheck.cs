@@ -68,17 +68,26 @@ internal sealed class BatchCheck
         batch.Require(_tokens);
         if (_appends)
         {
-            foreach (var rotated in _rotaryDims)
-            {
-                batch.RequireAngles(rotated);
-            }
-
+            RequireAngles(batch);
             batch.RequireKvRows(kv!.Shape.Rows);
         }
 
         if (_attends)
         {
             batch.RequireSight(kv!.Shape.Rows);
+        }
+    }
+
+    /// <summary>Whether rows turn.</summary>
+    public bool Rotates => _rotaryDims.Length > 0;
+
+    /// <summary>Refuses a batch whose rows, as far as there are some, have no angles, or those of another width.</summary>
+    /// <exception cref="ArgumentException">They have not.</exception>
+    public void RequireAngles(RowBatch batch)
+    {
+        foreach (var rotated in _rotaryDims)
+        {
+            batch.RequireAngles(rotated);
         }
     }
 

@@ -7,6 +7,8 @@ namespace NativeSpec.Backends;
 /// own.</summary>
 internal sealed unsafe class RotationAngles : IDisposable
 {
+    private const int Together = 1024; // positions from which on several threads share the work
+
     private readonly double[] _frequencies;
     private readonly double _magnitude;
     private readonly NativeBuffer<float> _cos;
@@ -35,10 +37,10 @@ internal sealed unsafe class RotationAngles : IDisposable
     public int Known { get; private set; }
 
     /// <summary>[position, rotaryDim/2] cosines of those that were reached.</summary>
-    public float* Cos => _cos.Pointer;
+    public float* Cos => Here(_cos);
 
     /// <summary>[position, rotaryDim/2] sines of those that were reached.</summary>
-    public float* Sin => _sin.Pointer;
+    public float* Sin => Here(_sin);
 
     /// <summary>Computes the angles of all positions up to one.</summary>
     /// <exception cref="ArgumentOutOfRangeException">There is no room for it.</exception>
@@ -46,16 +48,36 @@ internal sealed unsafe class RotationAngles : IDisposable
     {
         ArgumentOutOfRangeException.ThrowIfNegative(position);
         ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(position, Positions);
-        for (; Known <= position; Known++)
+        if (position - Known >= Together)
         {
-            float* cos = Cos + ((long)Known * _frequencies.Length), sin = Sin + ((long)Known * _frequencies.Length);
-            for (var i = 0; i < _frequencies.Length; i++)
+            Parallel.For(Known, position + 1, Compute); // of a device, which has all at once
+        }
+        else
+        {
+            for (var next = Known; next <= position; next++)
             {
-                var (s, c) = Math.SinCos(Known * _frequencies[i]);
-                cos[i] = (float)(c * _magnitude);
-                sin[i] = (float)(s * _magnitude);
+                Compute(next);
             }
         }
+
+        Known = Math.Max(Known, position + 1);
+    }
+
+    private void Compute(int position)
+    {
+        float* cos = Cos + ((long)position * _frequencies.Length), sin = Sin + ((long)position * _frequencies.Length);
+        for (var i = 0; i < _frequencies.Length; i++)
+        {
+            var (s, c) = Math.SinCos(position * _frequencies[i]);
+            cos[i] = (float)(c * _magnitude);
+            sin[i] = (float)(s * _magnitude);
+        }
+    }
+
+    private float* Here(NativeBuffer<float> buffer)
+    {
+        ObjectDisposedException.ThrowIf(buffer.IsClosed, this);
+        return buffer.Pointer;
     }
 
     /// <inheritdoc/>

@@ -150,6 +150,23 @@ public sealed class MatMulTests(TestBackend backend) : OperationFixture(backend)
         }
     }
 
+    /// <summary>Some back ends leave what SwiGLU makes as the rows that the next product takes, which depend on its weights.</summary>
+    [Test]
+    public void Project_OfWhatSwiGluMakes_TakesWeightsOfAnotherType([ValueSource(nameof(WeightTypes))] DType gateUp, [ValueSource(nameof(WeightTypes))] DType down)
+    {
+        const int Rows = 11, Inputs = 40, Half = 136;
+        using var first = Backend.ImportWeight(
+            [Tensor(gateUp, Floats(Half * Inputs), Half, Inputs).View, Tensor(gateUp, Floats(Half * Inputs), Half, Inputs).View], [null, null]);
+        using var second = Backend.ImportWeight([Tensor(down, Floats(48 * Half), 48, Half).View], [null]);
+        var x = Floats(Rows * Inputs);
+
+        var together = Compute(x, Inputs, (plan, v) => plan.Project(plan.Project(v, first, epilogue: Epilogue.SwiGlu), second));
+
+        var made = Compute(x, Inputs, (plan, v) => plan.Project(v, first, epilogue: Epilogue.SwiGlu));
+        var apart = Compute(made, Half, (plan, v) => plan.Project(v, second));
+        AssertClose(together, Array.ConvertAll(apart, value => (double)value), 1e-5 + Description.MatMulError(down));
+    }
+
     internal static double[] Reference(float[] w, float[] x, int rows, int inputs, int outputs)
     {
         var y = new double[rows * outputs];

@@ -6,7 +6,7 @@ using NativeSpec.Tensors;
 namespace NativeSpec.Backends.Cuda;
 
 /// <summary>The CUDA back end: the kernels of kernels/cuda on a device, a forward a graph, rows answered where they lie. Keys and values are BF16, or
-/// F32 as two BF16 parts; products take BF16 or F16 rows and sum in F32.</summary>
+/// F32 as two BF16 parts; products take rows of BF16, of two BF16 parts or of F16, and sum in F32.</summary>
 internal sealed unsafe class CudaBackend : IBackend
 {
     private readonly CudaOptions _options;

@@ -19,7 +19,7 @@ internal sealed unsafe record CudaCeilings(double ReadBytes, double MultiplyAdds
     {
         ArgumentNullException.ThrowIfNull(backend);
         using var turn = backend.Context.Enter();
-        var bytes = Math.Min(1L << 29, turn.MemoryInfo().Free / 64) / 16 * 16; // more than a second-level cache holds
+        var bytes = Math.Min(1L << 29, turn.MemoryInfo().Free / 4) / 16 * 16; // more than a second-level cache holds, where there is so much
         var blocks = 2 * backend.Device.Multiprocessors;
         using CudaResource data = turn.Allocate(bytes), folded = turn.Allocate(4L * blocks * Threads * sizeof(uint));
         turn.Clear(data.Handle, bytes);

@@ -43,11 +43,14 @@ internal sealed class CudaKernels : IDisposable
     /// <summary>Threads of a norm of rows so wide: four columns each.</summary>
     public static int NormThreads(int width) => Math.Min(CudaLayout.FilledColumns(width) / 4, MostNormThreads);
 
-    /// <summary>Shared memory of a norm of rows so wide.</summary>
-    /// <exception cref="ArgumentException">They are too wide.</exception>
-    public static int NormBytes(int width) => (width * sizeof(float)) + (MostNormThreads / 32 * sizeof(float)) is var bytes && bytes <= MostNormBytes && width % 4 == 0
+    /// <summary>Shared memory that rows so wide take to be packed: none where they are not normed.</summary>
+    /// <exception cref="ArgumentException">They are no multiple of four, or too wide for a norm.</exception>
+    public static int NormBytes(int width, bool norms = true) => (norms ? (width * sizeof(float)) + (MostNormThreads / 32 * sizeof(float)) : 0) is var bytes && bytes <= MostNormBytes && width % 4 == 0
         ? bytes
-        : throw new ArgumentException($"rows of {width} floats; the CUDA kernels take multiples of 4, to {(MostNormBytes / sizeof(float)) - 32}");
+        : throw new ArgumentException($"rows of {width} floats; the CUDA kernels take multiples of 4, and norm up to {(MostNormBytes / sizeof(float)) - 32}");
+
+    /// <summary>Blocks that finish a row whose columns have nothing to do with one another.</summary>
+    public static int FinishBlocks(int width) => Math.Clamp((width + (4 * MostNormThreads) - 1) / (4 * MostNormThreads), 1, 64);
 
     /// <summary>Threads that choose from a row.</summary>
     public static int ChooseThreads(int vocabulary)

@@ -54,6 +54,7 @@ internal sealed unsafe partial class CudaProgram : IForwardProgram, IRowAnswers,
     /// <inheritdoc/>
     public void Prepare(BackendKv kv, RowBatch batch)
     {
+        _check.RequireAngles(batch);
         using var turn = _backend.Context.Enter();
         RequireBound(turn, (CudaKv)kv, batch);
     }
@@ -192,8 +193,8 @@ internal sealed unsafe partial class CudaProgram : IForwardProgram, IRowAnswers,
     /// <summary>What is bound to a cache and has room for a batch.</summary>
     private ProgramBinding RequireBound(CudaTurn turn, CudaKv? kv, RowBatch batch)
     {
-        var shape = BatchShape.Of(batch);
-        if (_bound is not { } bound || !ReferenceEquals(kv, bound.Kv) || (shape.Angles is not null && shape.Angles != bound.Shape.Angles))
+        var shape = BatchShape.Of(batch, _check.Rotates);
+        if (_bound is not { } bound || !ReferenceEquals(kv, bound.Kv) || shape.Angles != bound.Shape.Angles)
         {
             return Rebind(turn, kv, shape);
         }

@@ -130,7 +130,9 @@ internal sealed partial class PlanTranslator
         }
 
         private readonly void Finish(Rows from, Rows into, RmsGain? norm, ulong source, ulong partials, int segments, ulong bias, Epilogue epilogue, ulong x)
-            => _launches.Add(_kernels["finish_rows"], RowsOf(into), 1, norm is null && source == 0 ? 0 : CudaKernels.NormBytes(into.Width), new FinishRowsArguments
+        {
+            var (blocks, bytes) = norm is null && source == 0 ? (CudaKernels.FinishBlocks(into.Width), 0) : (1, CudaKernels.NormBytes(into.Width));
+            _launches.Add(_kernels["finish_rows"], RowsOf(into), blocks, bytes, new FinishRowsArguments
             {
                 X = x,
                 Partials = partials,
@@ -144,6 +146,7 @@ internal sealed partial class PlanTranslator
                 Epilogue = (int)epilogue,
                 Epsilon = norm?.Epsilon ?? 0,
             }, threads: CudaKernels.NormThreads(into.Width));
+        }
 
         /// <summary>Takes the wanted rows out, with what they wait for, and norms them in the same go where a norm follows. Returns how many further steps that was.</summary>
         private int Gather(GatherStep step, int at)
@@ -216,7 +219,7 @@ internal sealed partial class PlanTranslator
             var operand = _of._buffers.Get(_turn, BufferUse.Operand, CudaLayout.FilledColumns(x.Width), CudaLayout.ActivationBytes(x.Width, Math.Max(_of._most.Rows, _of._mostLogitRows) * _of._mostParts));
             var waits = _waiting == x;
             _waiting = waits ? null : _waiting;
-            _launches.Add(_kernels["rms_norm"], RowsOf(x), 1, CudaKernels.NormBytes(x.Width), new RmsNormArguments
+            _launches.Add(_kernels["rms_norm"], RowsOf(x), 1, CudaKernels.NormBytes(x.Width, norms: step.Norm is not null), new RmsNormArguments
             {
                 X = Value(x),
                 Partials = waits ? Partials() : 0,

@@ -4,7 +4,7 @@ namespace NativeSpec.Backends.Cuda;
 
 /// <summary>Turns a plan into launches. What kernels do on their way to something else costs no launch of its own: partial sums of a product are added by
 /// the norm behind it, q, k and v are summed, rotated and stored at once, gate and up leave as the rows that the next product reads, as does attention.
-/// Only what stays (kept values, biases, Medusa's blocks) goes through <c>finish_rows</c>.</summary>
+/// Only what stays (kept values, biases, Medusa's blocks), and sums whose parts are to be added first, go through <c>finish_rows</c>.</summary>
 internal sealed partial class PlanTranslator
 {
     private readonly ForwardPlan _plan;
@@ -38,9 +38,6 @@ internal sealed partial class PlanTranslator
         /// <summary>As rows that the next product reads.</summary>
         Packed,
     }
-
-    /// <summary>Whether a value is never there as floats: only as rows that products read.</summary>
-    public bool IsPackedOnly(Rows value) => !_plan.IsKept(value) && PackedFor(value) is not null;
 
     /// <summary>The address of a value's floats: the rows of one pass.</summary>
     public ulong Value(CudaTurn turn, Rows value)
@@ -106,7 +103,8 @@ internal sealed partial class PlanTranslator
             case Epilogue.AddSilu:
                 return Ending.Finish;
             case Epilogue.SwiGlu:
-                return isWhole && project.Into.Width % 8 == 0 && IsPackedOnly(project.Into) ? Ending.Packed : Ending.Finish;
+                // Who reads packed rows takes what this leaves.
+                return isWhole && project.Into.Width % 8 == 0 && !_plan.IsKept(project.Into) && PackedFor(project.Into) == PartsOf(project) ? Ending.Packed : Ending.Finish;
             default:
                 var rotated = !_plan.IsKept(project.Into) && Array.IndexOf(_steps, project) is var at && at + 1 < _steps.Length && _steps[at + 1] is RopeStep rope && rope.Qkv == project.Into;
                 return rotated ? Ending.Partial : isWhole ? Ending.Direct : Ending.Finish;

@@ -44,7 +44,7 @@ internal sealed unsafe class ProgramBinding : IDisposable
 
             if (shape.Angles is { } angles)
             {
-                CopyAngles(turn, angles);
+                CopyAngles(turn, angles, kv is null ? angles.Positions : Math.Min(angles.Positions, kv.Shape.Rows));
             }
 
             Upload = new RoundUpload(kv, work, _mostItems);
@@ -138,11 +138,11 @@ internal sealed unsafe class ProgramBinding : IDisposable
         _top?.Unbind();
     }
 
-    /// <summary>Angles of all positions there will be, so that rounds name positions and no angles.</summary>
-    private void CopyAngles(CudaTurn turn, RotationAngles angles)
+    /// <summary>Angles of all positions there can be, so that rounds name positions and no angles.</summary>
+    private void CopyAngles(CudaTurn turn, RotationAngles angles, int positions)
     {
-        angles.Reach(angles.Positions - 1);
-        var bytes = (long)angles.Positions * angles.RotaryDim / 2 * sizeof(float);
+        angles.Reach(positions - 1);
+        var bytes = (long)positions * angles.RotaryDim / 2 * sizeof(float);
         var staging = _backend.Staging(turn);
         staging.Upload(turn, _buffers.Get(turn, BufferUse.Cosines, 0, bytes), bytes, (to, from, count) => Buffer.MemoryCopy((byte*)angles.Cos + from, to, count, count));
         staging.Upload(turn, _buffers.Get(turn, BufferUse.Sines, 0, bytes), bytes, (to, from, count) => Buffer.MemoryCopy((byte*)angles.Sin + from, to, count, count));
@@ -155,11 +155,13 @@ internal sealed unsafe class ProgramBinding : IDisposable
 /// <summary>What of a program is bound.</summary>
 internal readonly record struct BoundParts(ForwardPlan Plan, CudaBackend Backend, DeviceBuffers Buffers, KeptRows[] Kept, TopRows? Top);
 
-/// <summary>What a batch may have: page numbers and path rows together, the angles by which its rows turn, rows.</summary>
+/// <summary>What a batch may have: page numbers and path rows together, the angles by which its rows turn (null where they do not), rows.</summary>
 internal readonly record struct BatchShape(int VariableInts, RotationAngles? Angles, int MaxRows)
 {
     /// <summary>That of a batch.</summary>
-    public static BatchShape Of(RowBatch batch) => new(batch.Pages.Length + batch.PathRows.Length, batch.Angles, batch.MaxRows);
+    /// <param name="batch">The batch.</param>
+    /// <param name="rotates">Whether its rows turn.</param>
+    public static BatchShape Of(RowBatch batch, bool rotates) => new(batch.Pages.Length + batch.PathRows.Length, rotates ? batch.Angles : null, batch.MaxRows);
 }
 
 /// <summary>What the passes of a bound program have at most: rows, items of attention, which are also pairs of a row and a unit of its keys.</summary>

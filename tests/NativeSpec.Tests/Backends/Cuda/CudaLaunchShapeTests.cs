@@ -49,7 +49,7 @@ public sealed class CudaLaunchShapeTests
     {
         foreach (var (width, bucket) in Widths.Where(width => width is < 24000 and not (127 or 129)).SelectMany(width => Buckets.Select(bucket => (width, bucket))))
         {
-            long[] expected = [CudaLayout.FilledColumns(width), CudaLayout.ActivationBytes(width, bucket), CudaKernels.NormThreads(width), CudaKernels.NormBytes(width)];
+            long[] expected = [CudaLayout.FilledColumns(width), CudaLayout.ActivationBytes(width, bucket), CudaKernels.NormThreads(width), CudaKernels.NormBytes(width), CudaKernels.FinishBlocks(width)];
             Assert.That(CudaEmulator.LaunchShape("rows", width, bucket), Is.EqualTo(expected), $"{width} columns, {bucket} rows");
             var (row, column) = (bucket - 3, width - 2);
             Assert.That(CudaEmulator.LaunchShape("place", row, column, bucket), Is.EqualTo(new long[] { CudaLayout.ActivationIndex(row, column, bucket) }), $"row {row}, column {column} of {bucket} rows");

@@ -291,7 +291,10 @@ public sealed class CudaRoundTests
     {
         using var weights = new SyntheticModel(TestConfigs.Tiny with { NumHiddenLayers = 1 }, DType.BF16, 3);
         using var run = new ModelRun(CudaEmulator.Create(), weights.Config, weights.Tensors);
-        var large = new RowBatch(128, 100_000);
+        using var angles = new RotationAngles(new double[TestConfigs.Tiny.HeadDim / 2], magnitude: 1, positions: 8);
+        var large = new RowBatch(128, 100_000, angles);
+        run.Model.Program.Prepare(run.Cache.Storage, new RowBatch(128, 8, angles));
+        Assert.That(() => run.Model.Program.Prepare(run.Cache.Storage, new RowBatch(128, 100_000)), Throws.ArgumentException.With.Message.Contains("angles for 0 rotated"));
 
         Assert.That(() => run.Model.Program.Prepare(run.Cache.Storage, large), Throws.ArgumentException.With.Message.Contains("100000 pages").And.Message.Contains("this program was bound with"));
     }
