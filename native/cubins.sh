@@ -3,7 +3,7 @@
 #     artifacts/cuda/sm_80-DIGEST.cubin   for parts from sm_80 to sm_89
 #     artifacts/cuda/sm_90a-DIGEST.cubin  for sm_90
 # A build takes them along, and the CUDA back end takes them before the PTX, which a driver has to compile first. They are never committed. DIGEST says of which
-# kernels they are, so what is there is not made again; it fails where a kernel spills more registers than is known and written down in docs/performance-gpu.md.
+# kernels they are, so what is there is not made again; it fails where a kernel spills registers.
 # With `registers` as argument it makes them in any case and prints what registers every kernel takes; with `tools` it only says by its exit code whether it can.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -32,14 +32,13 @@ find "$out" -maxdepth 1 -name '*.cubin' ! -name "*-$digest.cubin" -delete
 for arch in sm_80 sm_90 sm_90a; do
   brotli --decompress --output="$work/$arch.ptx" "kernels/cuda/ptx/$arch.ptx.br"
   "$PTXAS" -v -arch="$arch" -o "$work/$arch.cubin" "$work/$arch.ptx" 2>"$work/$arch.log" || { cat "$work/$arch.log" >&2; exit 1; }
-  # On sm_80 a thread may have 96 registers beside 64 rows and 168 beside 128, since of two blocks of nine warps five are on one of four schedulers, and of one three: a few too little.
+  # A thread may have 96 registers beside 64 rows and 168 beside 128, since of two blocks of nine warps five are on one of four schedulers, and of one three.
   awk -v arch="$arch" -v told="${1:-}" '
     /Compiling entry function/ { split($0, part, "\x27"); name = part[2] }
     /bytes spill stores/ { for (i = 3; i <= NF; ++i) if ($i == "spill" && $(i + 1) ~ /^stores/) spilled = $(i - 2) + 0 }
     /Used .* registers/ {
       for (i = 1; i <= NF; ++i) if (told == "registers" && $i ~ /^registers,?$/) printf "%s %s: %s registers%s\n", arch, name, $(i - 1), spilled ? ", " spilled " bytes of spills" : ""
-      most = arch == "sm_80" && name ~ /^matmul_(q8|q4)_64$|^matmul_(bf16|f16|q8|q4)_128$/ ? 72 : 0
-      if (spilled > most) { printf "%s %s spills %d bytes; %d are known\n", arch, name, spilled, most; failed = 1 }
+      if (spilled) { printf "%s %s spills %d bytes\n", arch, name, spilled; failed = 1 }
       ++kernels
       spilled = 0
     }

@@ -9,6 +9,8 @@ NS_DEVICE float Bits(uint32_t bits) {
   asm("mov.b32 %0, %1;" : "=f"(value) : "r"(bits));
   return value;
 }
+/// The compiler forgets what it knows of a value, so that what follows from it is reckoned again and not held in registers until then.
+NS_DEVICE void Forget(int& value) { asm volatile("" : "+r"(value)); }
 NS_DEVICE uint32_t BitsOf(float value) {
   uint32_t bits;
   asm("mov.b32 %0, %1;" : "=r"(bits) : "f"(value));

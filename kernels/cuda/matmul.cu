@@ -25,16 +25,17 @@ constexpr int kConsumers = 8;
 /// Tiles of eight rows from which on there may be several blocks of rows.
 constexpr int kPromptTiles = 16;
 
-/// The block's work: segments of slabs for blocks of N tiles of rows, and in each its stages.
 template <int N>
-struct MatMulWalk {
-  const MatMulArguments& a;
-  int item, slab = 0, segment = 0, block = 0, stage = 0, end = 0;
+NS_DEVICE int RowBlocks(const MatMulArguments& a) { return N >= kPromptTiles ? a.row_blocks : 1; }
+template <int N>
+NS_DEVICE int Items(const MatMulArguments& a) { return a.slabs * a.segments * RowBlocks<N>(a); }
 
-  NS_DEVICE explicit MatMulWalk(const MatMulArguments& arguments) : a(arguments), item(BlockIndex()) { Begin(); }
-  NS_DEVICE int RowBlocks() const { return N >= kPromptTiles ? a.row_blocks : 1; }
-  NS_DEVICE bool Done() const { return item >= a.slabs * a.segments * RowBlocks(); }
-  NS_DEVICE void Begin() {
+/// A piece of work: a segment of a slab for a block of N tiles of rows.
+template <int N>
+struct MatMulItem {
+  int slab, segment, block = 0;
+
+  NS_DEVICE MatMulItem(const MatMulArguments& a, int item) {
     int pair = item;
     if constexpr (N >= kPromptTiles) {
       pair = item / a.row_blocks;
@@ -42,12 +43,29 @@ struct MatMulWalk {
     }
     slab = pair / a.segments;
     segment = pair % a.segments;
-    stage = SegmentBegin(segment, a.segments, a.stages);
-    end = SegmentBegin(segment + 1, a.segments, a.stages);
+  }
+  NS_DEVICE int Begin(const MatMulArguments& a) const { return SegmentBegin(segment, a.segments, a.stages); }
+  NS_DEVICE int End(const MatMulArguments& a) const { return SegmentBegin(segment + 1, a.segments, a.stages); }
+  NS_DEVICE int Stages(const MatMulArguments& a) const { return End(a) - Begin(a); }
+};
+
+/// The block's work, stage after stage.
+template <int N>
+struct MatMulWalk {
+  const MatMulArguments& a;
+  int item, stage, end;
+  MatMulItem<N> its;
+
+  NS_DEVICE explicit MatMulWalk(const MatMulArguments& arguments) : a(arguments), item(BlockIndex()), its(a, item) { Begin(); }
+  NS_DEVICE bool Done() const { return item >= Items<N>(a); }
+  NS_DEVICE void Begin() {
+    stage = its.Begin(a);
+    end = its.End(a);
   }
   NS_DEVICE void NextStage() {
     if (++stage == end) {
       item += Blocks();
+      its = MatMulItem<N>(a, item);
       Begin();
     }
   }
@@ -59,7 +77,7 @@ NS_DEVICE void Fill(const MatMulArguments& a, const Ring& ring) {
   constexpr int kRowBytes = L::kColumns / 32 * N * 512;
   auto weights = [&](const MatMulWalk<N>& walk, int slot) {
     FillBegin(ring.Full(slot), L::kStageBytes + kRowBytes);
-    FillCopy<(N < kPromptTiles)>(ring.Stage(slot), a.weights + ((int64_t)walk.slab * a.stages + walk.stage) * L::kStageBytes, L::kStageBytes, ring.Full(slot));
+    FillCopy<(N < kPromptTiles)>(ring.Stage(slot), a.weights + ((int64_t)walk.its.slab * a.stages + walk.stage) * L::kStageBytes, L::kStageBytes, ring.Full(slot));
   };
   auto rows = [&](const MatMulWalk<N>& walk, int slot) {
     uint8_t* stage = ring.Stage(slot) + L::kStageBytes;
@@ -67,7 +85,7 @@ NS_DEVICE void Fill(const MatMulArguments& a, const Ring& ring) {
       NS_UNROLL
       for (int i = 0; i < L::kColumns / 32; ++i) {
         const int64_t columns32 = (int64_t)walk.stage * (L::kColumns / 32) + i;
-        FillCopy<false>(stage + i * N * 512, a.x + (columns32 * a.row_blocks + walk.block) * (N * 512), N * 512, ring.Full(slot));
+        FillCopy<false>(stage + i * N * 512, a.x + (columns32 * a.row_blocks + walk.its.block) * (N * 512), N * 512, ring.Full(slot));
       }
     } else {
       FillCopy<false>(stage, a.x + (int64_t)walk.stage * kRowBytes, kRowBytes, ring.Full(slot));
@@ -181,9 +199,9 @@ NS_DEVICE void GroupSteps(float (&c)[N][4], StageTiles<F>& tiles, uint64_t rows,
 }
 
 template <int N>
-NS_DEVICE void StorePartial(const MatMulArguments& a, const float (&c)[N][4], const MatMulWalk<N>& walk, int row) {
+NS_DEVICE void StorePartial(const MatMulArguments& a, const float (&c)[N][4], const MatMulItem<N>& item, int row) {
   const int first = Lane() % 4 * 2;
-  float* y = (float*)a.y + (((int64_t)walk.segment * walk.RowBlocks() + walk.block) * N * 8 + first) * a.out;
+  float* y = (float*)a.y + (((int64_t)item.segment * RowBlocks<N>(a) + item.block) * N * 8 + first) * a.out;
   NS_UNROLL
   for (int n = 0; n < N; ++n, y += (int64_t)8 * a.out) {
     NS_UNROLL
@@ -199,8 +217,8 @@ NS_DEVICE void StorePartial(const MatMulArguments& a, const float (&c)[N][4], co
 /// Rows g and g + 8 of the tile are gate and up of one column of y. Rows past the matrix give the zeros that fill y's columns; where slabs end in
 /// the middle of 128 columns the last one also fills the other half.
 template <bool BF16, int N>
-NS_DEVICE void StoreSwiGlu(const MatMulArguments& a, const float (&c)[N][4], const MatMulWalk<N>& walk, int row) {
-  const int column = row / 2 + Lane() / 4, tiles = N * walk.RowBlocks();
+NS_DEVICE void StoreSwiGlu(const MatMulArguments& a, const float (&c)[N][4], const MatMulItem<N>& item, int row) {
+  const int column = row / 2 + Lane() / 4, tiles = N * RowBlocks<N>(a);
   const bool fill = row / kSlabRows == a.slabs - 1 && a.slabs % 2 != 0;
   NS_UNROLL
   for (int n = 0; n < N; ++n) {
@@ -210,7 +228,7 @@ NS_DEVICE void StoreSwiGlu(const MatMulArguments& a, const float (&c)[N][4], con
       const float silu = Divide(gate, Add(1.0f, Exp2(Multiply(gate, -1.4426950408889634f))));
       const float value = Multiply(Multiply(silu, up), a.swiglu_scale);
       const uint32_t packed = BF16 ? PackBF16(value, 0) : PackF16(value > 65504 ? 65504 : value < -65504 ? -65504 : value, 0);
-      const int place = (walk.block * N + n) * 8 + Lane() % 4 * 2 + i;
+      const int place = (item.block * N + n) * 8 + Lane() % 4 * 2 + i;
       uint16_t* piece = (uint16_t*)a.y + ActivationPiece(place, column, tiles) * 8;
       piece[column % 8] = (uint16_t)packed;
       if (fill) {
@@ -234,13 +252,12 @@ NS_DEVICE void MatMul(const MatMulArguments& a) {
   }
 
   RingPlace place;
-  for (MatMulWalk<N> walk(a); !walk.Done();) {
-    const MatMulWalk<N> its = walk;
-    const int row = walk.slab * kSlabRows + warp * 16;
+  for (int item = BlockIndex(); item < Items<N>(a); item += Blocks()) {
+    int left = MatMulItem<N>(a, item).Stages(a);
     float c[N][4] = {};
     Barrier* before = nullptr;
     uint32_t operand[4][4] = {};
-    for (; walk.item == its.item; walk.NextStage(), place.Next(ring)) {
+    for (; left > 0; --left, place.Next(ring)) {
       BarrierWait(ring.Full(place.slot), place.round);
       const uint8_t* stage = ring.Stage(place.slot);
       StageTiles<F> tiles(stage, warp);
@@ -266,6 +283,9 @@ NS_DEVICE void MatMul(const MatMulArguments& a) {
         BarrierArrive(before);
       }
     }
+    Forget(item);  // where the sums go is reckoned again, since registers for it would have to be held all along
+    const MatMulItem<N> its(a, item);
+    const int row = its.slab * kSlabRows + warp * 16;
     if constexpr (RowParts(F) < 2) {
       if (a.swiglu != 0) {
         StoreSwiGlu<L::kBF16, N>(a, c, its, row);

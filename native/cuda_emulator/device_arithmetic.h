@@ -8,6 +8,7 @@ inline float Bits(uint32_t bits) {
   std::memcpy(&value, &bits, 4);
   return value;
 }
+inline void Forget(int&) {}
 inline uint32_t BitsOf(float value) {
   uint32_t bits;
   std::memcpy(&bits, &value, 4);
