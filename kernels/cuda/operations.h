@@ -56,7 +56,7 @@ struct FinishRowsArguments {
   int32_t epilogue;
   float epsilon;
 };
-/// Blocks of a row whose columns have nothing to do with one another: a thread has four columns, as far as a grid allows.
+/// Blocks of a row whose columns have nothing to do with one another: a thread has four columns, up to 64 blocks.
 NS_BOTH int FinishBlocks(int width) { return width <= 4 * kNormThreads ? 1 : width < 64 * 4 * kNormThreads ? (width + 4 * kNormThreads - 1) / (4 * kNormThreads) : 64; }
 inline constexpr int kStore = 0, kAdd = 1, kSwiGlu = 2, kAddSilu = 3;  // as src/NativeSpec/Backends/PlanStep.cs numbers them
 

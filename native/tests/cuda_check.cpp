@@ -74,14 +74,20 @@ int main(int count, char** arguments) {
   using namespace nativespec::cuda;
   const std::string what = count > 2 ? arguments[2] : "", size = count > 3 ? arguments[3] : "";
   const bool sized = size == "8b" || size == "1b" || size == "tiny";
-  const bool known = what == "conformance" || what == "small" || what == "fault" || what == "hold" || (sized && (what == "bench" || what == "kernels" || (what == "profile" && count == 7)));
-  if (!known) {
+  const bool is_use = what == "conformance" || what == "small" || what == "fault" || what == "hold" || (sized && (what == "bench" || what == "kernels" || (what == "profile" && count == 7)));
+  if (!is_use) {
     std::printf("usage: cuda_check FOLDER conformance | small [KERNEL] | bench|kernels 8b|1b|tiny [FORMAT ...] | profile 8b|1b|tiny FORMAT ROWS CONTEXT | fault | hold\n");
     return 2;
   }
   const std::string device = Open(arguments[1]);
   std::printf("%s, sm_%d, %d multiprocessors\n", device.c_str(), Capability(), Multiprocessors());
-  Run(what, count, arguments);
+  bool known = true;
+  try {
+    Run(what, count, arguments);
+  } catch (const std::invalid_argument& error) {
+    std::printf("%s\n", error.what());
+    known = false;
+  }
   Close();
-  return check::Result();
+  return known ? check::Result() : 2;
 }

@@ -68,7 +68,7 @@ internal sealed class BatchCheck
         batch.Require(_tokens);
         if (_appends)
         {
-            RequireAngles(batch);
+            RequireAngles(batch, kv!);
             batch.RequireKvRows(kv!.Shape.Rows);
         }
 
@@ -81,13 +81,14 @@ internal sealed class BatchCheck
     /// <summary>Whether rows turn.</summary>
     public bool Rotates => _rotaryDims.Length > 0;
 
-    /// <summary>Refuses a batch whose rows, as far as there are some, have no angles, or those of another width.</summary>
+    /// <summary>Refuses a batch whose rows, as far as there are some, have no angles, or those of another width, or stand behind what the cache can hold, for
+    /// which a device has none.</summary>
     /// <exception cref="ArgumentException">They have not.</exception>
-    public void RequireAngles(RowBatch batch)
+    public void RequireAngles(RowBatch batch, BackendKv kv)
     {
         foreach (var rotated in _rotaryDims)
         {
-            batch.RequireAngles(rotated);
+            batch.RequireAngles(rotated, kv.Shape.Rows);
         }
     }
 

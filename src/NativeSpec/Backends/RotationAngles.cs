@@ -46,6 +46,7 @@ internal sealed unsafe class RotationAngles : IDisposable
     /// <exception cref="ArgumentOutOfRangeException">There is no room for it.</exception>
     public void Reach(int position)
     {
+        ObjectDisposedException.ThrowIf(_cos.IsClosed, this);
         ArgumentOutOfRangeException.ThrowIfNegative(position);
         ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(position, Positions);
         if (position - Known >= Together)

@@ -106,15 +106,16 @@ internal sealed class RowBatch
 
     /// <summary>Refuses rows at positions whose angles are not known.</summary>
     /// <param name="rotaryDim">Elements of a head that are rotated.</param>
+    /// <param name="cacheRows">Rows of the cache: there are no more positions.</param>
     /// <exception cref="ArgumentException">There are no such angles, or none for a position.</exception>
-    public void RequireAngles(int rotaryDim)
+    public void RequireAngles(int rotaryDim, int cacheRows)
     {
         if (Angles?.RotaryDim != rotaryDim)
         {
             throw new ArgumentException($"a batch with angles for {Angles?.RotaryDim ?? 0} rotated elements of a head; this program rotates {rotaryDim}");
         }
 
-        RequireAll(Positions.AsSpan(0, Count), Angles.Known, "position");
+        RequireAll(Positions.AsSpan(0, Count), Math.Min(Angles.Known, cacheRows), "position");
     }
 
     /// <summary>Refuses rows that would see what is not in the cache.</summary>

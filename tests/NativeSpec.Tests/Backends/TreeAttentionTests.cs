@@ -39,6 +39,9 @@ public sealed class TreeAttentionTests(TestBackend backend) : TreeAttentionFixtu
         var late = new RowBatch(1, 1, Angles(2, new double[3])) { Count = 1 };
         late.Positions[0] = 2;
         Assert.That(() => program.Run(late, kv), Throws.InstanceOf<ArgumentOutOfRangeException>().With.Message.Contains("position 2; expected 0 to 1"));
+        var behind = new RowBatch(1, 1, Angles(RowBatch.PageSize + 1, new double[3])) { Count = 1 };
+        behind.Positions[0] = RowBatch.PageSize; // known, but behind what the cache holds
+        Assert.That(() => program.Run(behind, kv), Throws.InstanceOf<ArgumentOutOfRangeException>().With.Message.Contains("position 64; expected 0 to 63"));
         late.Positions[0] = -1;
         Assert.That(() => program.Run(late, kv), Throws.InstanceOf<ArgumentOutOfRangeException>().With.Message.Contains("position -1"));
     }

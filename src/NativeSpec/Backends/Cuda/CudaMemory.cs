@@ -14,8 +14,8 @@ internal static class CudaMemory
         return CudaLayout.WeightBytes(FormatOf(parts, format), checked((int)parts.Sum(part => part.Shape[0])), checked((int)parts[0].Shape[1]));
     }
 
-    /// <summary>Rows that a row is for a product with such matrices (<see cref="CudaLayout.RowParts"/>).</summary>
-    public static int RowParts(IReadOnlyList<TensorView> parts, WeightFormat format) => CudaLayout.RowsOfParts(CudaLayout.RowParts(FormatOf(parts, format)));
+    /// <summary>In how many parts a product with such matrices takes its rows (<see cref="CudaLayout.RowParts"/>).</summary>
+    public static int RowParts(IReadOnlyList<TensorView> parts, WeightFormat format) => CudaLayout.RowParts(FormatOf(parts, format));
 
     /// <summary>Bytes of a cache of so many rows.</summary>
     public static long CacheBytes(in KvShape shape, KvFormat format) => checked((shape.Rows + RowBatch.PageSize) * CudaKv.BytesPerRow(shape, format));
@@ -58,9 +58,9 @@ internal static class CudaMemory
     /// <summary>Bytes of a program's buffers, from above: values as floats and as rows that products read, those that stay, partial sums, angles,
     /// what goes up, and what attention leaves of its units.</summary>
     /// <param name="plan">The plan.</param>
-    /// <param name="gateHasBias">Whether gate and up have biases: then their sums are added up like others, and do not leave packed.</param>
+    /// <param name="finishesGates">Whether sums of gate and up are added up like others, and do not leave packed: where they have biases, or other rows than down takes.</param>
     /// <param name="rowParts">Rows that a row is for a product at most: where there are two all sums are added up.</param>
-    public static long BufferBytes(ForwardPlan plan, bool gateHasBias, int rowParts)
+    public static long BufferBytes(ForwardPlan plan, bool finishesGates, int rowParts)
     {
         var (layout, most) = (BufferLayout.Of(plan), MostRows(plan));
         var (rows, logitRows) = ((long)most, (long)LogitRows(plan, most));
@@ -70,7 +70,7 @@ internal static class CudaMemory
         var packed = projections.Select(step => step.X).DistinctBy(x => (x.Of, CudaLayout.FilledColumns(x.Width), attended.Contains(x))).Sum(x => CudaLayout.ActivationBytes(x.Width, most * rowParts));
         var home = plan.MaxRows > CudaLayout.RoundRows ? plan.Values.Where(plan.IsKept).Sum(value => BufferLayout.RowCount(plan, value) * value.Width * sizeof(float)) : 0;
         var stages = rowParts > 1 ? CudaFormat.F32 : CudaFormat.BF16; // of the others none has more
-        var partials = projections.Where(step => rowParts > 1 || (!plan.IsKept(step.Into) && (gateHasBias || step.Epilogue != Epilogue.SwiGlu)))
+        var partials = projections.Where(step => rowParts > 1 || (!plan.IsKept(step.Into) && (finishesGates || step.Epilogue != Epilogue.SwiGlu)))
             .Select(step => RowsOf(step.X) * rowParts * sizeof(float) * step.Weight.OutFeatures * CudaLayout.Segments(step.Weight.OutFeatures, CudaLayout.Stages(stages, step.Weight.InFeatures)))
             .DefaultIfEmpty(0).Max();
         var rotaryDim = plan.Steps.OfType<RopeStep>().Select(step => step.Attention.RotaryDim).DefaultIfEmpty(0).Max();

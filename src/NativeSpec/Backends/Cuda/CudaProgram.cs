@@ -54,7 +54,7 @@ internal sealed unsafe partial class CudaProgram : IForwardProgram, IRowAnswers,
     /// <inheritdoc/>
     public void Prepare(BackendKv kv, RowBatch batch)
     {
-        _check.RequireAngles(batch);
+        _check.RequireAngles(batch, kv);
         using var turn = _backend.Context.Enter();
         RequireBound(turn, (CudaKv)kv, batch);
     }

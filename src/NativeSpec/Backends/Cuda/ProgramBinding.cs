@@ -44,7 +44,7 @@ internal sealed unsafe class ProgramBinding : IDisposable
 
             if (shape.Angles is { } angles)
             {
-                CopyAngles(turn, angles, kv is null ? angles.Positions : Math.Min(angles.Positions, kv.Shape.Rows));
+                CopyAngles(turn, angles, Math.Min(angles.Positions, kv!.Shape.Rows)); // what rotates has a cache
             }
 
             Upload = new RoundUpload(kv, work, _mostItems);

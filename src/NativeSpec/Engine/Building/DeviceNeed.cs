@@ -29,10 +29,11 @@ internal sealed record DeviceNeed(string? Device, long DeviceMemory, MemoryNeed 
             .. tensors.Layers.SelectMany(layer => new TensorView[][] { [layer.QProj, layer.KProj, layer.VProj], [layer.OProj], [layer.GateProj, layer.UpProj], [layer.DownProj] }),
             [tensors.LmHead],
         ];
+        var finishesGates = config.MlpBias || tensors.Layers.Any(layer => CudaMemory.RowParts([layer.GateProj, layer.UpProj], format) != CudaMemory.RowParts([layer.DownProj], format));
         var device = CudaDevice.Find(options.Device, out _);
         return new DeviceNeed(device?.Name, device?.Memory ?? 0, new MemoryNeed(
             tensors.Embedding.ByteLength + stacks.Sum(parts => CudaMemory.WeightBytes(parts, format)),
             CudaMemory.CacheBytes(shape, EngineBackend.KvFormatOnDevice(options, tensors)),
-            CudaMemory.BufferBytes(LlamaModel.PlanOf(config, InferenceEngine.Limits(options, options.PrefillChunk ?? CudaLayout.PromptRows, context)), config.MlpBias, stacks.Max(parts => CudaMemory.RowParts(parts, format)))));
+            CudaMemory.BufferBytes(LlamaModel.PlanOf(config, InferenceEngine.Limits(options, options.PrefillChunk ?? CudaLayout.PromptRows, context)), finishesGates, stacks.Max(parts => CudaLayout.RowsOfParts(CudaMemory.RowParts(parts, format))))));
     }
 }

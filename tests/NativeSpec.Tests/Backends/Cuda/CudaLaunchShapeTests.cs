@@ -44,6 +44,14 @@ public sealed class CudaLaunchShapeTests
         }
     }
 
+    [TestCase(4096)]
+    [TestCase(4097)]
+    [TestCase(28672)]
+    [TestCase(128256)]
+    [TestCase(262143)]
+    [TestCase(262145)]
+    public void FinishBlocks_OfWideRows_AreAlike(int width) => Assert.That(CudaEmulator.LaunchShape("rows", width, 8)[^1], Is.EqualTo(CudaKernels.FinishBlocks(width)));
+
     [Test]
     public void Rows_OfManyWidths_LieAndAreNormedAlike()
     {
