@@ -66,7 +66,7 @@ internal sealed unsafe class RotationAngles : IDisposable
 
     private void Compute(int position)
     {
-        float* cos = Cos + ((long)position * _frequencies.Length), sin = Sin + ((long)position * _frequencies.Length);
+        float* cos = _cos.Pointer + ((long)position * _frequencies.Length), sin = _sin.Pointer + ((long)position * _frequencies.Length);
         for (var i = 0; i < _frequencies.Length; i++)
         {
             var (s, c) = Math.SinCos(position * _frequencies[i]);

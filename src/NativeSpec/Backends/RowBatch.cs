@@ -38,6 +38,12 @@ internal sealed class RowBatch
     /// <summary>The angles of rotation, by position; null where nothing is rotated.</summary>
     public RotationAngles? Angles { get; }
 
+    /// <summary>Their cosines, for kernels; null where nothing is rotated.</summary>
+    public unsafe float* Cos => Angles is { } angles ? angles.Cos : null;
+
+    /// <summary>Their sines.</summary>
+    public unsafe float* Sin => Angles is { } angles ? angles.Sin : null;
+
     /// <summary>Most rows.</summary>
     public int MaxRows { get; }
 

@@ -39,25 +39,10 @@ internal sealed unsafe record CudaCeilings(double ReadBytes, double MultiplyAdds
         }
 
         var arguments = new CeilingArguments { Data = data.Handle, Folded = folded.Handle, Vectors = bytes / 16, Rounds = Rounds };
-        var reading = Seconds(turn, backend.Kernels["read_bytes"], 4 * blocks, arguments);
-        var multiplying = Seconds(turn, backend.Kernels["multiply_tiles"], blocks, arguments with { Vectors = numbers.Length / 8 });
+        var launch = new KernelLaunch(backend.Kernels["read_bytes"], 4 * blocks, 1, Threads, 0, (nint)(&arguments), IsDependent: false);
+        var reading = turn.SecondsOf(launch, Launches);
+        arguments.Vectors = numbers.Length / 8;
+        var multiplying = turn.SecondsOf(launch with { Kernel = backend.Kernels["multiply_tiles"], GridX = blocks }, Launches);
         return new CudaCeilings(bytes / reading, (double)MultiplyAddsOfARound * Rounds * blocks * (Threads / 32) / multiplying);
-    }
-
-    /// <summary>Of one launch, behind one that is not timed.</summary>
-    private static double Seconds(CudaTurn turn, CudaKernel kernel, int grid, CeilingArguments arguments)
-    {
-        using CudaResource begin = turn.CreateEvent(), end = turn.CreateEvent();
-        var launch = new KernelLaunch(kernel, grid, 1, Threads, 0, (nint)(&arguments), IsDependent: false);
-        turn.Launch(launch);
-        turn.RecordEvent(begin);
-        for (var i = 0; i < Launches; i++)
-        {
-            turn.Launch(launch);
-        }
-
-        turn.RecordEvent(end);
-        turn.Synchronize("ceilings are measured", kernel.Name);
-        return turn.SecondsBetween(begin, end) / Launches;
     }
 }

@@ -10,9 +10,7 @@ internal static class CudaMemory
     /// <param name="parts">The matrices.</param>
     /// <param name="format">What they are packed to; <see cref="WeightFormat.AsStored"/> leaves them as they are.</param>
     public static long WeightBytes(IReadOnlyList<TensorView> parts, WeightFormat format)
-    {
-        return CudaLayout.WeightBytes(FormatOf(parts, format), checked((int)parts.Sum(part => part.Shape[0])), checked((int)parts[0].Shape[1]));
-    }
+        => CudaLayout.WeightBytes(FormatOf(parts, format), checked((int)parts.Sum(part => part.Shape[0])), checked((int)parts[0].Shape[1]));
 
     /// <summary>In how many parts a product with such matrices takes its rows (<see cref="CudaLayout.RowParts"/>).</summary>
     public static int RowParts(IReadOnlyList<TensorView> parts, WeightFormat format) => CudaLayout.RowParts(FormatOf(parts, format));

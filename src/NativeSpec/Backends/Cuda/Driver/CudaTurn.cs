@@ -178,6 +178,22 @@ internal readonly unsafe ref struct CudaTurn(CudaContext context)
         return milliseconds / 1000.0;
     }
 
+    /// <summary>Seconds that a launch takes, of some that are timed together behind one that is not.</summary>
+    public double SecondsOf(in KernelLaunch launch, int repeats)
+    {
+        using CudaResource begin = CreateEvent(), end = CreateEvent();
+        Launch(launch);
+        RecordEvent(begin);
+        for (var i = 0; i < repeats; i++)
+        {
+            Launch(launch);
+        }
+
+        RecordEvent(end);
+        Synchronize("a kernel is timed", launch.Kernel.Name);
+        return SecondsBetween(begin, end) / repeats;
+    }
+
     /// <summary>Loads PTX, which the driver compiles for its device, or machine code.</summary>
     /// <param name="image">The text, ending with a zero; or the file as a whole, since the driver is not told where it ends.</param>
     /// <exception cref="CudaException">The driver refuses it; the message has what its compiler says.</exception>
